@@ -1,0 +1,71 @@
+//! The eight strategies by name, and what each needs to know of a request.
+
+/// How an upstream picks a backend for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Strategy {
+    /// Each eligible backend in turn, weights ignored.
+    RoundRobin,
+    /// In turn by weight, spread smoothly (after nginx's smooth weighted round robin). The default.
+    #[default]
+    WeightedRoundRobin,
+    /// Fewest requests in flight per weight.
+    LeastConnections,
+    /// Lowest peak EWMA of time to first byte × requests in flight.
+    LeastResponseTime,
+    /// The client's address decides (after nginx's `ip_hash`).
+    IpHash,
+    /// A hash of the request's key, by default path and query (after nginx's `hash`).
+    UrlHash,
+    /// By chance and weight; with two choices the less loaded of two draws.
+    Random,
+    /// A ketama ring (after nginx's `hash … consistent`).
+    ConsistentHash,
+}
+
+/// What a strategy needs to know of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// The client's address.
+    ClientAddress,
+    /// A key made from the request.
+    Key,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Self; 8] = [
+        Self::RoundRobin,
+        Self::WeightedRoundRobin,
+        Self::LeastConnections,
+        Self::LeastResponseTime,
+        Self::IpHash,
+        Self::UrlHash,
+        Self::Random,
+        Self::ConsistentHash,
+    ];
+
+    /// The name in TOML, metrics and the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round_robin",
+            Self::WeightedRoundRobin => "weighted_round_robin",
+            Self::LeastConnections => "least_connections",
+            Self::LeastResponseTime => "least_response_time",
+            Self::IpHash => "ip_hash",
+            Self::UrlHash => "url_hash",
+            Self::Random => "random",
+            Self::ConsistentHash => "consistent_hash",
+        }
+    }
+
+    /// What the strategy needs to know of a request.
+    pub fn needs(self) -> Need {
+        match self {
+            Self::IpHash => Need::ClientAddress,
+            Self::UrlHash | Self::ConsistentHash => Need::Key,
+            _ => Need::Nothing,
+        }
+    }
+}

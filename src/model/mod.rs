@@ -1,0 +1,18 @@
+//! The nouns of Plimsoll: small values that every room may speak of.
+//!
+//! Nothing here does I/O, reads a clock on its own or knows another room. A type lives here when at
+//! least two rooms exchange it; what one room keeps to itself stays in that room.
+
+mod event;
+mod ids;
+mod outcome;
+mod state;
+mod tick;
+mod weight;
+
+pub use event::Event;
+pub use ids::{BackendId, BackendIx, Generation, UpstreamId, WorkerIx};
+pub use outcome::Outcome;
+pub use state::{AdminState, BackendState, PassiveState, ProbedState};
+pub use tick::{Clock, Tick};
+pub use weight::{InvalidWeight, Weight};
