@@ -1,0 +1,38 @@
+//! What a listener does with the requests that come in on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::snapshot::settings::{Client, Forwarded};
+use crate::snapshot::{Route, RouteTable};
+use crate::telemetry::{ListenerSeries, RouteSeries};
+
+/// A listener's settings, routes and series.
+#[derive(Debug)]
+pub struct Listener {
+    /// The name.
+    pub name: String,
+    /// Where it listens, as written (a port 0 stays 0 here).
+    pub address: SocketAddr,
+    /// Limits and time-outs towards clients.
+    pub client: Client,
+    /// Forwarding headers.
+    pub forwarded: Forwarded,
+    /// Finds a place in `routes`.
+    pub table: RouteTable,
+    /// The routes that apply here.
+    pub routes: Box<[RouteEntry]>,
+    /// Connection counters.
+    pub series: Arc<ListenerSeries>,
+    /// Counters of requests that no route took, and of requests that were refused before routing.
+    pub unrouted: Arc<RouteSeries>,
+}
+
+/// A route as seen by one listener.
+#[derive(Debug, Clone)]
+pub struct RouteEntry {
+    /// The route, shared by its listeners.
+    pub route: Arc<Route>,
+    /// Its counters on this listener.
+    pub series: Arc<RouteSeries>,
+}

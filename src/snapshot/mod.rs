@@ -1,0 +1,46 @@
+//! The immutable world that the data plane reads.
+//!
+//! `control` builds a [`Snapshot`] whenever the configuration or a backend's state changes and
+//! publishes it through the [`Cell`]; workers index into it and decide nothing that could have been
+//! decided here. Parts that did not change are shared with the snapshot before (`Arc`).
+
+pub mod build;
+mod cell;
+mod listener;
+mod route;
+mod route_table;
+mod upstream;
+
+pub use cell::{Cell, Reader};
+pub use listener::{Listener, RouteEntry};
+pub use route::{Action, Destination, Route, Split};
+pub use route_table::{Request, RouteTable};
+pub use upstream::{Address, Backend, Upstream};
+
+/// Plain values of the checked configuration that snapshots carry as they are.
+pub mod settings {
+    pub use crate::config::model::{
+        AccessLogFormat, Client, ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Passive,
+        PathRewrite, Piece, Pool, Protocol, Redirect, Respond, Retry, RetryOn, Template, Timeouts,
+        Variable, WhenNoneEligible,
+    };
+}
+
+use std::sync::Arc;
+
+use crate::model::Generation;
+
+/// One published state of the world.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its number.
+    pub generation: Generation,
+    /// Hash of the configuration files it was built from.
+    pub config_hash: u64,
+    /// What each listener does, in the order of the configuration.
+    pub listeners: Box<[Arc<Listener>]>,
+    /// The upstreams, by name.
+    pub upstreams: Box<[Arc<Upstream>]>,
+    /// Form of the access log.
+    pub access_log: settings::AccessLogFormat,
+}

@@ -1,0 +1,98 @@
+//! What becomes of a request once its route is found.
+
+use std::sync::Arc;
+
+use crate::balance::Rng;
+use crate::snapshot::Upstream;
+use crate::snapshot::settings::{
+    HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, Retry, Timeouts,
+};
+
+/// A route, ready to be followed.
+#[derive(Debug)]
+pub struct Route {
+    /// The name in metrics and logs.
+    pub name: String,
+    /// What is done.
+    pub action: Action,
+    /// The path prefix that `PathRewrite` cuts off; empty unless the route has one.
+    pub prefix: String,
+    /// Changes to the request's fields.
+    pub request_headers: Box<[HeaderEdit]>,
+    /// Changes to the response's fields.
+    pub response_headers: Box<[HeaderEdit]>,
+    /// Instead of the listener's limit where set.
+    pub max_body_bytes: Option<Option<u64>>,
+    /// Protocols a client may switch to, lower case.
+    pub upgrades: Box<[String]>,
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum Action {
+    /// It goes to an upstream.
+    Proxy {
+        /// Which.
+        split: Split,
+        /// What is done with the path.
+        rewrite: PathRewrite,
+        /// The `Host` that is sent.
+        host: HostPolicy,
+    },
+    /// It is redirected.
+    Redirect(Redirect),
+    /// It is answered.
+    Respond(Respond),
+}
+
+/// One upstream of a route, with the settings that hold for this pair.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Time-outs: the upstream's, overridden by the route's.
+    pub timeouts: Timeouts,
+    /// Retry policy: the route's, else the upstream's.
+    pub retry: Arc<Retry>,
+}
+
+/// Destinations with their shares.
+#[derive(Debug)]
+pub struct Split {
+    destinations: Box<[Destination]>,
+    /// Running sums of the weights, one per destination.
+    sums: Box<[u32]>,
+}
+
+impl Split {
+    /// A split over `parts`, which must not be empty (the configuration is checked for it).
+    pub fn new(parts: Vec<(Destination, u32)>) -> Self {
+        let mut sum = 0;
+        let sums = parts
+            .iter()
+            .map(|(_, weight)| {
+                sum += weight;
+                sum
+            })
+            .collect();
+        Self { destinations: parts.into_iter().map(|(d, _)| d).collect(), sums }
+    }
+
+    /// One destination by share; no draw is made when there is only one.
+    #[inline]
+    pub fn choose(&self, rng: &mut Rng) -> &Destination {
+        match (&*self.destinations, self.sums.last()) {
+            ([one], _) | ([one, ..], None) => one,
+            (many, Some(total)) => {
+                let draw = rng.below(*total);
+                &many[self.sums.partition_point(|sum| *sum <= draw)]
+            }
+            ([], None) => unreachable!("a split is never empty: the configuration is checked for it"),
+        }
+    }
+
+    /// Every destination.
+    pub fn destinations(&self) -> &[Destination] {
+        &self.destinations
+    }
+}

@@ -1,0 +1,104 @@
+//! An upstream as the data plane sees it: backends, plans, handles.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::balance::{Cursor, Live, Pick, Plan, Strategy};
+use crate::model::{BackendId, BackendIx, BackendState, UpstreamId, Weight};
+use crate::snapshot::settings::{Passive, Pool, Protocol, Template};
+use crate::telemetry::{BackendSeries, UpstreamSeries};
+
+/// A named group of backends with everything an attempt needs.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Identity across reloads.
+    pub id: UpstreamId,
+    /// The name.
+    pub name: String,
+    /// The strategy's name, for status and logs.
+    pub strategy: Strategy,
+    /// Hash input; only strategies that need a key read it.
+    pub key: Template,
+    /// Protocol towards the backends.
+    pub protocol: Protocol,
+    /// The backends; `BackendIx` is a place in here.
+    pub backends: Box<[Backend]>,
+    /// The backends' shared counters in the same order, as the plans want them.
+    pub live: Box<[Arc<Live>]>,
+    /// Picks among the primaries.
+    pub primary: Plan,
+    /// Picks among the backups, when no primary can be picked.
+    pub backup: Plan,
+    /// Parked backends whose trial request is due. Usually empty.
+    pub trials: Box<[BackendIx]>,
+    /// No backend is eligible by its health, and all of them are tried all the same.
+    pub fail_open: bool,
+    /// Idle connections.
+    pub pool: Pool,
+    /// What counts as a failure, and how many park a backend.
+    pub passive: Passive,
+    /// Counters.
+    pub series: Arc<UpstreamSeries>,
+}
+
+/// A worker's cursors into an upstream's two plans.
+#[derive(Debug)]
+pub struct Cursors {
+    /// Into [`Upstream::primary`].
+    pub primary: Cursor,
+    /// Into [`Upstream::backup`].
+    pub backup: Cursor,
+}
+
+impl Upstream {
+    /// Picks a backend for one attempt: a primary, else a backup, else none.
+    #[inline]
+    pub fn pick(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
+        self.primary.pick(&mut cursors.primary, pick).or_else(|| {
+            if self.backup.is_empty() { None } else { self.backup.pick(&mut cursors.backup, pick) }
+        })
+    }
+}
+
+/// One backend at one address.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Identity across reloads.
+    pub id: BackendId,
+    /// The name in metrics, logs and hashes: the address as written, or for one of the addresses
+    /// of a DNS name `name:port/address`.
+    pub label: String,
+    /// Where to connect.
+    pub address: Address,
+    /// `Host` for the policy `backend`: the address as written, without what resolving added.
+    pub authority: String,
+    /// Its share.
+    pub weight: Weight,
+    /// Serves only when no primary can.
+    pub backup: bool,
+    /// Requests in flight per process; 0 is no limit.
+    pub max_connections: u32,
+    /// What is known of it.
+    pub state: BackendState,
+    /// Counters.
+    pub series: Arc<BackendSeries>,
+}
+
+/// Where to connect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Ip(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
