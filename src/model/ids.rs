@@ -23,6 +23,18 @@ pub struct BackendId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamId(pub u32);
 
+/// An upstream's place in one snapshot's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamIx(pub u32);
+
+impl UpstreamIx {
+    /// The place as an index into a slice.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A worker's number, from 0. Metric cells and the stagger of cursors are indexed by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerIx(pub u16);

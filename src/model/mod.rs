@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock on its own or knows another room. A type lives here when at
 //! least two rooms exchange it; what one room keeps to itself stays in that room.
 
+mod address;
 mod event;
 mod ids;
 mod outcome;
@@ -10,8 +11,9 @@ mod state;
 mod tick;
 mod weight;
 
+pub use address::Address;
 pub use event::Event;
-pub use ids::{BackendId, BackendIx, Generation, UpstreamId, WorkerIx};
+pub use ids::{BackendId, BackendIx, Generation, UpstreamId, UpstreamIx, WorkerIx};
 pub use outcome::Outcome;
 pub use state::{AdminState, BackendState, PassiveState, ProbedState};
 pub use tick::{Clock, Tick};

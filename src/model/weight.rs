@@ -15,12 +15,7 @@ pub struct InvalidWeight(pub i64);
 
 impl fmt::Display for InvalidWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "weight must be from 1 to {}, found {}",
-            Weight::MAX,
-            self.0
-        )
+        write!(f, "weight must be from 1 to {}, found {}", Weight::MAX, self.0)
     }
 }
 
