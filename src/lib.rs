@@ -4,3 +4,4 @@ pub mod balance;
 pub mod config;
 pub mod http1;
 pub mod model;
+pub mod telemetry;

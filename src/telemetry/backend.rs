@@ -1,0 +1,344 @@
+//! Series of backends: state, picks, attempts, probes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::cell::{Count, PerWorker};
+use super::names::{self, Family};
+use super::text::Text;
+use super::upstream::UpstreamSeries;
+use crate::model::{AdminState, BackendState, Outcome, PassiveState, ProbedState, WorkerIx};
+
+/// The three facts of a backend's state told as one number, for people and alerts. It decides
+/// nothing: who is eligible is `balance::eligible`'s to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Probes say so.
+    Down,
+    /// Nothing speaks against it.
+    Up,
+    /// No probe has ended yet.
+    Checking,
+    /// The operator lets it run empty.
+    Draining,
+    /// Requests failed too often; on a pause or on trial.
+    Parked,
+    /// The operator took it out.
+    Disabled,
+}
+
+impl Status {
+    /// Every status, in the order of its number.
+    pub const ALL: [Self; 6] =
+        [Self::Down, Self::Up, Self::Checking, Self::Draining, Self::Parked, Self::Disabled];
+
+    /// The status of a backend in this state. What weighs more is told: the operator's word before
+    /// the probes' before the traffic's.
+    pub fn of(state: BackendState) -> Self {
+        match state {
+            BackendState { admin: AdminState::Disabled, .. } => Self::Disabled,
+            BackendState { admin: AdminState::Draining, .. } => Self::Draining,
+            BackendState { probed: ProbedState::Down, .. } => Self::Down,
+            BackendState { passive: PassiveState::Parked { .. } | PassiveState::Trial, .. } => {
+                Self::Parked
+            }
+            BackendState { probed: ProbedState::Checking, .. } => Self::Checking,
+            BackendState { probed: ProbedState::Up | ProbedState::Unprobed, .. } => Self::Up,
+        }
+    }
+
+    /// The label in metrics and the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+            Self::Checking => "checking",
+            Self::Draining => "draining",
+            Self::Parked => "parked",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// What changed a backend's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// The configuration.
+    Config,
+    /// Probes.
+    Probe,
+    /// The outcomes of requests.
+    Traffic,
+}
+
+impl Cause {
+    /// Every cause, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Config, Self::Probe, Self::Traffic];
+
+    /// The label in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Probe => "probe",
+            Self::Traffic => "traffic",
+        }
+    }
+}
+
+/// A backend's series.
+#[derive(Debug)]
+pub struct BackendSeries {
+    name: String,
+    upstream_name: String,
+    upstream: Arc<UpstreamSeries>,
+    cells: PerWorker<BackendCell>,
+    status: AtomicU8,
+    weight: AtomicU32,
+    max_in_flight: AtomicU32,
+    /// By new status, then by cause.
+    changes: [[Count; Cause::ALL.len()]; Status::ALL.len()],
+    probes_ok: Count,
+    probes_failed: Count,
+}
+
+/// One worker's part of a backend's series; that worker is its only writer.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct BackendCell {
+    worker: WorkerIx,
+    /// Attempt durations are kept per upstream: they shall survive a backend that leaves.
+    upstream: Arc<UpstreamSeries>,
+    picks: Count,
+    started: Count,
+    ended: Count,
+    outcomes: [Count; Outcome::ALL.len()],
+    /// Idle connections.
+    idle: Count,
+}
+
+impl BackendCell {
+    /// The strategy chose this backend.
+    #[inline]
+    pub fn pick(&self) {
+        self.picks.add(1);
+    }
+
+    /// An attempt begins. Each call is followed by one of [`ended`](Self::ended).
+    #[inline]
+    pub fn started(&self) {
+        self.started.add(1);
+    }
+
+    /// An attempt is no longer under way.
+    #[inline]
+    pub fn ended(&self) {
+        self.ended.add(1);
+    }
+
+    /// An attempt ended so, after this time since the pick.
+    #[inline]
+    pub fn attempt(&self, outcome: Outcome, took: Duration) {
+        self.outcomes[outcome as usize].add(1);
+        self.upstream.worker(self.worker).attempt(took);
+    }
+
+    /// The worker's pool has so many idle connections to this backend.
+    pub fn set_idle(&self, connections: usize) {
+        self.idle.set(connections as u64);
+    }
+}
+
+impl BackendSeries {
+    pub(super) fn new(
+        upstream_name: &str,
+        name: &str,
+        upstream: &Arc<UpstreamSeries>,
+        workers: usize,
+    ) -> Self {
+        let cell = |worker| BackendCell {
+            worker,
+            upstream: Arc::clone(upstream),
+            picks: Count::default(),
+            started: Count::default(),
+            ended: Count::default(),
+            outcomes: Default::default(),
+            idle: Count::default(),
+        };
+        Self {
+            name: name.to_owned(),
+            upstream_name: upstream_name.to_owned(),
+            upstream: Arc::clone(upstream),
+            cells: PerWorker::new(workers, cell),
+            status: AtomicU8::new(Status::of(BackendState::default()) as u8),
+            weight: AtomicU32::new(1),
+            max_in_flight: AtomicU32::new(0),
+            changes: Default::default(),
+            probes_ok: Count::default(),
+            probes_failed: Count::default(),
+        }
+    }
+
+    /// The cell of `worker`.
+    #[inline]
+    pub fn worker(&self, worker: WorkerIx) -> &BackendCell {
+        self.cells.of(worker)
+    }
+
+    /// Notes the state. For control.
+    pub fn set_state(&self, state: BackendState) {
+        self.status.store(Status::of(state) as u8, Relaxed);
+    }
+
+    /// Notes that the state changed. For control, beside [`set_state`](Self::set_state).
+    pub fn state_change(&self, to: Status, cause: Cause) {
+        self.changes[to as usize][cause as usize].add_shared(1);
+    }
+
+    /// Notes the share in use. For control.
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Relaxed);
+    }
+
+    /// Notes the limit of attempts under way; 0 is none. For control.
+    pub fn set_max_in_flight(&self, limit: u32) {
+        self.max_in_flight.store(limit, Relaxed);
+    }
+
+    /// A probe ended. From any thread.
+    pub fn probe(&self, ok: bool, took: Duration) {
+        if ok { &self.probes_ok } else { &self.probes_failed }.add_shared(1);
+        self.upstream.probed(took);
+    }
+
+    /// Times the strategy chose this backend.
+    pub fn picks(&self) -> u64 {
+        self.cells.sum(|cell| &cell.picks)
+    }
+
+    /// Attempts under way.
+    pub fn in_flight(&self) -> u64 {
+        self.cells.open(|cell| &cell.started, |cell| &cell.ended)
+    }
+
+    /// Ended attempts by outcome.
+    pub fn attempts(&self) -> [(Outcome, u64); Outcome::ALL.len()] {
+        Outcome::ALL
+            .map(|outcome| (outcome, self.cells.sum(|cell| &cell.outcomes[outcome as usize])))
+    }
+
+    /// Idle connections of all workers.
+    pub fn idle_connections(&self) -> u64 {
+        self.cells.sum(|cell| &cell.idle).cast_signed().max(0).cast_unsigned()
+    }
+
+    /// Probes that went well, and probes that did not.
+    pub fn probes(&self) -> (u64, u64) {
+        (self.probes_ok.get(), self.probes_failed.get())
+    }
+
+    pub(super) fn encode(all: &[Arc<Self>], text: &mut Text) {
+        text.family(&names::UPSTREAM_ATTEMPTS, |samples| {
+            for series in all {
+                let [upstream, backend] = series.labels();
+                for (outcome, count) in series.attempts() {
+                    samples.count(&[upstream, backend, outcome.name()], count);
+                }
+            }
+        });
+        encode_state(all, text);
+        encode_plain(&names::BACKEND_IN_FLIGHT, all, text, Self::in_flight);
+        encode_plain(&names::BACKEND_MAX_IN_FLIGHT, all, text, |series| {
+            series.max_in_flight.load(Relaxed).into()
+        });
+        encode_plain(&names::BACKEND_WEIGHT, all, text, |series| {
+            series.weight.load(Relaxed).into()
+        });
+        encode_plain(&names::BACKEND_PICKS, all, text, Self::picks);
+        text.family(&names::POOL_CONNECTIONS, |samples| {
+            for series in all {
+                let [upstream, backend] = series.labels();
+                samples.count(&[upstream, backend, "idle"], series.idle_connections());
+            }
+        });
+        text.family(&names::HEALTH_CHECKS, |samples| {
+            for series in all {
+                let [upstream, backend] = series.labels();
+                let (ok, failed) = series.probes();
+                samples.count(&[upstream, backend, "ok"], ok);
+                samples.count(&[upstream, backend, "failed"], failed);
+            }
+        });
+    }
+
+    fn labels(&self) -> [&str; 2] {
+        [&self.upstream_name, &self.name]
+    }
+}
+
+/// A family with one number per backend.
+fn encode_plain(
+    family: &Family,
+    all: &[Arc<BackendSeries>],
+    text: &mut Text,
+    read: impl Fn(&BackendSeries) -> u64,
+) {
+    text.family(family, |samples| {
+        for series in all {
+            samples.count(&series.labels(), read(series));
+        }
+    });
+}
+
+fn encode_state(all: &[Arc<BackendSeries>], text: &mut Text) {
+    encode_plain(&names::BACKEND_UP, all, text, |series| {
+        (series.status.load(Relaxed) == Status::Up as u8).into()
+    });
+    encode_plain(&names::BACKEND_STATE, all, text, |series| series.status.load(Relaxed).into());
+    text.family(&names::BACKEND_STATE_CHANGES, |samples| {
+        for series in all {
+            let [upstream, backend] = series.labels();
+            for (to, causes) in Status::ALL.into_iter().zip(&series.changes) {
+                for (cause, count) in Cause::ALL.into_iter().zip(causes) {
+                    if count.get() > 0 {
+                        samples.count(&[upstream, backend, to.name(), cause.name()], count.get());
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tick;
+
+    #[test]
+    fn numbers_and_places_agree() {
+        for (place, status) in Status::ALL.into_iter().enumerate() {
+            assert_eq!(status as usize, place);
+        }
+        for (place, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, place);
+        }
+    }
+
+    #[test]
+    fn the_operators_word_is_told_before_the_probes_and_theirs_before_the_traffics() {
+        use AdminState::{Disabled, Draining, Enabled};
+        use ProbedState::{Checking, Down, Unprobed, Up};
+        let parked = PassiveState::Parked { until: Tick(1) };
+        let of = |admin, probed, passive| Status::of(BackendState { admin, probed, passive });
+        assert_eq!(of(Disabled, Down, parked), Status::Disabled);
+        assert_eq!(of(Draining, Down, parked), Status::Draining);
+        assert_eq!(of(Enabled, Down, parked), Status::Down);
+        assert_eq!(of(Enabled, Checking, parked), Status::Parked);
+        assert_eq!(of(Enabled, Up, PassiveState::Trial), Status::Parked);
+        assert_eq!(of(Enabled, Checking, PassiveState::Ok), Status::Checking);
+        assert_eq!(of(Enabled, Up, PassiveState::Ok), Status::Up);
+        assert_eq!(of(Enabled, Unprobed, PassiveState::Ok), Status::Up);
+    }
+}

@@ -1,0 +1,194 @@
+//! Numbers that workers write and the scrape sums.
+//!
+//! Each worker has its own cell of every series, on cache lines of its own, and is its only writer:
+//! an increment is a relaxed load and a relaxed store, without a locked instruction. The scrape
+//! reads all cells and sums; it may miss what happens meanwhile, but never sees a number go back.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::model::WorkerIx;
+
+/// A number that only grows, and wraps at 2⁶⁴.
+///
+/// Relaxed suffices throughout: no other memory is published through these numbers.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`. For one writer only: with two, additions would be lost.
+    #[inline]
+    pub(super) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Adds `n` beside other writers.
+    pub(super) fn add_shared(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// Replaces the number, for a gauge with one writer.
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Number of bounded buckets of a histogram; one more takes what is above the last bound.
+pub(super) const BOUNDS: usize = 14;
+
+/// Upper bounds of the buckets, in microseconds, inclusive: 1 ms to 30 s.
+pub(super) const BOUNDS_US: [u64; BOUNDS] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000,
+];
+
+/// Durations by bucket. Parts of a microsecond are cut off.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    buckets: [Count; BOUNDS + 1],
+    sum_us: Count,
+}
+
+fn micros(took: Duration) -> u64 {
+    took.as_secs().wrapping_mul(1_000_000).wrapping_add(u64::from(took.subsec_micros()))
+}
+
+impl Histogram {
+    fn bucket(&self, us: u64) -> &Count {
+        &self.buckets[BOUNDS_US.partition_point(|bound| *bound < us)]
+    }
+
+    /// Notes one duration. For one writer only.
+    #[inline]
+    pub(super) fn record(&self, took: Duration) {
+        let us = micros(took);
+        self.bucket(us).add(1);
+        self.sum_us.add(us);
+    }
+
+    /// Notes one duration beside other writers.
+    pub(super) fn record_shared(&self, took: Duration) {
+        let us = micros(took);
+        self.bucket(us).add_shared(1);
+        self.sum_us.add_shared(us);
+    }
+}
+
+/// A histogram summed over cells, at one scrape.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Distribution {
+    /// Durations per bucket, not cumulated.
+    pub(super) buckets: [u64; BOUNDS + 1],
+    /// All durations together, in microseconds.
+    pub(super) sum_us: u64,
+}
+
+impl Distribution {
+    /// Adds what a histogram holds. The number of durations is the sum of these very reads, so it
+    /// can never be below a bucket.
+    pub(super) fn add(&mut self, histogram: &Histogram) {
+        for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
+            *sum = sum.wrapping_add(bucket.get());
+        }
+        self.sum_us = self.sum_us.wrapping_add(histogram.sum_us.get());
+    }
+}
+
+/// One cell per worker.
+#[derive(Debug)]
+pub(super) struct PerWorker<C>(Box<[C]>);
+
+impl<C> PerWorker<C> {
+    pub(super) fn new(workers: usize, cell: impl FnMut(WorkerIx) -> C) -> Self {
+        Self((0..workers).map(|ix| WorkerIx(ix as u16)).map(cell).collect())
+    }
+
+    /// The cell that `worker`, and nobody else, writes.
+    #[inline]
+    pub(super) fn of(&self, worker: WorkerIx) -> &C {
+        &self.0[worker.index()]
+    }
+
+    /// One number over all workers.
+    pub(super) fn sum(&self, count: impl Fn(&C) -> &Count) -> u64 {
+        self.0.iter().fold(0, |sum, cell| sum.wrapping_add(count(cell).get()))
+    }
+
+    /// How many were begun and have not ended. The ends are read first: what begins and ends
+    /// between the two reads must not make the difference negative.
+    pub(super) fn open(&self, begun: impl Fn(&C) -> &Count, ended: impl Fn(&C) -> &Count) -> u64 {
+        let ended = self.sum(ended);
+        (self.sum(begun).wrapping_sub(ended) as i64).max(0) as u64
+    }
+
+    /// One histogram over all workers.
+    pub(super) fn distribution(&self, histogram: impl Fn(&C) -> &Histogram) -> Distribution {
+        let mut sum = Distribution::default();
+        for cell in &self.0 {
+            sum.add(histogram(cell));
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket_and_the_next_microsecond_does_not() {
+        for (ix, bound) in BOUNDS_US.into_iter().enumerate() {
+            let histogram = Histogram::default();
+            histogram.record(Duration::from_micros(bound));
+            histogram.record_shared(Duration::from_micros(bound + 1));
+            let mut seen = Distribution::default();
+            seen.add(&histogram);
+            let mut expected = [0; BOUNDS + 1];
+            expected[ix] = 1;
+            expected[ix + 1] = 1;
+            assert_eq!(seen.buckets, expected, "bound {bound} µs");
+            assert_eq!(seen.sum_us, 2 * bound + 1);
+        }
+    }
+
+    #[test]
+    fn no_duration_is_too_short_or_too_long() {
+        let histogram = Histogram::default();
+        histogram.record(Duration::ZERO);
+        histogram.record(Duration::MAX);
+        let mut seen = Distribution::default();
+        seen.add(&histogram);
+        assert_eq!((seen.buckets[0], seen.buckets[BOUNDS]), (1, 1));
+    }
+
+    #[test]
+    fn numbers_wrap_and_differences_stay_right() {
+        let cells = PerWorker::new(2, |_| (Count::default(), Count::default()));
+        for worker in [WorkerIx(0), WorkerIx(1)] {
+            let (begun, ended) = cells.of(worker);
+            begun.add(u64::MAX);
+            ended.add(u64::MAX);
+        }
+        assert_eq!(cells.open(|c| &c.0, |c| &c.1), 0);
+        cells.of(WorkerIx(1)).0.add(3);
+        assert_eq!(cells.open(|c| &c.0, |c| &c.1), 3);
+        cells.of(WorkerIx(0)).1.add(4);
+        assert_eq!(cells.open(|c| &c.0, |c| &c.1), 0, "never negative");
+    }
+
+    #[test]
+    fn one_writer_per_cell_loses_nothing() {
+        let cells = PerWorker::new(4, |_| Count::default());
+        std::thread::scope(|scope| {
+            for ix in 0..4 {
+                let cells = &cells;
+                scope.spawn(move || (0..100_000).for_each(|_| cells.of(WorkerIx(ix)).add(1)));
+            }
+        });
+        assert_eq!(cells.sum(|count| count), 400_000);
+    }
+}

@@ -1,0 +1,26 @@
+//! What the process tells of itself: metrics, the access log, the program log.
+//!
+//! Rooms get handles from here and push plain values into them; this room knows none of them. The
+//! handles of the data plane are per worker and cost a few stores; everything that is slow (summing,
+//! encoding, writing files) happens at a scrape or on the log's own thread.
+
+mod access_log;
+mod backend;
+mod cell;
+mod downstream;
+mod log;
+pub mod names;
+mod process;
+mod registry;
+mod text;
+mod upstream;
+
+pub use access_log::{
+    AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user,
+};
+pub use backend::{BackendCell, BackendSeries, Cause, Status};
+pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
+pub use log::{LogError, LogHandle, init, log_panics};
+pub use process::ProcessSeries;
+pub use registry::Registry;
+pub use upstream::{RetryDenied, UpstreamCell, UpstreamSeries};

@@ -1,0 +1,139 @@
+//! Every metric, once: its name, kind, labels and help text.
+//!
+//! Base units (seconds, bytes), `_total` on counters, histograms instead of averages, one numeric
+//! state gauge instead of a series per state, status codes by class, no label that a client could
+//! fill. The series of a backend, route or listener leave with it.
+
+use prometheus::proto::MetricType;
+
+/// One metric family.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// The full name.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: MetricType,
+    /// Label names, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// The help text.
+    pub help: &'static str,
+}
+
+macro_rules! families {
+    ($($ident:ident: $kind:ident $name:literal [$($label:literal),*] = $help:literal;)+) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help)]
+            pub const $ident: Family = Family {
+                name: $name,
+                kind: MetricType::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )+
+
+        /// Every family.
+        pub const ALL: &[Family] = &[$($ident),+];
+    };
+}
+
+families! {
+    LISTENER_CONNECTIONS_ACTIVE: GAUGE "plimsoll_listener_connections_active" ["listener"]
+        = "Client connections that are open.";
+    LISTENER_CONNECTIONS: COUNTER "plimsoll_listener_connections_total" ["listener", "result"]
+        = "Client connections by what became of them: accepted, or refused over a limit.";
+    REQUESTS: COUNTER "plimsoll_requests_total" ["listener", "route", "code"]
+        = "Finished requests by class of status code; route _none when no route took the request.";
+    REQUEST_DURATION: HISTOGRAM "plimsoll_request_duration_seconds" ["listener", "route"]
+        = "Time from the first byte of a request to the last byte of its response.";
+    REQUESTS_IN_FLIGHT: GAUGE "plimsoll_requests_in_flight" ["listener", "route"]
+        = "Requests under way.";
+    REQUEST_BYTES: COUNTER "plimsoll_request_bytes_total" ["listener", "route"]
+        = "Bytes of request bodies received from clients.";
+    RESPONSE_BYTES: COUNTER "plimsoll_response_bytes_total" ["listener", "route"]
+        = "Bytes of response bodies sent to clients.";
+
+    UPSTREAM_ATTEMPTS: COUNTER "plimsoll_upstream_attempts_total" ["upstream", "backend", "outcome"]
+        = "Attempts at backends by how they ended.";
+    UPSTREAM_ATTEMPT_DURATION: HISTOGRAM "plimsoll_upstream_attempt_duration_seconds" ["upstream"]
+        = "Time from the pick of a backend to the end of the attempt.";
+    UPSTREAM_CONNECT_DURATION: HISTOGRAM "plimsoll_upstream_connect_duration_seconds" ["upstream"]
+        = "Time to open a connection to a backend, successful ones only.";
+    UPSTREAM_FIRST_BYTE: HISTOGRAM "plimsoll_upstream_first_byte_seconds" ["upstream"]
+        = "Time from the start of an attempt to the response head.";
+    UPSTREAM_RETRIES: COUNTER "plimsoll_upstream_retries_total" ["upstream", "reason"]
+        = "Further attempts by the outcome that made them necessary.";
+    UPSTREAM_RETRIES_DENIED: COUNTER "plimsoll_upstream_retries_denied_total" ["upstream", "reason"]
+        = "Failed attempts that were not followed by another one, by what forbade it.";
+    UPSTREAM_NONE_ELIGIBLE: COUNTER "plimsoll_upstream_none_eligible_total" ["upstream"]
+        = "Requests for which no backend could be picked.";
+    UPSTREAM_FAIL_OPEN: GAUGE "plimsoll_upstream_fail_open" ["upstream"]
+        = "1 while no backend is eligible and all are tried all the same.";
+    UPSTREAM_FAIL_OPEN_PICKS: COUNTER "plimsoll_upstream_fail_open_picks_total" ["upstream"]
+        = "Picks made while the upstream fails open.";
+    UPSTREAM_BACKENDS: GAUGE "plimsoll_upstream_backends" ["upstream", "state"]
+        = "Backends by state.";
+
+    BACKEND_UP: GAUGE "plimsoll_backend_up" ["upstream", "backend"]
+        = "1 when the backend is enabled and nothing speaks against it.";
+    BACKEND_STATE: GAUGE "plimsoll_backend_state" ["upstream", "backend"]
+        = "0 down, 1 up, 2 checking, 3 draining, 4 parked, 5 disabled.";
+    BACKEND_STATE_CHANGES: COUNTER "plimsoll_backend_state_changes_total"
+        ["upstream", "backend", "to", "cause"]
+        = "Changes of a backend's state by the new state and the cause; absent until one happens.";
+    BACKEND_IN_FLIGHT: GAUGE "plimsoll_backend_in_flight" ["upstream", "backend"]
+        = "Attempts under way.";
+    BACKEND_MAX_IN_FLIGHT: GAUGE "plimsoll_backend_max_in_flight" ["upstream", "backend"]
+        = "Most attempts allowed under way at once; 0 is no limit.";
+    BACKEND_WEIGHT: GAUGE "plimsoll_backend_weight_effective" ["upstream", "backend"]
+        = "The share of the traffic that the strategy aims at, relative to the other backends.";
+    BACKEND_PICKS: COUNTER "plimsoll_backend_picks_total" ["upstream", "backend"]
+        = "Times the strategy chose the backend.";
+
+    POOL_CONNECTIONS: GAUGE "plimsoll_pool_connections" ["upstream", "backend", "state"]
+        = "Connections kept to a backend.";
+    POOL_REUSES: COUNTER "plimsoll_pool_reuses_total" ["upstream"]
+        = "Attempts that took an idle connection.";
+    POOL_OPENS: COUNTER "plimsoll_pool_opens_total" ["upstream", "result"]
+        = "Attempts that opened a connection, by result.";
+    POOL_STALE_REPLAYS: COUNTER "plimsoll_pool_stale_replays_total" ["upstream"]
+        = "Requests sent again because an idle connection turned out to be closed.";
+
+    HEALTH_CHECKS: COUNTER "plimsoll_health_checks_total" ["upstream", "backend", "result"]
+        = "Probes by result.";
+    HEALTH_CHECK_DURATION: HISTOGRAM "plimsoll_health_check_duration_seconds" ["upstream"]
+        = "Time a probe took.";
+    DISCOVERY_UPDATES: COUNTER "plimsoll_discovery_updates_total" ["source", "result"]
+        = "Resolutions of backend names by result; a failed one keeps the last good answer.";
+
+    CONFIG_RELOADS: COUNTER "plimsoll_config_reloads_total" ["result"]
+        = "Configurations that were loaded, or refused.";
+    CONFIG_LAST_RELOAD_SUCCESSFUL: GAUGE "plimsoll_config_last_reload_successful" []
+        = "1 when the last configuration offered was loaded, 0 when it was refused.";
+    CONFIG_LAST_RELOAD_TIMESTAMP: GAUGE "plimsoll_config_last_reload_timestamp_seconds" []
+        = "When the configuration in force was loaded, in seconds since 1970.";
+    CONFIG_GENERATION: GAUGE "plimsoll_config_generation" []
+        = "Number of the first snapshot built from the configuration in force.";
+    CONFIG_INFO: GAUGE "plimsoll_config_info" ["hash"]
+        = "Always 1; the label is the hash of the configuration in force.";
+    EVENTS_DROPPED: COUNTER "plimsoll_events_dropped_total" []
+        = "Reports to the control loop that were lost because its queue was full.";
+    ACCESS_LOG_DROPPED: COUNTER "plimsoll_access_log_dropped_lines_total" []
+        = "Access log lines that were lost because the log could not be written fast enough.";
+    BUILD_INFO: GAUGE "plimsoll_build_info" ["version"]
+        = "Always 1; the label is the version of the program.";
+
+    PROCESS_CPU: COUNTER "process_cpu_seconds_total" []
+        = "CPU time of the process, user and system.";
+    PROCESS_RESIDENT: GAUGE "process_resident_memory_bytes" []
+        = "Memory of the process that is in RAM.";
+    PROCESS_VIRTUAL: GAUGE "process_virtual_memory_bytes" []
+        = "Address space of the process.";
+    PROCESS_THREADS: GAUGE "process_threads" []
+        = "Threads of the process.";
+    PROCESS_OPEN_FDS: GAUGE "process_open_fds" []
+        = "Open file descriptors.";
+    PROCESS_MAX_FDS: GAUGE "process_max_fds" []
+        = "Most file descriptors the process may open; absent when there is no limit.";
+    PROCESS_START: GAUGE "process_start_time_seconds" []
+        = "When the process started, in seconds since 1970.";
+}

@@ -1,0 +1,165 @@
+//! Series of the process as a whole: its configuration, what it lost, what it uses.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::cell::Count;
+use super::names;
+use super::text::Text;
+use crate::model::Generation;
+
+/// The process's series. Any thread may write.
+#[derive(Debug)]
+pub struct ProcessSeries {
+    started: SystemTime,
+    reloads: Count,
+    reloads_refused: Count,
+    last_successful: AtomicBool,
+    /// Milliseconds since 1970; 0 until a configuration is loaded.
+    loaded_at: AtomicU64,
+    generation: AtomicU64,
+    hash: AtomicU64,
+    events_dropped: Count,
+    access_log_dropped: Count,
+    resolved: Count,
+    resolve_failures: Count,
+}
+
+impl ProcessSeries {
+    /// To be made once, when the process starts.
+    pub(super) fn new() -> Self {
+        Self {
+            started: SystemTime::now(),
+            reloads: Count::default(),
+            reloads_refused: Count::default(),
+            last_successful: AtomicBool::new(false),
+            loaded_at: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            hash: AtomicU64::new(0),
+            events_dropped: Count::default(),
+            access_log_dropped: Count::default(),
+            resolved: Count::default(),
+            resolve_failures: Count::default(),
+        }
+    }
+
+    /// A configuration was loaded, the first one included: when, in which snapshot, with which hash.
+    pub fn reloaded(&self, at: SystemTime, generation: Generation, hash: u64) {
+        self.generation.store(generation.0, Relaxed);
+        self.hash.store(hash, Relaxed);
+        self.loaded_at.store((since_1970(at) * 1000.0) as u64, Relaxed);
+        self.last_successful.store(true, Relaxed);
+        self.reloads.add_shared(1);
+    }
+
+    /// A configuration was refused; the one before stays in force.
+    pub fn reload_refused(&self) {
+        self.last_successful.store(false, Relaxed);
+        self.reloads_refused.add_shared(1);
+    }
+
+    /// An event for the control loop was lost because its queue was full.
+    pub fn event_dropped(&self) {
+        self.events_dropped.add_shared(1);
+    }
+
+    /// Access log lines were lost.
+    pub fn access_log_dropped(&self, lines: u64) {
+        self.access_log_dropped.add_shared(lines);
+    }
+
+    /// A backend name was resolved, or could not be.
+    pub fn dns_update(&self, ok: bool) {
+        if ok { &self.resolved } else { &self.resolve_failures }.add_shared(1);
+    }
+
+    /// Configurations loaded, and configurations refused.
+    pub fn reloads(&self) -> (u64, u64) {
+        (self.reloads.get(), self.reloads_refused.get())
+    }
+
+    /// Access log lines lost so far.
+    pub fn access_log_dropped_lines(&self) -> u64 {
+        self.access_log_dropped.get()
+    }
+
+    pub(super) fn encode(&self, text: &mut Text) {
+        text.family(&names::DISCOVERY_UPDATES, |samples| {
+            samples.count(&["dns", "ok"], self.resolved.get());
+            samples.count(&["dns", "failed"], self.resolve_failures.get());
+        });
+        text.family(&names::CONFIG_RELOADS, |samples| {
+            samples.count(&["ok"], self.reloads.get());
+            samples.count(&["refused"], self.reloads_refused.get());
+        });
+        let successful = u64::from(self.last_successful.load(Relaxed));
+        text.single(&names::CONFIG_LAST_RELOAD_SUCCESSFUL, successful as f64);
+        let loaded_at = self.loaded_at.load(Relaxed);
+        if loaded_at > 0 {
+            text.single(&names::CONFIG_LAST_RELOAD_TIMESTAMP, loaded_at as f64 / 1000.0);
+            text.single(&names::CONFIG_GENERATION, self.generation.load(Relaxed) as f64);
+            text.family(&names::CONFIG_INFO, |samples| {
+                samples.count(&[&format!("{:016x}", self.hash.load(Relaxed))], 1);
+            });
+        }
+        text.single(&names::EVENTS_DROPPED, self.events_dropped.get() as f64);
+        text.single(&names::ACCESS_LOG_DROPPED, self.access_log_dropped.get() as f64);
+        text.family(&names::BUILD_INFO, |samples| {
+            samples.count(&[env!("CARGO_PKG_VERSION")], 1);
+        });
+        self.encode_usage(text);
+    }
+
+    /// What every Prometheus client library tells of its process, under the usual names. What the
+    /// system does not tell is left out.
+    fn encode_usage(&self, text: &mut Text) {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        text.single(&names::PROCESS_CPU, cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
+        if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+            let fields = [
+                (names::PROCESS_RESIDENT, "VmRSS:", 1024.0),
+                (names::PROCESS_VIRTUAL, "VmSize:", 1024.0),
+                (names::PROCESS_THREADS, "Threads:", 1.0),
+            ];
+            for (family, field, unit) in fields {
+                if let Some(value) = status_field(&status, field) {
+                    text.single(&family, value * unit);
+                }
+            }
+        }
+        if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
+            // One of them reads this very directory.
+            text.single(&names::PROCESS_OPEN_FDS, descriptors.count().saturating_sub(1) as f64);
+        }
+        if let Some(limit) = getrlimit(Resource::Nofile).current {
+            text.single(&names::PROCESS_MAX_FDS, limit as f64);
+        }
+        text.single(&names::PROCESS_START, since_1970(self.started));
+    }
+}
+
+fn since_1970(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The number of a line like `VmRSS:     1234 kB` (proc(5)).
+fn status_field(status: &str, field: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_field_is_found_by_its_name_and_nothing_else() {
+        let status = "VmPeak:\t   9 kB\nVmSize:\t  10 kB\nThreads:\t3\n";
+        assert_eq!(status_field(status, "VmSize:"), Some(10.0));
+        assert_eq!(status_field(status, "Threads:"), Some(3.0));
+        assert_eq!(status_field(status, "VmRSS:"), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! Series of upstreams: attempts, retries and connections of all their backends together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::backend::Status;
+use super::cell::{Count, Distribution, Histogram, PerWorker};
+use super::names::{self, Family};
+use super::text::Text;
+use crate::model::{BackendState, Outcome, WorkerIx};
+
+/// Why a failed attempt was not followed by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RetryDenied {
+    /// The policy does not ask for a retry after this outcome.
+    NotAsked,
+    /// As many attempts as allowed were made.
+    Tries,
+    /// The time for attempts is over.
+    Timeout,
+    /// The request may have been acted on, and doing it twice could do harm (RFC 9110 §9.2.2).
+    NonIdempotent,
+    /// The request's body, or its beginning, is no longer there.
+    BodyNotKept,
+    /// Every backend that could be picked was tried.
+    NoBackendLeft,
+    /// Part of a response went to the client.
+    ResponseStarted,
+}
+
+impl RetryDenied {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 7] = [
+        Self::NotAsked,
+        Self::Tries,
+        Self::Timeout,
+        Self::NonIdempotent,
+        Self::BodyNotKept,
+        Self::NoBackendLeft,
+        Self::ResponseStarted,
+    ];
+
+    /// The label in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotAsked => "not_asked",
+            Self::Tries => "tries",
+            Self::Timeout => "timeout",
+            Self::NonIdempotent => "non_idempotent",
+            Self::BodyNotKept => "body_not_kept",
+            Self::NoBackendLeft => "no_backend_left",
+            Self::ResponseStarted => "response_started",
+        }
+    }
+}
+
+/// An upstream's series.
+#[derive(Debug)]
+pub struct UpstreamSeries {
+    name: String,
+    cells: PerWorker<UpstreamCell>,
+    /// Backends by [`Status`].
+    backends: [AtomicU64; Status::ALL.len()],
+    fail_open: AtomicBool,
+    probes: Histogram,
+}
+
+/// One worker's part of an upstream's series; that worker is its only writer.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct UpstreamCell {
+    attempt: Histogram,
+    connect: Histogram,
+    first_byte: Histogram,
+    retries: [Count; Outcome::ALL.len()],
+    denied: [Count; RetryDenied::ALL.len()],
+    none_eligible: Count,
+    fail_open_picks: Count,
+    reuses: Count,
+    opens: Count,
+    open_failures: Count,
+    stale_replays: Count,
+}
+
+impl UpstreamCell {
+    /// Another attempt is made because one ended with `outcome`.
+    #[inline]
+    pub fn retry(&self, outcome: Outcome) {
+        self.retries[outcome as usize].add(1);
+    }
+
+    /// No other attempt is made after a failed one.
+    #[inline]
+    pub fn retry_denied(&self, reason: RetryDenied) {
+        self.denied[reason as usize].add(1);
+    }
+
+    /// A connection was made in this time.
+    #[inline]
+    pub fn connected(&self, took: Duration) {
+        self.connect.record(took);
+    }
+
+    /// The response head came after this time since the start of the attempt.
+    #[inline]
+    pub fn first_byte(&self, took: Duration) {
+        self.first_byte.record(took);
+    }
+
+    /// No backend could be picked for a request.
+    #[inline]
+    pub fn none_eligible(&self) {
+        self.none_eligible.add(1);
+    }
+
+    /// A pick was made while the upstream fails open.
+    #[inline]
+    pub fn fail_open_pick(&self) {
+        self.fail_open_picks.add(1);
+    }
+
+    /// An attempt took an idle connection.
+    #[inline]
+    pub fn pool_reuse(&self) {
+        self.reuses.add(1);
+    }
+
+    /// An attempt opened a connection, or failed to.
+    #[inline]
+    pub fn pool_open(&self, ok: bool) {
+        if ok { &self.opens } else { &self.open_failures }.add(1);
+    }
+
+    /// A request was sent again because an idle connection turned out to be closed.
+    #[inline]
+    pub fn stale_replay(&self) {
+        self.stale_replays.add(1);
+    }
+
+    /// An attempt at any backend ended after this time. Called by the backend's cell.
+    #[inline]
+    pub(super) fn attempt(&self, took: Duration) {
+        self.attempt.record(took);
+    }
+}
+
+impl UpstreamSeries {
+    pub(super) fn new(name: &str, workers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            cells: PerWorker::new(workers, |_| UpstreamCell::default()),
+            backends: Default::default(),
+            fail_open: AtomicBool::new(false),
+            probes: Histogram::default(),
+        }
+    }
+
+    /// The cell of `worker`.
+    #[inline]
+    pub fn worker(&self, worker: WorkerIx) -> &UpstreamCell {
+        self.cells.of(worker)
+    }
+
+    /// Notes the states of all backends, in any order. For control.
+    pub fn set_backends(&self, states: impl IntoIterator<Item = BackendState>) {
+        let mut counts = [0_u64; Status::ALL.len()];
+        for state in states {
+            counts[Status::of(state) as usize] += 1;
+        }
+        for (gauge, count) in self.backends.iter().zip(counts) {
+            gauge.store(count, Relaxed);
+        }
+    }
+
+    /// Notes whether the upstream fails open. For control.
+    pub fn set_fail_open(&self, fails_open: bool) {
+        self.fail_open.store(fails_open, Relaxed);
+    }
+
+    /// A probe of any backend took this time. Called by the backend's series.
+    pub(super) fn probed(&self, took: Duration) {
+        self.probes.record_shared(took);
+    }
+
+    /// Retries by the outcome that made them necessary.
+    pub fn retries(&self) -> [(Outcome, u64); Outcome::ALL.len()] {
+        Outcome::ALL
+            .map(|outcome| (outcome, self.cells.sum(|cell| &cell.retries[outcome as usize])))
+    }
+
+    /// Retries that were not made, by reason.
+    pub fn retries_denied(&self) -> [(RetryDenied, u64); RetryDenied::ALL.len()] {
+        RetryDenied::ALL
+            .map(|reason| (reason, self.cells.sum(|cell| &cell.denied[reason as usize])))
+    }
+
+    /// Requests for which no backend could be picked.
+    pub fn none_eligible(&self) -> u64 {
+        self.cells.sum(|cell| &cell.none_eligible)
+    }
+
+    /// Picks made while failing open.
+    pub fn fail_open_picks(&self) -> u64 {
+        self.cells.sum(|cell| &cell.fail_open_picks)
+    }
+
+    /// Attempts that took an idle connection.
+    pub fn pool_reuses(&self) -> u64 {
+        self.cells.sum(|cell| &cell.reuses)
+    }
+
+    /// Attempts that opened a connection, and attempts that failed to.
+    pub fn pool_opens(&self) -> (u64, u64) {
+        (self.cells.sum(|cell| &cell.opens), self.cells.sum(|cell| &cell.open_failures))
+    }
+
+    /// Requests sent again because an idle connection turned out to be closed.
+    pub fn stale_replays(&self) -> u64 {
+        self.cells.sum(|cell| &cell.stale_replays)
+    }
+
+    pub(super) fn encode(all: &[Arc<Self>], text: &mut Text) {
+        encode_attempts(all, text);
+        encode_eligibility(all, text);
+        encode_pool(all, text);
+        text.family(&names::HEALTH_CHECK_DURATION, |samples| {
+            for series in all {
+                let mut seen = Distribution::default();
+                seen.add(&series.probes);
+                samples.histogram(&[&series.name], &seen);
+            }
+        });
+    }
+}
+
+fn encode_durations(
+    family: &Family,
+    all: &[Arc<UpstreamSeries>],
+    text: &mut Text,
+    histogram: fn(&UpstreamCell) -> &Histogram,
+) {
+    text.family(family, |samples| {
+        for series in all {
+            samples.histogram(&[&series.name], &series.cells.distribution(histogram));
+        }
+    });
+}
+
+/// A family with one number per upstream.
+fn encode_plain(
+    family: &Family,
+    all: &[Arc<UpstreamSeries>],
+    text: &mut Text,
+    read: impl Fn(&UpstreamSeries) -> u64,
+) {
+    text.family(family, |samples| {
+        for series in all {
+            samples.count(&[&series.name], read(series));
+        }
+    });
+}
+
+fn encode_attempts(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+    encode_durations(&names::UPSTREAM_ATTEMPT_DURATION, all, text, |cell| &cell.attempt);
+    encode_durations(&names::UPSTREAM_CONNECT_DURATION, all, text, |cell| &cell.connect);
+    encode_durations(&names::UPSTREAM_FIRST_BYTE, all, text, |cell| &cell.first_byte);
+    text.family(&names::UPSTREAM_RETRIES, |samples| {
+        for series in all {
+            for (outcome, count) in series.retries() {
+                samples.count(&[&series.name, outcome.name()], count);
+            }
+        }
+    });
+    text.family(&names::UPSTREAM_RETRIES_DENIED, |samples| {
+        for series in all {
+            for (reason, count) in series.retries_denied() {
+                samples.count(&[&series.name, reason.name()], count);
+            }
+        }
+    });
+}
+
+fn encode_eligibility(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+    encode_plain(&names::UPSTREAM_NONE_ELIGIBLE, all, text, UpstreamSeries::none_eligible);
+    encode_plain(&names::UPSTREAM_FAIL_OPEN, all, text, |series| {
+        series.fail_open.load(Relaxed).into()
+    });
+    encode_plain(&names::UPSTREAM_FAIL_OPEN_PICKS, all, text, UpstreamSeries::fail_open_picks);
+    text.family(&names::UPSTREAM_BACKENDS, |samples| {
+        for series in all {
+            for status in Status::ALL {
+                let count = series.backends[status as usize].load(Relaxed);
+                samples.count(&[&series.name, status.name()], count);
+            }
+        }
+    });
+}
+
+fn encode_pool(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+    encode_plain(&names::POOL_REUSES, all, text, UpstreamSeries::pool_reuses);
+    text.family(&names::POOL_OPENS, |samples| {
+        for series in all {
+            let (ok, failed) = series.pool_opens();
+            samples.count(&[&series.name, "ok"], ok);
+            samples.count(&[&series.name, "failed"], failed);
+        }
+    });
+    encode_plain(&names::POOL_STALE_REPLAYS, all, text, UpstreamSeries::stale_replays);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_places_agree() {
+        for (place, reason) in RetryDenied::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+    }
+}
