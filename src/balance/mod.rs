@@ -1,5 +1,85 @@
 //! Pure selection: which backend serves this attempt.
+//!
+//! Two moments. When configuration or health changes, the snapshot asks [`eligible()`] who may be
+//! picked and makes a [`Plan`] per tier: immutable tables in which nobody who is out can be found. When
+//! a request comes, the worker asks [`Plan::pick`] with its own [`Cursor`]; that reads the backends'
+//! [`Live`] counters, allocates nothing and takes no lock.
+//!
+//! ```
+//! use plimsoll::balance::{Candidate, Key, Live, Pick, Plan, Rng, Settings, Strategy, Tried};
+//! use plimsoll::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
+//! use std::sync::Arc;
+//!
+//! let backend = |n: u32, label, weight| Candidate {
+//!     ix: BackendIx(n),
+//!     id: BackendId(n.into()),
+//!     label,
+//!     weight: Weight::try_from(weight).unwrap(),
+//!     eligible: true,
+//!     max_connections: 0,
+//! };
+//! let settings =
+//!     Settings { strategy: Strategy::WeightedRoundRobin, choices: 1, bounded_load: None };
+//! let backends = [backend(0, "10.0.0.1:80", 5), backend(1, "10.0.0.2:80", 1)];
+//! let plan = Plan::build(&settings, &backends);
+//!
+//! let live: Vec<Arc<Live>> = backends.iter().map(|_| Arc::default()).collect();
+//! let mut rng = Rng::new(7);
+//! let mut cursor = plan.cursor(WorkerIx(0), 0);
+//! let mut pick = Pick {
+//!     key: Key::None,
+//!     live: &live,
+//!     tried: &Tried::new(),
+//!     now: Tick(0),
+//!     rng: &mut rng,
+//! };
+//! assert_eq!(plan.pick(&mut cursor, &mut pick), Some(BackendIx(0)));
+//! ```
+//!
+//! | strategy | cost of a pick | file |
+//! |---|---|---|
+//! | `round_robin`, `weighted_round_robin` | O(1) | `wheel` |
+//! | `least_connections` | O(n) | `least_connections` |
+//! | `least_response_time` | O(1) up to 8 backends, O(log n) above | `least_response_time` |
+//! | `ip_hash` | O(log n) | `ip_hash` |
+//! | `url_hash` | O(key + log n) | `url_hash` |
+//! | `random` | O(log n) | `random` |
+//! | `consistent_hash` | O(key) | `consistent_hash` |
+//!
+//! A backend that was tried or is full costs a further step. A strategy that finds nobody in its own way
+//! looks through all of them, O(n), so the last one left is always found; a hash without a key does so
+//! too.
 
+mod consistent_hash;
+mod cursor;
+mod draw;
+mod eligible;
+mod hash;
+mod ip_hash;
+mod least_connections;
+mod least_response_time;
+mod live;
+mod plan;
+mod random;
+mod rng;
+mod roster;
+mod round_robin;
+mod shares;
 mod strategy;
+mod tried;
+mod url_hash;
+mod weighted;
+mod wheel;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod golden;
+
+pub use cursor::Cursor;
+pub use eligible::{Eligibility, Standing, eligible};
+pub use live::{InFlight, Live, OwnedInFlight};
+pub use plan::{Candidate, Key, Pick, Plan, Settings};
+pub use rng::Rng;
 pub use strategy::{Need, Strategy};
+pub use tried::Tried;

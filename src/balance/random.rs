@@ -1,0 +1,72 @@
+//! `random`: by chance and weight. With two choices the less loaded of two different draws, after
+//! nginx's `random two`: nearly as even as `least_connections` ("The Power of Two Choices in Randomized
+//! Load Balancing", Mitzenmacher 2001) at O(log n) per pick.
+
+use std::cmp::Ordering;
+
+use super::draw::Draw;
+use super::least_connections::Load;
+use super::plan::Pick;
+use super::roster::Roster;
+
+#[derive(Debug)]
+pub(super) struct Random {
+    draw: Draw,
+    two: bool,
+}
+
+impl Random {
+    pub(super) fn new(roster: &Roster, choices: u8) -> Self {
+        Self { draw: Draw::new(roster), two: choices == 2 }
+    }
+
+    #[inline]
+    pub(super) fn pick(&self, roster: &Roster, p: &mut Pick<'_>) -> Option<usize> {
+        let first = self.draw.draw(roster, p, None)?;
+        if !self.two {
+            return Some(first);
+        }
+        let Some(second) = self.draw.draw(roster, p, Some(first)) else {
+            return Some(first);
+        };
+        let (first, second) = (Load::at(first, roster, p), Load::at(second, roster, p));
+        // At a tie the first draw stands: so shares follow weights when all are equally loaded.
+        let second_is_less = second.compare(&first) == Ordering::Less;
+        Some(if second_is_less { second.place } else { first.place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::Bed;
+    use super::super::strategy::Strategy;
+
+    #[test]
+    fn of_two_draws_the_less_loaded_is_taken() {
+        let mut bed = Bed::two_choices(&[1, 1]);
+        let _held = bed.hold(&[1, 0]);
+        assert_eq!(bed.hits(1_000), [0, 1_000]);
+    }
+
+    #[test]
+    fn two_draws_differ_however_heavy_one_is() {
+        let mut bed = Bed::two_choices(&[60_000, 1, 1]);
+        let _held = bed.hold(&[60_001, 0, 0]);
+        assert_eq!(bed.hits(1_000)[0], 0);
+    }
+
+    #[test]
+    fn load_is_counted_per_weight() {
+        let mut bed = Bed::two_choices(&[1, 10]);
+        let _held = bed.hold(&[1, 9]);
+        assert_eq!(bed.hits(1_000), [0, 1_000]);
+    }
+
+    #[test]
+    fn one_draw_does_not_look_at_loads() {
+        let mut bed = Bed::weighted(Strategy::Random, &[1, 1]);
+        let _held = bed.hold(&[100, 0]);
+        let hits = bed.hits(1_000);
+        assert!(hits[0] > 400, "{hits:?}");
+    }
+}
