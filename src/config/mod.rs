@@ -1,5 +1,31 @@
 //! Text → [`Config`]: reading, checking and explaining what the operator wrote.
+//!
+//! The way of a file: `load` finds it and its includes; `read` compares it with the one table of
+//! `settings` and gives a `tree` of typed values with places; `build` makes the `model` of it and
+//! checks what values mean together. No step stops at a fault: `faults` collects them, and a load
+//! ends in a [`Loaded`] configuration or a [`Report`] of everything that is wrong.
+//!
+//! Called by `cli` (check, run), by `control` for every reload, and by embedders through [`parse`].
 
+mod build;
+mod diagnostic;
+mod faults;
+mod files;
+mod load;
 pub mod model;
+mod nearest;
+mod read;
+mod reference;
+mod schema;
+mod settings;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
 
+pub use diagnostic::{Diagnostic, Report, Severity, render};
+pub use load::{Environment, Loaded, load, parse, process_environment};
 pub use model::Config;
+pub use reference::reference;
+pub use schema::schema;

@@ -4,12 +4,13 @@
 //! positive, addresses parse. Later rooms index and match; they do not check again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use regex::Regex;
+use regex::bytes::Regex;
 
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
@@ -27,7 +28,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
-    /// Every file that was read, the main one first.
+    /// Every configuration file that was read, the main one first.
     pub files: Vec<PathBuf>,
 }
 
@@ -132,7 +133,7 @@ pub struct Client {
 /// What is believed of, and told through, forwarding headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded {
-    /// Peers whose forwarding headers are believed.
+    /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What is done with `X-Forwarded-For` (and, unless `off`, `-Proto`, `-Host`).
     pub x_forwarded: ForwardPolicy,
@@ -145,7 +146,7 @@ pub struct Forwarded {
 /// What is done with a forwarding header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardPolicy {
-    /// From trusted peers: append to what came. From others: replace what came.
+    /// From trusted proxies: append to what came. From others: replace what came.
     Auto,
     /// Append to what came, whoever sent it.
     Append,
@@ -202,7 +203,7 @@ pub enum HostMatch {
 pub enum PathMatch {
     /// The very path.
     Exact(String),
-    /// The path or anything below it, by whole segments; `/` is everything.
+    /// The path or anything below it, by whole segments; `/` is everything. No slash at the end.
     Prefix(String),
     /// A regular expression, unanchored unless it says so.
     Regex(Regex),
@@ -292,8 +293,8 @@ pub struct Redirect {
     pub to: Template,
 }
 
-/// A fixed response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A fixed response. `Debug` shows the length of the body only: it may come from a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Respond {
     /// 200 to 599.
     pub status: u16,
@@ -303,8 +304,9 @@ pub struct Respond {
     pub body: Vec<u8>,
 }
 
-/// One change to header fields. Names keep the case in which they were written.
-#[derive(Debug, Clone)]
+/// One change to header fields. Names keep the case in which they were written. `Debug` shows no
+/// values: they may be secrets.
+#[derive(Clone)]
 pub enum HeaderEdit {
     /// Replaces all fields of that name with one.
     Set(String, Template),
@@ -312,6 +314,27 @@ pub enum HeaderEdit {
     Add(String, Template),
     /// Removes all fields of that name.
     Remove(String),
+}
+
+impl fmt::Debug for Respond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Respond")
+            .field("status", &self.status)
+            .field("content_type", &self.content_type)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+impl fmt::Debug for HeaderEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (change, name) = match self {
+            Self::Set(name, _) => ("Set", name),
+            Self::Add(name, _) => ("Add", name),
+            Self::Remove(name) => ("Remove", name),
+        };
+        f.debug_tuple(change).field(name).finish()
+    }
 }
 
 /// A text with variables, parsed once.
@@ -361,7 +384,7 @@ pub enum Variable {
 }
 
 /// A named group of backends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// The name.
     pub name: String,
@@ -428,9 +451,10 @@ pub enum BackendAddress {
     Unix(PathBuf),
 }
 
-impl std::fmt::Display for BackendAddress {
-    /// As written in the file: this text is the backend's identity, label and hash input.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for BackendAddress {
+    /// As written in the file, with its port: this text is the backend's identity, label and hash
+    /// input.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
@@ -547,8 +571,8 @@ pub enum Probe {
     Http(HttpProbe),
 }
 
-/// An HTTP probe.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An HTTP probe. `Debug` shows no values of header fields: they may be secrets.
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpProbe {
     /// Path and query.
     pub path: String,
@@ -562,6 +586,20 @@ pub struct HttpProbe {
     pub expect: Vec<(u16, u16)>,
     /// Text that the first 64 KiB of the body must contain.
     pub body: Option<String>,
+}
+
+impl fmt::Debug for HttpProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("HttpProbe")
+            .field("path", &self.path)
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .field("headers", &headers)
+            .field("expect", &self.expect)
+            .field("body", &self.body)
+            .finish()
+    }
 }
 
 /// What happens when no backend is eligible.

@@ -1,0 +1,197 @@
+//! Routes: what becomes of a request.
+
+use ahash::AHashSet;
+
+use super::Build;
+use super::address::is_authority;
+use super::field::{self, Head};
+use super::template::template;
+use crate::config::model::{
+    Action, HeaderEdit, HostPolicy, PathRewrite, Piece, Proxy, Redirect, Respond, Share, Template,
+};
+use crate::config::tree::{Item, Key, Table};
+use crate::model::Weight;
+
+/// The settings that say what a route does.
+const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
+
+/// Settings that mean something only where a request is sent on.
+const OF_PROXY: [&str; 7] = [
+    "strip_prefix",
+    "replace_prefix",
+    "host_header",
+    "request_headers",
+    "timeouts",
+    "retry",
+    "upgrades",
+];
+
+pub(super) fn action(b: &mut Build<'_>, table: &Table) -> Action {
+    let mut written =
+        ACTIONS.into_iter().filter_map(|key| table.written(key).map(|(at, item)| (key, at, item)));
+    let first = written.next();
+    for (other, at, _) in written {
+        let message = format!("`{other}` cannot stand beside another action");
+        b.error(at, message, format!("a route does one of {}", ACTIONS.join(", ")));
+    }
+    let fixed = match first {
+        Some(("redirect", _, item)) => item.table().map(|one| Action::Redirect(redirect(b, one))),
+        Some(("respond", _, item)) => item.table().map(|one| Action::Respond(respond(b, one))),
+        _ => None,
+    };
+    if let Some(action) = fixed {
+        for (key, at) in OF_PROXY.into_iter().filter_map(|key| Some((key, table.written(key)?.0))) {
+            let message = format!("`{key}` has no effect: the route sends nothing on");
+            b.warning(at, message, format!("leave `{key}` out"));
+        }
+        return action;
+    }
+    let split = match first {
+        Some(("upstream", _, item)) => {
+            vec![Share { upstream: item.text().to_owned(), weight: Weight::ONE }]
+        }
+        Some((_, _, item)) => split(b, table, item),
+        None => {
+            if !ACTIONS.iter().any(|key| table.mentions(key)) {
+                let help = format!("write one of {}", ACTIONS.join(", "));
+                b.error(table.place, "the route does nothing", help);
+            }
+            Vec::new()
+        }
+    };
+    Action::Proxy(Proxy { split, rewrite: rewrite(b, table), host: host(b, table) })
+}
+
+fn split(b: &mut Build<'_>, table: &Table, item: &Item) -> Vec<Share> {
+    let mut shares: Vec<Share> = Vec::new();
+    let mut named = AHashSet::new();
+    for part in table.tables("split") {
+        let upstream = part.text("upstream").to_owned();
+        if !upstream.is_empty() && !named.insert(part.text("upstream")) {
+            let message = format!("upstream `{upstream}` is named twice in this split");
+            b.error(
+                part.place_of("upstream"),
+                message,
+                "write it once, with the sum of the weights",
+            );
+        }
+        shares.push(Share { upstream, weight: weight(part) });
+    }
+    if shares.is_empty() {
+        b.error(item.place, "the split has no parts", "name at least one upstream");
+    }
+    shares
+}
+
+/// A weight whose range was checked.
+pub(super) fn weight(table: &Table) -> Weight {
+    let weight = table.integer::<i64>("weight").and_then(|n| Weight::try_from(n).ok());
+    weight.unwrap_or_default()
+}
+
+fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
+    let strip = table.written("strip_prefix").filter(|_| table.bool("strip_prefix"));
+    let replace = table.written("replace_prefix");
+    if let (Some(_), Some((at, _))) = (strip, replace) {
+        let message = "`replace_prefix` cannot stand beside `strip_prefix`";
+        b.error(at, message, "leave `strip_prefix` out: what is replaced is gone");
+    }
+    let key = if strip.is_some() { "strip_prefix" } else { "replace_prefix" };
+    let is_prefix = ["path_exact", "path_regex"].iter().all(|key| table.written(key).is_none());
+    if let (Some((at, _)), false) = (strip.or(replace), is_prefix) {
+        let message = format!("`{key}` needs a prefix, and this route has none");
+        b.error(at, message, "use `path` in place of `path_exact` or `path_regex`");
+    }
+    match replace {
+        Some((_, item)) => {
+            if !is_path(item.text()) || item.text().contains('?') {
+                let help = "write it like `/v2`, with other characters percent-encoded";
+                b.error(item.place, "replace_prefix must be a path that begins with `/`", help);
+            }
+            PathRewrite::ReplacePrefix(item.text().to_owned())
+        }
+        None if strip.is_some() => PathRewrite::StripPrefix,
+        None => PathRewrite::Keep,
+    }
+}
+
+/// Whether a text may be sent as a request target.
+pub(super) fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|c| c.is_ascii_graphic() && c != b'#')
+}
+
+fn host(b: &mut Build<'_>, table: &Table) -> HostPolicy {
+    match table.table("host_header") {
+        Some(fixed) => {
+            let host = fixed.text("set");
+            if fixed.written("set").is_some() && !is_authority(host) {
+                let message = format!("`{host}` cannot be a `Host`");
+                b.error(fixed.place_of("set"), message, "write a name, perhaps with a port");
+            }
+            HostPolicy::Set(host.to_owned())
+        }
+        None if table.text("host_header") == "backend" => HostPolicy::Backend,
+        None => HostPolicy::Preserve,
+    }
+}
+
+fn redirect(b: &mut Build<'_>, table: &Table) -> Redirect {
+    let status = table.integer("status").unwrap_or(302);
+    if matches!(status, 304..=306) {
+        let message = format!("{status} is not the status of a redirect");
+        b.error(table.place_of("status"), message, "use 301, 302, 303, 307 or 308");
+    }
+    let text = table.text("to");
+    let at = table.place_of("to");
+    if table.written("to").is_some()
+        && (text.is_empty() || !text.bytes().all(|c| c.is_ascii_graphic()))
+    {
+        let help = "write a URL or a path, with other characters percent-encoded";
+        b.error(at, "this cannot be a `Location`", help);
+    }
+    Redirect { status, to: template(b, at, text) }
+}
+
+fn respond(b: &mut Build<'_>, table: &Table) -> Respond {
+    let status = table.integer("status").unwrap_or(200);
+    let body = table.item("body").map(|item| b.bytes(item)).unwrap_or_default();
+    if matches!(status, 204 | 205 | 304) && !body.is_empty() {
+        let message = format!("a response with status {status} has no body");
+        b.error(table.place_of("body"), message, "leave `body` out or choose another status");
+    }
+    let content_type = table.text("content_type");
+    let content_type = field::field_value(b, table.place_of("content_type"), content_type);
+    Respond { status, content_type, body }
+}
+
+/// Changes to header fields: first removed, then set, then added.
+pub(super) fn header_edits(b: &mut Build<'_>, table: &Table, head: Head) -> Vec<HeaderEdit> {
+    let mut edits = Vec::new();
+    for item in table.list("remove") {
+        if field::changed_field(b, item.place, item.text(), head) {
+            edits.push(HeaderEdit::Remove(item.text().to_owned()));
+        }
+    }
+    for (key, item) in table.map("set") {
+        if let Some(value) = header_value(b, key, item, head) {
+            edits.push(HeaderEdit::Set(key.name.clone(), value));
+        }
+    }
+    for (key, item) in table.map("add") {
+        if let Some(value) = header_value(b, key, item, head) {
+            edits.push(HeaderEdit::Add(key.name.clone(), value));
+        }
+    }
+    edits
+}
+
+fn header_value(b: &mut Build<'_>, key: &Key, item: &Item, head: Head) -> Option<Template> {
+    let good_name = field::changed_field(b, key.place, &key.name, head);
+    let value = if let Some(secret) = item.table() {
+        Template(vec![Piece::Text(b.secret_value(secret)?)])
+    } else {
+        field::field_value(b, item.place, item.text());
+        template(b, item.place, item.text())
+    };
+    good_name.then_some(value)
+}

@@ -1,0 +1,76 @@
+//! Listeners.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::address::socket;
+use super::{Build, field};
+use crate::config::model::{Client, ForwardPolicy, Forwarded, Listener};
+use crate::config::tree::{Item, Table};
+
+pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
+    let address = socket(b, table.item("address"));
+    let name = match table.written("name") {
+        Some((_, item)) => field::name(b, item.place, item.text()),
+        None => table.text("address").to_owned(),
+    };
+    let client = client(table);
+    if client.max_target_bytes > client.max_head_bytes {
+        b.error(
+            table.place_of_either(["max_target", "max_head"]),
+            "max_target is more than max_head, of which the target is a part",
+            "raise `max_head` or lower `max_target`",
+        );
+    }
+    Listener { name, address, client, forwarded: forwarded(b, table) }
+}
+
+fn client(table: &Table) -> Client {
+    let time = |key| table.duration(key).unwrap_or_default();
+    Client {
+        header_timeout: time("header_timeout"),
+        idle_timeout: time("idle_timeout"),
+        body_timeout: time("body_timeout"),
+        write_timeout: time("write_timeout"),
+        max_requests: table.integer("max_requests").unwrap_or_default(),
+        max_connections: table.integer("max_connections").unwrap_or_default(),
+        max_head_bytes: table.size("max_head").unwrap_or_default() as usize,
+        max_headers: table.integer("max_headers").unwrap_or_default(),
+        max_target_bytes: table.size("max_target").unwrap_or_default() as usize,
+        max_body_bytes: table.size("max_body"),
+    }
+}
+
+fn forwarded(b: &mut Build<'_>, table: &Table) -> Forwarded {
+    let items = table.list("trusted_proxies").iter();
+    Forwarded {
+        trusted_proxies: items.filter_map(|item| network(b, item)).collect(),
+        x_forwarded: policy(table.text("x_forwarded")),
+        forwarded: policy(table.text("forwarded")),
+        x_real_ip: table.bool("x_real_ip"),
+    }
+}
+
+fn network(b: &mut Build<'_>, item: &Item) -> Option<IpNet> {
+    let text = item.text();
+    if let Ok(network) = text.parse::<IpNet>() {
+        return Some(network.trunc());
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.into());
+    }
+    let message = format!("`{text}` is neither a network nor an address");
+    b.error(item.place, message, "write it like `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`");
+    None
+}
+
+fn policy(word: &str) -> ForwardPolicy {
+    match word {
+        "append" => ForwardPolicy::Append,
+        "set" => ForwardPolicy::Set,
+        "remove" => ForwardPolicy::Remove,
+        "off" => ForwardPolicy::Off,
+        _ => ForwardPolicy::Auto,
+    }
+}

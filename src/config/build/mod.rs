@@ -1,0 +1,102 @@
+//! What was read → the checked model.
+//!
+//! Every function here is total: a fault is reported, something valid stands in for the value, and
+//! the checks go on; the model is handed out only if no error was reported. What concerns several
+//! sections at once is checked in `whole`.
+
+mod action;
+mod address;
+mod field;
+mod health;
+mod listener;
+mod process;
+mod route;
+mod secret;
+pub(super) mod template;
+mod upstream;
+mod whole;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::faults::{Faults, Place};
+use super::files::Hash;
+use super::load::Environment;
+use super::model::{Config, Listener, Route, Upstream};
+use super::tree::{Item, Key, Table};
+
+/// What a build works with.
+pub(super) struct Build<'e> {
+    /// Where findings go.
+    pub faults: Faults,
+    /// The directory of each source.
+    bases: Vec<PathBuf>,
+    environment: Environment<'e>,
+    /// Files that were read for a value.
+    pub secret_files: Vec<PathBuf>,
+    /// A hash of what was read from files and the environment.
+    pub secrets: Hash,
+}
+
+/// A part of the model beside the section it comes from, for checks that need places.
+struct Sourced<'t, T> {
+    model: T,
+    table: &'t Table,
+}
+
+/// An upstream with its name's place.
+struct Named<'t> {
+    key: &'t Key,
+    model: Upstream,
+}
+
+impl<'e> Build<'e> {
+    /// A build for sources in these directories.
+    pub(super) fn new(faults: Faults, bases: Vec<PathBuf>, environment: Environment<'e>) -> Self {
+        Self { faults, bases, environment, secret_files: Vec::new(), secrets: Hash::EMPTY }
+    }
+
+    fn error(&mut self, at: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.faults.error(at, message, help.into());
+    }
+
+    fn warning(&mut self, at: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.faults.warning(at, message, help.into());
+    }
+}
+
+/// Makes and checks a configuration of all that was read, the main file first.
+pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Config {
+    let process = process::process(b, &parts[0]);
+    let admin = parts[0].table("admin").map(|table| process::admin(b, table));
+    let listeners: Vec<_> = parts
+        .iter()
+        .flat_map(|part| part.tables("listener"))
+        .map(|table| Sourced { model: listener::listener(b, table), table })
+        .collect();
+    let routes: Vec<_> = parts
+        .iter()
+        .flat_map(|part| part.tables("route"))
+        .enumerate()
+        .map(|(n, table)| Sourced { model: route::route(b, table, n + 1), table })
+        .collect();
+    let upstreams: Vec<_> = parts
+        .iter()
+        .flat_map(|part| part.map("upstream"))
+        .filter_map(|(key, item): &(Key, Item)| {
+            Some(Named { key, model: upstream::upstream(b, key, item.table()?) })
+        })
+        .collect();
+    whole::check(b, parts, admin.as_ref(), &listeners, &routes, &upstreams);
+    Config {
+        process,
+        admin,
+        listeners: listeners.into_iter().map(|one| one.model).collect::<Vec<Listener>>(),
+        routes: routes.into_iter().map(|one| one.model).collect::<Vec<Route>>(),
+        upstreams: upstreams
+            .into_iter()
+            .map(|one| (one.key.name.clone(), one.model))
+            .collect::<BTreeMap<_, _>>(),
+        files: files.to_vec(),
+    }
+}

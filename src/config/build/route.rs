@@ -1,0 +1,176 @@
+//! Routes: what they match. What they do is in `action`.
+
+use regex::bytes::Regex;
+
+use super::address::is_name;
+use super::field::Head;
+use super::upstream::retry;
+use super::{Build, action, field};
+use crate::config::faults::Place;
+use crate::config::model::{
+    HeaderMatch, HeaderValueMatch, HostMatch, PathMatch, Route, TimeoutOverrides,
+};
+use crate::config::tree::{Item, Key, Table};
+
+/// Checks the `n`-th route, counted from 1.
+pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
+    let name = match table.written("name") {
+        Some((_, item)) => field::name(b, item.place, item.text()),
+        None => format!("route-{n}"),
+    };
+    let path = path(b, table);
+    let hosts = table.list("hosts").iter().filter_map(|item| host(b, item)).collect();
+    let methods = table.list("methods").iter();
+    let methods = methods.map(|item| field::method(b, item.place, item.text())).collect();
+    let headers = table.map("headers").iter();
+    let headers = headers.filter_map(|(key, item)| header(b, key, item)).collect();
+    let upgrades = table.list("upgrades").iter();
+    let upgrades = upgrades.filter_map(|item| upgrade(b, item)).collect();
+    let listeners = table.list("listeners").iter().map(|item| item.text().to_owned());
+    for key in ["listeners", "hosts", "methods"] {
+        if let Some((_, item)) = table.written(key).filter(|_| table.list(key).is_empty()) {
+            let message = format!("{key} is empty, so that the route would never be taken");
+            b.error(item.place, message, format!("leave `{key}` out to take all"));
+        }
+    }
+    Route {
+        name,
+        listeners: listeners.collect(),
+        hosts,
+        action: action::action(b, table),
+        path,
+        methods,
+        headers,
+        request_headers: table
+            .table("request_headers")
+            .map_or_else(Vec::new, |table| action::header_edits(b, table, Head::Request)),
+        response_headers: table
+            .table("response_headers")
+            .map_or_else(Vec::new, |table| action::header_edits(b, table, Head::Response)),
+        timeouts: table.table("timeouts").map_or_else(TimeoutOverrides::default, timeouts),
+        retry: table.table("retry").map(retry),
+        max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),
+        upgrades,
+    }
+}
+
+fn timeouts(table: &Table) -> TimeoutOverrides {
+    TimeoutOverrides {
+        connect: table.duration("connect"),
+        read: table.duration("read"),
+        write: table.duration("write"),
+        total: table.duration("total"),
+    }
+}
+
+fn path(b: &mut Build<'_>, table: &Table) -> PathMatch {
+    let mut rules = ["path", "path_exact", "path_regex"]
+        .into_iter()
+        .filter_map(|key| table.written(key).map(|(at, item)| (key, at, item)));
+    let Some((key, _, item)) = rules.next() else {
+        return PathMatch::Prefix("/".to_owned());
+    };
+    for (other, at, _) in rules {
+        let message = format!("`{other}` cannot stand beside `{key}`");
+        b.error(at, message, "a route has one path rule; write another route for the other");
+    }
+    let text = item.text();
+    if key == "path_regex" {
+        let otherwise = PathMatch::Prefix("/".to_owned());
+        return regex(b, item).map_or(otherwise, PathMatch::Regex);
+    }
+    literal_path(b, item.place, text);
+    if key == "path_exact" {
+        return PathMatch::Exact(text.to_owned());
+    }
+    let trimmed = text.trim_end_matches('/');
+    PathMatch::Prefix(if trimmed.is_empty() { "/" } else { trimmed }.to_owned())
+}
+
+/// Checks a path that is compared with decoded, normalised ones.
+fn literal_path(b: &mut Build<'_>, at: Place, text: &str) {
+    if !text.starts_with('/') {
+        b.error(at, "a path must begin with `/`", format!("write `/{text}`"));
+    } else if text.contains(['%', '?', '#']) {
+        let message = "paths are compared decoded and without query, so that this hardly matches";
+        b.warning(at, message, "write characters as they are, and leave the query out");
+    } else if text.contains("//")
+        || ["/./", "/../"].iter().any(|dots| format!("{text}/").contains(dots))
+    {
+        let message = "paths are compared normalised, so that this never matches";
+        b.warning(at, message, "leave out `//`, `/./` and `/../`");
+    }
+}
+
+fn regex(b: &mut Build<'_>, item: &Item) -> Option<Regex> {
+    Regex::new(item.text())
+        .map_err(|error| {
+            // The crate draws the expression over several lines and ends with the reason.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let help = "backslashes are doubled in \"…\"; in '…' they are not";
+            b.error(item.place, format!("invalid regular expression: {reason}"), help);
+        })
+        .ok()
+}
+
+fn host(b: &mut Build<'_>, item: &Item) -> Option<HostMatch> {
+    let text = item.text().to_ascii_lowercase();
+    let (suffix, name) = match text.strip_prefix("*.") {
+        Some(name) => (true, name),
+        None => (false, &*text),
+    };
+    let is_v6 = name.starts_with('[') && name.ends_with(']');
+    let fault = if text == "*" {
+        Some(("`*` is no host name", "leave `hosts` out to take every host"))
+    } else if name.contains('*') {
+        Some(("`*` can only stand for whole labels at the front", "write it like `*.example.com`"))
+    } else if !is_v6 && name.contains(':') {
+        Some(("hosts are compared without port", "leave the port out; see `listeners`"))
+    } else if !name.is_ascii() {
+        Some(("browsers send this name in ASCII", "write its form that begins with `xn--`"))
+    } else if !is_v6 && !is_name(name) {
+        Some(("this is no host name", "write it like `api.example.com` or `*.example.com`"))
+    } else {
+        None
+    };
+    if let Some((message, help)) = fault {
+        b.error(item.place, message, help);
+        return None;
+    }
+    let name = name.strip_suffix('.').unwrap_or(name).to_owned();
+    Some(if suffix { HostMatch::Suffix(name) } else { HostMatch::Exact(name) })
+}
+
+fn header(b: &mut Build<'_>, key: &Key, item: &Item) -> Option<HeaderMatch> {
+    field::field_name(b, key.place, &key.name);
+    let value = match item.table() {
+        None => HeaderValueMatch::Exact(field::field_value(b, item.place, item.text())),
+        Some(table) => {
+            match (table.written("present"), table.written("exact"), table.written("regex")) {
+                (Some(_), None, None) if table.bool("present") => HeaderValueMatch::Present,
+                (Some(_), None, None) => HeaderValueMatch::Absent,
+                (None, Some((_, item)), None) => {
+                    HeaderValueMatch::Exact(field::field_value(b, item.place, item.text()))
+                }
+                (None, None, Some((_, item))) => HeaderValueMatch::Regex(regex(b, item)?),
+                _ => {
+                    let help =
+                        "write `{ present = true }`, `{ exact = \"…\" }` or `{ regex = \"…\" }`";
+                    b.error(item.place, "a header rule has exactly one condition", help);
+                    return None;
+                }
+            }
+        }
+    };
+    Some(HeaderMatch { name: key.name.to_ascii_lowercase(), value })
+}
+
+fn upgrade(b: &mut Build<'_>, item: &Item) -> Option<String> {
+    if field::is_token(item.text()) {
+        return Some(item.text().to_ascii_lowercase());
+    }
+    let message = format!("`{}` is not the name of a protocol", item.text());
+    b.error(item.place, message, "for example `websocket`");
+    None
+}

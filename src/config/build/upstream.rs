@@ -1,0 +1,214 @@
+//! Upstreams and their backends.
+
+use ahash::AHashMap;
+
+use super::action::weight;
+use super::template::template;
+use super::{Build, address, field, health};
+use crate::balance::{Need, Strategy};
+use crate::config::faults::Place;
+use crate::config::model::{
+    Backend, BackendAddress, Dns, Health, Passive, Pool, Probe, Protocol, Retry, RetryOn, Timeouts,
+    Upstream, WhenNoneEligible,
+};
+use crate::config::tree::{Key, Table};
+use crate::model::AdminState;
+
+/// Most weight on one ring, all backends together: 16 million points.
+const LARGEST_RING: u64 = 100_000;
+
+pub(super) fn upstream(b: &mut Build<'_>, key: &Key, table: &Table) -> Upstream {
+    let strategy = Strategy::ALL.into_iter().find(|one| one.name() == table.text("strategy"));
+    let strategy = strategy.unwrap_or_default();
+    strategy_inputs(b, table, strategy);
+    let backends = backends(b, key, table, strategy);
+    let health = table.table("health").map(|table| health::health(b, table, &backends));
+    let upstream = Upstream {
+        name: field::name(b, key.place, &key.name),
+        strategy,
+        choices: table.integer("choices").unwrap_or(1),
+        key: template(b, table.place_of("key"), table.text("key")),
+        bounded_load: table.float("bounded_load"),
+        protocol: match table.text("protocol") {
+            "h2c" => Protocol::H2c,
+            _ => Protocol::Http1,
+        },
+        pool: pool(table.section("pool")),
+        timeouts: timeouts(table.section("timeouts")),
+        retry: retry(table.section("retry")),
+        passive: passive(table.section("passive")),
+        health,
+        when_none_eligible: match table.text("when_none_eligible") {
+            "reject" => WhenNoneEligible::Reject,
+            _ => WhenNoneEligible::FailOpen,
+        },
+        dns: dns(b, table.section("dns")),
+        backends,
+    };
+    check_probe(b, table, &upstream);
+    check_ring(b, key, &upstream);
+    upstream
+}
+
+/// Refuses a probe that asks in another protocol than the one the backends are said to speak.
+fn check_probe(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
+    let asks_http1 = matches!(&upstream.health, Some(Health { probe: Probe::Http(_), .. }));
+    if asks_http1 && upstream.protocol == Protocol::H2c {
+        let message = "an HTTP probe speaks HTTP/1.1, which a backend of `h2c` need not";
+        let help = format!("write `type = \"tcp\"` in `[upstream.{}.health]`", upstream.name);
+        b.error(table.place_of("protocol"), message, help);
+    }
+}
+
+/// Refuses a ring that would fill the memory: about 1.4 KiB go for each unit of weight.
+fn check_ring(b: &mut Build<'_>, key: &Key, upstream: &Upstream) {
+    let total: u64 = upstream.backends.iter().map(|one| u64::from(one.weight.value())).sum();
+    if upstream.strategy == Strategy::ConsistentHash && total > LARGEST_RING {
+        let message =
+            format!("the weights of `{}` add up to {total}, the most is {LARGEST_RING}", key.name);
+        let help = "divide them by a common factor: only their proportions count";
+        b.error(key.place, message, help);
+    }
+}
+
+/// Refuses settings that the strategy does not look at.
+fn strategy_inputs(b: &mut Build<'_>, table: &Table, strategy: Strategy) {
+    let rules = [
+        ("key", strategy.needs() == Need::Key, "`url_hash` or `consistent_hash`"),
+        ("bounded_load", strategy == Strategy::ConsistentHash, "`consistent_hash`"),
+        ("choices", strategy == Strategy::Random, "`random`"),
+    ];
+    for (setting, used, of) in rules {
+        if let (Some((at, _)), false) = (table.written(setting), used) {
+            let message = format!("`{}` does not use `{setting}`", strategy.name());
+            b.error(at, message, format!("leave it out, or use strategy {of}"));
+        }
+    }
+    if table.text("key").is_empty() && table.written("key").is_some() {
+        let help = "for example `key = \"${uri}\"`";
+        b.error(table.place_of("key"), "an empty key sends all to one backend", help);
+    }
+}
+
+fn backends(b: &mut Build<'_>, key: &Key, table: &Table, strategy: Strategy) -> Vec<Backend> {
+    let mut places: AHashMap<String, Place> = AHashMap::new();
+    let mut backends = Vec::new();
+    for one in table.tables("backend") {
+        let Some((_, item)) = one.written("address") else {
+            continue;
+        };
+        let address = match address::backend(item.text()) {
+            Ok(address) => address,
+            Err((message, help)) => {
+                b.error(item.place, message, help);
+                continue;
+            }
+        };
+        let identity = address.to_string().to_ascii_lowercase();
+        if let Some(first) = places.get(&identity) {
+            let help =
+                format!("first at {}; give it a larger `weight` instead", b.faults.locate(*first));
+            let message = format!("`{address}` is a backend of `{}` twice", key.name);
+            b.error(item.place, message, help);
+        } else {
+            places.insert(identity, item.place);
+        }
+        if strategy == Strategy::RoundRobin
+            && let Some((at, _)) = one.written("weight").filter(|_| weight(one).value() != 1)
+        {
+            let help = "use `strategy = \"weighted_round_robin\"`";
+            b.warning(at, "`round_robin` takes no account of weights", help);
+        }
+        backends.push(backend(one, address));
+    }
+    check_service(b, key, table, &backends);
+    backends
+}
+
+fn backend(table: &Table, address: BackendAddress) -> Backend {
+    Backend {
+        address,
+        weight: weight(table),
+        backup: table.bool("backup"),
+        state: match table.text("state") {
+            "draining" => AdminState::Draining,
+            "disabled" => AdminState::Disabled,
+            _ => AdminState::Enabled,
+        },
+        max_connections: table.integer("max_connections").unwrap_or_default(),
+    }
+}
+
+/// Whether anything could serve.
+fn check_service(b: &mut Build<'_>, key: &Key, table: &Table, backends: &[Backend]) {
+    let enabled = || backends.iter().filter(|one| one.state == AdminState::Enabled);
+    if table.list("backend").is_empty() && !table.refused.contains(&"backend") {
+        let help = format!("add `[[upstream.{}.backend]]` with an `address`", key.name);
+        b.error(key.place, format!("upstream `{}` has no backend", key.name), help);
+    } else if backends.is_empty() {
+        // All of them were refused, which is reported.
+    } else if enabled().next().is_none() {
+        let message = format!("no backend of upstream `{}` is enabled", key.name);
+        b.warning(key.place, message, "every request will be answered with 503");
+    } else if enabled().all(|one| one.backup) {
+        let message = format!("every enabled backend of upstream `{}` is a backup", key.name);
+        b.warning(key.place, message, "leave `backup` out of those that shall serve normally");
+    }
+}
+
+fn pool(table: &Table) -> Pool {
+    Pool {
+        max_idle: table.integer("max_idle").unwrap_or_default(),
+        idle_timeout: table.duration("idle_timeout").unwrap_or_default(),
+        max_lifetime: table.duration("max_lifetime").unwrap_or_default(),
+        max_requests: table.integer("max_requests").unwrap_or_default(),
+    }
+}
+
+fn timeouts(table: &Table) -> Timeouts {
+    Timeouts {
+        connect: table.duration("connect").unwrap_or_default(),
+        read: table.duration("read").unwrap_or_default(),
+        write: table.duration("write").unwrap_or_default(),
+        total: table.duration("total"),
+    }
+}
+
+/// A retry policy, of an upstream or a route.
+pub(super) fn retry(table: &Table) -> Retry {
+    let on = |word| table.list("on").iter().any(|item| item.text() == word);
+    Retry {
+        tries: table.integer("tries").unwrap_or(1),
+        timeout: table.duration("timeout"),
+        on: RetryOn {
+            reset: on("reset"),
+            timeout: on("timeout"),
+            invalid_response: on("invalid_response"),
+        },
+        statuses: table.integers("statuses"),
+        non_idempotent: table.bool("non_idempotent"),
+        replay_bytes: table.size("replay_body").unwrap_or_default() as usize,
+    }
+}
+
+fn passive(table: &Table) -> Passive {
+    Passive {
+        max_fails: table.integer("max_fails").unwrap_or_default(),
+        fail_timeout: table.duration("fail_timeout").unwrap_or_default(),
+        statuses: table.integers("statuses"),
+    }
+}
+
+fn dns(b: &mut Build<'_>, table: &Table) -> Dns {
+    let time = |key| table.duration(key).unwrap_or_default();
+    let dns = Dns { min_ttl: time("min_ttl"), max_ttl: time("max_ttl") };
+    if dns.min_ttl > dns.max_ttl {
+        let help = "raise `max_ttl` or lower `min_ttl`";
+        b.error(
+            table.place_of_either(["min_ttl", "max_ttl"]),
+            "min_ttl is more than max_ttl",
+            help,
+        );
+    }
+    dns
+}

@@ -1,0 +1,123 @@
+//! Settings of the process as a whole.
+
+use std::time::Duration;
+
+use crate::config::table::{Kind, Section, Setting, TEXTS};
+
+pub(super) const WORKERS: Setting = Setting::optional(
+    "workers",
+    Kind::Integer { min: 1, max: 1024 },
+    "one per core",
+    "Number of worker threads. Each accepts and serves connections on its own.",
+    "2",
+)
+.remedy("leave `workers` out to have one per core");
+
+pub(super) const DRAIN_TIMEOUT: Setting = Setting::with_default(
+    "drain_timeout",
+    Kind::Duration { min: Duration::ZERO, max: Duration::from_hours(24), off: false },
+    r#""30s""#,
+    "How long a graceful stop waits for requests under way.",
+    r#""1m30s""#,
+);
+
+pub(super) const WATCH_INTERVAL: Setting = Setting::with_default(
+    "watch_interval",
+    Kind::Duration { min: Duration::from_millis(100), max: Duration::from_hours(1), off: true },
+    r#""1s""#,
+    "How often the files are looked at for a change. `\"off\"`: reload by signal only.",
+    r#""off""#,
+);
+
+pub(super) const INCLUDE: Setting = Setting::with_default(
+    "include",
+    TEXTS,
+    "[]",
+    "Further files with listeners, routes and upstreams, read in the order given and, for a \
+     pattern, by name. `*` and `?` may stand in the file's name, not in a directory's, and do not \
+     match names that begin with a dot. A pattern may match nothing, a plain name must exist.",
+    r#"["conf.d/*.toml"]"#,
+);
+
+pub(super) const LOG: Setting = Setting::with_default(
+    "log",
+    Kind::Table(&Section {
+        title: "[log]",
+        doc: "The program log, on standard error.",
+        settings: &[
+            Setting::with_default(
+                "level",
+                Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+                r#""info""#,
+                "Least level that is written.",
+                r#""debug""#,
+            ),
+            Setting::with_default(
+                "format",
+                Kind::Word(&["text", "json"]),
+                r#""text""#,
+                "For people, or one JSON object per line.",
+                r#""json""#,
+            ),
+        ],
+    }),
+    "{}",
+    "The program log.",
+    r#"{ level = "info" }"#,
+);
+
+pub(super) const ACCESS_LOG: Setting = Setting::with_default(
+    "access_log",
+    Kind::Table(&Section {
+        title: "[access_log]",
+        doc: "One line per request.",
+        settings: &[
+            Setting::with_default(
+                "format",
+                Kind::Word(&["combined", "json", "off"]),
+                r#""combined""#,
+                "nginx's `combined`, one JSON object with every attempt, or nothing.",
+                r#""json""#,
+            ),
+            Setting::optional(
+                "path",
+                Kind::Text,
+                "standard output",
+                "The file to append to. Opened again on USR1.",
+                r#""/var/log/plimsoll/access.log""#,
+            ),
+        ],
+    }),
+    "{}",
+    "The access log.",
+    r#"{ format = "json" }"#,
+);
+
+pub(super) const ADMIN: Setting = Setting::optional(
+    "admin",
+    Kind::Table(&Section {
+        title: "[admin]",
+        doc: "Metrics, liveness and status over HTTP. Without this section there is no admin \
+              listener.",
+        settings: &[
+            Setting::with_default(
+                "address",
+                Kind::Text,
+                r#""127.0.0.1:9901""#,
+                "IP address and port. Must be a loopback address unless `allow_public` is set, \
+                 because nobody is asked for a password here.",
+                r#""[::1]:9901""#,
+            ),
+            Setting::with_default(
+                "allow_public",
+                Kind::Bool,
+                "false",
+                "Allows an address that others can reach. A firewall has to guard it then.",
+                "true",
+            ),
+        ],
+    }),
+    "no admin listener",
+    "The admin listener.",
+    r#"{ address = "127.0.0.1:9901" }"#,
+);

@@ -1,0 +1,330 @@
+//! Settings of `[upstream.NAME]`.
+
+use std::time::Duration;
+
+use super::health::{DNS, HEALTH};
+use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OFF};
+
+/// A status that tells of a failure.
+const FAILURE_STATUS: Kind = Kind::Integer { min: 400, max: 599 };
+
+/// Something kept for minutes or hours.
+pub(super) const LIFETIME: Kind =
+    Kind::Duration { min: Duration::from_secs(1), max: Duration::from_hours(30 * 24), off: false };
+
+pub(super) const UPSTREAM: Setting = Setting::with_default(
+    "upstream",
+    Kind::Map(&KIND),
+    "{}",
+    "Named groups of backends.",
+    r#"{ api = { backend = [{ address = "10.0.0.1:8080" }] } }"#,
+);
+
+static KIND: Kind = Kind::Table(&SECTION);
+
+static SECTION: Section = Section {
+    title: "[upstream.NAME]",
+    doc: "A named group of backends that serve the same, and how one is picked.",
+    settings: &[
+        Setting::with_default(
+            "strategy",
+            Kind::Word(&[
+                "round_robin",
+                "weighted_round_robin",
+                "least_connections",
+                "least_response_time",
+                "ip_hash",
+                "url_hash",
+                "random",
+                "consistent_hash",
+            ]),
+            r#""weighted_round_robin""#,
+            "How a backend is picked.",
+            r#""least_connections""#,
+        ),
+        Setting::with_default(
+            "choices",
+            Kind::Integer { min: 1, max: 2 },
+            "1",
+            "For `random` only: 2 draws two backends and takes the less loaded.",
+            "2",
+        ),
+        Setting::with_default(
+            "key",
+            Kind::Text,
+            r#""${uri}""#,
+            "For `url_hash` and `consistent_hash` only: what is hashed, a text with `${variables}`.",
+            r#""${cookie.session}""#,
+        ),
+        Setting::optional(
+            "bounded_load",
+            Kind::Float { min: 1.01, max: 100.0 },
+            "no bound",
+            "For `consistent_hash` only: most requests in flight of a backend, as a multiple of the \
+             mean. A backend above it passes its keys on.",
+            "1.25",
+        ),
+        Setting::with_default(
+            "protocol",
+            Kind::Word(&["http1", "h2c"]),
+            r#""http1""#,
+            "Protocol towards the backends: HTTP/1.1, or HTTP/2 over plain TCP.",
+            r#""h2c""#,
+        ),
+        Setting::with_default(
+            "when_none_eligible",
+            Kind::Word(&["fail_open", "reject"]),
+            r#""fail_open""#,
+            "When health leaves no backend: try all that the operator has not taken out, or answer \
+             503.",
+            r#""reject""#,
+        ),
+        Setting::with_default(
+            "backend",
+            Kind::List(&Kind::Table(&BACKEND)),
+            "[]",
+            "The backends; at least one.",
+            r#"[{ address = "10.0.0.1:8080" }]"#,
+        ),
+        Setting::with_default(
+            "pool",
+            Kind::Table(&POOL),
+            "{}",
+            "Idle connections that are kept.",
+            "{ max_idle = 16 }",
+        ),
+        Setting::with_default(
+            "timeouts",
+            Kind::Table(&TIMEOUTS),
+            "{}",
+            "Time-outs towards the backends.",
+            r#"{ connect = "1s" }"#,
+        ),
+        Setting::with_default(
+            "retry",
+            Kind::Table(&RETRY),
+            "{}",
+            "When a request is tried on another backend.",
+            "{ tries = 2 }",
+        ),
+        Setting::with_default(
+            "passive",
+            Kind::Table(&PASSIVE),
+            "{}",
+            "Judging backends by real requests.",
+            "{ max_fails = 3 }",
+        ),
+        Setting::optional(
+            "health",
+            Kind::Table(&HEALTH),
+            "no probes",
+            "Judging backends by probes.",
+            r#"{ path = "/healthz" }"#,
+        ),
+        Setting::with_default(
+            "dns",
+            Kind::Table(&DNS),
+            "{}",
+            "How backend names are resolved again.",
+            r#"{ max_ttl = "30s" }"#,
+        ),
+    ],
+};
+
+static BACKEND: Section = Section {
+    title: "[[upstream.NAME.backend]]",
+    doc: "One backend. Its address is its identity: over a reload, a backend of the same address \
+          keeps its counts, health and connections.",
+    settings: &[
+        Setting::required(
+            "address",
+            Kind::Text,
+            "`10.0.0.1:8080`, `[::1]:8080`, `api.internal:8080` or `unix:/run/app.sock`. Without a \
+             port it is 80. Names are resolved at start and again by TTL.",
+            r#""10.0.0.1:8080""#,
+        ),
+        Setting::with_default(
+            "weight",
+            Kind::Integer { min: 1, max: 65_535 },
+            "1",
+            "Its share of the requests, relative to the other backends.",
+            "5",
+        )
+        .remedy("to keep a backend out of rotation use `state = \"disabled\"`"),
+        Setting::with_default(
+            "backup",
+            Kind::Bool,
+            "false",
+            "Serves only when no other backend is eligible.",
+            "true",
+        ),
+        Setting::with_default(
+            "state",
+            Kind::Word(&["enabled", "draining", "disabled"]),
+            r#""enabled""#,
+            "`draining`: no new requests, those under way finish; `disabled`: out of rotation.",
+            r#""draining""#,
+        ),
+        Setting::with_default(
+            "max_connections",
+            COUNT,
+            "0",
+            "Requests in flight, over all workers; 0 is no limit.",
+            "100",
+        ),
+    ],
+};
+
+static POOL: Section = Section {
+    title: "[upstream.NAME.pool]",
+    doc: "Idle connections to backends. The numbers hold per worker, as in nginx.",
+    settings: &[
+        Setting::with_default(
+            "max_idle",
+            Kind::Integer { min: 0, max: 65_536 },
+            "64",
+            "Idle connections kept per worker and backend; 0 keeps none.",
+            "16",
+        ),
+        Setting::with_default(
+            "idle_timeout",
+            LIFETIME,
+            r#""60s""#,
+            "How long an idle connection is kept. Choose less than the backend's own limit.",
+            r#""10s""#,
+        ),
+        Setting::with_default(
+            "max_lifetime",
+            LIFETIME,
+            r#""1h""#,
+            "How long a connection is used at all.",
+            r#""10m""#,
+        ),
+        Setting::with_default(
+            "max_requests",
+            COUNT,
+            "0",
+            "Requests after which a connection is closed; 0 is no limit.",
+            "1000",
+        ),
+    ],
+};
+
+static TIMEOUTS: Section = Section {
+    title: "[upstream.NAME.timeouts]",
+    doc: "Time-outs towards backends. Afterwards: 504, unless another attempt is made.",
+    settings: &[
+        Setting::with_default(
+            "connect",
+            TIMEOUT,
+            r#""3s""#,
+            "Until the connection stands.",
+            r#""1s""#,
+        ),
+        Setting::with_default(
+            "read",
+            TIMEOUT,
+            r#""60s""#,
+            "Between two reads from the backend.",
+            r#""30s""#,
+        ),
+        Setting::with_default(
+            "write",
+            TIMEOUT,
+            r#""60s""#,
+            "Between two writes to the backend.",
+            r#""30s""#,
+        ),
+        Setting::with_default(
+            "total",
+            TIMEOUT_OR_OFF,
+            r#""off""#,
+            "For the request with all attempts, until the response head.",
+            r#""2m""#,
+        ),
+    ],
+};
+
+static RETRY: Section = Section {
+    title: "[upstream.NAME.retry]",
+    doc: "When a request is tried on another backend. A failure to connect is always retried; never \
+          is a request once a byte of its response has gone to the client.",
+    settings: RETRY_SETTINGS,
+};
+
+/// Shared by upstreams and routes.
+pub(super) const RETRY_SETTINGS: &[Setting] = &[
+    Setting::with_default(
+        "tries",
+        Kind::Integer { min: 1, max: 32 },
+        "3",
+        "Attempts in all, the first one included; 1 is no retry.",
+        "2",
+    ),
+    Setting::with_default(
+        "timeout",
+        TIMEOUT_OR_OFF,
+        r#""off""#,
+        "No further attempt is begun after this time since the first.",
+        r#""10s""#,
+    ),
+    Setting::with_default(
+        "on",
+        Kind::List(&Kind::Word(&["reset", "timeout", "invalid_response"])),
+        r#"["reset", "timeout", "invalid_response"]"#,
+        "Failures after which another attempt is made: the connection broke before a whole response \
+         head, nothing came in time, what came was not HTTP.",
+        r#"["reset"]"#,
+    ),
+    Setting::with_default(
+        "statuses",
+        Kind::List(&FAILURE_STATUS),
+        "[]",
+        "Statuses after which another attempt is made.",
+        "[502, 503]",
+    ),
+    Setting::with_default(
+        "non_idempotent",
+        Kind::Bool,
+        "false",
+        "Whether requests that may not safely be repeated (POST, PATCH; RFC 9110 §9.2.2) are sent \
+         again after they were sent.",
+        "true",
+    ),
+    Setting::with_default(
+        "replay_body",
+        Kind::Size { min: 0, max: 16 << 20, unlimited: false },
+        r#""64KiB""#,
+        "Bytes of a request body kept for another attempt; a longer body is sent once only.",
+        r#""1MiB""#,
+    ),
+];
+
+static PASSIVE: Section = Section {
+    title: "[upstream.NAME.passive]",
+    doc: "Judging backends by real requests. Failures to connect, time-outs and invalid responses \
+          count. The last backend that is left is never parked.",
+    settings: &[
+        Setting::with_default(
+            "max_fails",
+            Kind::Integer { min: 0, max: 1_000_000 },
+            "5",
+            "Failures within `fail_timeout` that park a backend; 0 never parks.",
+            "3",
+        ),
+        Setting::with_default(
+            "fail_timeout",
+            TIMEOUT,
+            r#""10s""#,
+            "The time in which failures count, and how long a backend is parked.",
+            r#""30s""#,
+        ),
+        Setting::with_default(
+            "statuses",
+            Kind::List(&FAILURE_STATUS),
+            "[]",
+            "Statuses that count as failures.",
+            "[502, 503, 504]",
+        ),
+    ],
+};

@@ -1,0 +1,261 @@
+//! What holds for the whole table of settings, and that no text makes loading panic.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use proptest::prelude::*;
+use toml::de::DeValue;
+
+use super::faults::Faults;
+use super::settings::ROOT;
+use super::table::{Kind, Section, Setting, Unset};
+use super::tree::{Item, Table, Value};
+use super::{Loaded, Severity, load, parse, read, reference, schema};
+use crate::balance::Strategy;
+use crate::model::AdminState;
+
+const FULL: &str = include_str!("../../conf/full.toml");
+
+fn no_environment(_: &str) -> Option<String> {
+    None
+}
+
+/// Every section with its title, each once.
+fn sections() -> Vec<&'static Section> {
+    fn of(kind: &'static Kind) -> Option<&'static Section> {
+        match kind {
+            Kind::Table(section) | Kind::Or(_, section) => Some(section),
+            Kind::List(item) | Kind::Map(item) => of(item),
+            _ => None,
+        }
+    }
+    let mut all: Vec<&Section> = vec![&ROOT];
+    let mut next = 0;
+    while next < all.len() {
+        for setting in all[next].settings {
+            let inner = of(&setting.kind);
+            all.extend(inner.filter(|new| !all.iter().any(|known| known.title == new.title)));
+        }
+        next += 1;
+    }
+    all
+}
+
+fn settings() -> impl Iterator<Item = (&'static Section, &'static Setting)> {
+    sections()
+        .into_iter()
+        .flat_map(|section| section.settings.iter().map(move |one| (section, one)))
+}
+
+#[test]
+fn every_setting_says_what_it_is() {
+    for (section, setting) in settings() {
+        let name = format!("{}: {}", section.title, setting.key);
+        assert!(setting.doc.ends_with('.'), "{name}: the doc is a sentence");
+        assert!(DeValue::parse(setting.example).is_ok(), "{name}: the example is TOML");
+        if let Unset::Value(default) = setting.unset {
+            assert!(DeValue::parse(default).is_ok(), "{name}: the default is TOML");
+            assert_ne!(default, setting.example, "{name}: the example shows more than the default");
+        }
+        let same = section.settings.iter().filter(|other| other.key == setting.key);
+        assert_eq!(same.count(), 1, "{name} is there once");
+    }
+}
+
+/// What stands before a setting of each section, but for lines of that very setting.
+const LEADS: &[(&str, &str)] = &[
+    ("[log]", "[log]"),
+    ("[access_log]", "[access_log]"),
+    ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
+    ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
+    ("[[route]]", "[[route]]"),
+    ("headers = { NAME = … }", "[[route]]\nupstream = \"api\"\n[route.headers.x]"),
+    ("split = [{ … }]", "[[route]]\n[[route.split]]\nupstream = \"api\""),
+    ("redirect = { … }", "[[route]]\n[route.redirect]\nto = \"/\""),
+    ("respond = { … }", "[[route]]\n[route.respond]"),
+    ("host_header = { … }", "[[route]]\nupstream = \"api\"\n[route.host_header]"),
+    ("request_headers = { … }", "[[route]]\nupstream = \"api\"\n[route.request_headers]"),
+    ("response_headers = { … }", "[[route]]\nupstream = \"api\"\n[route.response_headers]"),
+    ("timeouts = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.timeouts]"),
+    ("retry = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.retry]"),
+    ("{ file = … } or { env = … }", "[[route]]\n[route.respond.body]"),
+    ("[upstream.NAME]", "[upstream.api]\nbackend = [{ address = \"10.0.0.9\" }]"),
+    ("[[upstream.NAME.backend]]", "[[upstream.api.backend]]\naddress = \"10.0.0.9\""),
+    ("[upstream.NAME.pool]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.pool]"),
+    (
+        "[upstream.NAME.timeouts]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.timeouts]",
+    ),
+    ("[upstream.NAME.retry]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.retry]"),
+    (
+        "[upstream.NAME.passive]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.passive]",
+    ),
+    ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
+    ("[upstream.NAME.dns]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.dns]"),
+];
+
+/// A configuration in which `line` stands in the section.
+fn around(section: &Section, setting: &Setting, line: &str) -> String {
+    let key = setting.key;
+    if ["listener", "route", "upstream"].contains(&key) && section.title == ROOT.title {
+        // The examples of the three fit each other.
+        let others =
+            ROOT.settings.iter().filter(|one| ["listener", "route", "upstream"].contains(&one.key));
+        let others = others.filter(|one| one.key != key);
+        return others
+            .fold(line.to_owned(), |text, one| format!("{text}\n{} = {}", one.key, one.example));
+    }
+    let name = if section.title == "[[listener]]" { "other" } else { "main" };
+    let mut text = format!("[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\n");
+    text += "[[route]]\npath = \"/other\"\nsplit = [{ upstream = \"api\" }, { upstream = \"canary\" }]\n";
+    text += "[[upstream.canary.backend]]\naddress = \"10.0.0.1\"\n";
+    if !section.title.contains("[upstream.") {
+        text += "[[upstream.api.backend]]\naddress = \"10.0.0.2\"\n";
+    }
+    let Some((_, lead)) = LEADS.iter().find(|(title, _)| *title == section.title) else {
+        assert_eq!(section.title, ROOT.title, "LEADS lacks a section");
+        return format!("{line}\n{text}");
+    };
+    for beside in lead.lines().filter(|one| !one.starts_with(&format!("{key} ="))) {
+        text = format!("{text}{beside}\n");
+    }
+    let action = ["upstream", "split", "redirect", "respond"].contains(&key);
+    let needed = match (section.title, key) {
+        ("[[route]]", _) if !action => "upstream = \"api\"",
+        ("[upstream.NAME]", "choices") => "strategy = \"random\"",
+        ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
+        _ => "",
+    };
+    format!("{text}{needed}\n{line}\n")
+}
+
+#[test]
+fn every_example_loads() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("secrets")).unwrap();
+    fs::create_dir(directory.path().join("conf.d")).unwrap();
+    fs::write(directory.path().join("secrets/token"), "x\n").unwrap();
+    let path = directory.path().join("example.toml");
+    for (section, setting) in settings() {
+        let text = around(section, setting, &format!("{} = {}", setting.key, setting.example));
+        fs::write(&path, &text).unwrap();
+        if let Err(report) = load(&path, &|_| Some("x".to_owned())) {
+            panic!("{} in {}:\n{report}\n{text}", setting.key, section.title);
+        }
+    }
+}
+
+#[test]
+fn full_example_shows_every_setting() {
+    fn collect(table: &Table, seen: &mut BTreeSet<(&'static str, &'static str)>) {
+        for entry in table.entries.iter().filter(|entry| entry.written.is_some()) {
+            seen.insert((table.section.title, entry.key));
+            walk(&entry.item, seen);
+        }
+    }
+    fn walk(item: &Item, seen: &mut BTreeSet<(&'static str, &'static str)>) {
+        match &item.value {
+            Value::Table(table) => collect(table, seen),
+            Value::List(items) => items.iter().for_each(|item| walk(item, seen)),
+            Value::Map(entries) => entries.iter().for_each(|(_, item)| walk(item, seen)),
+            _ => {}
+        }
+    }
+    let mut faults = Faults::default();
+    let file = faults.add_source("full.toml".to_owned(), FULL.into());
+    let parsed = read::parse(&mut faults, file, FULL);
+    let mut seen = BTreeSet::new();
+    collect(&read::read(&mut faults, file, &parsed), &mut seen);
+    assert_eq!(faults.count(), 0);
+    for (section, setting) in settings() {
+        // The example must load in every environment.
+        if setting.key != "env" {
+            let one = (section.title, setting.key);
+            assert!(seen.contains(&one), "{one:?} is missing in conf/full.toml");
+        }
+    }
+}
+
+#[test]
+fn words_of_the_table_are_those_of_the_model() {
+    let words = |section: &str, key: &str| {
+        let section = sections().into_iter().find(|one| one.title == section).unwrap();
+        match section.find(key).unwrap().kind {
+            Kind::Word(words) => words.to_vec(),
+            _ => panic!("{key} is no word"),
+        }
+    };
+    assert_eq!(words("[upstream.NAME]", "strategy"), Strategy::ALL.map(Strategy::name));
+    let states = [AdminState::Enabled, AdminState::Draining, AdminState::Disabled];
+    assert_eq!(words("[[upstream.NAME.backend]]", "state"), states.map(AdminState::name));
+}
+
+#[test]
+fn schema_and_reference_name_every_setting() {
+    let (schema, reference) = (schema(), reference());
+    for (section, setting) in settings() {
+        assert!(schema.contains(&format!("\"{}\"", setting.key)), "{}", setting.key);
+        assert!(reference.contains(&format!("| `{}` |", setting.key)), "{}", setting.key);
+        assert!(
+            reference.to_lowercase().contains(&section.title.to_lowercase()),
+            "{}",
+            section.title
+        );
+    }
+}
+
+/// Loading ends in a configuration or in a report with an error, and can be shown in either case.
+fn load_is_total(text: &str) {
+    match parse("fuzz.toml", text, &no_environment) {
+        Ok(Loaded { warnings, .. }) => {
+            assert!(warnings.iter().all(|one| one.severity == Severity::Warning));
+        }
+        Err(report) => {
+            assert!(report.diagnostics().iter().any(|one| one.severity == Severity::Error));
+            let lines = text.split('\n').count();
+            assert!(report.diagnostics().iter().all(|one| (1..=lines).contains(&one.line)));
+            let _ = (report.render(false), report.render(true), report.to_json());
+        }
+    }
+}
+
+#[test]
+fn a_syntax_error_at_a_wide_character_is_shown() {
+    for text in ["é", "a\té", "a = é", "a = \"é\u{1f600}", "\u{1f600} = 1", "é\n\u{1f600}"] {
+        load_is_total(text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_text_is_loaded_or_explained(text in "[ -~\n\té\u{1f600}]*") {
+        load_is_total(&text);
+    }
+
+    #[test]
+    fn a_mutated_configuration_is_loaded_or_explained(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..40_usize, "[ -~\n\\[\\]=\"'{}é]{0,6}"), 1..6),
+    ) {
+        let mut text: Vec<char> = FULL.chars().collect();
+        for (at, length, put) in cuts {
+            let at = at.index(text.len() + 1);
+            let end = (at + length).min(text.len());
+            text.splice(at..end, put.chars());
+        }
+        load_is_total(&text.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn a_setting_with_a_value_of_another_is_loaded_or_explained(
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+    ) {
+        let all: Vec<_> = settings().collect();
+        let (section, setting) = *to.get(&all);
+        let line = format!("{} = {}", setting.key, from.get(&all).1.example);
+        load_is_total(&around(section, setting, &line));
+    }
+}
