@@ -4,4 +4,5 @@ pub mod balance;
 pub mod config;
 pub mod http1;
 pub mod model;
+pub mod net;
 pub mod telemetry;

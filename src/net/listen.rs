@@ -1,0 +1,125 @@
+//! Listening sockets, one per worker on the same address.
+//!
+//! `SO_REUSEPORT` lets the kernel spread new connections over the workers by a hash of the
+//! connection's addresses. All sockets of an address are bound before any worker starts, so that a
+//! process that says it is ready has every worker listening.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel completes and keeps for us before they are accepted, per worker.
+/// The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// An address could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (socket {number} of {count}): {source}{}", remedy(.source))]
+pub struct BindError {
+    address: SocketAddr,
+    number: usize,
+    count: usize,
+    source: io::Error,
+}
+
+/// What can be done about it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; `ss -ltnp` shows who listens there",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    }
+}
+
+/// Binds `count` sockets to `address`, one per worker, ready to be accepted on.
+///
+/// With port 0 the kernel chooses a port for the first socket, and the others share it.
+///
+/// # Errors
+/// When any of the sockets cannot be bound; none stays bound then.
+pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+    // A second process of the same user could otherwise share the port silently and take half of
+    // the connections.
+    if address.port() != 0 {
+        let probe = socket(address).and_then(|probe| probe.bind(&address.into()));
+        probe.map_err(|source| BindError { address, number: 1, count, source })?;
+    }
+    bind_beside(address, count)
+}
+
+/// As [`bind`], for an address that sockets of this process may be in the way of.
+///
+/// # Errors
+/// As for [`bind`].
+pub fn bind_beside(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+    let mut bound = address;
+    let mut sockets = Vec::with_capacity(count);
+    for number in 1..=count {
+        let listener = one(bound).map_err(|source| BindError { address, number, count, source })?;
+        if bound.port() == 0 {
+            bound = listener.local_addr().map_err(|source| BindError {
+                address,
+                number,
+                count,
+                source,
+            })?;
+        }
+        sockets.push(listener);
+    }
+    Ok(sockets)
+}
+
+fn one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_a_port_that_the_kernel_chose() {
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let ports: Vec<u16> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
+        assert_ne!(ports[0], 0);
+        assert!(ports.iter().all(|port| *port == ports[0]));
+    }
+
+    #[test]
+    fn a_name_is_given_to_what_stands_in_the_way() {
+        let mine = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let taken = mine[0].local_addr().unwrap();
+        assert_eq!(bind_beside(taken, 2).unwrap().len(), 2);
+        let error = bind(taken, 1).unwrap_err().to_string();
+        assert!(error.contains("ss -ltnp"), "{error}");
+        let error = bind("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
+        assert!(error.to_string().contains("no interface"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_somebody_else_listens_on_is_refused_with_the_reason() {
+        let mine = bind("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let taken = mine[0].local_addr().unwrap();
+        let error = bind(taken, 2).unwrap_err().to_string();
+        assert!(error.contains(&taken.to_string()), "{error}");
+        assert!(error.contains("in use"), "{error}");
+    }
+}

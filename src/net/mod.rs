@@ -1,0 +1,19 @@
+//! Sockets: what is listened on, and one stream type over TCP and Unix sockets.
+
+mod listen;
+mod stream;
+
+pub use listen::{BindError, bind, bind_beside};
+pub use stream::Stream;
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// Whether an error is our own want of descriptors, ports or memory, which lasts until something is
+/// closed and says nothing about the other side.
+pub fn is_shortage(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
