@@ -2,7 +2,10 @@
 
 pub mod balance;
 pub mod config;
+pub mod control;
+pub mod health;
 pub mod http1;
 pub mod model;
 pub mod net;
+pub mod snapshot;
 pub mod telemetry;

@@ -11,11 +11,12 @@ mod route;
 mod route_table;
 mod upstream;
 
+pub use crate::model::Address;
 pub use cell::{Cell, Reader};
 pub use listener::{Listener, RouteEntry};
 pub use route::{Action, Destination, Route, Split};
-pub use route_table::{Request, RouteTable};
-pub use upstream::{Address, Backend, Upstream};
+pub use route_table::{Headers, Request, RouteTable};
+pub use upstream::{Backend, Cursors, Upstream};
 
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
@@ -28,7 +29,7 @@ pub mod settings {
 
 use std::sync::Arc;
 
-use crate::model::Generation;
+use crate::model::{Generation, UpstreamIx};
 
 /// One published state of the world.
 #[derive(Debug)]
@@ -39,8 +40,33 @@ pub struct Snapshot {
     pub config_hash: u64,
     /// What each listener does, in the order of the configuration.
     pub listeners: Box<[Arc<Listener>]>,
-    /// The upstreams, by name.
+    /// The upstreams, sorted by name.
     pub upstreams: Box<[Arc<Upstream>]>,
     /// Form of the access log.
     pub access_log: settings::AccessLogFormat,
+}
+
+impl Snapshot {
+    /// The world before there is a configuration: generation 0, nobody listens.
+    pub fn empty() -> Self {
+        Self {
+            generation: Generation::default(),
+            config_hash: 0,
+            listeners: Box::default(),
+            upstreams: Box::default(),
+            access_log: settings::AccessLogFormat::Off,
+        }
+    }
+
+    /// The upstream of that name.
+    pub fn upstream_by_name(&self, name: &str) -> Option<&Arc<Upstream>> {
+        let by_name = |upstream: &Arc<Upstream>| upstream.name.as_str().cmp(name);
+        self.upstreams.binary_search_by(by_name).ok().map(|place| &self.upstreams[place])
+    }
+
+    /// The upstream of a [`Destination`].
+    #[inline]
+    pub fn upstream(&self, ix: UpstreamIx) -> &Arc<Upstream> {
+        &self.upstreams[ix.index()]
+    }
 }

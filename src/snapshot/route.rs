@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::balance::Rng;
-use crate::snapshot::Upstream;
+use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
     HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, Retry, Timeouts,
 };
@@ -48,8 +48,9 @@ pub enum Action {
 /// One upstream of a route, with the settings that hold for this pair.
 #[derive(Debug, Clone)]
 pub struct Destination {
-    /// The upstream.
-    pub upstream: Arc<Upstream>,
+    /// The upstream's place in [`Snapshot::upstreams`](crate::snapshot::Snapshot::upstreams). Not
+    /// the upstream itself: a health event replaces one upstream and leaves every route as it is.
+    pub upstream: UpstreamIx,
     /// Time-outs: the upstream's, overridden by the route's.
     pub timeouts: Timeouts,
     /// Retry policy: the route's, else the upstream's.
@@ -87,7 +88,9 @@ impl Split {
                 let draw = rng.below(*total);
                 &many[self.sums.partition_point(|sum| *sum <= draw)]
             }
-            ([], None) => unreachable!("a split is never empty: the configuration is checked for it"),
+            ([], None) => {
+                unreachable!("a split is never empty: the configuration is checked for it")
+            }
         }
     }
 

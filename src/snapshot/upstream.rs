@@ -1,11 +1,10 @@
 //! An upstream as the data plane sees it: backends, plans, handles.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::balance::{Cursor, Live, Pick, Plan, Strategy};
-use crate::model::{BackendId, BackendIx, BackendState, UpstreamId, Weight};
+use crate::config::model as config;
+use crate::model::{Address, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx};
 use crate::snapshot::settings::{Passive, Pool, Protocol, Template};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
 
@@ -30,6 +29,9 @@ pub struct Upstream {
     pub primary: Plan,
     /// Picks among the backups, when no primary can be picked.
     pub backup: Plan,
+    /// Which backends the plans pick from, in the same order; with `fail_open` those are the ones
+    /// that are tried all the same.
+    pub eligible: Box<[bool]>,
     /// Parked backends whose trial request is due. Usually empty.
     pub trials: Box<[BackendIx]>,
     /// No backend is eligible by its health, and all of them are tried all the same.
@@ -40,10 +42,12 @@ pub struct Upstream {
     pub passive: Passive,
     /// Counters.
     pub series: Arc<UpstreamSeries>,
+    /// The section it was built from: compared at a reload, read again at a rebuild.
+    pub(super) source: Arc<config::Upstream>,
 }
 
 /// A worker's cursors into an upstream's two plans.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cursors {
     /// Into [`Upstream::primary`].
     pub primary: Cursor,
@@ -52,6 +56,32 @@ pub struct Cursors {
 }
 
 impl Upstream {
+    /// Fresh cursors for a worker; `seed` staggers them.
+    pub fn cursors(&self, worker: WorkerIx, seed: u64) -> Cursors {
+        Cursors {
+            primary: self.primary.cursor(worker, seed),
+            backup: self.backup.cursor(worker, seed),
+        }
+    }
+
+    /// Carries cursors of an older generation of this upstream over to its present plans.
+    pub fn refit(&self, cursors: &mut Cursors) {
+        self.primary.refit(&mut cursors.primary);
+        self.backup.refit(&mut cursors.backup);
+    }
+
+    /// How its backends are probed; `None`: they are not.
+    pub fn health(&self) -> Option<&config::Health> {
+        self.source.health.as_ref()
+    }
+
+    /// Whether a backend's address is written as this name.
+    pub fn uses_name(&self, name: &str) -> bool {
+        self.source.backends.iter().any(|backend| {
+            matches!(&backend.address, config::BackendAddress::Name(used, _) if used == name)
+        })
+    }
+
     /// Picks a backend for one attempt: a primary, else a backup, else none.
     #[inline]
     pub fn pick(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
@@ -83,22 +113,4 @@ pub struct Backend {
     pub state: BackendState,
     /// Counters.
     pub series: Arc<BackendSeries>,
-}
-
-/// Where to connect.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// TCP.
-    Ip(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }

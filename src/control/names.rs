@@ -1,0 +1,128 @@
+//! The backend names in use: what they resolve to, and when they are asked for again.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::config::model as config;
+use crate::control::dns::{self, Answer, Dns};
+use crate::control::timers::Timers;
+use crate::control::writer::Due;
+use crate::model::Clock;
+use crate::snapshot::build::Addresses;
+use crate::telemetry::ProcessSeries;
+
+/// The shortest time between two questions for a name.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
+/// The names of the configuration in force.
+pub(super) struct Names {
+    dns: Dns,
+    known: BTreeMap<String, Name>,
+    /// The last good addresses of each.
+    addresses: Addresses,
+    lookups: JoinSet<Answer>,
+}
+
+#[derive(Debug)]
+struct Name {
+    limits: config::Dns,
+    /// Whether the last question failed.
+    failing: bool,
+}
+
+impl Names {
+    pub(super) fn new(dns: Dns) -> Self {
+        let (known, addresses) = (BTreeMap::new(), Addresses::new());
+        Self { dns, known, addresses, lookups: JoinSet::new() }
+    }
+
+    /// The last good addresses.
+    pub(super) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The resolver.
+    pub(super) fn dns(&self) -> Dns {
+        self.dns.clone()
+    }
+
+    /// Begins to ask for a name.
+    pub(super) fn ask(&mut self, name: String) {
+        self.lookups.spawn(self.dns.clone().lookup(name));
+    }
+
+    /// The next answer to a question; none when nothing is asked.
+    pub(super) async fn next(&mut self) -> Option<Answer> {
+        self.lookups.join_next().await?.ok()
+    }
+
+    /// Takes up the names of `config`: new ones with their `answers`, known ones as they stand.
+    pub(super) fn take_up(
+        &mut self,
+        config: &config::Config,
+        answers: Vec<Answer>,
+        timers: &mut Timers<Due>,
+        series: &ProcessSeries,
+    ) {
+        let mut before = mem::take(&mut self.known);
+        for (name, limits) in dns::names(config) {
+            let failing = before.remove(&name).is_some_and(|known| known.failing);
+            self.known.insert(name, Name { limits, failing });
+        }
+        for gone in before.into_keys() {
+            self.addresses.remove(&gone);
+            timers.clear(&Due::Resolve(gone));
+        }
+        for answer in answers {
+            self.answered(answer, timers, series);
+        }
+        // A name without an answer in time is asked for again at once.
+        for name in self.known.keys().filter(|name| !self.addresses.contains_key(*name)) {
+            let due = Due::Resolve(name.clone());
+            if !timers.contains(&due) {
+                timers.set(due, Clock::now());
+            }
+        }
+    }
+
+    /// Notes an answer and when to ask again. True: the addresses are others than before. A failure
+    /// leaves the last good addresses.
+    pub(super) fn answered(
+        &mut self,
+        answer: Answer,
+        timers: &mut Timers<Due>,
+        series: &ProcessSeries,
+    ) -> bool {
+        let Answer { name, result } = answer;
+        // It may have left the configuration meanwhile.
+        let Some(Name { limits, failing }) = self.known.get_mut(&name) else {
+            return false;
+        };
+        series.dns_update(result.is_ok());
+        let failed_before = mem::replace(failing, result.is_err());
+        let (holds, differs) = match result {
+            Ok((found, ttl)) => {
+                let differs = self.addresses.get(&name) != Some(&found);
+                if differs || failed_before {
+                    info!(name, addresses = ?found, "backend name resolved");
+                }
+                self.addresses.insert(name.clone(), found);
+                (ttl.max(limits.min_ttl).min(limits.max_ttl), differs)
+            }
+            Err(reason) => {
+                if !failed_before {
+                    let kept = self.addresses.get(&name).map_or(0, Vec::len);
+                    warn!(name, reason, kept, "backend name not resolved, last addresses kept");
+                }
+                (limits.min_ttl, false)
+            }
+        };
+        let again = Clock::now().after(holds.max(SHORTEST_TTL));
+        timers.set(Due::Resolve(name), again);
+        differs
+    }
+}

@@ -1,0 +1,137 @@
+//! Names that change, fail and come back, told by a small name server on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::net::UdpSocket;
+
+use super::*;
+
+/// Answers every question for A records with `addresses`, or with SERVFAIL when there are none.
+#[derive(Clone, Default)]
+struct Zone(Arc<Mutex<Vec<Ipv4Addr>>>);
+
+impl Zone {
+    fn set(&self, addresses: &[[u8; 4]]) {
+        *self.0.lock().unwrap() = addresses.iter().copied().map(Ipv4Addr::from).collect();
+    }
+
+    /// RFC 1035 §4.1: the header, the question as it came, the answers.
+    fn answer(&self, question: &[u8]) -> Vec<u8> {
+        let addresses = self.0.lock().unwrap().clone();
+        let name_ends = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
+        let asks_a = question[name_ends..name_ends + 2] == [0, 1];
+        let (code, records) = match (addresses.is_empty(), asks_a) {
+            (true, _) => (2, Vec::new()),
+            (false, true) => (0, addresses),
+            (false, false) => (0, Vec::new()),
+        };
+        let mut answer = question[..2].to_vec();
+        answer.extend([0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        answer.extend(&question[12..name_ends + 4]);
+        for address in records {
+            // The name by reference, A, IN, TTL 0, four octets.
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+            answer.extend(address.octets());
+        }
+        answer
+    }
+}
+
+async fn serve(zone: Zone) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut question = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut question).await.unwrap();
+            socket.send_to(&zone.answer(&question[..length]), from).await.unwrap();
+        }
+    });
+    address
+}
+
+async fn resolver(zone: &Zone) -> Dns {
+    let server = serve(zone.clone()).await;
+    let mut connection = ConnectionConfig::udp();
+    connection.port = server.port();
+    let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+    let config = ResolverConfig::from_name_servers(vec![server]);
+    let provider = TokioRuntimeProvider::default();
+    Dns::new(TokioResolver::builder_with_config(config, provider))
+}
+
+fn labels(snapshot: &Snapshot) -> Vec<&str> {
+    api(snapshot).backends.iter().map(|backend| backend.label.as_str()).collect()
+}
+
+#[tokio::test]
+async fn new_answers_are_taken_up_and_the_last_good_one_is_kept() {
+    let zone = Zone::default();
+    zone.set(&[[10, 0, 0, 2], [10, 0, 0, 1]]);
+    let dns = resolver(&zone).await;
+    let loaded = load(&text(&["api.test:80", "10.9.9.9:80"], ""));
+    let registry = Registry::new(1);
+    let handle = start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), dns).await;
+    let first = until(&handle, |_| true).await;
+    assert_eq!(labels(&first), ["api.test:80/10.0.0.1", "api.test:80/10.0.0.2", "10.9.9.9:80"]);
+
+    let none_failed = || {
+        let text = registry.encode();
+        let line = "plimsoll_discovery_updates_total{source=\"dns\",result=\"failed\"} ";
+        let count = text.split(line).nth(1).expect("the series is there");
+        count.starts_with("0\n")
+    };
+    assert!(none_failed());
+    zone.set(&[]);
+    let failed = async {
+        while none_failed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), failed).await.expect("a question fails");
+    assert!(Arc::ptr_eq(&first, &until(&handle, |_| true).await), "the last answer is kept");
+
+    zone.set(&[[10, 0, 0, 3], [10, 0, 0, 2]]);
+    let second = until(&handle, |now| now.generation > first.generation).await;
+    assert_eq!(labels(&second), ["api.test:80/10.0.0.2", "api.test:80/10.0.0.3", "10.9.9.9:80"]);
+    assert_eq!(api(&first).backends[1].id, api(&second).backends[0].id);
+    assert!(Arc::ptr_eq(&api(&first).live[1], &api(&second).live[0]));
+    let last = handle.journal().pop().unwrap();
+    assert_eq!((last.origin, &*last.cause), (Origin::Dns, "api.test has other addresses"));
+
+    // A backend that moved to another place still hears its own news.
+    let (id, live) = (api(&second).backends[0].id, &api(&second).live[0]);
+    handle.events().send(crossed(id)).await.unwrap();
+    let third = until(&handle, |now| now.generation > second.generation).await;
+    assert!(is_parked(&third, id));
+    assert_eq!(*api(&third).eligible, [false, true, true]);
+    assert!(Arc::ptr_eq(live, &api(&third).live[0]));
+}
+
+#[tokio::test]
+async fn a_name_without_an_answer_costs_only_its_own_backends() {
+    let zone = Zone::default();
+    let dns = resolver(&zone).await;
+    let loaded = load(&text(&["api.test:80", "10.9.9.9:80"], ""));
+    let handle = start_with(loaded, None, Registry::new(1), Box::new(NoStage), dns).await;
+    let first = until(&handle, |_| true).await;
+    assert_eq!(labels(&first), ["10.9.9.9:80"]);
+    zone.set(&[[10, 0, 0, 1]]);
+    let second = until(&handle, |now| now.generation > first.generation).await;
+    assert_eq!(labels(&second), ["api.test:80/10.0.0.1", "10.9.9.9:80"]);
+}
+
+#[tokio::test]
+async fn localhost_is_known_without_a_name_server() {
+    let dns = Dns::new(TokioResolver::builder_with_config(
+        ResolverConfig::default(),
+        TokioRuntimeProvider::default(),
+    ));
+    let answer = dns.lookup("localhost".to_owned()).await;
+    let (addresses, _) = answer.result.unwrap();
+    assert_eq!(addresses, [Ipv4Addr::LOCALHOST]);
+}

@@ -1,0 +1,333 @@
+//! The loop: takes commands, events and what falls due, one after the other, and publishes.
+//!
+//! All news that waits at one moment goes into one snapshot. Nothing here waits for I/O: loading
+//! and resolving run beside it and come back as one more piece of news.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tracing::{error, info, warn};
+
+use crate::config::{Loaded, Report, model as config};
+use crate::control::backends::{Backends, Change};
+use crate::control::dns::{Answer, Dns};
+use crate::control::journal::Journal;
+use crate::control::names::Names;
+use crate::control::prepare::{Command, Prepared, prepare};
+use crate::control::tell;
+use crate::control::timers::Timers;
+use crate::control::watch::Watch;
+use crate::control::{Origin, ReloadError, Stage};
+use crate::model::{BackendId, Clock, Event, Generation, UpstreamIx};
+use crate::snapshot::build::{self, Identities, Input, Known};
+use crate::snapshot::{Cell, Reader, Snapshot};
+use crate::telemetry::Registry;
+
+/// Events that are taken up together at most.
+const BATCH: usize = 1024;
+
+/// How long the loop sleeps when nothing is due.
+const LONG: Duration = Duration::from_hours(1);
+
+/// What can fall due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// The next probe of a backend.
+    Probe(BackendId),
+    /// The end of a backend's pause, or of the patience with its trial.
+    Passive(BackendId),
+    /// A name is to be resolved again.
+    Resolve(String),
+}
+
+/// The loop's own world.
+pub(super) struct Control {
+    cell: Cell,
+    /// What `cell` holds.
+    pub(super) snapshot: Arc<Snapshot>,
+    identities: Identities,
+    registry: Arc<Registry>,
+    stage: Box<dyn Stage>,
+    journal: Journal,
+    /// What is known of each backend in `snapshot`.
+    pub(super) backends: Backends,
+    /// What happened to backends since the last snapshot.
+    pub(super) changes: Vec<Change>,
+    /// Upstreams whose names resolve to other addresses since the last snapshot, and which names.
+    moved: BTreeMap<UpstreamIx, String>,
+    pub(super) timers: Timers<Due>,
+    pub(super) random: fastrand::Rng,
+    /// For probes to report to.
+    pub(super) events: mpsc::Sender<Event>,
+    commands: mpsc::WeakSender<Command>,
+    preparation: JoinSet<Prepared>,
+    names: Names,
+    file: Option<PathBuf>,
+    watch: Watch,
+    fingerprint: u64,
+    watch_interval: Option<Duration>,
+    /// What the process was started with, and keeps until its end.
+    started: (config::Process, Option<config::Admin>),
+    /// What was told of the configuration that was refused last, so that it is not told again until
+    /// it differs.
+    refused: Option<String>,
+}
+
+impl Control {
+    /// Builds the first snapshot.
+    pub(super) fn new(
+        loaded: Loaded,
+        answers: Vec<Answer>,
+        file: Option<PathBuf>,
+        registry: Arc<Registry>,
+        stage: Box<dyn Stage>,
+        dns: Dns,
+        (commands, events): (mpsc::WeakSender<Command>, mpsc::Sender<Event>),
+    ) -> Self {
+        let cell = Cell::new(Snapshot::empty());
+        let mut control = Self {
+            snapshot: cell.load(),
+            cell,
+            identities: Identities::default(),
+            registry,
+            stage,
+            journal: Journal::default(),
+            backends: Backends::default(),
+            changes: Vec::new(),
+            moved: BTreeMap::new(),
+            timers: Timers::default(),
+            random: fastrand::Rng::new(),
+            events,
+            commands,
+            preparation: JoinSet::new(),
+            names: Names::new(dns),
+            file,
+            watch: Watch::default(),
+            fingerprint: loaded.fingerprint,
+            watch_interval: loaded.config.process.watch_interval,
+            started: (loaded.config.process.clone(), loaded.config.admin.clone()),
+            refused: None,
+        };
+        control.apply(loaded, answers, Origin::Start);
+        control
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.cell.reader()
+    }
+
+    pub(super) fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
+
+    /// Runs until every handle is gone.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut events: mpsc::Receiver<Event>,
+    ) {
+        let mut heard = Vec::with_capacity(BATCH);
+        loop {
+            let pause = self.timers.next().map_or(LONG, |at| at.since(Clock::now()));
+            tokio::select! {
+                // One at a time: a later command must not overtake an earlier one.
+                command = commands.recv(), if self.preparation.is_empty() => match command {
+                    Some(command) => self.prepare(command),
+                    None => return,
+                },
+                Some(prepared) = self.preparation.join_next() => self.prepared(prepared),
+                Some(answer) = self.names.next() => self.resolved(answer),
+                _ = events.recv_many(&mut heard, BATCH) => {
+                    heard.drain(..).for_each(|event| self.hear(event));
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            let now = Clock::now();
+            while let Some(due) = self.timers.pop(now) {
+                match due {
+                    Due::Probe(id) => self.probe(id),
+                    Due::Passive(id) => self.pause_ended(id, now),
+                    Due::Resolve(name) => self.names.ask(name),
+                }
+            }
+            self.publish_changes();
+        }
+    }
+
+    fn prepare(&mut self, command: Command) {
+        let names = self.names.addresses().clone();
+        self.preparation.spawn(prepare(command, self.file.clone(), names, self.names.dns()));
+    }
+
+    fn prepared(&mut self, prepared: Result<Prepared, JoinError>) {
+        let Prepared { result, origin, reply } = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return error!(%error, "a reload broke off; nothing has changed"),
+        };
+        let answer = match result {
+            // The watch found another time on a file, but no other content.
+            Ok((loaded, _))
+                if origin == Origin::FileWatch
+                    && loaded.fingerprint == self.fingerprint
+                    && self.refused.is_none() =>
+            {
+                Ok(self.snapshot.generation)
+            }
+            Ok((loaded, answers)) => match self.stage.prepare(&loaded.config) {
+                Ok(()) => Ok(self.apply(loaded, answers, origin)),
+                Err(why) => {
+                    self.refuse(&why, origin);
+                    Err(ReloadError::Unavailable(why))
+                }
+            },
+            Err(ReloadError::Invalid(report)) => {
+                self.watch_too(&report);
+                self.refuse(&report.render(false), origin);
+                Err(ReloadError::Invalid(report))
+            }
+            Err(error) => {
+                warn!(origin = origin.name(), %error, "nothing is reloaded");
+                Err(error)
+            }
+        };
+        // Who asked may have gone away; the change stands all the same.
+        let _ = reply.send(answer);
+    }
+
+    /// What may mend a bad configuration can lie in a file that was not read before.
+    fn watch_too(&mut self, report: &Report) {
+        let paths: BTreeSet<_> =
+            self.watch.watched().iter().cloned().chain(report.watched().map(Into::into)).collect();
+        self.watch.set(paths.into_iter().collect(), self.watch_interval, &self.commands);
+    }
+
+    /// A configuration that cannot be taken changes nothing and explains itself.
+    fn refuse(&mut self, why: &str, origin: Origin) {
+        if origin == Origin::FileWatch && self.refused.as_deref() == Some(why) {
+            return;
+        }
+        self.registry.process().reload_refused();
+        error!(
+            origin = origin.name(),
+            generation = self.snapshot.generation.0,
+            "configuration refused, the one before stays in force:\n{why}",
+        );
+        self.refused = Some(why.to_owned());
+    }
+
+    fn apply(&mut self, loaded: Loaded, answers: Vec<Answer>, origin: Origin) -> Generation {
+        let Loaded { config, warnings, hash, fingerprint, watched } = loaded;
+        for warning in &warnings {
+            warn!("configuration: {}", warning.render(false));
+        }
+        self.names.take_up(&config, answers, &mut self.timers, self.registry.process());
+        let next = build::build(Input {
+            config: &config,
+            hash,
+            generation: self.snapshot.generation.next(),
+            previous: Some(&*self.snapshot),
+            known: Known {
+                states: &|id| self.backends.state(id),
+                addresses: self.names.addresses(),
+                identities: &mut self.identities,
+                registry: &self.registry,
+            },
+        });
+        let cause = format!("configuration {hash:016x}");
+        let before = self.publish(next, origin, cause);
+        self.track(&before);
+        let generation = self.snapshot.generation;
+        self.registry.process().reloaded(SystemTime::now(), generation, hash);
+        self.stage.applied(&config);
+        info!(
+            origin = origin.name(),
+            generation = generation.0,
+            hash = format_args!("{hash:016x}"),
+            listeners = config.listeners.len(),
+            routes = config.routes.len(),
+            upstreams = config.upstreams.len(),
+            "configuration applied",
+        );
+        for setting in self.needs_restart(&config) {
+            warn!(setting, "this change takes effect after a restart");
+        }
+        self.watch_interval = config.process.watch_interval;
+        self.fingerprint = fingerprint;
+        self.refused = None;
+        if self.file.is_some() {
+            self.watch.set(watched, self.watch_interval, &self.commands);
+        }
+        generation
+    }
+
+    /// Settings that are read once, when the process starts, and that are others in `config`.
+    fn needs_restart(&self, config: &config::Config) -> impl Iterator<Item = &'static str> {
+        let ((old, admin), new) = (&self.started, &config.process);
+        [
+            ("workers", old.workers != new.workers),
+            ("log.format", old.log.format != new.log.format),
+            ("admin", *admin != config.admin),
+        ]
+        .into_iter()
+        .filter_map(|(setting, differs)| differs.then_some(setting))
+    }
+
+    /// The answer to a name that was asked for again.
+    fn resolved(&mut self, answer: Answer) {
+        let name = answer.name.clone();
+        if !self.names.answered(answer, &mut self.timers, self.registry.process()) {
+            return;
+        }
+        for (ix, upstream) in (0..).zip(&self.snapshot.upstreams) {
+            if upstream.uses_name(&name) {
+                self.moved.insert(UpstreamIx(ix), name.clone());
+            }
+        }
+    }
+
+    /// Publishes what was heard since the last snapshot, if anything.
+    fn publish_changes(&mut self) {
+        if self.changes.is_empty() && self.moved.is_empty() {
+            return;
+        }
+        let (changes, moved) = (mem::take(&mut self.changes), mem::take(&mut self.moved));
+        let touched = changes.iter().map(|change| change.upstream).chain(moved.keys().copied());
+        let known = Known {
+            states: &|id| self.backends.state(id),
+            addresses: self.names.addresses(),
+            identities: &mut self.identities,
+            registry: &self.registry,
+        };
+        let generation = self.snapshot.generation.next();
+        let next = build::rebuild(&self.snapshot, &touched.collect(), generation, known);
+        let (origin, cause) = tell::cause(&self.snapshot, &changes, &moved);
+        let before = self.publish(next, origin, cause);
+        for change in &changes {
+            change.tell(&before, &self.snapshot);
+        }
+        if !moved.is_empty() {
+            self.track(&before);
+        }
+    }
+
+    /// Makes `next` the world. Gives the world before.
+    fn publish(&mut self, next: Snapshot, origin: Origin, cause: String) -> Arc<Snapshot> {
+        let generation = self.cell.publish(next);
+        self.journal.note(generation, origin, cause);
+        let before = mem::replace(&mut self.snapshot, self.cell.load());
+        for (place, upstream) in self.snapshot.upstreams.iter().enumerate() {
+            if before.upstreams.get(place).is_some_and(|old| Arc::ptr_eq(old, upstream)) {
+                continue;
+            }
+            let old = before.upstream_by_name(&upstream.name).map(|old| tell::Service::of(old));
+            tell::measure(upstream);
+            tell::service(old, upstream);
+        }
+        before
+    }
+}

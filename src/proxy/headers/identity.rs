@@ -1,0 +1,89 @@
+//! Who sent a request, and under which id it goes: both are decided once, before routing, and then
+//! told alike to backends, templates and logs.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::http1::{Known, RequestHead};
+use crate::snapshot::settings::Forwarded;
+
+/// The longest id of a client that is kept.
+const MAX_ID_BYTES: usize = 128;
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// The client's address, after trusted proxies.
+    pub address: IpAddr,
+    /// The address at the other end of the connection: the client's or a proxy's.
+    pub downstream: IpAddr,
+    /// Whether `downstream` is a proxy whose forwarding headers are believed.
+    pub trusted: bool,
+    /// How the request came to us: `http` or `https`.
+    pub scheme: &'static str,
+}
+
+impl ClientIdentity {
+    /// Tells who sent `head` over a connection from `downstream`. An IPv4 address in IPv6 form, as
+    /// dual-stack sockets have it, counts as IPv4.
+    pub fn new(
+        downstream: IpAddr,
+        scheme: &'static str,
+        head: &RequestHead,
+        forwarded: &Forwarded,
+    ) -> Self {
+        let downstream = downstream.to_canonical();
+        Self {
+            address: client_address(downstream, head, forwarded),
+            downstream,
+            trusted: is_trusted(downstream, forwarded),
+            scheme,
+        }
+    }
+}
+
+/// The client's address. That is `downstream`, unless it is a trusted proxy: then `X-Forwarded-For`
+/// is read from its end, all lines as one list, through trusted addresses up to the first that is
+/// not, or to the first entry of the list. What cannot be read ends the walk at the entry before it.
+pub fn client_address(downstream: IpAddr, head: &RequestHead, forwarded: &Forwarded) -> IpAddr {
+    let lines = head.fields().iter().rev().filter(|field| field.known == Known::XForwardedFor);
+    let mut entries = lines
+        .flat_map(|field| head.value(*field).rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|entry| !entry.is_empty());
+    let mut address = downstream;
+    while is_trusted(address, forwarded)
+        && let Some(before) = entries.next().and_then(parse_entry)
+    {
+        address = before;
+    }
+    address
+}
+
+fn is_trusted(address: IpAddr, forwarded: &Forwarded) -> bool {
+    forwarded.trusted_proxies.iter().any(|network| network.contains(&address))
+}
+
+/// An address, which some proxies write with a port or in brackets.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let entry = str::from_utf8(entry).ok()?;
+    let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let address = entry.parse().ok();
+    let address = address.or_else(|| entry.parse().ok().map(|entry: SocketAddr| entry.ip()));
+    address.or_else(bare).map(|address| address.to_canonical())
+}
+
+/// The request's id: the client's `X-Request-Id` if it is 1 to 128 visible ASCII characters, else
+/// the 128 bits of `random` as hexadecimal digits, written to `made`.
+pub fn request_id<'a>(head: &'a RequestHead, random: [u64; 2], made: &'a mut [u8; 32]) -> &'a [u8] {
+    let is_sane = |id: &&[u8]| {
+        !id.is_empty() && id.len() <= MAX_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
+    };
+    if let Some(id) = head.first(Known::XRequestId).filter(is_sane) {
+        return id;
+    }
+    let bits = u128::from(random[0]) << 64 | u128::from(random[1]);
+    for (digit, shift) in made.iter_mut().zip((0..128).step_by(4).rev()) {
+        *digit = b"0123456789abcdef"[(bits >> shift) as usize & 15];
+    }
+    made
+}

@@ -1,0 +1,90 @@
+//! Header work: what of a head is passed on, and what is written in its place.
+//!
+//! A head is written in one pass over the fields of the one that came: lines that belong to the
+//! connection (RFC 9110 §7.6.1), frame the message (RFC 9112 §6) or tell of the client are left out
+//! and made anew, all others are copied in order and in their own case. A route's edits then work on
+//! the text that was written; a route without any pays nothing for them. Nothing is allocated beyond
+//! the output, and nothing is hashed.
+//!
+//! - [`write_request_head`] for the backend, [`push_target`] for the rewritten target alone;
+//! - [`write_response_head`] and [`write_informational`] for the client;
+//! - [`ClientIdentity`] and [`request_id`], decided once per request.
+//!
+//! Pure; called by `proxy::service` and `proxy::attempt`.
+
+mod identity;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
+pub use identity::{ClientIdentity, client_address, request_id};
+pub use request::{RequestContext, push_target, write_request_head};
+pub use response::{Persistence, ResponseContext, write_informational, write_response_head};
+
+use crate::http1::{Known, RequestHead, encode::CRLF};
+use crate::proxy::vars::{Vars, render};
+use crate::snapshot::Headers;
+use crate::snapshot::settings::{HeaderEdit, Template};
+
+impl Headers for RequestHead {
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let of_name = |field: &&_| self.name(**field).eq_ignore_ascii_case(name.as_bytes());
+        self.fields().iter().filter(of_name).map(|field| self.value(*field))
+    }
+}
+
+/// Whether a field belongs to one connection or frames the message, and so is never copied.
+fn is_per_connection(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Connection
+            | Known::ContentLength
+            | Known::Http2Settings
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te
+            | Known::TransferEncoding
+            | Known::Upgrade
+    )
+}
+
+/// Applies `edits` one after the other to the field lines in `out[start..]`.
+fn apply_edits(out: &mut Vec<u8>, start: usize, edits: &[HeaderEdit], vars: &Vars<'_>) {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Set(name, value) => {
+                remove_field(out, start, name);
+                push_rendered(out, name, value, vars);
+            }
+            HeaderEdit::Add(name, value) => push_rendered(out, name, value, vars),
+            HeaderEdit::Remove(name) => remove_field(out, start, name),
+        }
+    }
+}
+
+fn push_rendered(out: &mut Vec<u8>, name: &str, value: &Template, vars: &Vars<'_>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    render(value, vars, out);
+    out.extend_from_slice(CRLF);
+}
+
+/// Removes the lines of that name from `out[start..]`, which holds whole field lines.
+fn remove_field(out: &mut Vec<u8>, start: usize, name: &str) {
+    let mut kept = start;
+    let mut at = start;
+    while let Some(line_feed) = memchr::memchr(b'\n', &out[at..]) {
+        let end = at + line_feed + 1;
+        if !is_line_of(&out[at..end], name) {
+            out.copy_within(at..end, kept);
+            kept += end - at;
+        }
+        at = end;
+    }
+    out.truncate(kept);
+}
+
+fn is_line_of(line: &[u8], name: &str) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+}

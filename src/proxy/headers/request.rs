@@ -1,0 +1,222 @@
+//! Writes the head that a backend gets.
+
+use crate::http1::encode::{CRLF, push_decimal, push_end, push_field};
+use crate::http1::target::push_path;
+use crate::http1::{Framing, Known, RequestHead, is_token};
+use crate::proxy::headers::{ClientIdentity, apply_edits, is_per_connection};
+use crate::proxy::vars::{Vars, push_address};
+use crate::snapshot::settings::{ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, PathRewrite};
+
+/// How a request is passed on.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestContext<'a> {
+    /// The request, its client and what its route chose.
+    pub vars: &'a Vars<'a>,
+    /// The listener's forwarding headers.
+    pub forwarded: &'a Forwarded,
+    /// What is done with the path.
+    pub rewrite: &'a PathRewrite,
+    /// The route's path prefix.
+    pub prefix: &'a str,
+    /// The normalised path, in which `prefix` was found.
+    pub path: &'a [u8],
+    /// The `Host` that is sent.
+    pub host: &'a HostPolicy,
+    /// The `Host` of the backend itself, for `HostPolicy::Backend` and for a request without one.
+    pub authority: &'a str,
+    /// How the body is sent.
+    pub framing: Framing,
+    /// The protocol that this attempt asks to switch to.
+    pub upgrade: Option<&'a [u8]>,
+    /// The route's changes.
+    pub edits: &'a [HeaderEdit],
+}
+
+/// Appends the head for the backend of this attempt, its empty line included.
+///
+/// `Host` comes first (RFC 9110 §7.2), then the client's fields in their order, the forwarding
+/// headers, `X-Request-Id` and what the route adds; framing and `Connection` come last. `Expect` is
+/// not passed on: the proxy itself asks for the body. `TE: trailers` is.
+pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
+    let head = ctx.vars.head;
+    out.extend_from_slice(head.method());
+    out.push(b' ');
+    push_target(out, ctx);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+
+    let fields = out.len();
+    push_field(out, b"Host", host(ctx));
+    for field in head.fields() {
+        if !is_made_anew(field.known, ctx.forwarded) && !head.is_nominated(*field) {
+            head.push_field(out, *field);
+        }
+    }
+    push_forwarding(out, ctx);
+    push_field(out, b"X-Request-Id", ctx.vars.request_id);
+    apply_edits(out, fields, ctx.edits, ctx.vars);
+
+    push_framing(out, head, ctx.framing);
+    push_connection(out, head, ctx.upgrade);
+    push_end(out);
+}
+
+/// Appends the target: as the client sent it, or with its path rewritten.
+///
+/// A rewrite works on the normalised path, where the prefix was found, and escapes again what may
+/// not stand in a path; so `/a/%2e%2e/b` arrives as `/b`, and `%2F` as `/`. The query is passed on
+/// byte for byte.
+pub fn push_target(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
+    let head = ctx.vars.head;
+    let replacement = match ctx.rewrite {
+        PathRewrite::Keep => None,
+        PathRewrite::StripPrefix => Some(""),
+        PathRewrite::ReplacePrefix(prefix) => Some(prefix.trim_end_matches('/')),
+    };
+    let rest = ctx.path.strip_prefix(ctx.prefix.trim_end_matches('/').as_bytes());
+    // `*` of OPTIONS has no prefix, and stays as it is.
+    let (Some(replacement), Some([b'/', ..] | [])) = (replacement, rest) else {
+        return out.extend_from_slice(head.target());
+    };
+    let rest = rest.unwrap_or_default();
+    push_path(out, replacement.as_bytes());
+    push_path(out, if replacement.is_empty() && rest.is_empty() { b"/" } else { rest });
+    if let Some(query) = head.query() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+}
+
+fn host<'a>(ctx: &RequestContext<'a>) -> &'a [u8] {
+    match ctx.host {
+        HostPolicy::Preserve if !ctx.vars.head.host().is_empty() => ctx.vars.head.host(),
+        HostPolicy::Preserve | HostPolicy::Backend => ctx.authority.as_bytes(),
+        HostPolicy::Set(host) => host.as_bytes(),
+    }
+}
+
+/// Whether we write the field ourselves, or nobody does.
+fn is_made_anew(known: Known, forwarded: &Forwarded) -> bool {
+    match known {
+        Known::Host | Known::Expect | Known::XRequestId => true,
+        Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost => {
+            forwarded.x_forwarded != ForwardPolicy::Off
+        }
+        Known::Forwarded => forwarded.forwarded != ForwardPolicy::Off,
+        Known::XRealIp => forwarded.x_real_ip,
+        known => is_per_connection(known),
+    }
+}
+
+/// Whether what came with the request is passed on with our part behind it; `None`: nothing is sent.
+fn keeps_what_came(policy: ForwardPolicy, client: &ClientIdentity) -> Option<bool> {
+    match policy {
+        ForwardPolicy::Auto => Some(client.trusted),
+        ForwardPolicy::Append => Some(true),
+        ForwardPolicy::Set => Some(false),
+        ForwardPolicy::Remove | ForwardPolicy::Off => None,
+    }
+}
+
+fn push_forwarding(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
+    let Vars { head, client, .. } = *ctx.vars;
+    if let Some(keep) = keeps_what_came(ctx.forwarded.x_forwarded, client) {
+        let scheme = client.scheme.as_bytes();
+        // A proxy before us knows better how the client came, so a single value is not replaced.
+        let came = |known| head.first(known).filter(|value| keep && !value.is_empty());
+        push_list(out, head, (Known::XForwardedFor, b"X-Forwarded-For"), keep);
+        push_address(out, speaker(client, keep));
+        out.extend_from_slice(CRLF);
+        push_field(out, b"X-Forwarded-Proto", came(Known::XForwardedProto).unwrap_or(scheme));
+        let host = came(Known::XForwardedHost).unwrap_or(head.host());
+        if !host.is_empty() {
+            push_field(out, b"X-Forwarded-Host", host);
+        }
+    }
+    if let Some(keep) = keeps_what_came(ctx.forwarded.forwarded, client) {
+        push_list(out, head, (Known::Forwarded, b"Forwarded"), keep);
+        push_forwarded_element(out, head, client, keep);
+        out.extend_from_slice(CRLF);
+    }
+    if ctx.forwarded.x_real_ip {
+        out.extend_from_slice(b"X-Real-IP: ");
+        push_address(out, client.address);
+        out.extend_from_slice(CRLF);
+    }
+}
+
+/// Whom we name: behind a list that was kept, the one who sent it to us; else the client.
+fn speaker(client: &ClientIdentity, keep: bool) -> std::net::IpAddr {
+    if keep { client.downstream } else { client.address }
+}
+
+/// Appends the name and, with `keep`, the values that came, as one list that awaits one more.
+fn push_list(out: &mut Vec<u8>, head: &RequestHead, (known, name): (Known, &[u8]), keep: bool) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    for value in head.all(known).filter(|value| keep && !value.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+}
+
+/// `for=192.0.2.1;host=example.com;proto=http` (RFC 7239 §4, §6). What is not a token is quoted; a
+/// valid host has nothing in it that would have to be escaped there.
+fn push_forwarded_element(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    client: &ClientIdentity,
+    keep: bool,
+) {
+    let address = speaker(client, keep);
+    let (before, after): (&[u8], &[u8]) =
+        if address.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
+    out.extend_from_slice(before);
+    push_address(out, address);
+    out.extend_from_slice(after);
+    let host = head.host();
+    if !host.is_empty() {
+        let quote: &[u8] = if is_token(host) { b"" } else { b"\"" };
+        for part in [b";host=", quote, host, quote] {
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(client.scheme.as_bytes());
+}
+
+fn push_framing(out: &mut Vec<u8>, head: &RequestHead, framing: Framing) {
+    match framing {
+        Framing::Length(length) => push_length(out, length),
+        Framing::Chunked => push_field(out, b"Transfer-Encoding", b"chunked"),
+        // A request without a body says so if the client did (RFC 9110 §8.6); none can last until
+        // the connection closes.
+        Framing::None | Framing::UntilClose => {
+            if head.first(Known::ContentLength).is_some() {
+                push_length(out, 0);
+            }
+        }
+    }
+}
+
+/// Appends `Content-Length`.
+pub(super) fn push_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    push_decimal(out, length);
+    out.extend_from_slice(CRLF);
+}
+
+fn push_connection(out: &mut Vec<u8>, head: &RequestHead, upgrade: Option<&[u8]>) {
+    if let Some(protocol) = upgrade {
+        push_field(out, b"Connection", b"upgrade");
+        push_field(out, b"Upgrade", protocol);
+    } else if takes_trailers(head) {
+        push_field(out, b"Connection", b"TE");
+        push_field(out, b"TE", b"trailers");
+    }
+}
+
+/// Whether the client said `TE: trailers` (RFC 9110 §6.5.1); codings are between it and us.
+fn takes_trailers(head: &RequestHead) -> bool {
+    let mut codings = head.all(Known::Te).flat_map(|value| value.split(|byte| *byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}

@@ -1,0 +1,102 @@
+//! Writes the head that a client gets.
+
+use crate::http1::encode::{push_end, push_field, push_status_line};
+use crate::http1::{Framing, Known, ResponseHead, Version};
+use crate::proxy::headers::request::push_length;
+use crate::proxy::headers::{apply_edits, is_per_connection};
+use crate::proxy::vars::Vars;
+use crate::snapshot::settings::HeaderEdit;
+
+/// How a backend's response is passed on.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseContext<'a> {
+    /// The request and what its route chose.
+    pub vars: &'a Vars<'a>,
+    /// How the body is sent.
+    pub framing: Framing,
+    /// What the client is told of its connection.
+    pub persistence: Persistence,
+    /// Now, as an HTTP date (RFC 9110 §5.6.7).
+    pub date: &'a [u8],
+    /// The route's changes.
+    pub edits: &'a [HeaderEdit],
+}
+
+/// What the client is told of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// Nothing: it persists, as is usual in HTTP/1.1.
+    Implied,
+    /// `Connection: keep-alive`, for an HTTP/1.0 client that asked for it.
+    KeepAlive,
+    /// `Connection: close`.
+    Close,
+    /// It speaks the protocol of the backend's `Upgrade` from here on: for a 101.
+    Upgraded,
+}
+
+impl Persistence {
+    /// What a client of this version has to be told, if the connection `persists` or not (RFC 9112
+    /// §9.3).
+    pub fn of(persists: bool, client: Version) -> Self {
+        match (persists, client) {
+            (false, _) => Self::Close,
+            (true, Version::Http10) => Self::KeepAlive,
+            (true, Version::Http11) => Self::Implied,
+        }
+    }
+}
+
+/// Appends the head of a final response or of a 101 for the client, its empty line included.
+///
+/// The backend's end-to-end fields come in their order, then `Date` if a final response has none
+/// (RFC 9110 §6.6.1) and what the route adds; framing and `Connection` come last. Without a body
+/// the backend's `Content-Length` is passed on: after HEAD and in a 304 it tells of the body that
+/// GET would have.
+pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, ctx: &ResponseContext<'_>) {
+    let fields = push_end_to_end(out, head);
+    if head.status() >= 200 && head.first(Known::Date).is_none() {
+        push_field(out, b"Date", ctx.date);
+    }
+    apply_edits(out, fields, ctx.edits, ctx.vars);
+
+    match ctx.framing {
+        Framing::None => {
+            if let Some(length) = head.content_length() {
+                push_length(out, length);
+            }
+        }
+        Framing::Length(length) => push_length(out, length),
+        Framing::Chunked => push_field(out, b"Transfer-Encoding", b"chunked"),
+        Framing::UntilClose => {}
+    }
+    match ctx.persistence {
+        Persistence::Implied => {}
+        Persistence::KeepAlive => push_field(out, b"Connection", b"keep-alive"),
+        Persistence::Close => push_field(out, b"Connection", b"close"),
+        Persistence::Upgraded => {
+            push_field(out, b"Connection", b"upgrade");
+            push_field(out, b"Upgrade", head.upgrade().unwrap_or_default());
+        }
+    }
+    push_end(out);
+}
+
+/// Appends the head of an interim response, such as early hints, as the backend sent it (RFC 9110
+/// §15.2). The route's changes are for what follows it.
+pub fn write_informational(out: &mut Vec<u8>, head: &ResponseHead) {
+    push_end_to_end(out, head);
+    push_end(out);
+}
+
+/// Appends the status line and the end-to-end fields; gives the place where these begin.
+fn push_end_to_end(out: &mut Vec<u8>, head: &ResponseHead) -> usize {
+    push_status_line(out, head.status(), head.reason());
+    let fields = out.len();
+    for field in head.fields() {
+        if !is_per_connection(field.known) && !head.is_nominated(*field) {
+            head.push_field(out, *field);
+        }
+    }
+    fields
+}

@@ -1,0 +1,118 @@
+//! The listeners' part of a snapshot: routes, each built once and shared by its listeners.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
+use crate::config::model as config;
+use crate::model::UpstreamIx;
+use crate::snapshot::{Action, Destination, Listener, Route, RouteEntry, RouteTable, Split};
+use crate::telemetry::Registry;
+
+/// The name under which requests that no route took are counted.
+const UNROUTED: &str = "_none";
+
+/// The upstreams by name: section, place in the snapshot, shared retry policy.
+type Upstreams<'a> = AHashMap<&'a str, (&'a config::Upstream, UpstreamIx, Arc<config::Retry>)>;
+
+/// Builds every listener with its routes.
+pub(super) fn listeners(config: &config::Config, registry: &Registry) -> Box<[Arc<Listener>]> {
+    let upstreams: Upstreams<'_> = (0..)
+        .zip(config.upstreams.values())
+        .map(|(place, section)| {
+            let retry = Arc::new(section.retry.clone());
+            (section.name.as_str(), (section, UpstreamIx(place), retry))
+        })
+        .collect();
+    let routes: Vec<_> =
+        config.routes.iter().map(|section| Arc::new(route(section, &upstreams))).collect();
+    config
+        .listeners
+        .iter()
+        .map(|section| Arc::new(listener(section, &config.routes, &routes, registry)))
+        .collect()
+}
+
+/// `routes` are the built `sections`, in the same order.
+fn listener(
+    listener: &config::Listener,
+    sections: &[config::Route],
+    routes: &[Arc<Route>],
+    registry: &Registry,
+) -> Listener {
+    let name = &listener.name;
+    let (sections, routes): (Vec<_>, Vec<_>) = sections
+        .iter()
+        .zip(routes)
+        .filter(|(section, _)| section.listeners.is_empty() || section.listeners.contains(name))
+        .map(|(section, route)| {
+            let series = registry.route(name, &route.name);
+            (section, RouteEntry { route: Arc::clone(route), series })
+        })
+        .unzip();
+    Listener {
+        name: name.clone(),
+        address: listener.address,
+        client: listener.client.clone(),
+        forwarded: listener.forwarded.clone(),
+        table: RouteTable::build(&sections),
+        routes: routes.into(),
+        series: registry.listener(name),
+        unrouted: registry.route(name, UNROUTED),
+    }
+}
+
+fn route(section: &config::Route, upstreams: &Upstreams<'_>) -> Route {
+    let action = match &section.action {
+        config::Action::Proxy(proxy) => Action::Proxy {
+            split: Split::new(
+                proxy
+                    .split
+                    .iter()
+                    .map(|share| (destination(section, share, upstreams), share.weight.value()))
+                    .collect(),
+            ),
+            rewrite: proxy.rewrite.clone(),
+            host: proxy.host.clone(),
+        },
+        config::Action::Redirect(redirect) => Action::Redirect(redirect.clone()),
+        config::Action::Respond(respond) => Action::Respond(respond.clone()),
+    };
+    let prefix = match &section.path {
+        config::PathMatch::Prefix(prefix) => prefix.clone(),
+        config::PathMatch::Exact(_) | config::PathMatch::Regex(_) => String::new(),
+    };
+    Route {
+        name: section.name.clone(),
+        action,
+        prefix,
+        request_headers: section.request_headers.clone().into(),
+        response_headers: section.response_headers.clone().into(),
+        max_body_bytes: section.max_body_bytes,
+        upgrades: section.upgrades.clone().into(),
+    }
+}
+
+/// The route's own settings go before the upstream's.
+fn destination(
+    route: &config::Route,
+    share: &config::Share,
+    upstreams: &Upstreams<'_>,
+) -> Destination {
+    // The configuration is checked: every name in a split is an upstream's.
+    let (section, upstream, retry) = &upstreams[share.upstream.as_str()];
+    let (own, theirs) = (&route.timeouts, &section.timeouts);
+    Destination {
+        upstream: *upstream,
+        timeouts: config::Timeouts {
+            connect: own.connect.unwrap_or(theirs.connect),
+            read: own.read.unwrap_or(theirs.read),
+            write: own.write.unwrap_or(theirs.write),
+            total: own.total.or(theirs.total),
+        },
+        retry: match &route.retry {
+            Some(own) => Arc::new(own.clone()),
+            None => Arc::clone(retry),
+        },
+    }
+}

@@ -1,0 +1,295 @@
+//! What is shared and what is new from one snapshot to the next.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Loaded, parse};
+use crate::model::Tick;
+use crate::snapshot::Action;
+
+const TEXT: &str = r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:0"
+
+[[listener]]
+name = "other"
+address = "127.0.0.1:1"
+
+[[route]]
+name = "all"
+path = "/"
+upstream = "api"
+
+[[route]]
+name = "shop"
+path = "/shop"
+listeners = ["web"]
+upstream = "shop"
+timeouts = { read = "7s", total = "9s" }
+retry = { tries = 9 }
+
+[upstream.api]
+timeouts = { connect = "1s", total = "30s" }
+[[upstream.api.backend]]
+address = "10.0.0.1:80"
+[[upstream.api.backend]]
+address = "10.0.0.2:80"
+[[upstream.api.backend]]
+address = "10.0.0.9:80"
+backup = true
+
+[upstream.shop]
+health = { interval = "10s" }
+[[upstream.shop.backend]]
+address = "shop.internal:81"
+weight = 3
+[[upstream.shop.backend]]
+address = "unix:/run/shop.sock"
+"#;
+
+/// Everything that `build` is given, with what must live on between two builds.
+struct World {
+    identities: Identities,
+    registry: Arc<Registry>,
+    addresses: Addresses,
+    states: BTreeMap<BackendId, BackendState>,
+    generation: Generation,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            identities: Identities::default(),
+            registry: Registry::new(1),
+            addresses: Addresses::new(),
+            states: BTreeMap::new(),
+            generation: Generation::default(),
+        }
+    }
+
+    fn build(&mut self, text: &str, previous: Option<&Snapshot>) -> Snapshot {
+        let Loaded { config, hash, .. } = load(text);
+        self.generation = self.generation.next();
+        build(Input {
+            config: &config,
+            hash,
+            generation: self.generation,
+            previous,
+            known: Known {
+                states: &|id| self.states.get(&id).copied(),
+                addresses: &self.addresses,
+                identities: &mut self.identities,
+                registry: &self.registry,
+            },
+        })
+    }
+
+    fn rebuild(&mut self, previous: &Snapshot, changed: &[u32]) -> Snapshot {
+        self.generation = self.generation.next();
+        let known = Known {
+            states: &|id| self.states.get(&id).copied(),
+            addresses: &self.addresses,
+            identities: &mut self.identities,
+            registry: &self.registry,
+        };
+        let changed = changed.iter().copied().map(UpstreamIx).collect();
+        rebuild(previous, &changed, self.generation, known)
+    }
+
+    fn resolve(&mut self, name: &str, addresses: &[&str]) {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        self.addresses.insert(name.to_owned(), addresses);
+    }
+}
+
+fn load(text: &str) -> Loaded {
+    parse("test.toml", text, &|_| None).unwrap_or_else(|report| panic!("{report}"))
+}
+
+fn labels(upstream: &Upstream) -> Vec<&str> {
+    upstream.backends.iter().map(|backend| backend.label.as_str()).collect()
+}
+
+#[test]
+fn routes_settings_go_before_the_upstreams() {
+    let snapshot = World::new().build(TEXT, None);
+    let [web, other] = &*snapshot.listeners else { panic!("two listeners") };
+    let names = |listener: &crate::snapshot::Listener| -> Vec<_> {
+        listener.routes.iter().map(|entry| entry.route.name.clone()).collect()
+    };
+    assert_eq!(names(web), ["all", "shop"]);
+    assert_eq!(names(other), ["all"]);
+    let all = &web.routes[0].route;
+    assert!(Arc::ptr_eq(all, &other.routes[0].route), "a route is built once");
+    let destination = |route: &crate::snapshot::Route| match &route.action {
+        Action::Proxy { split, .. } => split.destinations()[0].clone(),
+        action => panic!("{action:?}"),
+    };
+    let api = destination(all);
+    assert_eq!(snapshot.upstream(api.upstream).name, "api");
+    assert_eq!(api.timeouts.connect, Duration::from_secs(1));
+    assert_eq!(api.timeouts.total, Some(Duration::from_secs(30)));
+    let shop = destination(&web.routes[1].route);
+    assert_eq!(snapshot.upstream(shop.upstream).name, "shop");
+    assert_eq!(shop.timeouts.connect, Duration::from_secs(3), "the upstream's default");
+    assert_eq!(shop.timeouts.read, Duration::from_secs(7));
+    assert_eq!(shop.timeouts.total, Some(Duration::from_secs(9)));
+    assert_eq!(shop.retry.tries, 9);
+    assert_eq!(web.routes[1].route.prefix, "/shop");
+}
+
+#[test]
+fn a_name_gives_a_backend_for_each_address_and_none_before_it_resolves() {
+    let mut world = World::new();
+    let first = world.build(TEXT, None);
+    let shop = first.upstream_by_name("shop").unwrap();
+    assert_eq!(labels(shop), ["unix:/run/shop.sock"]);
+    world.resolve("shop.internal", &["10.1.0.1", "2001:db8::1"]);
+    let second = world.rebuild(&first, &[1]);
+    let shop = second.upstream_by_name("shop").unwrap();
+    assert_eq!(
+        labels(shop),
+        ["shop.internal:81/10.1.0.1", "shop.internal:81/2001:db8::1", "unix:/run/shop.sock"],
+    );
+    assert_eq!(shop.backends[1].address, Address::Ip("[2001:db8::1]:81".parse().unwrap()));
+    assert_eq!(shop.backends[1].authority, "shop.internal:81");
+    assert_eq!(shop.backends[1].weight.value(), 3);
+    assert_eq!(shop.backends[2].state.probed, ProbedState::Checking);
+    // One address leaves, one comes; who stays is the same one, at another place.
+    world.resolve("shop.internal", &["10.1.0.0", "2001:db8::1"]);
+    let third = world.rebuild(&second, &[1]);
+    let after = third.upstream_by_name("shop").unwrap();
+    assert_eq!(after.backends[1].id, shop.backends[1].id);
+    assert!(Arc::ptr_eq(&after.live[1], &shop.live[1]));
+    assert_ne!(after.backends[0].id, shop.backends[0].id);
+    // And it comes back as who it was.
+    world.resolve("shop.internal", &["10.1.0.1"]);
+    let fourth = world.rebuild(&third, &[1]);
+    assert_eq!(fourth.upstream_by_name("shop").unwrap().backends[0].id, shop.backends[0].id);
+}
+
+#[test]
+fn what_a_reload_does_not_touch_is_the_same_by_pointer() {
+    let mut world = World::new();
+    let first = world.build(TEXT, None);
+    let unchanged = world.build(TEXT, Some(&first));
+    for (old, new) in first.upstreams.iter().zip(&unchanged.upstreams) {
+        assert!(Arc::ptr_eq(old, new), "{}", old.name);
+    }
+    // An upstream before it, so that its place moves; and another one is changed.
+    let text = TEXT.replace("weight = 3", "weight = 4").replace("\"/run", "\"/srv")
+        + "[[upstream.aaa.backend]]\naddress = \"10.9.9.9:80\"\n";
+    let second = world.build(&text, Some(&unchanged));
+    assert_eq!(second.upstreams[0].name, "aaa");
+    let by_name =
+        |name| (first.upstream_by_name(name).unwrap(), second.upstream_by_name(name).unwrap());
+    let (old, new) = by_name("api");
+    assert!(Arc::ptr_eq(old, new));
+    let (old, new) = by_name("shop");
+    assert!(!Arc::ptr_eq(old, new));
+    assert!(Arc::ptr_eq(&old.live[0], &new.live[0]), "counters of a backend that stays live on");
+    assert!(Arc::ptr_eq(&old.backends[0].series, &new.backends[0].series));
+    assert!(Arc::ptr_eq(&old.series, &new.series));
+    assert_eq!(old.id, new.id);
+}
+
+#[test]
+fn a_health_event_rebuilds_one_upstream() {
+    let mut world = World::new();
+    let first = world.build(TEXT, None);
+    let down = first.upstream_by_name("api").unwrap().backends[1].id;
+    let parked = PassiveState::Parked { until: Tick(9) };
+    world.states.insert(down, BackendState { passive: parked, ..BackendState::default() });
+    let second = world.rebuild(&first, &[0]);
+    let [api, shop] = &*second.upstreams else { panic!("two upstreams") };
+    assert_eq!(*api.eligible, [true, false, true]);
+    assert_eq!(api.backends[1].state.passive, parked);
+    assert!(Arc::ptr_eq(shop, &first.upstreams[1]));
+    for (old, new) in first.listeners.iter().zip(&second.listeners) {
+        assert!(Arc::ptr_eq(old, new));
+    }
+    assert_eq!(second.generation, Generation(2));
+    assert_eq!(second.config_hash, first.config_hash);
+}
+
+#[test]
+fn a_backend_that_leaves_lives_as_long_as_it_is_used() {
+    let mut world = World::new();
+    let first = world.build(TEXT, None);
+    let used = Arc::clone(&first.upstream_by_name("api").unwrap().live[1]);
+    let text = TEXT.replace("[[upstream.api.backend]]\naddress = \"10.0.0.2:80\"\n", "");
+    let second = world.build(&text, Some(&first));
+    drop(first);
+    assert_eq!(labels(second.upstream_by_name("api").unwrap()), ["10.0.0.1:80", "10.0.0.9:80"]);
+    let guard = used.enter();
+    assert_eq!(used.in_flight(), 1);
+    drop(guard);
+    assert_eq!(Arc::strong_count(&used), 1, "only the request holds it");
+    let text = world.registry.encode();
+    assert!(!text.contains("10.0.0.2:80"), "its series left with it");
+    assert!(text.contains("10.0.0.1:80"));
+}
+
+#[test]
+fn the_configuration_has_the_word_on_admin_state_and_on_probing() {
+    let known = BackendState {
+        admin: AdminState::Disabled,
+        probed: ProbedState::Down,
+        passive: PassiveState::Trial,
+    };
+    let kept = state(Some(known), AdminState::Draining, true);
+    assert_eq!(kept, BackendState { admin: AdminState::Draining, ..known });
+    assert_eq!(state(Some(known), AdminState::Enabled, false).probed, ProbedState::Unprobed);
+    assert_eq!(state(None, AdminState::Enabled, true).probed, ProbedState::Checking);
+    let unprobed = BackendState::default();
+    assert_eq!(state(Some(unprobed), AdminState::Enabled, true).probed, ProbedState::Checking);
+}
+
+#[test]
+fn the_last_one_left_is_seen_through_the_states_of_now() {
+    let mut world = World::new();
+    let snapshot = world.build(TEXT, None);
+    let api = snapshot.upstream_by_name("api").unwrap();
+    let ids: Vec<_> = api.backends.iter().map(|backend| backend.id).collect();
+    let parked =
+        BackendState { passive: PassiveState::Parked { until: Tick(9) }, ..Default::default() };
+    assert!(api.stands_without(ids[0], |_| None));
+    assert!(
+        api.stands_without(ids[0], |id| (id == ids[1]).then_some(parked)),
+        "the backup is left"
+    );
+    assert!(!api.stands_without(ids[0], |id| (id != ids[0]).then_some(parked)));
+}
+
+proptest! {
+    /// However backends come, go and change, an id never stands for two labels.
+    #[test]
+    fn an_id_stands_for_one_label_for_ever(
+        lists in prop::collection::vec(prop::collection::btree_set(1_u8..12, 1..6), 1..12),
+    ) {
+        let mut world = World::new();
+        let mut seen = BTreeMap::new();
+        let mut previous = None::<Snapshot>;
+        for list in lists {
+            let head = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"api\"\n";
+            let entry =
+                |n| format!("[[upstream.api.backend]]\naddress = \"10.0.0.{n}:80\"\n");
+            let backends: Vec<_> = list.into_iter().map(entry).collect();
+            let text = head.to_owned() + &backends.concat();
+            let next = world.build(&text, previous.as_ref());
+            for backend in &next.upstreams[0].backends {
+                let label = seen.entry(backend.id).or_insert_with(|| backend.label.clone());
+                prop_assert_eq!(&*label, &backend.label);
+            }
+            let mut labels: Vec<_> = seen.values().collect();
+            labels.sort();
+            labels.dedup();
+            prop_assert_eq!(labels.len(), seen.len());
+            previous = Some(next);
+        }
+    }
+}
