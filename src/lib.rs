@@ -7,5 +7,6 @@ pub mod health;
 pub mod http1;
 pub mod model;
 pub mod net;
+pub mod proxy;
 pub mod snapshot;
 pub mod telemetry;

@@ -1,0 +1,474 @@
+//! Pick, connection, send; and the retry loop around them: the only one there is.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::balance::{Key, Need, Pick, Tried};
+use crate::http1::RequestHead;
+use crate::model::{BackendIx, Clock, Event, Outcome};
+use crate::net::is_shortage;
+use crate::proxy::connect::connect;
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::forward::Forward;
+use crate::proxy::h2::{self, Sender};
+use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
+use crate::proxy::pool::Connection;
+use crate::proxy::request::{Attempt, State};
+use crate::proxy::retry::{self, Decision, Facts};
+use crate::proxy::service::{Done, Entrance};
+use crate::proxy::vars::{self, Vars};
+use crate::proxy::view::Local;
+use crate::snapshot::settings::{HostPolicy, PathRewrite, Protocol};
+use crate::snapshot::{Backend, Destination, RouteEntry};
+use crate::telemetry::{BackendCell, RetryDenied};
+
+/// A proxied request: everything about it that does not change from attempt to attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passage<'a> {
+    pub(super) at: Entrance<'a>,
+    pub(super) entry: &'a RouteEntry,
+    pub(super) destination: &'a Destination,
+    pub(super) local: &'a Local,
+    pub(super) rewrite: &'a PathRewrite,
+    pub(super) host: &'a HostPolicy,
+    pub(super) client: &'a ClientIdentity,
+}
+
+/// A backend picked for an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) ix: BackendIx,
+    /// The attempt decides whether a parked backend comes back.
+    trial: bool,
+    /// The pool is passed over.
+    fresh: bool,
+}
+
+/// How one attempt ended.
+struct Ended {
+    result: Result<Done, Failure>,
+    at: Instant,
+    record: Attempt,
+    /// Bytes of the request went out.
+    sent: bool,
+    /// What was known of it by then.
+    progress: Progress,
+}
+
+impl Ended {
+    /// The connection came from the pool and turned out dead, which says nothing about the backend.
+    fn is_stale(&self) -> bool {
+        let Attempt { reused, outcome, .. } = self.record;
+        reused && outcome == Outcome::Reset && !self.progress.heard
+    }
+}
+
+/// Makes attempts until one is answered or no further one is allowed. An error means that nothing
+/// went to the client yet.
+pub(super) async fn run(
+    passage: &Passage<'_>,
+    down: &mut Downstream,
+    state: &mut State,
+) -> Result<Done, Failure> {
+    let cell = passage.local.upstream.series.worker(passage.at.worker.ix);
+    passage.make_key(state);
+    let Some(mut choice) = passage.choose(&mut state.tried, &state.key) else {
+        cell.none_eligible();
+        return Err(Failure::NoneEligible);
+    };
+    let mut tries = 1;
+    let mut begun = passage.at.whole;
+    loop {
+        let ended = passage.attempt(choice, tries, begun, down, state).await;
+        passage.judge(choice, &ended);
+        state.attempts.push(ended.record);
+        let failure = match ended.result {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        begun = ended.at;
+        let decision = match (ended.progress.next, failure) {
+            (Some(next), _) => Ok(next),
+            (None, Failure::Attempt(outcome)) => {
+                passage.decide(choice, outcome, &ended, tries, begun, state)
+            }
+            // The client's doing, or no time is left.
+            (None, _) => Err(failure.label()),
+        };
+        let last = state.attempts.len() - 1;
+        match decision {
+            Ok(next) => {
+                // Only a dead connection has its backend asked again.
+                let again = next.ix == choice.ix;
+                tries += u32::from(!again);
+                state.attempts[last].retried_because =
+                    Some(if again { "stale_connection" } else { failure.label() });
+                choice = next;
+            }
+            Err(why) => {
+                tracing::debug!(upstream = passage.local.upstream.name, why, "no further attempt");
+                return Err(failure);
+            }
+        }
+    }
+}
+
+impl Passage<'_> {
+    /// The hash input, if the strategy wants one.
+    fn make_key(&self, state: &mut State) {
+        if self.local.upstream.strategy.needs() == Need::Key {
+            let mut key = std::mem::take(&mut state.key);
+            vars::render(&self.local.upstream.key, &self.vars(state, ""), &mut key);
+            state.key = key;
+        }
+    }
+
+    /// A backend whose trial is due, else the strategy's pick among those not tried yet.
+    pub(super) fn choose(&self, tried: &mut Tried, key: &[u8]) -> Option<Choice> {
+        let upstream = &self.local.upstream;
+        for ix in &upstream.trials {
+            if !tried.contains(*ix) && upstream.live[ix.index()].begin_trial() {
+                tried.insert(*ix);
+                return Some(Choice {
+                    ix: *ix,
+                    trial: true,
+                    // What is left in the pool is from before it was parked.
+                    fresh: true,
+                });
+            }
+        }
+        let key = match upstream.strategy.needs() {
+            Need::ClientAddress => Key::Address(self.client.address),
+            Need::Key => Key::Bytes(key),
+            Need::Nothing => Key::None,
+        };
+        let mut rng = self.at.worker.rng.borrow_mut();
+        let mut pick = Pick {
+            key,
+            live: &upstream.live,
+            tried,
+            now: Clock::tick(self.at.whole.into_std()),
+            rng: &mut rng,
+        };
+        let ix = upstream.pick(&mut self.local.cursors.borrow_mut(), &mut pick)?;
+        tried.insert(ix);
+        upstream.backends[ix.index()].series.worker(self.at.worker.ix).pick();
+        if upstream.fail_open {
+            upstream.series.worker(self.at.worker.ix).fail_open_pick();
+        }
+        Some(Choice { ix, trial: false, fresh: false })
+    }
+
+    /// What follows a failed attempt.
+    fn decide(
+        &self,
+        choice: Choice,
+        outcome: Outcome,
+        ended: &Ended,
+        tries: u32,
+        now: Instant,
+        state: &mut State,
+    ) -> Result<Choice, &'static str> {
+        let cell = self.local.upstream.series.worker(self.at.worker.ix);
+        let facts = Facts {
+            status: ended.record.status,
+            sent: ended.sent,
+            stale: ended.is_stale(),
+            shown: ended.progress.shown,
+            ..self.facts(outcome, &state.head, state.upload.is_replayable(), tries, now)
+        };
+        match retry::decide(&facts) {
+            Decision::FreshConnection => {
+                cell.stale_replay();
+                let live = &self.local.upstream.live[choice.ix.index()];
+                Ok(Choice {
+                    fresh: true,
+                    // The dead connection decided nothing; this one may.
+                    trial: choice.trial && live.begin_trial(),
+                    ..choice
+                })
+            }
+            Decision::AnotherBackend => {
+                let Some(next) = self.choose(&mut state.tried, &state.key) else {
+                    cell.retry_denied(RetryDenied::NoBackendLeft);
+                    return Err(RetryDenied::NoBackendLeft.name());
+                };
+                cell.retry(outcome);
+                Ok(next)
+            }
+            Decision::GiveUp(denied) => {
+                cell.retry_denied(denied);
+                Err(denied.name())
+            }
+        }
+    }
+
+    /// Writes the attempt into the books of its backend, and reports what crosses a threshold.
+    fn judge(&self, choice: Choice, ended: &Ended) {
+        let upstream = &self.local.upstream;
+        let (record, live) = (&ended.record, &upstream.live[choice.ix.index()]);
+        let backend = &upstream.backends[choice.ix.index()];
+        backend.series.worker(self.at.worker.ix).attempt(record.outcome, record.duration);
+        // A kept connection that turns out dead says nothing about the backend; nor does a client
+        // that left, or our own want of descriptors.
+        let no_verdict =
+            ended.is_stale() || ended.progress.own || record.outcome == Outcome::ClientGone;
+        if no_verdict {
+            if choice.trial {
+                // It decided nothing: the next request is to.
+                live.offer_trial();
+            }
+            return;
+        }
+        let now = Clock::tick(ended.at.into_std());
+        let failed = record.outcome.is_failure()
+            || record.status.is_some_and(|status| upstream.passive.statuses.contains(&status));
+        if choice.trial {
+            self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
+        }
+        if !failed {
+            if let Some(first_byte) = record.first_byte {
+                live.observe(first_byte, now);
+            }
+            return;
+        }
+        live.observe_failure(record.duration, now);
+        let passive = &upstream.passive;
+        if live.record_failure(now, passive.fail_timeout, passive.max_fails) {
+            self.at.worker.report(Event::FailuresCrossed { backend: backend.id, at: now });
+        }
+    }
+}
+
+impl Passage<'_> {
+    /// What the retry rules want to know, as far as it holds for every failure.
+    pub(super) fn facts(
+        &self,
+        outcome: Outcome,
+        head: &RequestHead,
+        replayable: bool,
+        tries: u32,
+        now: Instant,
+    ) -> Facts<'_> {
+        Facts {
+            outcome,
+            status: None,
+            sent: true,
+            stale: false,
+            shown: false,
+            idempotent: retry::is_idempotent(head.method()),
+            replayable,
+            tries,
+            elapsed: now.saturating_duration_since(self.at.whole),
+            policy: &self.destination.retry,
+        }
+    }
+
+    /// What templates may speak of.
+    fn vars<'v>(&'v self, state: &'v State, backend: &'v str) -> Vars<'v> {
+        Vars {
+            head: &state.head,
+            client: self.client,
+            request_id: &state.id,
+            route: &self.entry.route.name,
+            upstream: &self.local.upstream.name,
+            backend,
+        }
+    }
+
+    /// Whether the client asks to switch to a protocol that the route allows.
+    pub(super) fn asks_to_switch(&self, head: &RequestHead) -> bool {
+        let allowed = |asked: &[u8]| {
+            let mut upgrades = self.entry.route.upgrades.iter();
+            upgrades.any(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(asked))
+        };
+        head.upgrade().is_some_and(allowed)
+    }
+
+    /// Encodes the request head for `backend` into `state.out`.
+    pub(super) fn write_request(&self, backend: &Backend, asks: bool, state: &mut State) {
+        let mut out = std::mem::take(&mut state.out);
+        let context = RequestContext {
+            vars: &self.vars(state, &backend.label),
+            forwarded: &self.at.listener.forwarded,
+            rewrite: self.rewrite,
+            prefix: &self.entry.route.prefix,
+            path: state.normalised_path(),
+            host: self.host,
+            authority: &backend.authority,
+            framing: state.head.framing(),
+            upgrade: state.head.upgrade().filter(|_| asks),
+            edits: &self.entry.route.request_headers,
+        };
+        out.clear();
+        write_request_head(&mut out, &context);
+        state.out = out;
+    }
+}
+
+/// An attempt in its backend's series, counted until this is dropped.
+struct UnderWay<'a>(&'a BackendCell);
+
+impl<'a> UnderWay<'a> {
+    fn enter(cell: &'a BackendCell) -> Self {
+        cell.started();
+        Self(cell)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
+
+/// What is known of an attempt while it runs.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) connect: Option<Duration>,
+    pub(super) first_byte: Option<Duration>,
+    pub(super) status: Option<u16>,
+    pub(super) reused: bool,
+    /// Bytes came back.
+    pub(super) heard: bool,
+    /// Early hints went to the client.
+    pub(super) shown: bool,
+    /// The failure is our own (no descriptors): no verdict on the backend.
+    pub(super) own: bool,
+    /// The next backend, when it was picked before this attempt was given up.
+    pub(super) next: Option<Choice>,
+}
+
+/// What carries the request to the backend.
+pub(super) enum Carrier {
+    /// A connection for this request alone.
+    Http1(Connection),
+    /// A stream of a connection that others share.
+    Http2(Sender),
+}
+
+impl Passage<'_> {
+    /// One try at one backend.
+    async fn attempt(
+        &self,
+        choice: Choice,
+        tries: u32,
+        begun: Instant,
+        down: &mut Downstream,
+        state: &mut State,
+    ) -> Ended {
+        let upstream = &self.local.upstream;
+        let backend = &upstream.backends[choice.ix.index()];
+        let cell = backend.series.worker(self.at.worker.ix);
+        let _in_flight = upstream.live[choice.ix.index()].enter();
+        let under_way = UnderWay::enter(cell);
+        let mut progress = Progress::default();
+        state.upload.sent = 0;
+        let result = match self.carrier(choice, backend, begun, down, &mut progress).await {
+            Ok(carrier) => {
+                let attempt = Forward { passage: self, choice, backend, tries, begun };
+                attempt.run(carrier, down, state, &mut progress).await
+            }
+            Err(failure) => Err(failure),
+        };
+        drop(under_way);
+        let at = match &result {
+            Ok(Done { ended: Some(at), .. }) => *at,
+            _ => Instant::now(),
+        };
+        let outcome = match &result {
+            Ok(Done { failure: None, .. }) => Outcome::Ok,
+            Ok(Done { failure: Some(failure), .. }) | Err(failure) => failure.outcome(),
+        };
+        let record = Attempt {
+            backend: choice.ix,
+            connect: progress.connect,
+            first_byte: progress.first_byte,
+            duration: at.saturating_duration_since(begun),
+            status: progress.status,
+            outcome,
+            reused: progress.reused,
+            retried_because: None,
+        };
+        let sent = state.upload.sent > 0;
+        Ended { result, at, record, sent, progress }
+    }
+
+    /// A connection from the pool, else a fresh one.
+    async fn carrier(
+        &self,
+        choice: Choice,
+        backend: &Backend,
+        begun: Instant,
+        down: &mut Downstream,
+        progress: &mut Progress,
+    ) -> Result<Carrier, Failure> {
+        let upstream = &self.local.upstream;
+        let pool = &self.local.pools[choice.ix.index()];
+        let kept = match upstream.protocol {
+            _ if choice.fresh => None,
+            Protocol::Http1 => pool.take(&upstream.pool, begun).map(Carrier::Http1),
+            Protocol::H2c => pool.shared().map(Carrier::Http2),
+        };
+        if let Some(carrier) = kept {
+            upstream.series.worker(self.at.worker.ix).pool_reuse();
+            progress.reused = true;
+            return Ok(carrier);
+        }
+        match upstream.protocol {
+            Protocol::Http1 => {
+                let stream = connect(&backend.address);
+                let stream = self.connected(stream, begun, down, progress).await?;
+                Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
+            }
+            Protocol::H2c => {
+                let sender = h2::connect(&backend.address);
+                let sender = self.connected(sender, begun, down, progress).await?;
+                pool.share(sender.clone());
+                Ok(Carrier::Http2(sender))
+            }
+        }
+    }
+
+    /// Waits for a fresh connection, within the times that are set for it.
+    async fn connected<T>(
+        &self,
+        connecting: impl Future<Output = io::Result<T>>,
+        begun: Instant,
+        down: &mut Downstream,
+        progress: &mut Progress,
+    ) -> Result<T, Failure> {
+        let upstream = &self.local.upstream;
+        let cell = upstream.series.worker(self.at.worker.ix);
+        let limit = begun + self.destination.timeouts.connect;
+        let total = self.total().filter(|total| *total < limit);
+        let connected = down.timer.within(total.unwrap_or(limit), connecting).await;
+        cell.pool_open(matches!(connected, Ok(Ok(_))));
+        match connected {
+            Ok(Ok(connection)) => {
+                let took = begun.elapsed();
+                progress.connect = Some(took);
+                cell.connected(took);
+                Ok(connection)
+            }
+            Ok(Err(error)) => {
+                progress.own = is_shortage(&error);
+                if progress.own {
+                    tracing::warn!(upstream = upstream.name, %error, "no means to connect");
+                }
+                Err(Failure::Attempt(Outcome::ConnectFailed))
+            }
+            Err(_) if total.is_some() => Err(Failure::TotalTimeout),
+            Err(_) => Err(Failure::Attempt(Outcome::ConnectTimeout)),
+        }
+    }
+
+    /// When the time for all attempts is used up.
+    pub(super) fn total(&self) -> Option<Instant> {
+        self.destination.timeouts.total.map(|total| self.at.whole + total)
+    }
+}

@@ -1,0 +1,312 @@
+//! A client's connection: from accept to close, request after request.
+//!
+//! While it waits it holds nothing but its socket, its timer and this task: buffers and request
+//! state are lent by the worker once bytes have come.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::time::Instant;
+
+use crate::http1::{HeadError, Limits, Parse, RequestHead};
+use crate::net::Stream;
+use crate::proxy::buffers::Buffers;
+use crate::proxy::failure::Failure;
+use crate::proxy::service::{self, End, Entrance};
+use crate::proxy::timer::Timer;
+use crate::proxy::worker::{Open, Worker};
+use crate::snapshot::settings::Client;
+
+/// Bytes of a head that are read at once.
+const HEAD_READ: usize = 16 * 1024;
+/// What a client may send ahead while it waits for a response; beyond that it is not read.
+const MAX_AHEAD: usize = 64 * 1024;
+/// How long a closing connection is read from, so that the client sees the answer before the end.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long a connection that is to end may still begin a request. Closing it at once would meet
+/// requests that are on their way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The client's side of a request.
+#[derive(Debug)]
+pub(super) struct Downstream {
+    pub(super) stream: Stream,
+    /// The address of the other end.
+    pub(super) peer: IpAddr,
+    /// Bytes that were read and belong to what comes next.
+    pub(super) leftover: Vec<u8>,
+    pub(super) timer: Timer,
+}
+
+/// What came of waiting for a request.
+enum Next {
+    /// A head is there.
+    Request(Came),
+    /// Nothing has come yet after all.
+    Nothing,
+    /// The connection ended between two requests.
+    Closed,
+    /// What came is not a request, or not in time.
+    Bad(Instant, Failure),
+}
+
+/// When a request head came.
+#[derive(Debug, Clone, Copy)]
+struct Came {
+    /// Its first bytes were there.
+    started: Instant,
+    /// It was whole.
+    whole: Instant,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
+    let mut down = Downstream { stream, peer, leftover: Vec::new(), timer: Timer::default() };
+    poll_fn(|cx| {
+        open.register(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let accepted = Instant::now();
+    let mut served = 0;
+    loop {
+        if !wait_for_bytes(&open, &mut down, accepted, served).await {
+            return;
+        }
+        // Boxed: between requests the connection's task holds none of a request's state.
+        match Box::pin(one_request(&open, &mut down, served + 1)).await {
+            None => {}
+            Some(End::KeepAlive) => served += 1,
+            // What the client has sent ahead would turn a plain close into a reset.
+            Some(End::Close) if down.leftover.is_empty() && down.stream.is_quiet() => return,
+            Some(End::Close | End::Linger) => return down.linger().await,
+            Some(End::Cut) => return down.cut(),
+        }
+    }
+}
+
+/// Waits for the first bytes of a request; `false` when the connection ends here.
+async fn wait_for_bytes(
+    open: &Open,
+    down: &mut Downstream,
+    accepted: Instant,
+    served: u64,
+) -> bool {
+    if !down.leftover.is_empty() {
+        return true;
+    }
+    // What a burst of pipelined requests needed is not kept while nothing comes.
+    down.leftover = Vec::new();
+    let (idle, first) = {
+        let Some((view, place)) = open.worker.view_of(&open.port) else {
+            return false;
+        };
+        let client = &view.snapshot.listeners[place].client;
+        (client.idle_timeout, client.header_timeout)
+    };
+    let deadline = if served == 0 { accepted + first } else { Instant::now() + idle };
+    poll_fn(|cx| {
+        if down.stream.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        let deadline = match open.ending() {
+            Some(since) => deadline.min(since.max(accepted) + GRACE),
+            None => deadline,
+        };
+        down.timer.poll(deadline, cx).map(|()| false)
+    })
+    .await
+}
+
+/// Reads a head and has it served. `None`: there was none to be read.
+async fn one_request(open: &Open, down: &mut Downstream, served: u64) -> Option<End> {
+    let worker = &*open.worker;
+    let Some((view, place)) = worker.view_of(&open.port) else {
+        return Some(End::Close);
+    };
+    let listener = &*view.snapshot.listeners[place];
+    let mut state = worker.states.take();
+    let at = |came: Came| Entrance {
+        worker,
+        view: &view,
+        open,
+        listener,
+        served,
+        started: came.started,
+        whole: came.whole,
+    };
+    let end = match down.next_head(worker, &listener.client, &mut state.head).await {
+        Next::Nothing => None,
+        Next::Closed => Some(End::Close),
+        Next::Request(came) => Some(service::handle(at(came), down, &mut state).await),
+        Next::Bad(started, failure) => {
+            let came = Came { started, whole: started };
+            Some(service::refuse(at(came), down, &mut state, failure).await)
+        }
+    };
+    worker.states.give(state);
+    end
+}
+
+impl Downstream {
+    /// Reads until a request head is whole.
+    async fn next_head(
+        &mut self,
+        worker: &Worker,
+        client: &Client,
+        head: &mut RequestHead,
+    ) -> Next {
+        let started = Instant::now();
+        let limits = Limits {
+            max_head_bytes: client.max_head_bytes,
+            max_fields: client.max_headers,
+            max_target_bytes: client.max_target_bytes,
+        };
+        head.reset();
+        if !self.leftover.is_empty() {
+            match head.parse(&self.leftover, &limits) {
+                Ok(Parse::Complete { len }) => {
+                    self.leftover.drain(..len);
+                    let whole = started;
+                    return Next::Request(Came { started, whole });
+                }
+                Ok(Parse::Partial) => {}
+                Err(error) => return Next::Bad(started, Failure::BadRequest(error)),
+            }
+        }
+        let deadline = started + client.header_timeout;
+        let mut waited = false;
+        poll_fn(|cx| match self.poll_head(worker, &limits, head, cx) {
+            Poll::Ready(Ok(true)) => {
+                // The client's slowness is not to be taken from the backends' time.
+                let whole = if waited { Instant::now() } else { started };
+                Poll::Ready(Next::Request(Came { started, whole }))
+            }
+            Poll::Ready(Ok(false)) => Poll::Ready(Next::Closed),
+            Poll::Ready(Err(failure)) => Poll::Ready(Next::Bad(started, failure)),
+            // A socket may be called readable and not be: a fresh one always is.
+            Poll::Pending if self.leftover.is_empty() => Poll::Ready(Next::Nothing),
+            Poll::Pending => {
+                waited = true;
+                ready!(self.timer.poll(deadline, cx));
+                // The empty line that some clients send behind a body is no request, and no answer
+                // is due.
+                let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+                Poll::Ready(if self.leftover.iter().all(is_line_end) {
+                    Next::Closed
+                } else {
+                    Next::Bad(started, Failure::HeaderTimeout)
+                })
+            }
+        })
+        .await
+    }
+
+    /// `false`: the connection ended, between two requests or in the middle of a head.
+    fn poll_head(
+        &mut self,
+        worker: &Worker,
+        limits: &Limits,
+        head: &mut RequestHead,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<bool, Failure>> {
+        loop {
+            if ready!(self.stream.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(Ok(false));
+            }
+            let mut buffer = worker.buffers.take();
+            let read = self.stream.poll_read(cx, &mut buffer[..HEAD_READ]);
+            let parsed = match read {
+                Poll::Ready(Ok(n)) if n > 0 => self.parse(&buffer[..n], limits, head),
+                _ => Ok(Parse::Partial),
+            };
+            worker.buffers.give(buffer);
+            match (ready!(read), parsed) {
+                (Ok(0) | Err(_), _) => return Poll::Ready(Ok(false)),
+                (_, Ok(Parse::Complete { .. })) => return Poll::Ready(Ok(true)),
+                (_, Ok(Parse::Partial)) => {}
+                (_, Err(error)) => return Poll::Ready(Err(Failure::BadRequest(error))),
+            }
+        }
+    }
+
+    /// Parses what was read before and `bytes`; what is not of the head stays in `leftover`.
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        head: &mut RequestHead,
+    ) -> Result<Parse, HeadError> {
+        if self.leftover.is_empty() {
+            // The common case: a whole head in one read is parsed where it lies.
+            let parsed = head.parse(bytes, limits);
+            let rest = match parsed {
+                Ok(Parse::Complete { len }) => &bytes[len..],
+                Ok(Parse::Partial) | Err(_) => bytes,
+            };
+            self.leftover.extend_from_slice(rest);
+            return parsed;
+        }
+        self.leftover.extend_from_slice(bytes);
+        let parsed = head.parse(&self.leftover, limits)?;
+        if let Parse::Complete { len } = parsed {
+            self.leftover.drain(..len);
+        }
+        Ok(parsed)
+    }
+
+    /// A client that closes while it is owed a response is gone (as nginx sees it). What it sends
+    /// ahead is kept for its next request.
+    pub(super) fn poll_gone(
+        &mut self,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        while self.leftover.len() < MAX_AHEAD {
+            let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else {
+                break;
+            };
+            ready.map_err(|_| Failure::ClientGone)?;
+            let mut buffer = buffers.take();
+            let read = self.stream.poll_read(cx, &mut buffer[..HEAD_READ]);
+            if let Poll::Ready(Ok(n)) = read {
+                self.leftover.extend_from_slice(&buffer[..n]);
+            }
+            buffers.give(buffer);
+            match read {
+                Poll::Pending => break,
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Err(Failure::ClientGone),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends our half, and reads what the client still sends for a while: closing at once would
+    /// reset the connection and could take the answer with it (RFC 9112 §9.6).
+    async fn linger(mut self) {
+        if self.stream.finish_writing().is_err() {
+            return;
+        }
+        let deadline = Instant::now() + LINGER;
+        let Self { stream, timer, .. } = &mut self;
+        let until_end = poll_fn(|cx| {
+            let mut bytes = [0; 4096];
+            while let Ok(1..) = ready!(stream.poll_read(cx, &mut bytes)) {}
+            Poll::Ready(())
+        });
+        let _ = timer.within(deadline, until_end).await;
+    }
+
+    /// Cuts the connection so that the client cannot take what it got for the whole.
+    fn cut(self) {
+        let zero = Some(Duration::ZERO);
+        let _ = match &self.stream {
+            Stream::Tcp(stream) => SockRef::from(stream).set_linger(zero),
+            Stream::Unix(stream) => SockRef::from(stream).set_linger(zero),
+        };
+    }
+}

@@ -1,0 +1,292 @@
+//! One attempt that has its connection: the request goes out, the response comes back.
+
+use tokio::time::Instant;
+
+use crate::balance::Tried;
+use crate::http1::{Framing, RequestHead, ResponseHead, Version};
+use crate::model::Outcome;
+use crate::proxy::attempt::{Carrier, Choice, Passage, Progress};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::exchange::{Exchange, Received, Relayed, Way};
+use crate::proxy::failure::Failure;
+use crate::proxy::h2::{H2Exchange, Sender};
+use crate::proxy::headers::{Persistence, ResponseContext, write_response_head};
+use crate::proxy::pool::Connection;
+use crate::proxy::request::State;
+use crate::proxy::retry::{self, Decision, Facts};
+use crate::proxy::service::{Done, End};
+use crate::proxy::upgrade::{self, Flow};
+use crate::proxy::upload::Upload;
+use crate::proxy::vars::Vars;
+use crate::snapshot::Backend;
+
+/// An attempt that has its connection.
+pub(super) struct Forward<'a> {
+    pub(super) passage: &'a Passage<'a>,
+    pub(super) choice: Choice,
+    pub(super) backend: &'a Backend,
+    pub(super) tries: u32,
+    pub(super) begun: Instant,
+}
+
+/// What the client is told before the body.
+#[derive(Clone, Copy)]
+struct Outward {
+    framing: Framing,
+    /// Its connection goes on afterwards.
+    keep: bool,
+}
+
+impl Outward {
+    /// What the books say of a response that went to the client, whole or in part.
+    fn done(
+        self,
+        response: &ResponseHead,
+        relayed: Result<Relayed, Failure>,
+        upload: &Upload,
+        head_at: Instant,
+    ) -> Done {
+        let status = response.status();
+        match relayed {
+            Ok(relayed) => {
+                let end = match (self.keep, upload.is_complete()) {
+                    (true, _) => End::KeepAlive,
+                    (false, true) => End::Close,
+                    (false, false) => End::Linger,
+                };
+                let ended = if relayed.waited { Instant::now() } else { head_at };
+                Done { status, body: relayed.body, end, failure: None, ended: Some(ended) }
+            }
+            Err(failure) => {
+                // Only a reset shows to a client that reads until the close that it is not the whole.
+                let until_close = self.framing == Framing::UntilClose;
+                let end = if until_close { End::Cut } else { End::Close };
+                Done { status, body: 0, end, failure: Some(failure), ended: None }
+            }
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// Sends the request, and the response to the client unless another backend shall be asked.
+    pub(super) async fn run(
+        &self,
+        carrier: Carrier,
+        down: &mut Downstream,
+        state: &mut State,
+        progress: &mut Progress,
+    ) -> Result<Done, Failure> {
+        match carrier {
+            Carrier::Http1(connection) => self.over_http1(connection, down, state, progress).await,
+            // Boxed: the common way shall not pay for the size of this one.
+            Carrier::Http2(sender) => {
+                Box::pin(self.over_http2(sender, down, state, progress)).await
+            }
+        }
+    }
+
+    async fn over_http1(
+        &self,
+        connection: Connection,
+        down: &mut Downstream,
+        state: &mut State,
+        progress: &mut Progress,
+    ) -> Result<Done, Failure> {
+        let buffers = &self.passage.at.worker.buffers;
+        let asks = self.passage.asks_to_switch(&state.head);
+        self.passage.write_request(self.backend, asks, state);
+        let State { upload, to_client, head, response, out, tried, key, id, .. } = state;
+        upload.restart(out, head.framing(), self.passage.destination.retry.replay_bytes);
+        let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
+        let received = exchange.head(response, head.method(), head.version()).await;
+        progress.heard = exchange.read > 0;
+        progress.shown = exchange.written > 0;
+        let received = received?;
+        let now = self.note_head(response, progress);
+        if response.status() == 101 {
+            if !(asks && head.upgrade().is_some_and(|asked| response.switches_to(asked))) {
+                received.give_back(buffers);
+                return Err(Failure::Attempt(Outcome::InvalidResponse));
+            }
+            let switched = (Framing::None, Persistence::Upgraded);
+            self.write_answer(head, response, id, switched, now, out);
+            return Ok(self.tunnel(exchange, received, out).await);
+        }
+        let replayable = exchange.upload.is_replayable();
+        if let Some(next) = self.another(head, (tried, key), replayable, progress, now) {
+            progress.next = Some(next);
+            received.give_back(buffers);
+            return Err(Failure::Attempt(Outcome::Status));
+        }
+        let outward = self.outward(head, response, exchange.upload);
+        let told = (outward.framing, Persistence::of(outward.keep, head.version()));
+        self.write_answer(head, response, id, told, now, out);
+        let relay = exchange.begin_relay(response, outward.framing, received, out)?;
+        let relayed = exchange.relay(relay).await;
+        let done = outward.done(response, relayed, exchange.upload, now);
+        if let Ok(Relayed { clean: true, .. }) = relayed
+            && response.keep_alive()
+        {
+            let pool = &self.passage.local.pools[self.choice.ix.index()];
+            let at = done.ended.unwrap_or(now);
+            pool.put(exchange.connection, &self.passage.local.upstream.pool, at);
+            return Ok(done);
+        }
+        let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
+        Ok(Done { body, ..done })
+    }
+
+    async fn over_http2(
+        &self,
+        mut sender: Sender,
+        down: &mut Downstream,
+        state: &mut State,
+        progress: &mut Progress,
+    ) -> Result<Done, Failure> {
+        // A stream is no connection: there is nothing that could switch its protocol.
+        self.passage.write_request(self.backend, false, state);
+        let State { upload, to_client, head, response, out, tried, key, id, .. } = state;
+        let encoded = std::mem::take(out);
+        upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
+        let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
+        let answered =
+            exchange.head(&mut sender, &encoded, head.framing(), response, head.method()).await;
+        progress.heard = answered.is_ok();
+        answered?;
+        let now = self.note_head(response, progress);
+        let replayable = exchange.upload.is_replayable();
+        if let Some(next) = self.another(head, (tried, key), replayable, progress, now) {
+            progress.next = Some(next);
+            return Err(Failure::Attempt(Outcome::Status));
+        }
+        let outward = self.outward(head, response, exchange.upload);
+        let told = (outward.framing, Persistence::of(outward.keep, head.version()));
+        self.write_answer(head, response, id, told, now, out);
+        let head_len = out.len() as u64;
+        let relayed = exchange.relay(response, outward.framing, out).await;
+        let done = outward.done(response, relayed, exchange.upload, now);
+        let body =
+            relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
+        Ok(Done { body, ..done })
+    }
+
+    fn way(&self) -> Way<'_> {
+        Way {
+            buffers: &self.passage.at.worker.buffers,
+            client: &self.passage.at.listener.client,
+            timeouts: &self.passage.destination.timeouts,
+            begun: self.begun,
+            total: self.passage.total(),
+        }
+    }
+
+    /// Notes that the response head is there; gives the time.
+    fn note_head(&self, response: &ResponseHead, progress: &mut Progress) -> Instant {
+        let now = Instant::now();
+        let first_byte = now.saturating_duration_since(self.begun);
+        progress.first_byte = Some(first_byte);
+        progress.status = Some(response.status());
+        let series = &self.passage.local.upstream.series;
+        series.worker(self.passage.at.worker.ix).first_byte(first_byte);
+        now
+    }
+
+    /// The backend to ask instead, if the response's status calls for it and there is one.
+    fn another(
+        &self,
+        head: &RequestHead,
+        (tried, key): (&mut Tried, &[u8]),
+        replayable: bool,
+        progress: &Progress,
+        now: Instant,
+    ) -> Option<Choice> {
+        let retry = &self.passage.destination.retry;
+        let facts = Facts {
+            status: progress.status.filter(|status| retry.statuses.contains(status)),
+            shown: progress.shown,
+            ..self.passage.facts(Outcome::Status, head, replayable, self.tries, now)
+        };
+        facts.status?;
+        if retry::decide(&facts) != Decision::AnotherBackend {
+            return None;
+        }
+        let next = self.passage.choose(tried, key)?;
+        let series = &self.passage.local.upstream.series;
+        series.worker(self.passage.at.worker.ix).retry(Outcome::Status);
+        Some(next)
+    }
+
+    /// How the body goes on: with its length where it is known, else in chunks, or until the close
+    /// for a client that knows no chunks (RFC 9112 §6.3).
+    fn outward(&self, head: &RequestHead, response: &ResponseHead, upload: &Upload) -> Outward {
+        let framing = match (response.framing(), head.version()) {
+            (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
+            (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+            (same, _) => same,
+        };
+        let keep = head.keep_alive()
+            && self.passage.at.may_go_on()
+            && framing != Framing::UntilClose
+            && upload.is_complete();
+        Outward { framing, keep }
+    }
+
+    /// Encodes the response head for the client into `out`.
+    fn write_answer(
+        &self,
+        head: &RequestHead,
+        response: &ResponseHead,
+        id: &[u8],
+        (framing, persistence): (Framing, Persistence),
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) {
+        let route = &self.passage.entry.route;
+        let context = ResponseContext {
+            vars: &Vars {
+                head,
+                client: self.passage.client,
+                request_id: id,
+                route: &route.name,
+                upstream: &self.passage.local.upstream.name,
+                backend: &self.backend.label,
+            },
+            framing,
+            persistence,
+            date: &self.passage.at.worker.date(now),
+            edits: &route.response_headers,
+        };
+        out.clear();
+        write_response_head(out, response, &context);
+    }
+
+    /// Moves bytes both ways after a switch of protocols, until both sides have ended.
+    async fn tunnel(&self, exchange: Exchange<'_>, received: Received, head: &mut Vec<u8>) -> Done {
+        let at = self.passage.at;
+        let (client, mut connection, to_client) = exchange.into_sides();
+        let (mut up, mut down) = (Flow::default(), Flow::default());
+        down.outgoing = std::mem::take(to_client);
+        down.outgoing.head.append(head);
+        let before = down.outgoing.left() as u64;
+        down.outgoing.head.extend_from_slice(received.bytes());
+        received.give_back(&at.worker.buffers);
+        up.outgoing.head.append(&mut client.leftover);
+        let ended = upgrade::tunnel(
+            &mut client.stream,
+            &mut connection.stream,
+            (&mut up, &mut down),
+            &at.worker.buffers,
+            &mut client.timer,
+            self.passage.destination.timeouts.read,
+        )
+        .await;
+        tracing::debug!(?ended, sent = up.moved, received = down.moved, "tunnel ended");
+        Done {
+            status: 101,
+            body: down.moved.saturating_sub(before),
+            end: End::Close,
+            failure: None,
+            ended: None,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! One request and its response as a stream of a shared HTTP/2 connection to a backend.
+//!
+//! The same rules as in `proxy::exchange`: both directions move independently, and whoever has to move next
+//! decides which time-out runs.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use http_body::{Body, Frame};
+use hyper::Response;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::http1::{Framing, ResponseHead, encode};
+use crate::model::Outcome;
+use crate::proxy::downstream::Downstream;
+use crate::proxy::exchange::{Relayed, Way};
+use crate::proxy::failure::Failure;
+use crate::proxy::h2::{self, BodyFeed, Sender};
+use crate::proxy::outgoing::Outgoing;
+use crate::proxy::upload::{Upload, Waits};
+
+/// A request under way as one stream.
+pub(crate) struct H2Exchange<'a> {
+    way: Way<'a>,
+    down: &'a mut Downstream,
+    pub(crate) upload: &'a mut Upload,
+    to_client: &'a mut Outgoing,
+    feed: Option<BodyFeed>,
+    answer: Option<Incoming>,
+    /// Bytes of the response, its head included, that the client took.
+    pub(crate) written: u64,
+    read: u64,
+    still: Option<(Instant, u64)>,
+}
+
+impl<'a> H2Exchange<'a> {
+    /// An exchange over a shared connection. The upload is begun.
+    pub(crate) fn new(
+        way: Way<'a>,
+        down: &'a mut Downstream,
+        upload: &'a mut Upload,
+        to_client: &'a mut Outgoing,
+    ) -> Self {
+        Self {
+            way,
+            down,
+            upload,
+            to_client,
+            feed: None,
+            answer: None,
+            written: 0,
+            read: 0,
+            still: None,
+        }
+    }
+
+    /// Sends the request whose HTTP/1.1 form is `head`, and waits for the response head.
+    pub(crate) async fn head(
+        &mut self,
+        sender: &mut Sender,
+        head: &[u8],
+        framing: Framing,
+        response: &mut ResponseHead,
+        method: &[u8],
+    ) -> Result<(), Failure> {
+        let feed = BodyFeed::default();
+        let request = h2::request(head, feed.body(framing))
+            .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
+        self.feed = Some(feed);
+        self.upload.sent += head.len() as u64;
+        let mut sent = pin!(sender.send_request(request));
+        let answer = poll_fn(|cx| self.poll_head(sent.as_mut(), cx)).await?;
+        let (parts, body) = answer.into_parts();
+        h2::parse_head(&parts, response, method)?;
+        self.answer = Some(body);
+        Ok(())
+    }
+
+    fn poll_head(
+        &mut self,
+        sent: Pin<&mut impl Future<Output = hyper::Result<Response<Incoming>>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<Incoming>, Failure>> {
+        if let Poll::Ready(answer) = sent.poll(cx) {
+            return Poll::Ready(answer.map_err(|error| {
+                // Never handed to the connection: certainly not seen by the backend.
+                if error.is_canceled() {
+                    self.upload.sent = 0;
+                }
+                Failure::Attempt(Outcome::Reset)
+            }));
+        }
+        let uploaded = self.poll_upload(cx)?;
+        if uploaded.is_ready() {
+            self.down.poll_gone(self.way.buffers, cx)?;
+        }
+        self.poll_time_out(cx)
+    }
+
+    /// Moves the request's body on, frame by frame.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        let Some(feed) = &self.feed else {
+            return Ok(Poll::Ready(()));
+        };
+        loop {
+            if feed.poll_room(cx).is_pending() {
+                return Ok(Poll::Pending);
+            }
+            match self.upload.poll_data(self.down, self.way.buffers, cx)? {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Some(data)) => feed.put(Frame::data(data)),
+                Poll::Ready(None) => {
+                    feed.end();
+                    self.feed = None;
+                    return Ok(Poll::Ready(()));
+                }
+            }
+        }
+    }
+
+    /// Sends `head` (already encoded for the client) and the body that belongs to it.
+    pub(crate) async fn relay(
+        &mut self,
+        response: &ResponseHead,
+        out: Framing,
+        head: &mut Vec<u8>,
+    ) -> Result<Relayed, Failure> {
+        self.to_client.head.append(head);
+        self.way.total = None;
+        if response.framing() == Framing::None {
+            self.answer = None;
+        }
+        let mut body = 0;
+        poll_fn(|cx| self.poll_relay(out == Framing::Chunked, &mut body, cx)).await?;
+        Ok(Relayed { body, clean: true, waited: true })
+    }
+
+    fn poll_relay(
+        &mut self,
+        chunked: bool,
+        body: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let flushed = loop {
+            let buffers = self.way.buffers;
+            let stream = &mut self.down.stream;
+            match self.to_client.poll_flush(stream, cx, buffers, &mut self.written) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
+                Poll::Pending => break false,
+                Poll::Ready(Ok(())) if self.answer.is_none() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+            }
+            if self.poll_frame(chunked, body, cx)?.is_pending() {
+                break true;
+            }
+        };
+        let uploaded = self.poll_upload(cx)?;
+        if flushed && uploaded.is_ready() {
+            self.down.poll_gone(self.way.buffers, cx)?;
+        }
+        self.poll_time_out(cx)
+    }
+
+    /// Takes the next frame of the response and puts it on its way.
+    fn poll_frame(
+        &mut self,
+        chunked: bool,
+        body: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, Failure> {
+        let Some(answer) = &mut self.answer else {
+            return Ok(Poll::Ready(()));
+        };
+        let frame = match Pin::new(answer).poll_frame(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(frame) => frame.transpose(),
+        };
+        let out = &mut *self.to_client;
+        match frame.map_err(|_| Failure::Attempt(Outcome::Truncated))? {
+            None => {
+                self.answer = None;
+                if chunked {
+                    encode::push_last_chunk(&mut out.head, &[]);
+                }
+            }
+            Some(frame) => match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => {
+                    *body += data.len() as u64;
+                    self.read += data.len() as u64;
+                    if chunked {
+                        encode::push_chunk_head(&mut out.head, data.len());
+                    }
+                    out.head.extend_from_slice(&data);
+                    if chunked {
+                        out.head.extend_from_slice(b"\r\n");
+                    }
+                }
+                Err(frame) => {
+                    self.answer = None;
+                    if let (true, Ok(trailers)) = (chunked, frame.into_trailers()) {
+                        encode::push_last_chunk(&mut out.head, &h2::trailer_lines(&trailers));
+                    }
+                }
+            },
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Fails when whoever has to move next has not moved in time.
+    fn poll_time_out<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+        let moved = self.read + self.written + self.upload.sent + self.upload.received;
+        let waits = match (self.to_client.is_empty(), &self.feed) {
+            (false, _) => None,
+            (true, None) => Some(Waits::Done),
+            (true, Some(_)) => Some(self.upload.waits()),
+        };
+        let (deadline, failure) = self.way.deadline(waits, &mut self.still, moved);
+        ready!(self.down.timer.poll(deadline, cx));
+        Poll::Ready(Err(failure))
+    }
+}

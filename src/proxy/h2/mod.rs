@@ -1,0 +1,255 @@
+//! One request and its response over HTTP/2 to a backend, by hyper's client connection.
+//!
+//! A worker has one connection to each such backend and multiplexes its requests over it. What a
+//! backend gets and what it answers is composed and judged as for HTTP/1: the head is encoded by the
+//! same writer, and the answer's head goes through the same parser, so that no rule is there twice.
+
+mod exchange;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body, Frame};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::http1::{Framing, Known, Limits, Parse, RequestHead, ResponseHead, classify, encode};
+use crate::model::{Address, Outcome};
+use crate::proxy::failure::Failure;
+
+pub(super) use exchange::H2Exchange;
+
+/// A way to send requests over a connection that others share.
+pub(super) type Sender = http2::SendRequest<RequestBody>;
+
+/// Runs a connection's own work on this worker.
+#[derive(Debug, Clone, Copy)]
+struct OnThisWorker;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisWorker {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Connects and shakes hands. The caller bounds the time.
+pub(super) async fn connect(address: &Address) -> std::io::Result<Sender> {
+    match address {
+        Address::Ip(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            handshake(TokioIo::new(stream)).await
+        }
+        Address::Unix(path) => handshake(TokioIo::new(UnixStream::connect(path).await?)).await,
+    }
+}
+
+async fn handshake<I>(io: I) -> std::io::Result<Sender>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(OnThisWorker)
+        .timer(TokioTimer::new())
+        .handshake(io)
+        .await
+        .map_err(std::io::Error::other)?;
+    tokio::task::spawn_local(async move {
+        // Requests under way learn of its end by themselves.
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "HTTP/2 connection to a backend ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2).
+pub(super) fn request(head: &[u8], body: RequestBody) -> Option<http::Request<RequestBody>> {
+    let limits =
+        Limits { max_head_bytes: head.len(), max_fields: 512, max_target_bytes: head.len() };
+    let mut parsed = RequestHead::default();
+    if !matches!(parsed.parse(head, &limits), Ok(Parse::Complete { .. })) {
+        return None;
+    }
+    let mut uri = b"http://".to_vec();
+    uri.extend_from_slice(parsed.host());
+    if parsed.target() != b"*" {
+        uri.extend_from_slice(parsed.target());
+    }
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::from_bytes(parsed.method()).ok()?;
+    *request.uri_mut() = http::Uri::try_from(uri).ok()?;
+    *request.version_mut() = http::Version::HTTP_2;
+    for field in parsed.fields() {
+        let value = parsed.value(*field);
+        let per_connection = match field.known {
+            Known::Host
+            | Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::TransferEncoding
+            | Known::Upgrade
+            | Known::Http2Settings => true,
+            Known::Te => !value.eq_ignore_ascii_case(b"trailers"),
+            _ => false,
+        };
+        if !per_connection {
+            let name = HeaderName::from_bytes(parsed.name(*field)).ok()?;
+            request.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
+        }
+    }
+    Some(request)
+}
+
+/// Parses the head of an answer as if it had come over HTTP/1.1.
+pub(super) fn parse_head(
+    answer: &http::response::Parts,
+    head: &mut ResponseHead,
+    method: &[u8],
+) -> Result<(), Failure> {
+    let mut text = Vec::with_capacity(512);
+    encode::push_status_line(&mut text, answer.status.as_u16(), b"");
+    for (name, value) in &answer.headers {
+        encode::push_field(&mut text, name.as_str().as_bytes(), value.as_bytes());
+    }
+    encode::push_end(&mut text);
+    head.reset();
+    let limits = Limits { max_head_bytes: text.len(), max_fields: 512, max_target_bytes: 0 };
+    match head.parse(&text, &limits, method) {
+        Ok(Parse::Complete { .. }) => Ok(()),
+        _ => Err(Failure::Attempt(Outcome::InvalidResponse)),
+    }
+}
+
+/// Trailers as lines, without what may not stand in them (RFC 9110 §6.5.1).
+pub(super) fn trailer_lines(trailers: &HeaderMap) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for (name, value) in trailers {
+        let name = name.as_str().as_bytes();
+        let framing_or_routing = matches!(
+            classify(name),
+            Known::ContentLength
+                | Known::TransferEncoding
+                | Known::Host
+                | Known::Trailer
+                | Known::SetCookie
+                | Known::Authorization
+        );
+        if !framing_or_routing {
+            encode::push_field(&mut lines, name, value.as_bytes());
+        }
+    }
+    lines
+}
+
+/// One frame of a request's body on its way from the upload to hyper.
+#[derive(Debug, Default)]
+struct Slot {
+    frame: Option<Frame<Bytes>>,
+    ended: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// The upload's end of a request's body.
+#[derive(Debug, Default)]
+pub(super) struct BodyFeed {
+    slot: Rc<RefCell<Slot>>,
+}
+
+/// hyper's end of a request's body.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    slot: Rc<RefCell<Slot>>,
+    length: Option<u64>,
+}
+
+/// The client broke off before its body was whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body broke off")]
+pub(super) struct BrokenOff;
+
+impl BodyFeed {
+    /// The other end. `length` is known for a body that announced it.
+    pub(super) fn body(&self, framing: Framing) -> RequestBody {
+        let length = match framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        RequestBody { slot: Rc::clone(&self.slot), length }
+    }
+
+    /// Ready when the next frame can be handed over.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.slot.borrow_mut();
+        if slot.frame.is_none() {
+            return Poll::Ready(());
+        }
+        slot.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Hands a frame over.
+    pub(super) fn put(&self, frame: Frame<Bytes>) {
+        let mut slot = self.slot.borrow_mut();
+        slot.frame = Some(frame);
+        if let Some(reader) = slot.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(&self) {
+        let mut slot = self.slot.borrow_mut();
+        slot.ended = true;
+        if let Some(reader) = slot.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Drop for BodyFeed {
+    /// A body that is dropped before its end resets its stream.
+    fn drop(&mut self) {
+        if let Some(reader) = self.slot.borrow_mut().reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let mut slot = self.slot.borrow_mut();
+        if let Some(frame) = slot.frame.take() {
+            if let Some(writer) = slot.writer.take() {
+                writer.wake();
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if slot.ended {
+            return Poll::Ready(None);
+        }
+        if Rc::strong_count(&self.slot) == 1 {
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
+        slot.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let slot = self.slot.borrow();
+        slot.frame.is_none() && (slot.ended || self.length == Some(0))
+    }
+}

@@ -1,0 +1,215 @@
+//! Answers that Plimsoll gives itself: redirects, fixed responses, errors.
+//!
+//! Such an answer is composed as a response head and then goes the way of every other one, so that
+//! the route's header changes, `Date` and `Connection` follow the same rules. Error pages echo
+//! nothing of the request.
+
+use std::future::poll_fn;
+
+use tokio::time::Instant;
+
+use crate::http1::{self, Framing, Limits, ResponseHead};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::{Failure, Fault};
+use crate::proxy::headers::{ClientIdentity, Persistence, ResponseContext, write_response_head};
+use crate::proxy::request::State;
+use crate::proxy::service::{Done, End, Entrance};
+use crate::proxy::vars::{self, Vars};
+use crate::snapshot::RouteEntry;
+use crate::snapshot::settings::{Redirect, Respond};
+
+/// A body up to this size is read and thrown away so that the connection can go on; a longer one
+/// ends the connection instead.
+const DISCARD_UP_TO: u64 = 256 * 1024;
+
+/// Methods named to a client that used another one (RFC 9110 §15.5.6).
+const ALLOWED: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// What is answered.
+struct Answer<'a> {
+    status: u16,
+    content_type: &'a str,
+    body: &'a [u8],
+    /// One more field.
+    field: Option<(&'static str, &'a [u8])>,
+    failure: Option<Failure>,
+}
+
+/// Redirects.
+pub(super) async fn redirect(
+    at: Entrance<'_>,
+    entry: &RouteEntry,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    redirect: &Redirect,
+) -> Done {
+    let mut location = Vec::new();
+    vars::render(&redirect.to, &answer_vars(state, client, &entry.route.name), &mut location);
+    let answer = Answer {
+        status: redirect.status,
+        content_type: "text/plain; charset=utf-8",
+        body: &line(redirect.status),
+        field: Some(("Location", &location)),
+        failure: None,
+    };
+    send(at, Some(entry), client, down, state, &answer).await
+}
+
+/// Answers as the route says.
+pub(super) async fn respond(
+    at: Entrance<'_>,
+    entry: &RouteEntry,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    respond: &Respond,
+) -> Done {
+    let answer = Answer {
+        status: respond.status,
+        content_type: &respond.content_type,
+        body: &respond.body,
+        field: None,
+        failure: None,
+    };
+    send(at, Some(entry), client, down, state, &answer).await
+}
+
+/// Answers with an error, unless the client is gone.
+pub(super) async fn fail(
+    at: Entrance<'_>,
+    entry: Option<&RouteEntry>,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    failure: Failure,
+) -> Done {
+    let status = failure.status();
+    if status == Failure::ClientGone.status() {
+        return Done { status, failure: Some(failure), ..Done::default() };
+    }
+    let field = match failure {
+        // What is down may be up again soon; a client that waits does not add to the load.
+        Failure::NoneEligible => Some(("Retry-After", &b"1"[..])),
+        _ if status == 405 => Some(("Allow", ALLOWED)),
+        _ => None,
+    };
+    let answer = Answer {
+        status,
+        content_type: "text/plain; charset=utf-8",
+        body: &line(status),
+        field,
+        failure: Some(failure),
+    };
+    send(at, entry, client, down, state, &answer).await
+}
+
+/// What templates may speak of where no upstream is chosen.
+fn answer_vars<'a>(state: &'a State, client: &'a ClientIdentity, route: &'a str) -> Vars<'a> {
+    let State { head, id, .. } = state;
+    Vars { head, client, request_id: id, route, upstream: "", backend: "" }
+}
+
+/// The status in words, as the body of an answer that has no other.
+fn line(status: u16) -> Vec<u8> {
+    let mut line = Vec::with_capacity(40);
+    http1::encode::push_decimal(&mut line, u64::from(status));
+    line.push(b' ');
+    line.extend_from_slice(http1::encode::reason(status).as_bytes());
+    line.push(b'\n');
+    line
+}
+
+async fn send(
+    at: Entrance<'_>,
+    entry: Option<&RouteEntry>,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    answer: &Answer<'_>,
+) -> Done {
+    let malformed = matches!(answer.failure, Some(failure) if failure.fault() == Fault::Downstream
+        && !failure.keeps_connection());
+    let discard = !state.upload.is_complete()
+        && !state.upload.is_withheld()
+        && !matches!(state.head.framing(), Framing::Length(n) if n > DISCARD_UP_TO);
+    let whole = state.upload.is_complete() || discard;
+    let keep = !malformed && whole && state.head.keep_alive() && at.may_go_on();
+    let sent = compose(at, entry, client, state, answer, keep);
+    let deadline = Instant::now() + at.listener.client.write_timeout;
+    let mut written = 0;
+    let State { to_client, upload, .. } = state;
+    let buffers = &at.worker.buffers;
+    let flush = poll_fn(|cx| to_client.poll_flush(&mut down.stream, cx, buffers, &mut written));
+    let flushed = down.timer.within(deadline, flush).await;
+    let done = Done { status: answer.status, failure: answer.failure, ..Done::default() };
+    if !matches!(flushed, Ok(Ok(()))) {
+        return done;
+    }
+    if keep && discard {
+        upload.limit_to(DISCARD_UP_TO);
+        let Downstream { timer, .. } = down;
+        let mut timer = std::mem::take(timer);
+        let deadline = Instant::now() + at.listener.client.body_timeout;
+        let discarded =
+            timer.within(deadline, poll_fn(|cx| upload.poll_discard(down, buffers, cx))).await;
+        down.timer = timer;
+        if !matches!(discarded, Ok(Ok(()))) {
+            return Done { body: sent, end: End::Linger, ..done };
+        }
+    }
+    Done { body: sent, end: if keep { End::KeepAlive } else { End::Linger }, ..done }
+}
+
+/// Puts head and body into `to_client`; gives the length of the body that is sent.
+fn compose(
+    at: Entrance<'_>,
+    entry: Option<&RouteEntry>,
+    client: &ClientIdentity,
+    state: &mut State,
+    answer: &Answer<'_>,
+    keep: bool,
+) -> u64 {
+    let bodiless = state.head.method() == b"HEAD" || matches!(answer.status, 204 | 304);
+    let mut text = Vec::with_capacity(256);
+    http1::encode::push_status_line(
+        &mut text,
+        answer.status,
+        http1::encode::reason(answer.status).as_bytes(),
+    );
+    if answer.status != 204 && answer.status != 304 {
+        http1::encode::push_field(&mut text, b"Content-Type", answer.content_type.as_bytes());
+        http1::encode::push_field(
+            &mut text,
+            b"Content-Length",
+            answer.body.len().to_string().as_bytes(),
+        );
+    }
+    if let Some((name, value)) = answer.field {
+        http1::encode::push_field(&mut text, name.as_bytes(), value);
+    }
+    http1::encode::push_end(&mut text);
+    let mut head = ResponseHead::default();
+    // What we compose is a valid head: names are ours, values were checked or rendered clean.
+    let limits = Limits { max_head_bytes: text.len(), ..Limits::default() };
+    let parsed = head.parse(&text, &limits, state.head.method());
+    debug_assert!(matches!(parsed, Ok(http1::Parse::Complete { .. })), "{parsed:?}");
+
+    let (edits, route) = match entry {
+        Some(entry) => (&*entry.route.response_headers, &*entry.route.name),
+        None => (&[][..], ""),
+    };
+    let mut to_client = std::mem::take(&mut state.to_client);
+    let context = ResponseContext {
+        vars: &answer_vars(state, client, route),
+        framing: if bodiless { Framing::None } else { Framing::Length(answer.body.len() as u64) },
+        persistence: Persistence::of(keep, state.head.version()),
+        date: &at.worker.date(at.started),
+        edits,
+    };
+    write_response_head(&mut to_client.head, &head, &context);
+    let body = if bodiless { &[] } else { answer.body };
+    to_client.head.extend_from_slice(body);
+    state.to_client = to_client;
+    body.len() as u64
+}

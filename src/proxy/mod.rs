@@ -1,0 +1,32 @@
+//! The data plane: from a client's connection to a backend's and back.
+//!
+//! The way of a request through these files: `worker` accepts; `downstream` reads heads;
+//! `service` finds the route and acts; `attempt` picks a backend, gets a connection (`pool`,
+//! `connect`) and repeats where `retry` allows it; `upload` and `exchange` move the bytes both ways;
+//! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
+//! are pure.
+
+mod attempt;
+mod buffers;
+mod connect;
+mod downstream;
+mod exchange;
+mod failure;
+mod forward;
+mod h2;
+pub mod headers;
+mod local;
+mod outgoing;
+mod pool;
+mod record;
+mod request;
+mod retry;
+mod service;
+mod timer;
+mod upgrade;
+mod upload;
+pub mod vars;
+mod view;
+mod worker;
+
+pub use worker::{Order, Parts, Sockets, run};

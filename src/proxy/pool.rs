@@ -1,0 +1,205 @@
+//! Idle connections to one backend, kept by one worker.
+//!
+//! Balancing answers *where*, this answers *with which connection*; neither knows the other. The
+//! newest connection is used first, so that the rest grows old and is closed. A connection comes
+//! here only when both messages ended exactly where they should (`exchange` sees to it).
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::net::Stream;
+use crate::proxy::h2::Sender;
+use crate::snapshot::settings::Pool as Settings;
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    opened: Instant,
+    /// Requests sent on it, the present one included.
+    requests: u64,
+    /// It came from the pool for the present request.
+    pub(super) reused: bool,
+}
+
+impl Connection {
+    /// A fresh connection for its first request.
+    pub(super) fn new(stream: Stream, now: Instant) -> Self {
+        Self { stream, opened: now, requests: 1, reused: false }
+    }
+
+    fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
+        (settings.max_requests == 0 || self.requests < settings.max_requests)
+            && now.saturating_duration_since(self.opened) < settings.max_lifetime
+    }
+}
+
+/// The idle connections, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: RefCell<Vec<(Instant, Connection)>>,
+    /// The HTTP/2 connection that all requests of this worker share.
+    shared: RefCell<Option<Sender>>,
+    /// The backend has left; nothing is kept any more.
+    closed: Cell<bool>,
+}
+
+impl Pool {
+    /// The newest connection that is still good. Dead ones met on the way are closed.
+    pub(super) fn take(&self, settings: &Settings, now: Instant) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some((since, mut connection)) = idle.pop() {
+            if fresh(since, settings.idle_timeout, now)
+                && connection.may_serve_again(settings, now)
+                && connection.stream.is_quiet()
+            {
+                connection.requests += 1;
+                connection.reused = true;
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for another request; the oldest one goes when there are too many.
+    pub(super) fn put(&self, connection: Connection, settings: &Settings, now: Instant) {
+        if self.closed.get() || settings.max_idle == 0 || !connection.may_serve_again(settings, now)
+        {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= settings.max_idle {
+            idle.remove(0);
+        }
+        idle.push((now, connection));
+    }
+
+    /// The shared HTTP/2 connection, if there is one and it is good.
+    pub(super) fn shared(&self) -> Option<Sender> {
+        let shared = self.shared.borrow();
+        shared.as_ref().filter(|sender| !sender.is_closed()).cloned()
+    }
+
+    /// Has further requests share this HTTP/2 connection.
+    pub(super) fn share(&self, sender: Sender) {
+        if !self.closed.get() {
+            *self.shared.borrow_mut() = Some(sender);
+        }
+    }
+
+    /// Closes what is too old or dead.
+    pub(super) fn prune(&self, settings: &Settings, now: Instant) {
+        self.idle.borrow_mut().retain(|(since, connection)| {
+            fresh(*since, settings.idle_timeout, now) && connection.stream.is_quiet()
+        });
+    }
+
+    /// Closes everything for good: requests that are still under way on an older view keep nothing.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        self.idle.borrow_mut().clear();
+        // Requests under way on it keep it open.
+        *self.shared.borrow_mut() = None;
+    }
+
+    /// Number of idle connections.
+    pub(super) fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+}
+
+fn fresh(since: Instant, limit: Duration, now: Instant) -> bool {
+    now.saturating_duration_since(since) < limit
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            max_idle: 3,
+            idle_timeout: Duration::from_mins(1),
+            max_lifetime: Duration::from_hours(1),
+            max_requests: 0,
+        }
+    }
+
+    /// A connection, and the backend's end of it.
+    fn connection(now: Instant) -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Connection::new(Stream::Unix(ours), now), theirs)
+    }
+
+    /// Waits until the kernel's report of an end or of bytes is in.
+    async fn until_readable(connection: &Connection) {
+        poll_fn(|cx| connection.stream.poll_read_ready(cx)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_newest_is_used_first_and_the_oldest_goes_when_there_are_too_many() {
+        let (pool, settings, now) = (Pool::default(), settings(), Instant::now());
+        let mut ends = Vec::new();
+        let opened = [0, 1, 2, 3].map(|second| now + Duration::from_secs(second));
+        for opened in opened {
+            let (connection, end) = connection(opened);
+            pool.put(connection, &settings, now);
+            ends.push(end);
+        }
+        assert_eq!(pool.len(), 3);
+        for expected in [3, 2, 1] {
+            let connection = pool.take(&settings, now).unwrap();
+            assert!(connection.reused);
+            assert_eq!(connection.opened, opened[expected]);
+        }
+        assert!(pool.take(&settings, now).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_old_or_has_served_enough_is_not_used_again() {
+        let (pool, mut settings, now) = (Pool::default(), settings(), Instant::now());
+        let (first, _end) = connection(now);
+        pool.put(first, &settings, now);
+        assert!(pool.take(&settings, now + settings.idle_timeout).is_none());
+        assert_eq!(pool.len(), 0);
+        let (second, _end) = connection(now);
+        pool.put(second, &settings, now + settings.max_lifetime);
+        assert_eq!(pool.len(), 0);
+        settings.max_requests = 2;
+        let (third, _end) = connection(now);
+        pool.put(third, &settings, now);
+        let third = pool.take(&settings, now).unwrap();
+        pool.put(third, &settings, now);
+        assert_eq!(pool.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_dead_and_the_talkative_are_closed() {
+        let (pool, settings, now) = (Pool::default(), settings(), Instant::now());
+        let (good, _good_end) = connection(now);
+        let (dead, dead_end) = connection(now);
+        let (talkative, mut talkative_end) = connection(now);
+        drop(dead_end);
+        talkative_end.write_all(b"x").await.unwrap();
+        until_readable(&dead).await;
+        until_readable(&talkative).await;
+        for connection in [good, dead, talkative] {
+            pool.put(connection, &settings, now);
+        }
+        assert!(pool.take(&settings, now).is_some());
+        assert_eq!(pool.len(), 0, "the bad ones were met first");
+        let (dead, dead_end) = connection(now);
+        drop(dead_end);
+        until_readable(&dead).await;
+        pool.put(dead, &settings, now);
+        pool.prune(&settings, now);
+        assert_eq!(pool.len(), 0);
+    }
+}

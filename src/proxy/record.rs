@@ -1,0 +1,85 @@
+//! The access log's line of a request.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::http1::{Known, Version};
+use crate::proxy::request::State;
+use crate::proxy::service::{Done, Entrance};
+use crate::proxy::view::Local;
+use crate::snapshot::RouteEntry;
+use crate::snapshot::settings::AccessLogFormat;
+use crate::telemetry::{Attempt, Client, Entry, Format, basic_user};
+
+/// Where a request went, and where it came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) entry: Option<&'a RouteEntry>,
+    pub(super) local: Option<&'a Local>,
+    /// The client, after `trusted_proxies`.
+    pub(super) client: IpAddr,
+    /// The first line of what was not a request.
+    pub(super) line: Option<&'a [u8]>,
+}
+
+/// Writes the line, if the log is on. Costs one comparison if it is off.
+pub(super) fn access(
+    at: Entrance<'_>,
+    place: Place<'_>,
+    state: &State,
+    done: &Done,
+    duration: Duration,
+) {
+    let format = match at.view.snapshot.access_log {
+        AccessLogFormat::Off => return,
+        AccessLogFormat::Combined => Format::Combined,
+        AccessLogFormat::Json => Format::Json,
+    };
+    let Place { entry, local, client, line } = place;
+    let head = &state.head;
+    let backend = |attempt: &crate::proxy::request::Attempt| {
+        local.map_or("", |local| &local.upstream.backends[attempt.backend.index()].label)
+    };
+    let attempts: Vec<Attempt<'_>> = state
+        .attempts
+        .iter()
+        .filter(|_| format == Format::Json)
+        .map(|attempt| Attempt {
+            backend: backend(attempt),
+            outcome: attempt.outcome,
+            status: attempt.status,
+            reused: attempt.reused,
+            connect: attempt.connect,
+            first_byte: attempt.first_byte,
+            duration: attempt.duration,
+            retried_because: attempt.retried_because,
+        })
+        .collect();
+    let user = head.first(Known::Authorization).and_then(basic_user);
+    let line = Entry {
+        time: SystemTime::now(),
+        client: Client::Ip(client),
+        user: user.as_deref(),
+        method: head.method(),
+        target: line.unwrap_or_else(|| head.received_target()),
+        version: match head.version() {
+            _ if line.is_some() => b"",
+            Version::Http10 => b"HTTP/1.0",
+            Version::Http11 => b"HTTP/1.1",
+        },
+        host: Some(head.host()).filter(|host| !host.is_empty()),
+        status: done.status,
+        request_bytes: state.upload.received,
+        body_bytes: done.body,
+        duration,
+        referer: head.first(Known::Referer),
+        user_agent: head.first(Known::UserAgent),
+        request_id: &state.id,
+        listener: &at.listener.name,
+        route: entry.map_or("_none", |entry| &entry.route.name),
+        upstream: local.map(|local| &*local.upstream.name),
+        failure: done.failure.map(crate::proxy::failure::Failure::label),
+        attempts: &attempts,
+    };
+    at.worker.log.borrow_mut().record(format, &line);
+}

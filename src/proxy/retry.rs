@@ -1,0 +1,236 @@
+//! May this attempt be followed by another one? Pure: facts in, decision out.
+//!
+//! The rules, first match wins:
+//! 1. The client is gone, or response bytes went to it: never.
+//! 2. The body cannot be sent again (it outgrew the replay buffer): never.
+//! 3. A reused connection broke before a byte came back: once more on a fresh connection to the
+//!    same backend, if the request is safe to repeat. It says nothing about the backend and uses up
+//!    no try (RFC 9112 §9.3.1).
+//! 4. Tries or time are used up: never.
+//! 5. No connection was made: on another backend, always; the request was not seen by anyone.
+//! 6. Nothing of the request was sent: likewise.
+//! 7. The request may have been seen: only if it is idempotent (RFC 9110 §9.2.2) or the policy says
+//!    that others may be repeated too, and the policy lists this kind of failure.
+
+use std::time::Duration;
+
+use crate::model::Outcome;
+use crate::snapshot::settings::Retry;
+use crate::telemetry::RetryDenied;
+
+/// What is known when an attempt has failed.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts<'a> {
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// The backend's status, if a head came.
+    pub(super) status: Option<u16>,
+    /// Bytes of the request were handed to the kernel for this backend.
+    pub(super) sent: bool,
+    /// The connection came from the pool, and broke before a byte came back.
+    pub(super) stale: bool,
+    /// Early hints went to the client.
+    pub(super) shown: bool,
+    /// The request's method is idempotent.
+    pub(super) idempotent: bool,
+    /// Everything of the body that was sent can be sent again.
+    pub(super) replayable: bool,
+    /// Attempts so far that count, this one included.
+    pub(super) tries: u32,
+    /// Time since the first attempt began.
+    pub(super) elapsed: Duration,
+    /// The policy.
+    pub(super) policy: &'a Retry,
+}
+
+/// What to do after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Try the same backend again on a fresh connection.
+    FreshConnection,
+    /// Try another backend.
+    AnotherBackend,
+    /// No further attempt; the word says why.
+    GiveUp(RetryDenied),
+}
+
+/// Decides by the rules of the module's doc.
+pub(super) fn decide(facts: &Facts<'_>) -> Decision {
+    use Decision::{AnotherBackend, FreshConnection, GiveUp};
+    let policy = facts.policy;
+    if facts.shown || matches!(facts.outcome, Outcome::ClientGone | Outcome::Truncated) {
+        return GiveUp(RetryDenied::ResponseStarted);
+    }
+    if !facts.replayable {
+        return GiveUp(RetryDenied::BodyNotKept);
+    }
+    let repeatable = !facts.sent || facts.idempotent || policy.non_idempotent;
+    if facts.stale && repeatable {
+        return FreshConnection;
+    }
+    if facts.tries >= policy.tries {
+        return GiveUp(RetryDenied::Tries);
+    }
+    if policy.timeout.is_some_and(|limit| facts.elapsed >= limit) {
+        return GiveUp(RetryDenied::Timeout);
+    }
+    let unseen = matches!(facts.outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout);
+    if unseen || !facts.sent {
+        return AnotherBackend;
+    }
+    let listed = match facts.outcome {
+        Outcome::Reset => policy.on.reset,
+        Outcome::Timeout => policy.on.timeout,
+        Outcome::InvalidResponse => policy.on.invalid_response,
+        _ => facts.status.is_some_and(|status| policy.statuses.contains(&status)),
+    };
+    match (listed, repeatable) {
+        (false, _) => GiveUp(RetryDenied::NotAsked),
+        (true, false) => GiveUp(RetryDenied::NonIdempotent),
+        (true, true) => AnotherBackend,
+    }
+}
+
+/// Whether a method is idempotent (RFC 9110 §9.2.2). Unknown methods are not.
+pub(super) fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::snapshot::settings::RetryOn;
+    use Decision::{AnotherBackend, FreshConnection, GiveUp};
+
+    fn policy() -> Retry {
+        Retry {
+            tries: 3,
+            timeout: Some(Duration::from_secs(10)),
+            on: RetryOn { reset: true, timeout: true, invalid_response: true },
+            statuses: vec![503],
+            non_idempotent: false,
+            replay_bytes: 0,
+        }
+    }
+
+    /// The first attempt of a GET that reached its backend.
+    fn get(policy: &Retry, outcome: Outcome) -> Facts<'_> {
+        Facts {
+            outcome,
+            status: None,
+            sent: true,
+            stale: false,
+            shown: false,
+            idempotent: true,
+            replayable: true,
+            tries: 1,
+            elapsed: Duration::ZERO,
+            policy,
+        }
+    }
+
+    fn post(policy: &Retry, outcome: Outcome) -> Facts<'_> {
+        Facts { idempotent: false, ..get(policy, outcome) }
+    }
+
+    #[test]
+    fn a_request_that_nobody_saw_goes_elsewhere_whatever_it_is() {
+        let mut policy = policy();
+        policy.on = RetryOn { reset: false, timeout: false, invalid_response: false };
+        for outcome in [Outcome::ConnectFailed, Outcome::ConnectTimeout] {
+            assert_eq!(decide(&post(&policy, outcome)), AnotherBackend);
+        }
+        let unsent = Facts { sent: false, ..post(&policy, Outcome::Reset) };
+        assert_eq!(decide(&unsent), AnotherBackend);
+    }
+
+    #[test]
+    fn a_request_that_may_have_been_seen_goes_elsewhere_if_idempotent_and_listed() {
+        let listed = policy();
+        let mut unlisted = policy();
+        unlisted.on = RetryOn { reset: false, timeout: false, invalid_response: false };
+        let mut told = policy();
+        told.non_idempotent = true;
+        for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::InvalidResponse] {
+            assert_eq!(decide(&get(&listed, outcome)), AnotherBackend);
+            assert_eq!(decide(&post(&listed, outcome)), GiveUp(RetryDenied::NonIdempotent));
+            assert_eq!(decide(&post(&told, outcome)), AnotherBackend);
+            assert_eq!(decide(&get(&unlisted, outcome)), GiveUp(RetryDenied::NotAsked));
+        }
+    }
+
+    #[test]
+    fn a_status_goes_elsewhere_if_it_is_listed() {
+        let policy = policy();
+        for (status, decision) in [(503, AnotherBackend), (502, GiveUp(RetryDenied::NotAsked))] {
+            let facts = Facts { status: Some(status), ..get(&policy, Outcome::Status) };
+            assert_eq!(decide(&facts), decision);
+        }
+    }
+
+    #[test]
+    fn a_dead_connection_costs_no_try_and_no_time() {
+        let policy = policy();
+        let stale = Facts {
+            stale: true,
+            tries: 3,
+            elapsed: Duration::from_mins(1),
+            ..get(&policy, Outcome::Reset)
+        };
+        assert_eq!(decide(&stale), FreshConnection);
+        let post = Facts { idempotent: false, ..stale };
+        assert_ne!(decide(&post), FreshConnection);
+    }
+
+    #[test]
+    fn tries_and_time_are_used_up_exactly() {
+        let policy = policy();
+        let at = |tries, seconds| Facts {
+            tries,
+            elapsed: Duration::from_secs(seconds),
+            ..get(&policy, Outcome::ConnectFailed)
+        };
+        assert_eq!(decide(&at(2, 9)), AnotherBackend);
+        assert_eq!(decide(&at(3, 9)), GiveUp(RetryDenied::Tries));
+        assert_eq!(decide(&at(2, 10)), GiveUp(RetryDenied::Timeout));
+    }
+
+    #[test]
+    fn the_methods_that_may_be_repeated_are_those_of_rfc_9110() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+            assert!(is_idempotent(method.as_bytes()), "{method}");
+        }
+        for method in ["POST", "PATCH", "CONNECT", "LOCK", "get", "OTHER"] {
+            assert!(!is_idempotent(method.as_bytes()), "{method}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_else_holds_these_are_never_repeated(
+            outcome in proptest::sample::select(Outcome::ALL.to_vec()),
+            status in proptest::option::of(400_u16..600),
+            (sent, stale, shown) in any::<(bool, bool, bool)>(),
+            (idempotent, replayable, non_idempotent) in any::<(bool, bool, bool)>(),
+            (tries, seconds) in (1_u32..5, 0_u64..20),
+        ) {
+            let mut policy = policy();
+            policy.non_idempotent = non_idempotent;
+            let facts = Facts {
+                outcome, status, sent, stale, shown, idempotent, replayable, tries,
+                elapsed: Duration::from_secs(seconds),
+                policy: &policy,
+            };
+            let gives_up = matches!(decide(&facts), GiveUp(_));
+            let seen = sent && !matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout);
+            prop_assert!(gives_up || !shown);
+            prop_assert!(gives_up || replayable);
+            prop_assert!(gives_up || !matches!(outcome, Outcome::ClientGone | Outcome::Truncated));
+            prop_assert!(gives_up || !seen || idempotent || non_idempotent);
+            prop_assert!(gives_up || stale || (tries < 3 && seconds < 10));
+        }
+    }
+}

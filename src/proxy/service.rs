@@ -1,0 +1,231 @@
+//! One request, top to bottom: route, act, answer, and close the books once.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::http1::Framing;
+use crate::http1::target::normalise;
+use crate::proxy::attempt::{self, Passage};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::headers::{ClientIdentity, request_id};
+use crate::proxy::local;
+use crate::proxy::record::{self, Place};
+use crate::proxy::request::State;
+use crate::proxy::view::{Local, View};
+use crate::proxy::worker::{Open, Worker};
+use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
+use crate::telemetry::RouteCell;
+
+/// Where and when a request came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entrance<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) open: &'a Open,
+    pub(super) view: &'a View,
+    pub(super) listener: &'a Listener,
+    /// Requests on this connection, this one included.
+    pub(super) served: u64,
+    /// When its first bytes were there.
+    pub(super) started: Instant,
+    /// When its head was whole: from here on the time is ours and the backends'.
+    pub(super) whole: Instant,
+}
+
+/// What becomes of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum End {
+    /// It waits for the next request.
+    KeepAlive,
+    /// It is closed.
+    #[default]
+    Close,
+    /// It is closed once the client has had time to read the answer.
+    Linger,
+    /// It is reset: what was sent is not the whole.
+    Cut,
+}
+
+/// How a request was answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Done {
+    /// The status that the client got.
+    pub(super) status: u16,
+    /// Bytes of the response's body that went to the client.
+    pub(super) body: u64,
+    /// What becomes of the connection.
+    pub(super) end: End,
+    /// Why it is not as the route says.
+    pub(super) failure: Option<Failure>,
+    /// When it ended, if the clock has been read for it.
+    pub(super) ended: Option<Instant>,
+}
+
+impl Entrance<'_> {
+    /// Whether the connection may go on after this request, as far as our side is concerned.
+    pub(super) fn may_go_on(&self) -> bool {
+        let most = self.listener.client.max_requests;
+        self.open.ending().is_none() && (most == 0 || self.served < most)
+    }
+}
+
+/// A request in its route's books. One that is never answered, because it was cut at the end of a
+/// drain or its task panicked, is closed as a failure of ours.
+struct Books<'a> {
+    cell: &'a RouteCell,
+    started: Instant,
+    open: bool,
+}
+
+impl<'a> Books<'a> {
+    fn open(cell: &'a RouteCell, started: Instant) -> Self {
+        cell.begin();
+        Self { cell, started, open: true }
+    }
+
+    fn close(mut self, status: u16, took: Duration, request_bytes: u64, response_bytes: u64) {
+        self.open = false;
+        self.cell.finish(status, took, request_bytes, response_bytes);
+    }
+}
+
+impl Drop for Books<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.cell.finish(500, self.started.elapsed(), 0, 0);
+        }
+    }
+}
+
+/// Serves a request whose head is parsed.
+pub(super) async fn handle(at: Entrance<'_>, down: &mut Downstream, state: &mut State) -> End {
+    let routed = find(at.listener, state);
+    let entry = routed.ok();
+    let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
+    let books = Books::open(series.worker(at.worker.ix), at.started);
+    begin_upload(at.listener, entry, state);
+    let client = ClientIdentity::new(down.peer, "http", &state.head, &at.listener.forwarded);
+    let mut made = [0; 32];
+    let random = at.worker.two_random();
+    state.id.extend_from_slice(request_id(&state.head, random, &mut made));
+    let destination = entry.and_then(|entry| destination(at, entry));
+    let acted = match routed {
+        Ok(entry) => act(at, entry, &client, destination, down, state).await,
+        Err(failure) => Err(failure),
+    };
+    let done = match acted {
+        Ok(done) => done,
+        Err(failure) => local::fail(at, entry, &client, down, state, failure).await,
+    };
+    let ended = done.ended.unwrap_or_else(Instant::now);
+    let duration = ended.saturating_duration_since(at.started);
+    books.close(done.status, duration, state.upload.received, done.body);
+    let local = destination.map(|(_, local)| local);
+    let place = Place { entry, local, client: client.address, line: None };
+    record::access(at, place, state, &done, duration);
+    done.end
+}
+
+/// Answers what is not a request, and ends the connection.
+pub(super) async fn refuse(
+    at: Entrance<'_>,
+    down: &mut Downstream,
+    state: &mut State,
+    failure: Failure,
+) -> End {
+    let books = Books::open(at.listener.unrouted.worker(at.worker.ix), at.started);
+    state.upload.begin(Framing::None, false, None);
+    let client = ClientIdentity {
+        address: down.peer,
+        downstream: down.peer,
+        trusted: false,
+        scheme: "http",
+    };
+    let done = local::fail(at, None, &client, down, state, failure).await;
+    let duration = at.started.elapsed();
+    books.close(done.status, duration, 0, done.body);
+    // What could not be parsed is logged as its first line.
+    let line = down.leftover.split(|byte| b"\r\n".contains(byte)).next();
+    let line = line.filter(|_| state.head.method().is_empty());
+    let place = Place { entry: None, local: None, client: down.peer, line };
+    record::access(at, place, state, &done, duration);
+    done.end
+}
+
+/// The route of a request.
+fn find<'a>(listener: &'a Listener, state: &mut State) -> Result<&'a RouteEntry, Failure> {
+    let State { head, path, .. } = state;
+    let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
+    let request = Request { host: head.host_name(), path, method: head.method(), headers: &*head };
+    let place = listener.table.find(&request).ok_or(Failure::NoRoute)?;
+    Ok(&listener.routes[place])
+}
+
+/// Makes the upload ready: what is kept for another attempt, and how much the client may send.
+fn begin_upload(listener: &Listener, entry: Option<&RouteEntry>, state: &mut State) {
+    let route = entry.map(|entry| &entry.route);
+    let limit = route.and_then(|r| r.max_body_bytes).unwrap_or(listener.client.max_body_bytes);
+    let (framing, withheld) = (state.head.framing(), state.head.expect_continue());
+    state.upload.begin(framing, withheld, limit);
+}
+
+/// The destination of a proxied request, with this worker's side of its upstream.
+fn destination<'a>(
+    at: Entrance<'a>,
+    entry: &'a RouteEntry,
+) -> Option<(&'a Destination, &'a Local)> {
+    let Action::Proxy { split, .. } = &entry.route.action else {
+        return None;
+    };
+    let destination = split.choose(&mut at.worker.rng.borrow_mut());
+    Some((destination, &at.view.upstreams[destination.upstream.index()]))
+}
+
+/// Does what the route says. An error means that nothing went to the client yet.
+async fn act(
+    at: Entrance<'_>,
+    entry: &RouteEntry,
+    client: &ClientIdentity,
+    destination: Option<(&Destination, &Local)>,
+    down: &mut Downstream,
+    state: &mut State,
+) -> Result<Done, Failure> {
+    if state.upload.exceeds(state.head.framing()) {
+        return Err(Failure::BodyTooLarge);
+    }
+    match (&entry.route.action, destination) {
+        (Action::Proxy { rewrite, host, .. }, Some((destination, local))) => {
+            let passage = Passage { at, entry, destination, local, rewrite, host, client };
+            attempt::run(&passage, down, state).await
+        }
+        (Action::Proxy { .. }, None) => Err(Failure::NoneEligible),
+        (Action::Redirect(redirect), _) => {
+            Ok(local::redirect(at, entry, client, down, state, redirect).await)
+        }
+        (Action::Respond(respond), _) => {
+            Ok(local::respond(at, entry, client, down, state, respond).await)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WorkerIx;
+    use crate::telemetry::Registry;
+
+    #[tokio::test]
+    async fn a_request_that_is_dropped_is_in_flight_no_more() {
+        let series = Registry::new(1).route("web", "all");
+        let books = Books::open(series.worker(WorkerIx(0)), Instant::now());
+        assert_eq!(series.in_flight(), 1);
+        drop(books);
+        assert_eq!(series.in_flight(), 0);
+        assert_eq!(series.requests()[4], ("5xx", 1));
+        let books = Books::open(series.worker(WorkerIx(0)), Instant::now());
+        books.close(200, Duration::ZERO, 0, 0);
+        assert_eq!(series.in_flight(), 0);
+        assert_eq!((series.requests()[1].1, series.requests()[4].1), (1, 1));
+    }
+}

@@ -1,0 +1,373 @@
+//! The request on its way to a backend: head, then body, streamed as it comes.
+//!
+//! An upload outlives its attempt. What was read from the client is kept, up to the replay limit,
+//! so that another attempt can send it again; a body that outgrows the limit is sent once only.
+
+use std::io;
+use std::ops::Range;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use crate::http1::{self, Decoder, Framing};
+use crate::net::Stream;
+use crate::proxy::buffers::{Buffer, Buffers, ROOM};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::outgoing::Outgoing;
+
+/// What the client gets when it waits for leave to send its body (RFC 9110 §10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Who has to move next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Body bytes are due from the client.
+    ForClient,
+    /// The backend has to take bytes.
+    ForBackend,
+    /// Nobody: all is sent.
+    Done,
+}
+
+/// A request's way to the backends. Kept with the request's state, so that its room is used again.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    /// The head, then body pieces.
+    outgoing: Outgoing,
+    decoder: Decoder,
+    /// How the body is framed towards the backend.
+    chunked: bool,
+    /// The client is still to be told to go on.
+    continue_due: bool,
+    /// Decoded body bytes that another attempt can send again.
+    kept: Vec<u8>,
+    keep_up_to: usize,
+    outgrown: bool,
+    /// Decoded body bytes that came from the client.
+    pub(super) received: u64,
+    limit: Option<u64>,
+    /// Bytes that this attempt's backend took.
+    pub(super) sent: u64,
+    /// The whole body is read from the client.
+    complete: bool,
+    /// This attempt's backend takes no more; it may still answer.
+    broken: bool,
+}
+
+impl Upload {
+    /// Begins a request whose body is framed by `framing`.
+    pub(super) fn begin(&mut self, framing: Framing, expects_continue: bool, limit: Option<u64>) {
+        self.outgoing.clear();
+        self.decoder = Decoder::new(framing);
+        self.chunked = framing == Framing::Chunked;
+        self.continue_due = expects_continue;
+        self.kept.clear();
+        self.keep_up_to = 0;
+        self.outgrown = false;
+        self.received = 0;
+        self.limit = limit;
+        self.sent = 0;
+        self.complete = matches!(framing, Framing::None | Framing::Length(0));
+        self.broken = false;
+    }
+
+    /// Forgets what is on its way.
+    pub(super) fn clear(&mut self) {
+        self.outgoing.clear();
+        self.kept.clear();
+    }
+
+    /// Begins an attempt with `head`; what was read of the body before follows it.
+    ///
+    /// `framing` is that of the body towards the backend: none on HTTP/2, which has its own. Body
+    /// bytes up to `keep_up_to` are kept for a further attempt.
+    pub(super) fn restart(&mut self, head: &mut Vec<u8>, framing: Framing, keep_up_to: usize) {
+        self.keep_up_to = keep_up_to;
+        self.chunked = framing == Framing::Chunked;
+        self.outgoing.clear();
+        self.outgoing.head.append(head);
+        self.sent = 0;
+        self.broken = false;
+        if !self.kept.is_empty() {
+            if self.chunked {
+                http1::encode::push_chunk_head(&mut self.outgoing.head, self.kept.len());
+            }
+            self.outgoing.head.extend_from_slice(&self.kept);
+            if self.chunked {
+                self.outgoing.head.extend_from_slice(b"\r\n");
+            }
+        }
+        if self.chunked && self.complete {
+            http1::encode::push_last_chunk(&mut self.outgoing.head, self.decoder.trailers());
+        }
+    }
+
+    /// Whether the announced length is more than the client may send.
+    pub(super) fn exceeds(&self, framing: Framing) -> bool {
+        matches!((framing, self.limit), (Framing::Length(n), Some(limit)) if n > limit)
+    }
+
+    /// Lowers the limit to what is read only to be thrown away.
+    pub(super) fn limit_to(&mut self, limit: u64) {
+        self.limit = Some(self.received + limit);
+    }
+
+    /// Whether all that was sent can be sent again.
+    pub(super) fn is_replayable(&self) -> bool {
+        !self.outgrown
+    }
+
+    /// Whether the client's body is read to its end, so that its next request can be.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether this attempt's backend got the whole request.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.complete && !self.broken && self.outgoing.is_empty()
+    }
+
+    /// Who has to move next.
+    pub(super) fn waits(&self) -> Waits {
+        if self.broken || (self.complete && self.outgoing.is_empty()) {
+            Waits::Done
+        } else if self.outgoing.is_empty() {
+            Waits::ForClient
+        } else {
+            Waits::ForBackend
+        }
+    }
+
+    /// Moves bytes until all is sent, or the backend takes no more. Failures are the client's.
+    pub(super) fn poll(
+        &mut self,
+        down: &mut Downstream,
+        backend: &mut Stream,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            if !self.broken {
+                let flushed = self.outgoing.poll_flush(backend, cx, buffers, &mut self.sent);
+                if ready!(flushed).is_err() {
+                    self.broken = true;
+                    self.outgoing.clear();
+                }
+            }
+            if self.broken || self.complete {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_piece(down, buffers, cx))?;
+        }
+    }
+
+    /// The request is answered: a client that still waits for leave to send its body gets none.
+    pub(super) fn end_withheld(&mut self) {
+        self.broken |= self.continue_due;
+    }
+
+    /// The next bytes of the body, without framing; `None` after the last ones. For HTTP/2.
+    pub(super) fn poll_data(
+        &mut self,
+        down: &mut Downstream,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<Option<Bytes>>, Failure> {
+        while self.outgoing.is_empty() {
+            if self.complete {
+                return Ok(Poll::Ready(None));
+            }
+            if self.poll_piece(down, buffers, cx)?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+        let data = self.outgoing.take(buffers);
+        self.sent += data.len() as u64;
+        Ok(Poll::Ready(Some(data)))
+    }
+
+    /// Whether the client still waits for leave to send its body.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.continue_due
+    }
+
+    /// Reads and throws away what is left of the body, for a request that was answered without it.
+    pub(super) fn poll_discard(
+        &mut self,
+        down: &mut Downstream,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        self.outgrown = true;
+        while !self.complete {
+            ready!(self.poll_piece(down, buffers, cx))?;
+            self.outgoing.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads the next piece of the body and puts it into `outgoing`.
+    fn poll_piece(
+        &mut self,
+        down: &mut Downstream,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let (mut buffer, read) = if down.leftover.is_empty() {
+            if self.continue_due {
+                ready!(self.poll_continue(down, cx))?;
+            }
+            ready!(down.stream.poll_read_ready(cx)).map_err(|_| Failure::ClientGone)?;
+            let mut buffer = buffers.take();
+            match down.stream.poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(n)) if n > 0 => (buffer, n),
+                Poll::Ready(_) => {
+                    buffers.give(buffer);
+                    return Poll::Ready(Err(Failure::ClientGone));
+                }
+                Poll::Pending => {
+                    buffers.give(buffer);
+                    return Poll::Pending;
+                }
+            }
+        } else {
+            let mut buffer = buffers.take();
+            let n = down.leftover.len().min(ROOM);
+            buffer[..n].copy_from_slice(&down.leftover[..n]);
+            down.leftover.drain(..n);
+            (buffer, n)
+        };
+        self.continue_due = false;
+        let Ok(decoded) = self.decoder.decode_in_place(&mut buffer[..read]) else {
+            buffers.give(buffer);
+            return Poll::Ready(Err(Failure::BadBody));
+        };
+        if decoded.consumed < read {
+            // The next request begins in this read. It stands before what came later.
+            down.leftover.splice(..0, buffer[decoded.consumed..read].iter().copied());
+        }
+        self.complete = decoded.done;
+        self.received += decoded.data.len() as u64;
+        if self.limit.is_some_and(|limit| self.received > limit) {
+            buffers.give(buffer);
+            return Poll::Ready(Err(Failure::BodyTooLarge));
+        }
+        self.enqueue(buffer, decoded.data, buffers);
+        Poll::Ready(Ok(()))
+    }
+
+    fn enqueue(&mut self, buffer: Buffer, piece: Range<usize>, buffers: &Buffers) {
+        let n = piece.len();
+        if !self.outgrown {
+            if self.kept.len() + n <= self.keep_up_to {
+                self.kept.extend_from_slice(&buffer[piece.clone()]);
+            } else {
+                self.outgrown = true;
+                self.kept = Vec::new();
+            }
+        }
+        if n == 0 {
+            buffers.give(buffer);
+        } else {
+            if self.chunked {
+                http1::encode::push_chunk_head(&mut self.outgoing.head, n);
+                self.outgoing.tail.extend_from_slice(b"\r\n");
+            }
+            self.outgoing.set_body(buffer, piece, buffers);
+        }
+        if self.chunked && self.complete {
+            http1::encode::push_last_chunk(&mut self.outgoing.tail, self.decoder.trailers());
+        }
+    }
+
+    fn poll_continue(
+        &mut self,
+        down: &mut Downstream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        let written = ready!(down.stream.poll_write(cx, &[io::IoSlice::new(CONTINUE)]));
+        self.continue_due = false;
+        match written {
+            // 25 bytes into an empty send buffer go at once or not at all.
+            Ok(n) if n == CONTINUE.len() => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Err(Failure::ClientGone)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::proxy::timer::Timer;
+
+    /// An upload of three bytes that the client withholds; the ends of client and backend.
+    fn withheld() -> (Upload, Downstream, Stream, UnixStream, UnixStream) {
+        let (client, client_end) = UnixStream::pair().unwrap();
+        let (backend, backend_end) = UnixStream::pair().unwrap();
+        let down = Downstream {
+            stream: Stream::Unix(client),
+            peer: std::net::Ipv4Addr::LOCALHOST.into(),
+            leftover: Vec::new(),
+            timer: Timer::default(),
+        };
+        let mut upload = Upload::default();
+        upload.begin(Framing::Length(3), true, None);
+        upload.restart(&mut b"head".to_vec(), Framing::Length(3), 0);
+        (upload, down, Stream::Unix(backend), client_end, backend_end)
+    }
+
+    /// What has come to this end; waits until something has.
+    async fn taken(end: &UnixStream) -> Vec<u8> {
+        end.readable().await.unwrap();
+        let mut bytes = vec![0; 100];
+        let n = end.try_read(&mut bytes).unwrap();
+        bytes.truncate(n);
+        bytes
+    }
+
+    async fn poll_once(upload: &mut Upload, down: &mut Downstream, backend: &mut Stream) -> bool {
+        let buffers = Buffers::default();
+        poll_fn(|cx| Poll::Ready(upload.poll(down, backend, &buffers, cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn leave_is_given_once_the_head_is_with_the_backend() {
+        let (mut upload, mut down, mut backend, client_end, backend_end) = withheld();
+        assert!(!poll_once(&mut upload, &mut down, &mut backend).await);
+        assert_eq!(taken(&backend_end).await, b"head");
+        assert_eq!(taken(&client_end).await, CONTINUE);
+        assert!(!upload.is_withheld());
+        assert_eq!(upload.waits(), Waits::ForClient);
+    }
+
+    #[tokio::test]
+    async fn no_leave_is_given_once_the_request_is_answered() {
+        let (mut upload, mut down, mut backend, client_end, _backend_end) = withheld();
+        upload.end_withheld();
+        assert!(poll_once(&mut upload, &mut down, &mut backend).await);
+        drop(down);
+        assert_eq!(taken(&client_end).await, b"", "the end, and nothing before it");
+        assert!(!upload.is_delivered(), "its backend is not used again");
+        assert!(!upload.is_complete(), "nor is the client's connection");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_again_is_head_and_all_that_was_kept() {
+        let (mut upload, mut down, mut backend, _client_end, backend_end) = withheld();
+        upload.keep_up_to = 3;
+        down.leftover = b"abcnext".to_vec();
+        assert!(poll_once(&mut upload, &mut down, &mut backend).await);
+        assert!(upload.is_delivered() && upload.is_replayable());
+        assert_eq!(taken(&backend_end).await, b"headabc");
+        assert_eq!(down.leftover, b"next");
+        upload.restart(&mut b"again".to_vec(), Framing::Length(3), 3);
+        assert!(poll_once(&mut upload, &mut down, &mut backend).await);
+        assert_eq!(taken(&backend_end).await, b"againabc");
+    }
+}

@@ -1,0 +1,509 @@
+//! One worker: one thread, one runtime, its own sockets, pools, cursors, buffers and counters.
+//!
+//! First stop of a request. Nothing here is shared with another worker but the snapshot, the
+//! per-backend `Live` atomics and the channel to the control loop.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::{Duration, SystemTime};
+
+use ahash::AHashMap;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use crate::balance::Rng;
+use crate::model::{Event, WorkerIx};
+use crate::net::{Stream, is_shortage};
+use crate::proxy::buffers::Buffers;
+use crate::proxy::downstream;
+use crate::proxy::request::States;
+use crate::proxy::view::View;
+use crate::snapshot::Reader;
+use crate::telemetry::{ListenerSeries, LocalLog, Registry};
+
+/// Between two looks at pools and logs.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// Pause after an `accept` that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a worker is told by the server.
+#[derive(Debug)]
+pub enum Order {
+    /// Accept on this socket, for the listener of that name, once a snapshot knows it.
+    Listen {
+        /// The listener's name.
+        name: Arc<str>,
+        /// This worker's socket.
+        socket: std::net::TcpListener,
+        /// Connections open on this listener in all workers.
+        open: Arc<AtomicU64>,
+    },
+    /// These listeners have other names from now on: before, and now.
+    Rename(Arc<[(Arc<str>, Arc<str>)]>),
+    /// Stop accepting for this listener and let its connections end.
+    Close {
+        /// The listener's name.
+        name: Arc<str>,
+    },
+    /// Stop accepting, finish what is under way and end, at the latest at the given time.
+    Drain {
+        /// When what is left is cut.
+        until: std::time::Instant,
+    },
+    /// End at once.
+    Stop,
+    /// Panic, outside of any request.
+    #[cfg(test)]
+    Panic,
+}
+
+/// The sockets that a worker accepts on. They outlive a worker that panics, with the connections
+/// that wait in them.
+#[derive(Debug, Default)]
+pub struct Sockets(AHashMap<Arc<str>, (std::net::TcpListener, Arc<AtomicU64>)>);
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its number.
+    pub ix: WorkerIx,
+    /// Its way to the current snapshot.
+    pub reader: Reader,
+    /// Its buffer for access lines.
+    pub log: LocalLog,
+    /// Where it reports failures that crossed a threshold.
+    pub events: mpsc::Sender<Event>,
+    /// Process-wide counters.
+    pub registry: Arc<Registry>,
+    /// Seed of its random numbers.
+    pub seed: u64,
+}
+
+/// A worker's own world.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) ix: WorkerIx,
+    pub(super) rng: RefCell<Rng>,
+    pub(super) buffers: Buffers,
+    pub(super) states: States,
+    pub(super) log: RefCell<LocalLog>,
+    registry: Arc<Registry>,
+    events: mpsc::Sender<Event>,
+    reader: RefCell<Reader>,
+    view: RefCell<Rc<View>>,
+    date: Cell<Date>,
+    /// Since when it has finished what it has and taken nothing new.
+    draining: Cell<Option<Instant>>,
+    /// What it accepts on, and what still has connections.
+    ports: RefCell<Vec<Weak<Port>>>,
+    /// The tasks of open connections, to be woken when the worker drains.
+    connections: RefCell<AHashMap<u64, Option<Waker>>>,
+    next_connection: Cell<u64>,
+    closed_one: Notify,
+}
+
+/// An IMF-fixdate, always 29 bytes (RFC 9110 §5.6.7).
+pub(super) type DateText = [u8; 29];
+
+/// The `Date` field's text, made once a second (RFC 9110 §6.6.1).
+#[derive(Debug, Clone, Copy)]
+struct Date {
+    made: Instant,
+    text: DateText,
+}
+
+impl Date {
+    fn new(now: Instant) -> Self {
+        let formatted = httpdate::fmt_http_date(SystemTime::now());
+        let mut text = [b' '; 29];
+        let n = formatted.len().min(text.len());
+        text[..n].copy_from_slice(&formatted.as_bytes()[..n]);
+        Self { made: now, text }
+    }
+}
+
+/// Runs a worker until it is told to stop, or to drain and has drained. `sockets` are what a worker
+/// before it has left.
+///
+/// # Panics
+/// When something panics outside of a request (which costs that request's connection only); another
+/// worker is to go on with the same `orders` and `sockets` then.
+pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sockets: &mut Sockets) {
+    let worker = Rc::new(Worker::new(parts));
+    let mut upkeep = pin!(upkeep(Rc::clone(&worker)));
+    let mut accepting = JoinSet::new();
+    let mut ports = AHashMap::new();
+    for (name, (socket, open)) in &sockets.0 {
+        worker.listen(&mut accepting, &mut ports, name, socket, open);
+    }
+    let until = loop {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            Some(ended) = accepting.join_next() => {
+                went_well(ended);
+                continue;
+            }
+            () = &mut upkeep => continue,
+        };
+        match order {
+            Some(Order::Listen { name, socket, open }) => {
+                worker.listen(&mut accepting, &mut ports, &name, &socket, &open);
+                sockets.0.insert(name, (socket, open));
+            }
+            Some(Order::Rename(names)) => {
+                rename(&mut sockets.0, &names);
+                rename(&mut ports, &names);
+                ports.iter().for_each(|(name, port)| worker.name(port, name));
+            }
+            Some(Order::Close { name }) => {
+                sockets.0.remove(&name);
+                ports.remove(&name).iter().for_each(|port| port.close());
+                worker.wake_connections();
+            }
+            Some(Order::Drain { until }) => break Some(until),
+            #[cfg(test)]
+            Some(Order::Panic) => panic!("ordered to"),
+            Some(Order::Stop) | None => break None,
+        }
+    };
+    sockets.0.clear();
+    if let Some(until) = until {
+        worker.draining.set(Some(Instant::now()));
+        ports.drain().for_each(|(_, port)| port.close());
+        worker.wake_connections();
+        let drained = async {
+            while let Some(ended) = accepting.join_next().await {
+                went_well(ended);
+            }
+            worker.until_all_closed().await;
+        };
+        tokio::select! {
+            () = drained => {}
+            () = &mut upkeep => {}
+            () = tokio::time::sleep_until(until.into()) => {}
+            () = stopped(orders) => {}
+        }
+    }
+    let cut = worker.connections.borrow().len();
+    if cut > 0 {
+        tracing::warn!(worker = worker.ix.0, connections = cut, "cut connections still open");
+    }
+    worker.log.borrow_mut().flush();
+}
+
+/// Two listeners may swap their names.
+fn rename<T>(map: &mut AHashMap<Arc<str>, T>, names: &[(Arc<str>, Arc<str>)]) {
+    let taken: Vec<_> = names.iter().map(|(from, _)| map.remove(from)).collect();
+    for ((_, to), value) in names.iter().zip(taken) {
+        map.extend(value.map(|value| (Arc::clone(to), value)));
+    }
+}
+
+/// Waits for the order to stop. Reloads go on meanwhile, and what they order comes too late.
+async fn stopped(orders: &mut mpsc::UnboundedReceiver<Order>) {
+    while !matches!(orders.recv().await, Some(Order::Stop) | None) {}
+}
+
+/// A listener that nobody accepts on any more is worse than a worker that starts anew.
+fn went_well(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// A listener's socket as one worker has it.
+#[derive(Debug)]
+pub(super) struct Port {
+    name: RefCell<Arc<str>>,
+    open: Arc<AtomicU64>,
+    close: Notify,
+    closed: Cell<Option<Instant>>,
+    /// Where the listener was last, once the current view has it no longer: what is accepted or
+    /// asked at its end is still served as it was.
+    last: RefCell<Option<(Rc<View>, usize)>>,
+}
+
+impl Port {
+    fn new(name: Arc<str>, open: Arc<AtomicU64>) -> Self {
+        Self {
+            name: RefCell::new(name),
+            open,
+            close: Notify::new(),
+            closed: Cell::default(),
+            last: RefCell::default(),
+        }
+    }
+
+    fn close(&self) {
+        self.closed.set(Some(Instant::now()));
+        self.close.notify_one();
+    }
+
+    /// The listener's place in this view; `None` when the view has it not.
+    fn place(&self, view: &View) -> Option<usize> {
+        let name = self.name.borrow();
+        let mut listeners = view.snapshot.listeners.iter();
+        listeners.position(|listener| *listener.name == **name)
+    }
+
+    /// Keeps the listener as it was `before`, if `now` has it no longer.
+    fn keep(&self, before: &Rc<View>, now: &View) {
+        if self.place(now).is_some() {
+            self.last.take();
+        } else if let Some(place) = self.place(before) {
+            self.last.replace(Some((Rc::clone(before), place)));
+        }
+    }
+}
+
+/// Accepts until told to close; what the kernel has completed by then is still taken, so that
+/// closing costs no client its connection.
+async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListener) {
+    // Sockets are bound before the snapshot that knows them is published; the kernel keeps what
+    // comes in between.
+    let mut news = worker.reader.borrow().clone();
+    while worker.view_of(&port).is_none() {
+        tokio::select! {
+            more = news.changed() => if !more { return },
+            () = port.close.notified() => return,
+        }
+    }
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = port.close.notified() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(&worker, &port, stream, peer),
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(listener = &**port.name.borrow(), %error, "cannot accept, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            // The client went away before it was accepted: its business.
+            Err(_) => {}
+        }
+    }
+    // Past the runtime, which may not have heard of the latest ones yet.
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
+    while let Ok((stream, peer)) = socket.accept() {
+        let stream = stream.set_nonblocking(true).map(|()| stream);
+        if let Ok(stream) = stream.and_then(TcpStream::from_std) {
+            admit(&worker, &port, stream, peer);
+        }
+    }
+}
+
+/// Serves a connection that was accepted.
+fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: TcpStream, peer: SocketAddr) {
+    // A proxy writes whole messages: waiting to fill a segment only adds latency.
+    let _ = stream.set_nodelay(true);
+    if let Some(open) = Open::admit(worker, port) {
+        let peer = peer.ip().to_canonical();
+        tokio::task::spawn_local(downstream::serve(open, Stream::Tcp(stream), peer));
+    }
+}
+
+/// An admitted connection: counted while it is open, known to its worker.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) worker: Rc<Worker>,
+    pub(super) port: Rc<Port>,
+    series: Arc<ListenerSeries>,
+    number: u64,
+}
+
+impl Open {
+    /// Admits a connection unless the listener has its most.
+    fn admit(worker: &Rc<Worker>, port: &Rc<Port>) -> Option<Self> {
+        let (view, place) = worker.view_of(port)?;
+        let listener = &view.snapshot.listeners[place];
+        let series = Arc::clone(&listener.series);
+        // Relaxed: a limit, not a lock; off by the connections of one instant at most.
+        let open = port.open.fetch_add(1, Ordering::Relaxed) + 1;
+        let most = listener.client.max_connections;
+        if most != 0 && open > most {
+            port.open.fetch_sub(1, Ordering::Relaxed);
+            series.worker(worker.ix).connection_refused();
+            return None;
+        }
+        series.worker(worker.ix).connection_opened();
+        let number = worker.next_connection.get();
+        worker.next_connection.set(number + 1);
+        worker.connections.borrow_mut().insert(number, None);
+        Some(Self { worker: Rc::clone(worker), port: Rc::clone(port), series, number })
+    }
+
+    /// When the connection was told to end after its next request, if it was: the worker drains, or
+    /// the listener closes.
+    #[inline]
+    pub(super) fn ending(&self) -> Option<Instant> {
+        self.worker.draining.get().or(self.port.closed.get())
+    }
+
+    /// Has the calling task woken when the connection is to end.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.worker.connections.borrow_mut().insert(self.number, Some(waker.clone()));
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.port.open.fetch_sub(1, Ordering::Relaxed);
+        self.series.worker(self.worker.ix).connection_closed();
+        self.worker.connections.borrow_mut().remove(&self.number);
+        self.worker.closed_one.notify_one();
+    }
+}
+
+impl Worker {
+    fn new(parts: Parts) -> Self {
+        let Parts { ix, mut reader, log, events, registry, seed } = parts;
+        let mut rng = Rng::new(seed);
+        let view = View::new(Arc::clone(reader.current()), ix, &mut rng);
+        Self {
+            ix,
+            rng: RefCell::new(rng),
+            buffers: Buffers::default(),
+            states: States::default(),
+            log: RefCell::new(log),
+            registry,
+            events,
+            reader: RefCell::new(reader),
+            view: RefCell::new(Rc::new(view)),
+            date: Cell::new(Date::new(Instant::now())),
+            draining: Cell::default(),
+            ports: RefCell::default(),
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            closed_one: Notify::new(),
+        }
+    }
+
+    /// The current view. One relaxed load when nothing is new.
+    #[inline]
+    pub(super) fn view(&self) -> Rc<View> {
+        let mut reader = self.reader.borrow_mut();
+        let current = reader.current();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(current, &view.snapshot) {
+            let next = view.next(Arc::clone(current), self.ix, &mut self.rng.borrow_mut());
+            let before = std::mem::replace(&mut *view, Rc::new(next));
+            self.ports.borrow_mut().retain(|port| match port.upgrade() {
+                Some(port) => {
+                    port.keep(&before, &view);
+                    true
+                }
+                None => false,
+            });
+        }
+        Rc::clone(&view)
+    }
+
+    /// The current view, and the place of the port's listener in it; when the listener has left it,
+    /// the last view that had it. `None`: no view has had it yet.
+    #[inline]
+    pub(super) fn view_of(&self, port: &Port) -> Option<(Rc<View>, usize)> {
+        let view = self.view();
+        match port.place(&view) {
+            Some(place) => Some((view, place)),
+            None => port.last.borrow().clone(),
+        }
+    }
+
+    fn listen(
+        self: &Rc<Self>,
+        accepting: &mut JoinSet<()>,
+        ports: &mut AHashMap<Arc<str>, Rc<Port>>,
+        name: &Arc<str>,
+        socket: &std::net::TcpListener,
+        open: &Arc<AtomicU64>,
+    ) {
+        match socket.try_clone().and_then(TcpListener::from_std) {
+            Ok(socket) => {
+                let port = Rc::new(Port::new(Arc::clone(name), Arc::clone(open)));
+                self.ports.borrow_mut().push(Rc::downgrade(&port));
+                accepting.spawn_local(accept(Rc::clone(self), Rc::clone(&port), socket));
+                ports.insert(Arc::clone(name), port);
+            }
+            Err(error) => tracing::error!(listener = &**name, %error, "cannot accept"),
+        }
+    }
+
+    /// Gives a port its name. Until a view knows it by that, the present one serves it.
+    fn name(&self, port: &Port, name: &Arc<str>) {
+        let view = self.view();
+        if let Some(place) = port.place(&view) {
+            port.last.replace(Some((view, place)));
+        }
+        port.name.replace(Arc::clone(name));
+    }
+
+    /// Reports to the control loop. A full channel loses the event, which shows in a metric; the
+    /// next failures will report again.
+    pub(super) fn report(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            self.registry.process().event_dropped();
+        }
+    }
+
+    /// The `Date` field's text for `now`.
+    pub(super) fn date(&self, now: Instant) -> DateText {
+        let mut date = self.date.get();
+        if now.saturating_duration_since(date.made) >= Duration::from_secs(1) {
+            date = Date::new(now);
+            self.date.set(date);
+        }
+        date.text
+    }
+
+    /// Two random numbers, for a request's id.
+    pub(super) fn two_random(&self) -> [u64; 2] {
+        let mut rng = self.rng.borrow_mut();
+        [rng.next_u64(), rng.next_u64()]
+    }
+
+    fn wake_connections(&self) {
+        for waker in self.connections.borrow().values().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    async fn until_all_closed(&self) {
+        while !self.connections.borrow().is_empty() {
+            self.closed_one.notified().await;
+        }
+    }
+}
+
+/// Once a second, and whenever a snapshot is published: takes the new view, so that an idle worker
+/// too drops what left, closes idle connections that are too old and hands the log on.
+async fn upkeep(worker: Rc<Worker>) {
+    let mut news = worker.reader.borrow().clone();
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            more = news.changed() => if !more { return },
+        }
+        let view = worker.view();
+        let now = Instant::now();
+        for local in &view.upstreams {
+            for (backend, pool) in local.upstream.backends.iter().zip(&local.pools) {
+                pool.prune(&local.upstream.pool, now);
+                backend.series.worker(worker.ix).set_idle(pool.len());
+            }
+        }
+        worker.log.borrow_mut().flush();
+    }
+}
