@@ -1,5 +1,6 @@
 //! Plimsoll, a layer-7 reverse-proxy load balancer.
 
+pub mod admin;
 pub mod balance;
 pub mod config;
 pub mod control;

@@ -1,0 +1,110 @@
+//! Paths and what answers on them.
+
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, extract, middleware};
+use serde_json::json;
+
+use super::view::{self, Health};
+use super::{Phase, State, guard};
+use crate::model::Clock;
+
+/// Every path with what it tells, for the index.
+pub(super) const ENDPOINTS: [(&str, &str); 9] = [
+    ("/", "this list"),
+    ("/metrics", "metrics as Prometheus text"),
+    ("/livez", "200 as long as the process runs"),
+    ("/readyz", "200 when every listener accepts, 503 while starting or draining"),
+    ("/healthz", "health of every upstream; 503 when none can serve"),
+    ("/api/v1/ha/status", "version, generation, configuration, listeners, upstreams in short"),
+    ("/api/v1/ha/load-balancer/stats", "counters by listener, route and upstream"),
+    ("/api/v1/ha/load-balancer/backends", "every backend: may it be picked, why, and what it does"),
+    ("/api/v1/ha/health-checks", "how backends are judged, and the verdicts"),
+];
+
+/// The admin application, ready to be served or to be nested in another one.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/healthz", get(healthz))
+        .route("/api/v1/ha/status", get(status))
+        .route("/api/v1/ha/load-balancer/stats", get(stats))
+        .route("/api/v1/ha/load-balancer/backends", get(backends))
+        .route("/api/v1/ha/health-checks", get(health_checks))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn(guard::protect))
+        .with_state(state)
+}
+
+/// An answer that says what is wrong.
+pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
+}
+
+async fn index() -> Response {
+    let endpoints = ENDPOINTS.map(|(path, tells)| json!({ "path": path, "tells": tells }));
+    Json(json!({ "endpoints": endpoints })).into_response()
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    let error = format!("there is nothing at {}; see / for what there is", uri.path());
+    refusal(StatusCode::NOT_FOUND, &error)
+}
+
+async fn unknown_method() -> Response {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "everything here is read-only: use GET")
+}
+
+async fn metrics(extract::State(state): extract::State<State>) -> Response {
+    let content_type = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+    (content_type, state.registry.encode()).into_response()
+}
+
+async fn livez() -> Response {
+    Json(json!({ "status": "alive" })).into_response()
+}
+
+async fn readyz(extract::State(state): extract::State<State>) -> Response {
+    let phase = *state.phase.borrow();
+    let (status, why) = match phase {
+        Phase::Ready => (StatusCode::OK, "every listener accepts"),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "not every listener accepts yet"),
+        Phase::Draining => {
+            (StatusCode::SERVICE_UNAVAILABLE, "listeners are closed, requests under way finish")
+        }
+    };
+    (status, Json(json!({ "status": phase, "why": why }))).into_response()
+}
+
+async fn healthz(extract::State(mut state): extract::State<State>) -> Response {
+    let checks = view::Checks::of(state.reader.current());
+    let status = match checks.status {
+        Health::Healthy | Health::Degraded => StatusCode::OK,
+        Health::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(checks)).into_response()
+}
+
+async fn status(extract::State(mut state): extract::State<State>) -> Response {
+    let phase = *state.phase.borrow();
+    let snapshot = state.reader.current();
+    let reloads = state.registry.process().reloads();
+    Json(view::Summary::of(snapshot, phase, state.started.elapsed(), reloads)).into_response()
+}
+
+async fn stats(extract::State(mut state): extract::State<State>) -> Response {
+    Json(view::Stats::of(state.reader.current())).into_response()
+}
+
+async fn backends(extract::State(mut state): extract::State<State>) -> Response {
+    Json(view::BackendList::of(state.reader.current(), Clock::now())).into_response()
+}
+
+async fn health_checks(extract::State(mut state): extract::State<State>) -> Response {
+    Json(view::HealthChecks::of(state.reader.current())).into_response()
+}

@@ -1,0 +1,292 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use super::*;
+use crate::config::parse;
+use crate::model::{BackendState, Generation, Outcome, PassiveState, ProbedState, Tick, WorkerIx};
+use crate::snapshot::build::{Identities, Input, Known, build};
+use crate::snapshot::{Cell, Snapshot};
+
+const NOW: Tick = Tick(60_000_000);
+
+const CONFIG: &str = r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:8080"
+
+[[route]]
+name = "shop"
+path = "/shop"
+upstream = "cart"
+
+[[route]]
+name = "search"
+path = "/search"
+upstream = "search"
+
+[upstream.cart]
+strategy = "least_connections"
+health = { path = "/ready", interval = "2s", timeout = "1s" }
+backend = [
+    { address = "10.0.0.1:80", weight = 3 },
+    { address = "10.0.0.2:80", max_connections = 9 },
+    { address = "10.0.0.3:80" },
+    { address = "10.0.0.4:80", backup = true },
+    { address = "10.0.0.5:80", state = "draining" },
+    { address = "10.0.0.6:80", state = "disabled" },
+]
+
+[upstream.search]
+passive = { max_fails = 3 }
+backend = [{ address = "10.0.1.1:80" }, { address = "unix:/run/search.sock" }]
+"#;
+
+fn state(probed: ProbedState, passive: PassiveState) -> BackendState {
+    BackendState { probed, passive, ..BackendState::default() }
+}
+
+/// The snapshot of [`CONFIG`] with these states; a backend that is not named is up.
+fn snapshot(registry: &Registry, states: &[(&str, BackendState)]) -> Snapshot {
+    let loaded = parse("test.toml", CONFIG, &|_| None).unwrap();
+    let mut identities = Identities::default();
+    let mut labels = BTreeMap::new();
+    for (upstream, section) in &loaded.config.upstreams {
+        for backend in &section.backends {
+            let label = backend.address.to_string();
+            labels.insert(identities.backend(upstream, &label), label);
+        }
+    }
+    let known = |id| {
+        let named = states.iter().find(|(label, _)| *label == labels[&id]);
+        Some(named.map_or(state(ProbedState::Up, PassiveState::Ok), |(_, state)| *state))
+    };
+    build(Input {
+        config: &loaded.config,
+        hash: 0xbeef,
+        generation: Generation(7),
+        previous: None,
+        known: Known {
+            states: &known,
+            addresses: &BTreeMap::new(),
+            identities: &mut identities,
+            registry,
+        },
+    })
+}
+
+/// A router over a snapshot, and what keeps it going.
+fn admin(states: &[(&str, BackendState)]) -> (axum::Router, watch::Sender<Phase>, Cell) {
+    let (state, phase, cell) = admin_state(states);
+    (router(state), phase, cell)
+}
+
+fn admin_state(states: &[(&str, BackendState)]) -> (State, watch::Sender<Phase>, Cell) {
+    let registry = Registry::new(1);
+    let cell = Cell::new(snapshot(&registry, states));
+    let (phase, seen) = watch::channel(Phase::Ready);
+    let state = State { reader: cell.reader(), registry, phase: seen, started: Instant::now() };
+    (state, phase, cell)
+}
+
+async fn ask(router: &axum::Router, method: &str, path: &str, host: &str) -> (StatusCode, String) {
+    let request = Request::builder().method(method).uri(path).header(header::HOST, host);
+    let request = request.body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn json(router: &axum::Router, path: &str) -> (StatusCode, Value) {
+    let (status, body) = ask(router, "GET", path, "localhost:9901").await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+// --- endpoints ------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn every_path_of_the_index_answers() {
+    let (router, _phase, _cell) = admin(&[]);
+    let (_, index) = json(&router, "/").await;
+    let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
+    assert_eq!(paths.len(), 9);
+    for path in paths {
+        let path = path["path"].as_str().unwrap();
+        let (status, body) = ask(&router, "GET", path, "127.0.0.1:9901").await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        if path == "/metrics" {
+            assert!(body.contains(r#"plimsoll_backend_up{upstream="cart""#), "{body}");
+        } else {
+            assert!(serde_json::from_str::<Value>(&body).unwrap().is_object(), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_and_a_method_that_would_change_something_are_refused() {
+    let (router, _phase, _cell) = admin(&[]);
+    let (status, body) = json(&router, "/api/v1/ha/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body["error"].as_str().unwrap().contains("/api/v1/ha/nothing"), "{body}");
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let (status, body) = ask(&router, method, "/healthz", "localhost").await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert!(body.contains("read-only"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_a_name_of_its_own_reads_nothing() {
+    let (router, _phase, _cell) = admin(&[]);
+    for path in ["/metrics", "/api/v1/ha/status", "/nothing"] {
+        let (status, body) = ask(&router, "GET", path, "rebound.example:9901").await;
+        assert_eq!(status, StatusCode::MISDIRECTED_REQUEST);
+        assert!(body.contains("Host") && !body.contains("cart"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_phase_and_says_why_and_life_does_not() {
+    let (router, phase, _cell) = admin(&[]);
+    for (now, expected, word) in [
+        (Phase::Starting, StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        (Phase::Ready, StatusCode::OK, "ready"),
+        (Phase::Draining, StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    ] {
+        phase.send_replace(now);
+        let (status, body) = json(&router, "/readyz").await;
+        assert_eq!((status, body["status"].as_str()), (expected, Some(word)));
+        assert!(body["why"].is_string());
+        assert_eq!(json(&router, "/livez").await.0, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn health_is_of_upstreams_and_only_fails_when_none_can_serve() {
+    let down = state(ProbedState::Down, PassiveState::Ok);
+    let trial = state(ProbedState::Unprobed, PassiveState::Trial);
+    let cart: Vec<_> = ["1", "2", "3", "4"].map(|last| (format!("10.0.0.{last}:80"), down)).into();
+    let cart: Vec<_> = cart.iter().map(|(label, state)| (label.as_str(), *state)).collect();
+    let search = [("10.0.1.1:80", trial), ("unix:/run/search.sock", trial)];
+    let (one_down, all_of_cart) = ([cart[0]], cart.clone());
+    let everything = [&cart[..], &search[..]].concat();
+    for (states, expected, overall, of_cart) in [
+        (&[][..], StatusCode::OK, "healthy", "healthy"),
+        (&one_down[..], StatusCode::OK, "degraded", "degraded"),
+        (&all_of_cart[..], StatusCode::OK, "degraded", "unhealthy"),
+        (&everything[..], StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "unhealthy"),
+    ] {
+        let (router, _phase, _cell) = admin(states);
+        let (status, body) = json(&router, "/healthz").await;
+        assert_eq!(status, expected, "{body}");
+        assert_eq!(body["status"], overall, "{body}");
+        assert_eq!(body["checks"][0]["upstream"], "cart");
+        assert_eq!(body["checks"][0]["status"], of_cart, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_later_is_seen() {
+    let (router, _phase, cell) = admin(&[]);
+    let registry = Registry::new(1);
+    cell.publish(Snapshot { generation: Generation(8), ..snapshot(&registry, &[]) });
+    assert_eq!(json(&router, "/api/v1/ha/status").await.1["generation"], 8);
+}
+
+// --- shapes ---------------------------------------------------------------------------------
+
+/// Every kind of state, and some traffic.
+fn busy() -> (Arc<Registry>, Snapshot) {
+    let registry = Registry::new(1);
+    let until = NOW.after(Duration::from_millis(7_200));
+    let snapshot = snapshot(
+        &registry,
+        &[
+            ("10.0.0.2:80", state(ProbedState::Down, PassiveState::Ok)),
+            ("10.0.0.3:80", state(ProbedState::Checking, PassiveState::Ok)),
+            ("10.0.1.1:80", state(ProbedState::Unprobed, PassiveState::Parked { until })),
+            ("unix:/run/search.sock", state(ProbedState::Unprobed, PassiveState::Trial)),
+        ],
+    );
+    let worker = WorkerIx(0);
+    let cart = &snapshot.upstreams[0];
+    let cell = cart.backends[0].series.worker(worker);
+    cell.pick();
+    cell.attempt(Outcome::Reset, Duration::from_millis(3));
+    cell.set_idle(2);
+    cart.backends[1].series.probe(false, Duration::from_millis(1));
+    cart.series.worker(worker).retry(Outcome::Reset);
+    cart.live[0].observe(Duration::from_millis(20), NOW);
+    let listener = &snapshot.listeners[0];
+    listener.series.worker(worker).connection_opened();
+    let route = listener.routes[0].series.worker(worker);
+    route.begin();
+    route.finish(200, Duration::from_millis(3), 0, 10);
+    (registry, snapshot)
+}
+
+fn pretty(view: &impl Serialize) -> String {
+    serde_json::to_string_pretty(view).unwrap()
+}
+
+#[test]
+fn the_shape_of_status() {
+    let (_registry, snapshot) = busy();
+    let view = view::Summary::of(&snapshot, Phase::Ready, Duration::from_millis(1_500), (2, 1));
+    insta::assert_snapshot!(pretty(&view).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+}
+
+#[test]
+fn the_shape_of_stats() {
+    let (_registry, snapshot) = busy();
+    insta::assert_snapshot!(pretty(&view::Stats::of(&snapshot)));
+}
+
+#[test]
+fn the_shape_of_backends() {
+    let (_registry, snapshot) = busy();
+    insta::assert_snapshot!(pretty(&view::BackendList::of(&snapshot, NOW)));
+}
+
+#[test]
+fn the_shape_of_health_checks() {
+    let (_registry, snapshot) = busy();
+    insta::assert_snapshot!(pretty(&view::HealthChecks::of(&snapshot)));
+}
+
+// --- connections ----------------------------------------------------------------------------
+
+#[tokio::test]
+async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connection() {
+    let (state, _phase, _cell) = admin_state(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(serve(listener, state, async {
+        let _ = stopped.await;
+    }));
+
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    assert_eq!(silent.read_buf(&mut Vec::new()).await.unwrap(), 0);
+    assert_eq!(client.read_buf(&mut Vec::new()).await.unwrap(), 0, "kept alive until then");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+}

@@ -1,0 +1,115 @@
+//! Every backend: may it be picked, why, and what it does.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{by_outcome, hash};
+use crate::model::{AdminState, PassiveState, ProbedState, Tick};
+use crate::snapshot::{Backend, Snapshot, Upstream};
+
+/// `/api/v1/ha/load-balancer/backends`.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct BackendList<'a> {
+    generation: u64,
+    config_hash: String,
+    backends: Vec<BackendView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackendView<'a> {
+    upstream: &'a str,
+    backend: &'a str,
+    address: String,
+    weight: u32,
+    backup: bool,
+    max_connections: u32,
+    admin_state: &'static str,
+    probed_state: &'static str,
+    passive_state: &'static str,
+    /// Until the trial request of a parked backend.
+    parked_for_seconds: Option<f64>,
+    eligible: bool,
+    why: String,
+    in_flight: u32,
+    idle_connections: u64,
+    picks: u64,
+    attempts: BTreeMap<&'static str, u64>,
+    /// Peak EWMA of the time to the first byte, decayed to this moment; 1 ms until one is measured.
+    response_time_seconds: f64,
+}
+
+impl<'a> BackendList<'a> {
+    pub(in crate::admin) fn of(snapshot: &'a Snapshot, now: Tick) -> Self {
+        let all = snapshot.upstreams.iter().flat_map(|upstream| {
+            (0..upstream.backends.len()).map(|ix| BackendView::of(upstream, ix, now))
+        });
+        Self {
+            generation: snapshot.generation.0,
+            config_hash: hash(snapshot),
+            backends: all.collect(),
+        }
+    }
+}
+
+impl<'a> BackendView<'a> {
+    fn of(upstream: &'a Upstream, ix: usize, now: Tick) -> Self {
+        let (backend, live) = (&upstream.backends[ix], &upstream.live[ix]);
+        let eligible = upstream.eligible[ix];
+        let in_flight = live.in_flight();
+        let parked_for = match backend.state.passive {
+            PassiveState::Parked { until } => Some(until.since(now)),
+            PassiveState::Ok | PassiveState::Trial => None,
+        };
+        Self {
+            upstream: &upstream.name,
+            backend: &backend.label,
+            address: backend.address.to_string(),
+            weight: backend.weight.value(),
+            backup: backend.backup,
+            max_connections: backend.max_connections,
+            admin_state: backend.state.admin.name(),
+            probed_state: backend.state.probed.name(),
+            passive_state: backend.state.passive.name(),
+            parked_for_seconds: parked_for.map(|pause| pause.as_secs_f64()),
+            eligible,
+            why: why(backend, eligible, upstream.fail_open, now),
+            in_flight,
+            idle_connections: backend.series.idle_connections(),
+            picks: backend.series.picks(),
+            attempts: by_outcome(&backend.series.attempts()),
+            // A score is that time in microseconds × (requests in flight + 1).
+            response_time_seconds: live.score(now) / (f64::from(in_flight) + 1.0) / 1e6,
+        }
+    }
+}
+
+/// Why a backend may, or may not, be picked: for people.
+fn why(backend: &Backend, eligible: bool, fail_open: bool, now: Tick) -> String {
+    let state = backend.state;
+    let fact = match (state.admin, state.probed, state.passive) {
+        (AdminState::Disabled, _, _) => "disabled in the configuration".to_owned(),
+        (AdminState::Draining, _, _) => "draining: requests under way finish".to_owned(),
+        (_, ProbedState::Down, _) => "down: its probes fail".to_owned(),
+        (_, _, PassiveState::Parked { until }) => {
+            let pause = until.since(now).as_secs_f64();
+            format!("parked after failed requests; a trial request is due in {pause:.1} s")
+        }
+        (_, _, PassiveState::Trial) => {
+            "on trial after failed requests: the next request decides".to_owned()
+        }
+        (_, ProbedState::Checking, _) => "not proven yet: no probe has succeeded".to_owned(),
+        (_, ProbedState::Unprobed | ProbedState::Up, _) => "nothing speaks against it".to_owned(),
+    };
+    let unproven = state.admin == AdminState::Enabled
+        && state.probed == ProbedState::Checking
+        && state.passive == PassiveState::Ok;
+    let so = match eligible {
+        true if fail_open => "; used all the same, because no backend is known to work",
+        true if unproven => "; used, because no other is proven either",
+        true if backend.backup => "; a backup, used when no primary can be",
+        false if unproven => "; others serve until then",
+        true | false => "",
+    };
+    fact + so
+}

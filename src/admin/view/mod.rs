@@ -1,0 +1,31 @@
+//! The snapshot and its series as JSON shapes, one file per endpoint.
+//!
+//! Reads only; judges nothing. Who is eligible was decided by `balance::eligible` when the snapshot
+//! was built, and the words here explain that decision. Called by `endpoints`.
+
+mod backends;
+mod health_checks;
+mod stats;
+mod status;
+
+use std::collections::BTreeMap;
+
+use crate::model::Outcome;
+use crate::snapshot::{Snapshot, Upstream};
+
+pub(super) use backends::BackendList;
+pub(super) use health_checks::HealthChecks;
+pub(super) use stats::Stats;
+pub(super) use status::{Checks, Health, Summary};
+
+fn hash(snapshot: &Snapshot) -> String {
+    format!("{:016x}", snapshot.config_hash)
+}
+
+fn eligible(upstream: &Upstream) -> usize {
+    upstream.eligible.iter().filter(|eligible| **eligible).count()
+}
+
+fn by_outcome(counts: &[(Outcome, u64)]) -> BTreeMap<&'static str, u64> {
+    counts.iter().map(|(outcome, count)| (outcome.name(), *count)).collect()
+}

@@ -1,0 +1,140 @@
+//! Health of the upstreams, and the summary of everything.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{eligible, hash};
+use crate::admin::Phase;
+use crate::model::AdminState;
+use crate::snapshot::{Backend, Listener, Snapshot, Upstream};
+use crate::telemetry::Status;
+
+/// `/healthz`.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Checks<'a> {
+    pub(in crate::admin) status: Health,
+    checks: Vec<Check<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check<'a> {
+    upstream: &'a str,
+    status: Health,
+    backends: usize,
+    eligible: usize,
+    fail_open: bool,
+}
+
+impl<'a> Checks<'a> {
+    pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
+        let each: Vec<_> = snapshot.upstreams.iter().map(|upstream| health(upstream)).collect();
+        let checks = snapshot.upstreams.iter().zip(&each).map(|(upstream, status)| Check {
+            upstream: &upstream.name,
+            status: *status,
+            backends: upstream.backends.len(),
+            eligible: eligible(upstream),
+            fail_open: upstream.fail_open,
+        });
+        Self { status: overall(&each), checks: checks.collect() }
+    }
+}
+
+/// `/api/v1/ha/status`.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Summary<'a> {
+    version: &'static str,
+    phase: Phase,
+    status: Health,
+    generation: u64,
+    config_hash: String,
+    uptime_seconds: f64,
+    reloads: Reloads,
+    listeners: Vec<ListenerStatus<'a>>,
+    upstreams: Vec<Check<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reloads {
+    ok: u64,
+    refused: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ListenerStatus<'a> {
+    name: &'a str,
+    address: String,
+    connections_active: u64,
+    connections_accepted: u64,
+    connections_refused: u64,
+}
+
+impl<'a> ListenerStatus<'a> {
+    fn of(listener: &'a Listener) -> Self {
+        Self {
+            name: &listener.name,
+            address: listener.address.to_string(),
+            connections_active: listener.series.active(),
+            connections_accepted: listener.series.accepted(),
+            connections_refused: listener.series.refused(),
+        }
+    }
+}
+
+impl<'a> Summary<'a> {
+    pub(in crate::admin) fn of(
+        snapshot: &'a Snapshot,
+        phase: Phase,
+        uptime: Duration,
+        (ok, refused): (u64, u64),
+    ) -> Self {
+        let Checks { status, checks } = Checks::of(snapshot);
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            phase,
+            status,
+            generation: snapshot.generation.0,
+            config_hash: hash(snapshot),
+            uptime_seconds: uptime.as_secs_f64(),
+            reloads: Reloads { ok, refused },
+            listeners: snapshot.listeners.iter().map(|one| ListenerStatus::of(one)).collect(),
+            upstreams: checks,
+        }
+    }
+}
+
+/// How well upstreams can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::admin) enum Health {
+    /// Every enabled backend is up.
+    Healthy,
+    /// Some enabled backend is not.
+    Degraded,
+    /// Nobody is known to work.
+    Unhealthy,
+}
+
+fn health(upstream: &Upstream) -> Health {
+    let up = |backend: &Backend| Status::of(backend.state) == Status::Up;
+    let mut enabled = upstream.backends.iter().filter(|b| b.state.admin == AdminState::Enabled);
+    if upstream.fail_open || !upstream.eligible.contains(&true) {
+        Health::Unhealthy
+    } else if enabled.all(up) {
+        Health::Healthy
+    } else {
+        Health::Degraded
+    }
+}
+
+/// The health of all upstreams together: unhealthy only when none of them can serve, so that one
+/// team's outage does not take the balancer itself out of service.
+fn overall(each: &[Health]) -> Health {
+    if each.iter().all(|health| *health == Health::Healthy) {
+        Health::Healthy
+    } else if each.iter().all(|health| *health == Health::Unhealthy) {
+        Health::Unhealthy
+    } else {
+        Health::Degraded
+    }
+}
