@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod balance;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;
@@ -9,5 +10,6 @@ pub mod http1;
 pub mod model;
 pub mod net;
 pub mod proxy;
+pub mod server;
 pub mod snapshot;
 pub mod telemetry;

@@ -1,0 +1,142 @@
+//! What was typed → what it means.
+//!
+//! Exit codes: 0 good, 1 failed at run time, 2 bad configuration or usage.
+
+pub mod check;
+mod demo;
+mod run;
+pub mod schema;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::cli::schema::Output;
+use crate::config;
+
+/// Something failed at run time.
+const FAILED: u8 = 1;
+/// The configuration or the command line is bad.
+const BAD: u8 = 2;
+
+/// A layer-7 load balancer: the nginx upstream tier, health-checked, measured and hot-reloaded.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Balance, in the foreground, until a signal ends it
+    ///
+    /// HUP reads the configuration again; a bad one changes nothing. USR1 opens the access log anew.
+    /// TERM, INT and QUIT drain: requests under way finish, for at most `drain_timeout`; a second
+    /// signal stops at once.
+    Run {
+        /// The configuration [default: plimsoll.toml, then /etc/plimsoll/plimsoll.toml]
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check configurations, with all that they include, and tell all that is wrong with them
+    Check {
+        /// The configurations
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Tell it as one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Balance over three origins inside this process, to try things out
+    Demo(DemoArgs),
+    /// Print the JSON schema of the configuration, for editors
+    Schema {
+        /// Print the reference of all settings as Markdown instead
+        #[arg(long)]
+        reference: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Where the demo listens.
+#[derive(Debug, Clone, Args)]
+struct DemoArgs {
+    /// Where clients connect
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where metrics and status are
+    #[arg(long, default_value = "127.0.0.1:9901", value_name = "ADDRESS")]
+    admin: SocketAddr,
+    /// Where origins are taken down and up
+    #[arg(long, default_value = "127.0.0.1:9902", value_name = "ADDRESS")]
+    switch: SocketAddr,
+}
+
+/// Runs the command line `arguments`, the first of which is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0; usage errors with 2.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD));
+        }
+    };
+    let mut out = io::stdout().lock();
+    match cli.command {
+        Command::Run { config } => run::run(config),
+        Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Check { files, json } => {
+            let form = match (json, io::stdout().is_terminal()) {
+                (true, _) => check::Form::Json,
+                (false, true) => check::Form::Colored,
+                (false, false) => check::Form::Plain,
+            };
+            match check::check(&files, form, &config::process_environment, &mut out) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(BAD),
+                Err(error) => output_failed(&error),
+            }
+        }
+        Command::Schema { reference } => {
+            let output = if reference { Output::Reference } else { Output::JsonSchema };
+            written(schema::schema(output, &mut out))
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "plimsoll", &mut script);
+            written(out.write_all(&script))
+        }
+    }
+}
+
+fn written(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output_failed(&error),
+    }
+}
+
+/// A reader that went away, as `head` does, has what it wanted.
+fn output_failed(error: &io::Error) -> ExitCode {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return ExitCode::SUCCESS;
+    }
+    complain(error);
+    ExitCode::from(FAILED)
+}
+
+/// Tells an error that ends the program.
+fn complain(error: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "plimsoll: {error}");
+}

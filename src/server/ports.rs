@@ -1,0 +1,136 @@
+//! Which listeners are bound, and the orders that tell workers of it.
+//!
+//! Sockets are bound before a configuration is published, so that a listener that cannot be bound
+//! refuses the configuration instead of half-applying it. Untouched listeners keep their sockets,
+//! and so do those that only change their names.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::mpsc;
+
+use crate::config::model::Listener;
+use crate::net::{self, BindError};
+use crate::proxy::Order;
+
+/// The bound listeners.
+#[derive(Debug)]
+pub(super) struct Ports {
+    workers: Vec<mpsc::UnboundedSender<Order>>,
+    bound: BTreeMap<String, Bound>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    configured: SocketAddr,
+    actual: SocketAddr,
+}
+
+/// What a configuration needs beyond what is bound. Dropped, it has changed nothing.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// Every listener of the configuration.
+    bound: BTreeMap<String, Bound>,
+    renamed: Vec<(Arc<str>, Arc<str>)>,
+    closed: Vec<Arc<str>>,
+    fresh: Vec<(Arc<str>, Vec<TcpListener>)>,
+}
+
+impl Ports {
+    /// No listeners yet, for these workers.
+    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>) -> Self {
+        Self { workers, bound: BTreeMap::new() }
+    }
+
+    /// Binds what is new in `listeners`.
+    ///
+    /// # Errors
+    /// The listener that could not be bound.
+    pub(super) fn bind(&self, listeners: &[Listener]) -> Result<Change, (String, BindError)> {
+        let mut change = Change {
+            bound: BTreeMap::new(),
+            renamed: Vec::new(),
+            closed: Vec::new(),
+            fresh: Vec::new(),
+        };
+        let mut unused = self.bound.clone();
+        for Listener { name, address, .. } in listeners {
+            let bound = if let Some((before, bound)) = self.standing(name, *address) {
+                unused.remove(before);
+                if before != name {
+                    change.renamed.push((before.into(), name.as_str().into()));
+                }
+                bound
+            } else {
+                let bind = if self.is_ours(*address) { net::bind_beside } else { net::bind };
+                let sockets =
+                    bind(*address, self.workers.len()).map_err(|error| (name.clone(), error))?;
+                let actual = sockets[0].local_addr().unwrap_or(*address);
+                change.fresh.push((name.as_str().into(), sockets));
+                Bound { configured: *address, actual }
+            };
+            change.bound.insert(name.clone(), bound);
+        }
+        change.closed = unused.into_keys().map(Arc::from).collect();
+        Ok(change)
+    }
+
+    /// The bound listener that goes on as this one: of the same address, and of the same name where
+    /// the address leaves the port to the system.
+    fn standing(&self, name: &str, address: SocketAddr) -> Option<(&str, Bound)> {
+        self.bound
+            .iter()
+            .find(|(before, bound)| {
+                bound.configured == address && (address.port() != 0 || *before == name)
+            })
+            .map(|(before, bound)| (before.as_str(), *bound))
+    }
+
+    /// Whether it is one of our own sockets that stands in the way of this address: the port is the
+    /// same, as with `0.0.0.0:80` and `127.0.0.1:80`.
+    fn is_ours(&self, address: SocketAddr) -> bool {
+        let mut bound = self.bound.values();
+        bound.any(|bound| bound.actual.port() == address.port())
+    }
+
+    /// Hands the sockets to the workers, who accept once a snapshot knows the listeners, and has
+    /// them close what is not needed any more. A worker that has ended needs no order.
+    pub(super) fn apply(&mut self, change: Change) {
+        let workers = self.workers.len();
+        for name in change.closed {
+            tracing::info!(listener = &*name, "closing");
+            for worker in &self.workers {
+                let name = Arc::clone(&name);
+                let _ = worker.send(Order::Close { name });
+            }
+        }
+        if !change.renamed.is_empty() {
+            let names: Arc<[_]> = change.renamed.into();
+            for worker in &self.workers {
+                let _ = worker.send(Order::Rename(Arc::clone(&names)));
+            }
+            for (_, name) in &*names {
+                let address = change.bound[&**name].actual;
+                tracing::info!(listener = &**name, %address, workers, "listening");
+            }
+        }
+        for (name, sockets) in change.fresh {
+            let address = change.bound[&*name].actual;
+            let open = Arc::new(AtomicU64::new(0));
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                let (name, open) = (Arc::clone(&name), Arc::clone(&open));
+                let _ = worker.send(Order::Listen { name, socket, open });
+            }
+            tracing::info!(listener = &*name, %address, workers, "listening");
+        }
+        self.bound = change.bound;
+    }
+
+    /// Where each listener accepts.
+    pub(super) fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        let bound = self.bound.iter();
+        bound.map(|(name, bound)| (name.clone(), bound.actual)).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! What a configuration needs outside of the snapshot: sockets, log files, and the few settings
+//! that the process itself reads.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control;
+use crate::telemetry::{AccessLogHandle, LogHandle};
+
+use super::ports::Ports;
+
+/// The stage on which a configuration is put.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) ports: Ports,
+    pub(super) access_log: AccessLogHandle,
+    pub(super) access_log_path: Option<PathBuf>,
+    /// `None`: the program log is somebody else's.
+    pub(super) log: Option<LogHandle>,
+    pub(super) drain_timeout: watch::Sender<Duration>,
+}
+
+impl control::Stage for Stage {
+    fn prepare(&mut self, config: &Config) -> Result<(), String> {
+        let change = self
+            .ports
+            .bind(&config.listeners)
+            .map_err(|(listener, error)| format!("listener \"{listener}\": {error}"))?;
+        let path = &config.process.access_log.path;
+        if *path != self.access_log_path {
+            self.access_log.set_path(path.clone()).map_err(|error| {
+                let path = path.as_deref().unwrap_or("standard output".as_ref());
+                format!("access log {}: {error}", path.display())
+            })?;
+            self.access_log_path.clone_from(path);
+        }
+        self.ports.apply(change);
+        Ok(())
+    }
+
+    fn applied(&mut self, config: &Config) {
+        self.drain_timeout.send_replace(config.process.drain_timeout);
+        if let Some(log) = &self.log
+            && let Err(error) = log.set_level(&config.process.log.level)
+        {
+            tracing::error!(%error, "the level of the program log stays as it was");
+        }
+    }
+}

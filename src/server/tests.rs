@@ -1,0 +1,64 @@
+//! A balancer inside the test, for what no signal and no request can bring about.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use super::*;
+use crate::config;
+
+fn start() -> Server {
+    let toml = "workers = 1
+        [access_log]
+        format = \"off\"
+        [[listener]]
+        name = \"main\"
+        address = \"127.0.0.1:0\"
+        [[route]]
+        respond = { body = \"served\" }";
+    let loaded = config::parse("test.toml", toml, &|_| None).unwrap();
+    Server::start(loaded, None).unwrap()
+}
+
+fn ask(mut socket: TcpStream) -> String {
+    let request = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    socket.write_all(request).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).unwrap()
+}
+
+#[test]
+fn a_worker_that_panics_starts_anew_and_serves_what_waits_in_its_sockets() {
+    let server = start();
+    let address = server.addresses()["main"];
+    assert!(ask(connect(address)).ends_with("served"));
+    for _ in 0..3 {
+        server.orders[0].send(Order::Panic).unwrap();
+    }
+    // Before or after the panics, this connection waits until somebody accepts it.
+    assert!(ask(connect(address)).ends_with("served"));
+    server.drain();
+    server.wait();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_dropped_server_frees_its_addresses() {
+    let server = start();
+    let address = server.addresses()["main"];
+    drop(server);
+    TcpListener::bind(address).unwrap();
+}
+
+#[test]
+fn a_server_without_a_file_cannot_reload_and_goes_on() {
+    let server = start();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcome = runtime.block_on(server.reload());
+    assert!(matches!(outcome, Err(ReloadError::NoFile)), "{outcome:?}");
+    assert!(ask(connect(server.addresses()["main"])).ends_with("served"));
+}
