@@ -1,0 +1,229 @@
+//! HTTP/2 to backends: requests of HTTP/1 clients as streams of one shared connection.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "the harness offers more than these tests need")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::HeaderValue;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+
+use support::{Client, Lb, get, request, until};
+
+/// A body that is fed frame by frame; dropping the sender ends it.
+struct Fed(mpsc::Receiver<Result<Frame<Bytes>, &'static str>>);
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// An origin that speaks HTTP/2 only.
+#[derive(Clone, Default)]
+struct Origin {
+    connections: Arc<AtomicUsize>,
+    under_way: Arc<AtomicUsize>,
+    gate: Option<Arc<Semaphore>>,
+}
+
+impl Origin {
+    async fn start(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                self.connections.fetch_add(1, SeqCst);
+                let origin = self.clone();
+                let service = service_fn(move |request| origin.clone().answer(request));
+                let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        address
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Fed>, Infallible> {
+        self.under_way.fetch_add(1, SeqCst);
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        let (feed, frames) = mpsc::channel(1);
+        let mut response = Response::new(Fed(frames));
+        let headers = response.headers_mut();
+        for (name, value) in request.headers() {
+            let name = format!("seen-{name}").parse::<hyper::header::HeaderName>().unwrap();
+            headers.append(name, value.clone());
+        }
+        let uri = request.uri().to_string();
+        headers.insert("seen-uri", HeaderValue::from_str(&uri).unwrap());
+        let path = request.uri().path().to_owned();
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            let mut length = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
+                length += data.len();
+                if path == "/echo" && feed.send(Ok(Frame::data(data))).await.is_err() {
+                    return;
+                }
+            }
+            let last = match &*path {
+                "/broken" => Err("broken off"),
+                "/trailers" => {
+                    let mut trailers = HeaderMap::new();
+                    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                    trailers.insert("content-length", HeaderValue::from_static("7"));
+                    Ok(Frame::trailers(trailers))
+                }
+                "/echo" => return,
+                _ => Ok(Frame::data(format!("got {length}").into())),
+            };
+            if path == "/broken" {
+                let _ = feed.send(Ok(Frame::data("half".into()))).await;
+            }
+            let _ = feed.send(last).await;
+        });
+        Ok(response)
+    }
+}
+
+async fn before(backends: &[SocketAddr]) -> Lb {
+    let mut toml = String::from(
+        "workers = 1\n[access_log]\nformat = \"off\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"h2\"\n\
+         [upstream.h2]\nprotocol = \"h2c\"\n",
+    );
+    for backend in backends {
+        write!(toml, "[[upstream.h2.backend]]\naddress = \"{backend}\"\n").unwrap();
+    }
+    Lb::start(toml).await
+}
+
+#[tokio::test]
+async fn a_request_arrives_with_its_fields_and_without_those_of_its_connection() {
+    let lb = before(&[Origin::default().start().await]).await;
+    let response = request(
+        lb.addr("main"),
+        "GET /a?b=c HTTP/1.1\r\nHost: www.example.com\r\nX-One: 1\r\nConnection: x-two\r\n\
+         X-Two: 2\r\nTE: trailers\r\n\r\n",
+    )
+    .await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.body, b"got 0");
+    assert_eq!(response.header("seen-uri"), Some("http://www.example.com/a?b=c"));
+    assert_eq!(response.header("seen-x-one"), Some("1"));
+    assert_eq!(response.header("seen-x-forwarded-for"), Some("127.0.0.1"));
+    for gone in ["seen-x-two", "seen-connection", "seen-host", "seen-transfer-encoding"] {
+        assert_eq!(response.header(gone), None, "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_stream_both_ways_with_a_length_and_in_chunks() {
+    let lb = before(&[Origin::default().start().await]).await;
+    let body = "0123456789abcdef".repeat(1 << 16);
+    let mut client = Client::connect(lb.addr("main")).await;
+    let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    let (sent, response) = {
+        let whole = head + &body;
+        let mut reader = Client::connect(lb.addr("main")).await;
+        reader.send(whole).await;
+        (body.len(), reader.read_response().await)
+    };
+    assert_eq!((response.status, response.body.len()), (200, sent));
+    assert!(response.body == body.as_bytes());
+
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    client.send("3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n").await;
+    assert_eq!(client.read_response().await.body, b"abcdefg");
+    // The client's connection goes on.
+    client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.read_response().await.body, b"got 0");
+}
+
+#[tokio::test]
+async fn requests_of_a_worker_share_one_connection() {
+    let gate = Arc::new(Semaphore::new(0));
+    let origin = Origin { gate: Some(Arc::clone(&gate)), ..Origin::default() };
+    let (connections, under_way) = (Arc::clone(&origin.connections), Arc::clone(&origin.under_way));
+    let lb = before(&[origin.start().await]).await;
+    gate.add_permits(1);
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+
+    let address = lb.addr("main");
+    let clients: Vec<_> =
+        (0..20).map(|_| tokio::spawn(async move { get(address, "/").await.status })).collect();
+    until("all requests are at the origin at once", async || under_way.load(SeqCst) == 21).await;
+    gate.add_permits(20);
+    for client in clients {
+        assert_eq!(client.await.unwrap(), 200);
+    }
+    assert_eq!(connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn trailers_reach_the_client_but_not_those_that_frame() {
+    let lb = before(&[Origin::default().start().await]).await;
+    let response = get(lb.addr("main"), "/trailers").await;
+    assert_eq!(response.status, 200);
+    let names: Vec<_> = response.trailers.0.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["grpc-status"]);
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_is_visibly_cut() {
+    let lb = before(&[Origin::default().start().await]).await;
+    let mut client = Client::connect(lb.addr("main")).await;
+    client.send("GET /broken HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.try_read_response().await.is_err(), "it must not look complete");
+    // Other streams of the connection are not concerned.
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_there_costs_a_try_on_another() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let lb = before(&[gone, Origin::default().start().await]).await;
+    for _ in 0..4 {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_speaks_no_http2_is_a_bad_gateway() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.try_write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let lb = before(&[address]).await;
+    assert_eq!(get(lb.addr("main"), "/").await.status, 502);
+}

@@ -1,0 +1,61 @@
+//! The harness of the integration tests: origins, clients and the program between them.
+//!
+//! Each test binary takes it in with `#[path = "../support/mod.rs"] mod support;`.
+//! [`Origin`] is a backend whose every byte the test decides, [`Client`] one whose every byte the
+//! test writes and sees, [`Lb`] the real program with a configuration of the test's. Ports are
+//! always chosen by the kernel. Nothing here sleeps in the hope that something has happened: tests
+//! wait for facts ([`until`]), and a fact that does not come fails with its name.
+
+#![allow(clippy::unwrap_used, reason = "in a test, what goes wrong shall end the test")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses the part that it needs")]
+
+mod client;
+mod lb;
+mod load;
+mod origin;
+mod serve;
+mod toml;
+mod wire;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+pub(crate) use client::{Broken, Client, get, request};
+pub(crate) use lb::{Lb, metric};
+pub(crate) use load::Load;
+pub(crate) use origin::{Answer, Origin, Seen};
+pub(crate) use toml::{at, at_with, config};
+pub(crate) use wire::{Fields, Response};
+
+/// How long any single fact may take to come about. Generous: it is only ever waited for in full
+/// by a test that fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `fact` holds; fails with `what` if it does not within [`PATIENCE`].
+pub(crate) async fn until(what: &str, mut fact: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !fact().await {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until a count that something holds back has come to rest, and gives it: how far a sender
+/// got against back-pressure. It can only be too low, so what is asserted is an upper bound.
+pub(crate) async fn at_rest(mut count: impl FnMut() -> usize) -> usize {
+    let (mut last, mut since) = (count(), Instant::now());
+    while since.elapsed() < Duration::from_millis(300) {
+        sleep(Duration::from_millis(10)).await;
+        if count() != last {
+            (last, since) = (count(), Instant::now());
+        }
+    }
+    last
+}
+
+/// Waits for something that ends by itself; fails with `what` if it does not within [`PATIENCE`].
+pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let done = timeout(PATIENCE, work).await;
+    done.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
