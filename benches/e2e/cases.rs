@@ -1,0 +1,141 @@
+//! The cases: what is asked for, over how many connections.
+
+use crate::load::Exchange;
+
+/// What a case measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// As much as the proxy can do.
+    Closed,
+    /// Latency at half of nginx's rate in `a64`, by the clock.
+    Open,
+    /// Memory of this many idle connections.
+    Idle,
+}
+
+/// One row of the tables.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    /// The name on the command line and in tables.
+    pub(crate) name: &'static str,
+    /// For people.
+    pub(crate) title: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) connections: usize,
+    /// Origins; so many addresses are in the proxies' configurations.
+    pub(crate) origins: usize,
+    /// Whether each request is logged as JSON.
+    pub(crate) log: bool,
+    /// Whether the body is so large that nginx's default buffer is not the only one to look at.
+    pub(crate) upload: bool,
+    request: Request,
+}
+
+#[derive(Clone, Copy)]
+enum Request {
+    /// `GET` of a path whose content has this many bytes.
+    Get(&'static str, usize),
+    /// The same with 30 header fields in all.
+    GetManyFields(&'static str, usize),
+    /// The same, and the connection ends with it.
+    GetAndClose(&'static str, usize),
+    /// `POST` of this many bytes.
+    Post(usize),
+}
+
+/// An ordinary case; others say what differs.
+const fn case(
+    name: &'static str,
+    title: &'static str,
+    connections: usize,
+    request: Request,
+) -> Case {
+    Case {
+        name,
+        title,
+        kind: Kind::Closed,
+        connections,
+        origins: 4,
+        log: false,
+        upload: false,
+        request,
+    }
+}
+
+const SMALL: Request = Request::Get("/128", 128);
+const MIDDLE: Request = Request::Get("/10k", 10 * 1024);
+const LARGE: Request = Request::Get("/1m", 1024 * 1024);
+
+/// All cases, in the order of the tables.
+pub(crate) const CASES: [Case; 14] = [
+    case("a64", "128 B, 64 connections", 64, SMALL),
+    case("a512", "128 B, 512 connections", 512, SMALL),
+    case("b64", "10 KiB, 64 connections", 64, MIDDLE),
+    case("b512", "10 KiB, 512 connections", 512, MIDDLE),
+    case("k64", "10 KiB in chunks, 64 connections", 64, Request::Get("/chunked", 10 * 1024)),
+    case("c8", "1 MiB, 8 connections", 8, LARGE),
+    case("c64", "1 MiB, 64 connections", 64, LARGE),
+    Case {
+        upload: true,
+        ..case("d64", "POST 100 KiB, 64 connections", 64, Request::Post(100 * 1024))
+    },
+    case("e64", "128 B, new connection per request, 64", 64, Request::GetAndClose("/128", 128)),
+    Case { log: true, ..case("log64", "128 B with a JSON access log, 64 connections", 64, SMALL) },
+    case(
+        "h30",
+        "128 B, 30 request fields, 64 connections",
+        64,
+        Request::GetManyFields("/128", 128),
+    ),
+    Case { origins: 512, ..case("n512", "128 B, 64 connections, 512 backends", 64, SMALL) },
+    Case {
+        kind: Kind::Open,
+        ..case("open", "128 B at half of nginx's peak, 64 connections", 64, SMALL)
+    },
+    Case { kind: Kind::Idle, ..case("idle", "memory per idle connection, 5000", 5000, SMALL) },
+];
+
+impl Case {
+    /// What is sent and expected.
+    pub(crate) fn exchange(&self) -> Exchange {
+        let (request, content, closes) = match self.request {
+            Request::Get(path, content) => (head("GET", path, &[]), content, false),
+            Request::GetManyFields(path, content) => {
+                let fields = (7..=30)
+                    .map(|number| {
+                        format!("X-Field-{number:02}: value-{number:02}-of-a-usual-length")
+                    })
+                    .collect::<Vec<_>>();
+                (head("GET", path, &fields), content, false)
+            }
+            Request::GetAndClose(path, content) => {
+                (head("GET", path, &["Connection: close".to_owned()]), content, true)
+            }
+            Request::Post(length) => {
+                let mut request = head("POST", "/sink", &[format!("Content-Length: {length}")]);
+                request.resize(request.len() + length, b'x');
+                (request, 2, false)
+            }
+        };
+        Exchange { request, content, closes }
+    }
+}
+
+/// A request with the six fields of an ordinary client, about 330 bytes, and others.
+fn head(method: &str, path: &str, others: &[String]) -> Vec<u8> {
+    let mut fields = others.join("\r\n");
+    if !others.is_empty() {
+        fields.push_str("\r\n");
+    }
+    format!(
+        "{method} {path} HTTP/1.1\r\n\
+         Host: www.example.com\r\n\
+         User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
+         Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+         Accept-Language: en-US,en;q=0.5\r\n\
+         Accept-Encoding: gzip, deflate, br\r\n\
+         Cookie: session=4f1c2d9a7be04b13a1d7c6f0; theme=dark\r\n\
+         {fields}\r\n"
+    )
+    .into_bytes()
+}

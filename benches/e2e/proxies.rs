@@ -1,0 +1,345 @@
+//! The contenders: their configurations, how they are started, watched and stopped.
+//!
+//! Each is set up as its own experts would: one worker, keep-alive on both sides without a limit
+//! of requests, round robin over the origins, `X-Forwarded-For` and `-Proto` added, nothing else.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::Result;
+use crate::proc::{self, Usage};
+use crate::wire;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Contender {
+    /// Debian's nginx.
+    Nginx,
+    /// nginx with a body buffer that holds a whole upload (uploads only).
+    #[value(skip)]
+    NginxBigBody,
+    /// Debian's `HAProxy`.
+    Haproxy,
+    /// Ours.
+    Plimsoll,
+    /// No proxy at all: what the load tool itself can do.
+    Direct,
+}
+
+impl Contender {
+    /// The name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::NginxBigBody => "nginx-256k",
+            Self::Haproxy => "haproxy",
+            Self::Plimsoll => "plimsoll",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// What a contender is started with.
+pub(crate) struct Setup<'a> {
+    /// The path of our own program.
+    pub(crate) plimsoll: &'a str,
+    /// Our own strategy.
+    pub(crate) strategy: &'a str,
+    /// The core that the proxy runs on.
+    pub(crate) core: usize,
+    /// Whether each request is logged, as JSON, to a file.
+    pub(crate) log: bool,
+}
+
+/// A proxy that runs; it is stopped when this is dropped.
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    child: Child,
+    family: Vec<u32>,
+    /// Its configuration and logs, removed with it.
+    directory: TempDir,
+}
+
+impl Proxy {
+    /// Starts a contender before `origins` and waits until it accepts.
+    pub(crate) fn start(
+        contender: Contender,
+        setup: &Setup<'_>,
+        origins: &[SocketAddr],
+    ) -> Result<Self> {
+        let directory = TempDir::with_prefix("plimsoll-e2e-")?;
+        let (address, admin) = (free_address()?, free_address()?);
+        let file = directory.path().join("proxy.conf");
+        let (config, mut arguments) = match contender {
+            Contender::Nginx => {
+                (nginx(address, origins, directory.path(), setup, ""), vec!["nginx", "-c"])
+            }
+            Contender::NginxBigBody => {
+                let extra = "client_body_buffer_size 256k;";
+                (nginx(address, origins, directory.path(), setup, extra), vec!["nginx", "-c"])
+            }
+            Contender::Haproxy => (haproxy(address, origins, setup), vec!["haproxy", "-db", "-f"]),
+            Contender::Plimsoll => (
+                plimsoll(address, admin, origins, directory.path(), setup),
+                vec![setup.plimsoll, "run", "--config"],
+            ),
+            Contender::Direct => return Err("no proxy to start".into()),
+        };
+        fs::write(&file, config)?;
+        let core = setup.core.to_string();
+        arguments.splice(0..0, ["-c", &core]);
+        let child = program("taskset")
+            .args(&arguments)
+            .arg(&file)
+            // HAProxy's access log; the others write their own file.
+            .stdout(File::create(directory.path().join("stdout"))?)
+            .stderr(File::create(directory.path().join("stderr"))?)
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(|fault| format!("taskset: {fault}"))?;
+        let mut proxy = Self { address, child, family: Vec::new(), directory };
+        proxy.await_ready(contender)?;
+        Ok(proxy)
+    }
+
+    fn await_ready(&mut self, contender: Contender) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(self.address).is_err() {
+            if self.child.try_wait()?.is_some() || Instant::now() > end {
+                let said = fs::read_to_string(self.directory.path().join("stderr"))?;
+                return Err(format!("{} did not start: {said}", contender.name()).into());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        self.family = proc::family(self.child.id())?;
+        Ok(())
+    }
+
+    /// Processor time so far.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        Usage::of(&self.family)
+    }
+
+    /// Lines of the access log so far; what is still buffered is not among them.
+    pub(crate) fn logged(&self) -> Result<usize> {
+        let own = fs::read(self.directory.path().join("access.log"));
+        let log = own.or_else(|_| fs::read(self.directory.path().join("stdout")))?;
+        if log.first() != Some(&b'{') {
+            return Err(format!("not JSON: {}", wire::shown(&log)).into());
+        }
+        Ok(memchr::memchr_iter(b'\n', &log).count())
+    }
+
+    /// Resident bytes.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        proc::memory(&self.family)
+    }
+}
+
+impl Drop for Proxy {
+    /// Stops it at once: TERM is nginx's fast shutdown, which ends its worker too, and a second
+    /// TERM cuts short the draining of others. What does not end is killed.
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            signal(self.child.id(), Signal::TERM);
+            sleep(Duration::from_millis(20));
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+        }
+        for pid in self.family.iter().chain([&self.child.id()]) {
+            signal(*pid, Signal::KILL);
+        }
+        // Nothing is left to be done about a failure here.
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid as i32) {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// A program on the path; Debian keeps servers where only root's path looks.
+fn program(name: &str) -> Command {
+    let mut program = Command::new(name);
+    program.env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin");
+    program
+}
+
+/// What the program says of its version.
+pub(crate) fn version(contender: Contender, plimsoll: &str) -> String {
+    let (name, flag) = match contender {
+        Contender::Nginx | Contender::NginxBigBody => ("nginx", "-v"),
+        Contender::Haproxy => ("haproxy", "-v"),
+        Contender::Plimsoll => (plimsoll, "--version"),
+        Contender::Direct => return "no proxy".to_owned(),
+    };
+    program(name).arg(flag).output().map_or_else(
+        |fault| format!("{name}: {fault}"),
+        |output| {
+            let said = [output.stdout, output.stderr].concat();
+            String::from_utf8_lossy(&said).lines().next().unwrap_or("unknown").to_owned()
+        },
+    )
+}
+
+/// One line per origin, made of its number and address.
+fn each(origins: &[SocketAddr], line: impl Fn(usize, SocketAddr) -> String) -> String {
+    origins.iter().enumerate().fold(String::new(), |mut text, (number, origin)| {
+        let _ = writeln!(text, "{}", line(number, *origin));
+        text
+    })
+}
+
+fn nginx(
+    listen: SocketAddr,
+    origins: &[SocketAddr],
+    directory: &Path,
+    setup: &Setup<'_>,
+    extra: &str,
+) -> String {
+    let dir = directory.display();
+    let servers = each(origins, |_, origin| format!("server {origin};"));
+    let access_log = if setup.log {
+        // Buffered: an unbuffered log would be a straw man, ours does not write per request either.
+        format!(
+            r#"log_format json escape=json '{{"time":"$time_iso8601","client":"$remote_addr",'
+                '"method":"$request_method","uri":"$request_uri","protocol":"$server_protocol",'
+                '"status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
+                '"backend":"$upstream_addr","backend_seconds":"$upstream_response_time",'
+                '"host":"$host","referer":"$http_referer","agent":"$http_user_agent",'
+                '"request_id":"$request_id"}}';
+            access_log {dir}/access.log json buffer=64k flush=1s;"#
+        )
+    } else {
+        "access_log off;".to_owned()
+    };
+    format!(
+        "daemon off; worker_processes 1; worker_rlimit_nofile 20000;
+        user root; # without effect unless started by root: the run's directory is root's then
+        pid {dir}/pid; error_log stderr warn;
+        events {{ worker_connections 16384; }}
+        http {{
+            {access_log}
+            client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
+            fastcgi_temp_path {dir}/fastcgi; scgi_temp_path {dir}/scgi; uwsgi_temp_path {dir}/uwsgi;
+            keepalive_timeout 75s; keepalive_requests 1000000000; client_max_body_size 0;
+            proxy_max_temp_file_size 0; # a response must not go through a file
+            {extra}
+            upstream origins {{
+                {servers}
+                keepalive 1024; keepalive_requests 1000000000;
+            }}
+            server {{
+                listen {listen} backlog=4096;
+                location / {{
+                    proxy_pass http://origins;
+                    proxy_http_version 1.1;
+                    proxy_set_header Connection \"\";
+                    proxy_set_header Host $host;
+                    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                }}
+            }}
+        }}
+        "
+    )
+}
+
+fn haproxy(listen: SocketAddr, origins: &[SocketAddr], setup: &Setup<'_>) -> String {
+    let servers =
+        each(origins, |number, origin| format!("    server o{number} {origin} check inter 10s"));
+    let log = if setup.log {
+        concat!(
+            "    log stdout format raw local0\n",
+            r#"    log-format '{"time":"%trl","client":"%ci","method":"%HM","uri":%{+Q}HU,"#,
+            r#""protocol":"%HV","status":%ST,"bytes":%B,"millis":%Ta,"backend":"%si:%sp","#,
+            r#""backend_millis":%Tr,"agent":"%[capture.req.hdr(0),json(utf8s)]"}'"#,
+            "\n    http-request capture req.hdr(User-Agent) len 256",
+        )
+    } else {
+        "    no log"
+    };
+    format!(
+        "global
+    nbthread 1
+    maxconn 9000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 75s
+    timeout server 60s
+    http-reuse always
+    option forwardfor
+frontend main
+    bind {listen} backlog 4096
+{log}
+    http-request set-header X-Forwarded-Proto http
+    default_backend origins
+backend origins
+    balance roundrobin
+{servers}"
+    )
+}
+
+fn plimsoll(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    origins: &[SocketAddr],
+    directory: &Path,
+    setup: &Setup<'_>,
+) -> String {
+    let backends =
+        each(origins, |_, origin| format!("[[upstream.origins.backend]]\naddress = \"{origin}\""));
+    let log = if setup.log {
+        format!("format = \"json\"\npath = \"{}/access.log\"", directory.display())
+    } else {
+        "format = \"off\"".to_owned()
+    };
+    format!(
+        "workers = 1
+
+[access_log]
+{log}
+
+[admin]
+address = \"{admin}\"
+
+[[listener]]
+name = \"main\"
+address = \"{listen}\"
+
+[[route]]
+upstream = \"origins\"
+
+[upstream.origins]
+strategy = \"{}\"
+
+[upstream.origins.health]
+type = \"tcp\"
+
+[upstream.origins.pool]
+max_idle = 1024
+max_requests = 0
+
+{backends}",
+        setup.strategy
+    )
+}

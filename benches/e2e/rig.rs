@@ -1,0 +1,160 @@
+//! One thread, one loop: origins and load around the proxy under test.
+//!
+//! Both sit on the same core so that the proxy has its own; the loop is what bounds a run in time.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::Event;
+
+use crate::Result;
+use crate::load::{Exchange, Load, Pace};
+use crate::origin::Origins;
+use crate::poll::{self, Poll, Token};
+use crate::proc::Usage;
+
+/// Before the window, so that pools are filled and caches are warm.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(400);
+/// The time that is measured.
+pub(crate) const WINDOW: Duration = Duration::from_secs(2);
+/// The longest time that the last responses may take.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long idle connections are left alone before memory is read: longer than proxies wait
+/// before they give back what an idle connection held.
+const SETTLE: Duration = Duration::from_secs(4);
+/// Connections that are opened at a time when many idle ones are wanted.
+const BATCH: usize = 50;
+
+/// Origins, and the means to put load on a proxy before them.
+pub(crate) struct Rig {
+    poll: Poll,
+    origins: Origins,
+    ready: Vec<Event>,
+    scratch: Vec<u8>,
+}
+
+/// What one run gave.
+pub(crate) struct Window {
+    /// Responses that became complete in the window.
+    pub(crate) requests: u64,
+    /// Its length in seconds.
+    pub(crate) seconds: f64,
+    /// Latencies in microseconds: median, 99 %, 99.9 %.
+    pub(crate) latency: [u64; 3],
+    /// What the proxy used within it.
+    pub(crate) proxy: Usage,
+    /// What this process used within it: at 1 core the load is the limit, not the proxy.
+    pub(crate) load: Usage,
+}
+
+impl Rig {
+    /// Binds `origins` origins.
+    pub(crate) fn new(origins: usize) -> Result<Self> {
+        let poll = Poll::new()?;
+        Ok(Self {
+            origins: Origins::bind(origins, &poll)?,
+            poll,
+            ready: Vec::with_capacity(256),
+            scratch: vec![0; 256 * 1024],
+        })
+    }
+
+    /// Where the origins listen.
+    pub(crate) fn origins(&self) -> Result<Vec<SocketAddr>> {
+        self.origins.addresses()
+    }
+
+    /// Puts load on `addresses`; `usage` reads what the proxy has used so far.
+    pub(crate) fn measure(
+        &mut self,
+        exchange: &Exchange,
+        pace: Pace,
+        connections: usize,
+        addresses: &[SocketAddr],
+        usage: impl Fn() -> Result<Usage>,
+    ) -> Result<Window> {
+        let mut load = Load::new(exchange.clone(), pace, addresses.to_vec())?;
+        load.connect(connections, &self.poll)?;
+        self.run(&mut load, WARM_UP)?;
+        let (start, before, own, done) = (Instant::now(), usage()?, Usage::own()?, load.completed);
+        load.open_window(WINDOW);
+        self.run(&mut load, WINDOW)?;
+        let (seconds, proxy) = (start.elapsed().as_secs_f64(), usage()?.since(before));
+        let own = Usage::own()?.since(own);
+        let requests = load.completed - done;
+        load.stop();
+        self.drain(&mut load)?;
+        if requests == 0 || load.latencies.is_empty() {
+            return Err("no response within the window".into());
+        }
+        let latency = [0.5, 0.99, 0.999].map(|part| load.latencies.value_at_quantile(part));
+        Ok(Window { requests, seconds, latency, proxy, load: own })
+    }
+
+    /// Bytes of memory per idle keep-alive connection, each of which has made one request.
+    /// Growth is counted from the first batch on, so that what a first request costs is left out.
+    pub(crate) fn idle(
+        &mut self,
+        exchange: &Exchange,
+        connections: usize,
+        addresses: &[SocketAddr],
+        memory: impl Fn() -> Result<u64>,
+    ) -> Result<f64> {
+        let mut load = Load::new(exchange.clone(), Pace::Once, addresses.to_vec())?;
+        load.connect(BATCH, &self.poll)?;
+        self.drain(&mut load)?;
+        let before = memory()?;
+        for _ in 1..connections / BATCH {
+            load.connect(BATCH, &self.poll)?;
+            self.drain(&mut load)?;
+        }
+        self.run(&mut load, SETTLE)?;
+        Ok((memory()? as f64 - before as f64) / (connections - BATCH) as f64)
+    }
+
+    /// Forgets the connections of a proxy that has ended.
+    pub(crate) fn clear(&mut self) {
+        self.origins.clear();
+    }
+
+    /// Turns the loop for a time.
+    fn run(&mut self, load: &mut Load, length: Duration) -> Result<()> {
+        let end = Instant::now() + length;
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                return Ok(());
+            }
+            load.send_due(now, &self.poll)?;
+            // Sleeping would send late what falls due in between.
+            let timeout = if load.is_open() { Duration::ZERO } else { end - now };
+            self.turn(load, timeout)?;
+        }
+    }
+
+    /// Turns the loop until all responses have come.
+    fn drain(&mut self, load: &mut Load) -> Result<()> {
+        let end = Instant::now() + DRAIN;
+        while load.under_way() > 0 {
+            if Instant::now() >= end {
+                return Err(format!("{} responses never came", load.under_way()).into());
+            }
+            self.turn(load, Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, load: &mut Load, timeout: Duration) -> Result<()> {
+        self.poll.wait(timeout, &mut self.ready)?;
+        for event in &self.ready {
+            match poll::whom(event) {
+                Token::Listener(place) => self.origins.accept(place, &self.poll)?,
+                Token::Origin(place) => {
+                    self.origins.serve(place, &self.poll, &mut self.scratch)?;
+                }
+                Token::Load(place) => load.serve(place, &self.poll, &mut self.scratch)?,
+            }
+        }
+        Ok(())
+    }
+}
