@@ -1,0 +1,84 @@
+//! The eight strategies: what they do, when to use which, what they cost.
+//!
+//! | strategy | use it when | a pick costs | looks at |
+//! |---|---|---|---|
+//! | `weighted_round_robin` | in doubt; the default | O(1) | weights |
+//! | `round_robin` | backends are alike and weights are to be ignored | O(1) | nothing |
+//! | `least_connections` | requests differ much in length | O(n) | requests in flight, weights |
+//! | `least_response_time` | backends differ in speed, or slow down at times | O(1) up to 8 backends, O(log n) above | response times, requests in flight, weights |
+//! | `random` | many balancers share the backends; with `choices = 2` for even load without a scan | O(log n) | weights; with two choices requests in flight |
+//! | `ip_hash` | clients must stay with a backend and send no cookie | O(log n) | client address, weights |
+//! | `url_hash` | nginx's `hash` is to be replaced and the placement kept | O(key + log n) | key, weights |
+//! | `consistent_hash` | backends hold caches or sessions | O(key) | key, weights; with `bounded_load` requests in flight |
+//!
+//! n is the number of backends. No pick allocates or takes a lock. [`balance`](crate::balance) has the code,
+//! a file per strategy.
+//!
+//! # What holds for all
+//!
+//! - Only eligible backends are picked ([`eligible`](crate::balance::eligible())); backups only when no
+//!   primary is.
+//! - A backend that was tried for this request is not picked again for it; one that has its
+//!   `max_connections` is passed over.
+//! - If somebody is left, somebody is found. If nobody is, the answer is 503.
+//! - Turns are taken per worker. With two workers, each goes its own round, and workers start at different
+//!   places; shares are right, the order over all workers is not promised.
+//! - Cursors, counts and response times live on over reloads and changes of health.
+//!
+//! # `weighted_round_robin`
+//!
+//! Each backend has turns by its weight, spread as evenly as they can be: weights 5, 1, 1 give
+//! a a b a c a a. The order is nginx's, bit for bit, where one round can be written down (up to 65,536
+//! turns); above that the shares are nginx's and the order is our own. Source: nginx's smooth weighted round
+//! robin.
+//!
+//! # `round_robin`
+//!
+//! Each in turn, in the order of the file, whatever the weights. With equal weights the two are the same.
+//!
+//! # `least_connections`
+//!
+//! Fewest requests in flight per weight, counted over all workers. Ties go by smooth weighted round robin
+//! among the tied. Every counter is read: with thousands of backends, `random` with two choices gives
+//! nearly the same for less. Source: nginx's `least_conn`.
+//!
+//! # `least_response_time`
+//!
+//! The lowest of: time to first byte × (requests in flight + 1) ÷ weight. The time is a peak EWMA: it jumps
+//! up with one slow response and comes down over 10 s, also when no request is sent. A failure counts as
+//! slow (5 s at least), so a backend that fails fast does not look good. Up to 8 backends all are compared,
+//! above that the better of two draws is taken, so that not everybody runs to the same one. One pick in 64
+//! is a draw by weight, so that a backend with a bad name can clear it. Source: Finagle's peak EWMA.
+//!
+//! # `random`
+//!
+//! A draw by weight. `choices = 2`: two different draws, and the one with fewer requests in flight per
+//! weight is taken. Sources: nginx's `random two`; Mitzenmacher, "The Power of Two Choices in Randomized Load
+//! Balancing" (2001).
+//!
+//! # `ip_hash`
+//!
+//! The client's address decides: the first three octets of IPv4, all sixteen of IPv6. Behind another
+//! proxy, set `trusted_proxies`, or all clients are that proxy. Placement is nginx's, bit for bit. When a
+//! backend fails, its clients go elsewhere and come back with it; when one is added or removed, most
+//! clients move. Source: nginx's `ip_hash`.
+//!
+//! # `url_hash`
+//!
+//! A hash of `key` (default `${uri}`: path and query) modulo the sum of the weights. Placement is nginx's,
+//! bit for bit. When a backend is added or removed, most keys move; `consistent_hash` is for those who mind.
+//! A request whose key is empty takes a turn by weight. Source: nginx's `hash`.
+//!
+//! # `consistent_hash`
+//!
+//! A ring with 160 points per weight, made from the text of each address as it is written. A backend that
+//! leaves moves its own keys only, and gets them back when it returns. Placement is nginx's, bit for bit,
+//! for the same addresses and weights. `bounded_load = 1.25` keeps every backend within 1.25 × its share of
+//! the requests in flight; what is above goes to other places on the ring, the same ones for the same key.
+//! A weight costs 1.4 KiB: keep weights small. Sources: nginx's `hash … consistent`; "Consistent Hashing
+//! with Bounded Loads" (arXiv 1608.01350) and its jumps (arXiv 1908.08762).
+//!
+//! # Changing the strategy
+//!
+//! A reload may change it. Requests under way are not disturbed; affinity starts anew where the hash is
+//! another one.

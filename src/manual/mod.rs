@@ -1,0 +1,15 @@
+//! The manual: chapters to read, no code.
+//!
+//! - [`operations`]: signals, reloads, logs, metrics, and what to look at at three in the morning
+//! - [`config_reference`]: every setting with type, default and example
+//! - [`algorithms`]: the eight strategies, and when to use which
+//! - [`request_walk`]: the way of a request through the code, in eight stops
+//! - [`why_not`]: what was decided against, and why
+//!
+//! `tests/documents.rs` holds what it can of them: names of metrics, settings, commands and files.
+
+pub mod algorithms;
+pub mod config_reference;
+pub mod operations;
+pub mod request_walk;
+pub mod why_not;

@@ -1,0 +1,148 @@
+//! Running it: commands, signals, reloads, logs, metrics, and what to look at at three in the morning.
+//!
+//! # Commands
+//!
+//! | command | does | exit code |
+//! |---|---|---|
+//! | `plimsoll run --config FILE` | balances in the foreground; without `--config`: `plimsoll.toml`, then `/etc/plimsoll/plimsoll.toml` | 0 stopped, 1 failed, 2 bad configuration |
+//! | `plimsoll check FILE…` | tells everything that is wrong with configurations; `--json` for programs | 0 all good, 2 not |
+//! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
+//! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
+//! | `plimsoll completions SHELL` | a completion script | |
+//!
+//! # Signals
+//!
+//! | signal | does |
+//! |---|---|
+//! | `HUP` | reads the configuration again |
+//! | `USR1` | opens the access log's file anew, for log rotation |
+//! | `TERM`, `INT`, `QUIT` | drains and ends; a second one ends at once |
+//!
+//! # Start
+//!
+//! Nothing is half started: if one listener cannot be bound by every worker, the process says why and ends
+//! with 1. `/readyz` answers 200 when every listener accepts.
+//!
+//! # Reload
+//!
+//! `HUP`, or a change of any file that was read (looked for every `watch_interval`; `"off"` turns this off).
+//! The new configuration is read and checked as a whole. If anything is wrong with it, nothing changes: the
+//! faults are logged with file, line and remedy, and `plimsoll_config_last_reload_successful` is 0 until a
+//! good one comes. Run `plimsoll check` first, and this does not happen.
+//!
+//! A good one takes effect for the next request on every connection. Requests under way end as they began.
+//! Whatever did not change lives on: listeners, connections, pools, counters, health. A backend's address is
+//! its identity. A removed backend gets no new requests and finishes those it has; a removed listener
+//! closes, and its connections end with their request.
+//!
+//! Read at start only: `workers`, `drain_timeout`, `[log]`, `access_log.path` and `[admin]`. A reload that
+//! changes one of them says so in the log and applies the rest.
+//!
+//! # Drain
+//!
+//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close, idle connections end,
+//! requests under way have `drain_timeout` (30 s) to finish, and the last lines are written. What is left
+//! then is cut, and the log says how many. Listeners close at once: if another balancer stands before this
+//! one, take the instance out there first.
+//!
+//! To empty one backend instead, give it `state = "draining"` and reload.
+//!
+//! # Logs
+//!
+//! The program log goes to standard error, as text or JSON (`[log]`). It tells of starts, reloads, changes
+//! of health with their cause, and what cannot be done. No request writes to it above the level `debug`.
+//!
+//! The access log has one line per request, to standard output or a file (`[access_log]`). `combined` is
+//! nginx's, byte for byte. `json` has every attempt:
+//!
+//! | field | tells |
+//! |---|---|
+//! | `status`, `failure` | what the client got, and why it was not what the route says |
+//! | `duration_seconds` | from the first byte of the request to the last byte of the response |
+//! | `request_id` | as the client sent it in `X-Request-Id`, or a new one; the backend gets it too |
+//! | `attempts[].backend`, `.outcome`, `.status` | who was asked and how it ended |
+//! | `attempts[].connect_seconds`, `.first_byte_seconds`, `.duration_seconds` | where the time went |
+//! | `attempts[].reused` | whether the connection came from the pool |
+//! | `attempts[].retried_because` | why another attempt followed |
+//!
+//! Writing never holds a request up. When the disk is too slow, lines are lost and counted in
+//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`.
+//!
+//! # The admin listener
+//!
+//! Read-only, without a password, and so on loopback only unless `allow_public` is set.
+//!
+//! | path | tells |
+//! |---|---|
+//! | `/livez` | the process runs |
+//! | `/readyz` | 200 when every listener accepts; 503 while starting or draining |
+//! | `/healthz` | every upstream; 503 when none can serve |
+//! | `/metrics` | metrics, as Prometheus text |
+//! | `/api/v1/ha/status` | version, generation, configuration, listeners, upstreams in short |
+//! | `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
+//! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
+//! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
+//!
+//! # Metrics
+//!
+//! [`telemetry::names`](crate::telemetry::names) lists every family with its labels. By question:
+//!
+//! | question | look at |
+//! |---|---|
+//! | How much, and how many errors? | `plimsoll_requests_total` by `code` |
+//! | How slow for clients? | `plimsoll_request_duration_seconds` |
+//! | How slow are the backends? | `plimsoll_upstream_first_byte_seconds`, `plimsoll_upstream_connect_duration_seconds` |
+//! | Which backend fails, and how? | `plimsoll_upstream_attempts_total` by `backend` and `outcome` |
+//! | Are retries hiding something? | `plimsoll_upstream_retries_total` by `reason`, `plimsoll_upstream_retries_denied_total` |
+//! | Who is out, since when, why? | `plimsoll_backend_state`, `plimsoll_backend_state_changes_total` by `cause` |
+//! | Is anybody left? | `plimsoll_upstream_none_eligible_total`, `plimsoll_upstream_fail_open` |
+//! | Is the load even? | `plimsoll_backend_in_flight`, `plimsoll_backend_picks_total` |
+//! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |
+//! | Do probes work? | `plimsoll_health_checks_total` by `result`, `plimsoll_health_check_duration_seconds` |
+//! | Is the configuration the one I wrote? | `plimsoll_config_last_reload_successful`, `plimsoll_config_info` |
+//! | Does the process itself run out of something? | `process_open_fds` beside `process_max_fds`, `process_resident_memory_bytes`, `plimsoll_events_dropped_total` |
+//!
+//! `conf/prometheus/alerts.yaml` has alerts on them.
+//!
+//! # At three in the morning
+//!
+//! 1. `curl -s 127.0.0.1:9901/healthz`: which upstream?
+//! 2. `curl -s 127.0.0.1:9901/api/v1/ha/load-balancer/backends`: which backend, and `why`?
+//! 3. The access log: `failure`, and the `attempts` of a request that failed.
+//!
+//! | clients see | most likely | do |
+//! |---|---|---|
+//! | 502 | backends refuse connections, reset them or send what is not HTTP: see `outcome` | look at the backend's own log; if one backend is ill, give it `state = "disabled"` and reload |
+//! | 503 | nobody is eligible, or all have their `max_connections` | `why` in the list of backends; if the probe is wrong and not the backends, mend `[upstream.NAME.health]` or take it out |
+//! | 504 | backends are slow, or packets to them are lost | `connect_timeout`: network; `timeout`: the backend; `total_timeout`: the sum of attempts |
+//! | 404, `failure` is `no_route` | no route fits host, path or method | `plimsoll check`, and read the warnings about routes that are never reached |
+//! | 400, 431, 414 | a client that does not speak HTTP as it should, or large cookies | `failure` says which rule; for large heads raise `max_head` |
+//! | 408, 499 | slow clients, or clients that gave up waiting | compare `duration_seconds` with the client's own time-out |
+//! | connections refused or hanging | the process does not run, is draining, or has no descriptors left | `/readyz`; `process_open_fds` beside `process_max_fds` |
+//! | a change has no effect | the configuration was refused, or needs a restart | the program log; `plimsoll_config_last_reload_successful` |
+//!
+//! # Which failure is which status
+//!
+//! Decided in one place, `src/proxy/failure.rs`; this is its table.
+//!
+//! | failure | status | fault |
+//! |---|---|---|
+//! | malformed request head | 400, 405, 414, 417, 431, 501 or 505 | downstream |
+//! | request head not complete in time | 408 | downstream |
+//! | request body malformed | 400 | downstream |
+//! | request body stalled | 408 | downstream |
+//! | request body too large | 413 | downstream |
+//! | client gone | 499 in logs, nothing is sent | downstream |
+//! | no route | 404 | downstream |
+//! | no backend eligible, or all of them full | 503 | upstream |
+//! | connection to the backend failed | 502 | upstream |
+//! | connection to the backend timed out | 504 | upstream |
+//! | backend closed or reset before a whole head | 502 | upstream |
+//! | backend sent nothing in time, or total time used up | 504 | upstream |
+//! | backend's response invalid | 502 | upstream |
+//! | response broke off in its body | what was sent; the connection is cut | upstream |
+//!
+//! # The machine
+//!
+//! A proxied request holds two descriptors, an idle connection one: set the limit of open files well above
+//! twice the connections you expect. `conf/systemd/plimsoll.service` is a unit with limits and a sandbox.

@@ -1,0 +1,83 @@
+//! The way of a request: eight stops, downhill.
+//!
+//! All of it happens on one thread, the worker that accepted the connection, in one task per
+//! connection. The files are those of [`proxy`](crate::proxy) unless said otherwise.
+//!
+//! ```text
+//!  client ─▶ 1 accept ─▶ 2 head ─▶ 3 route ─▶ 4 pick ─▶ 5 connection ─▶ 6 exchange ─▶ backend
+//!                                               ▲                          │
+//!                                               └──────── 7 retry? ◀───────┘ failed
+//!  client ◀──────────────────── 8 response, books closed ◀─────────────────┘ answered
+//! ```
+//!
+//! # 1. Accept (`worker.rs`)
+//!
+//! Every worker has its own socket for each listener (`SO_REUSEPORT`, see [`net::bind`](crate::net::bind)),
+//! and the kernel spreads connections over them. A connection above the listener's `max_connections` is
+//! closed at once. An admitted one becomes a task of its worker and stays there for its life.
+//!
+//! # 2. The head (`downstream.rs`)
+//!
+//! A connection that waits holds a socket, a timer and this task, and no buffer. When bytes have come, the
+//! worker lends a buffer and the room for a request, both used before and used again.
+//! [`RequestHead::parse`](crate::http1::RequestHead::parse) reads the head or refuses it; what is refused
+//! gets its status and the connection ends, for where the next request begins is no longer known. Then
+//! the worker takes its view of the current snapshot: one relaxed load when nothing is new
+//! ([`Reader::current`](crate::snapshot::Reader::current)). The request keeps this view to its end.
+//!
+//! # 3. The route (`service.rs`)
+//!
+//! The path is normalised ([`normalise`](crate::http1::target::normalise)) so that no spelling gets around a
+//! route. [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that
+//! belongs to it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
+//! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight.
+//!
+//! # 4. The pick (`attempt.rs`)
+//!
+//! A parked backend that is owed its trial request goes first. Otherwise the strategy picks
+//! ([`Upstream::pick`](crate::snapshot::Upstream::pick), [`Plan::pick`](crate::balance::Plan::pick)) with
+//! this worker's [`Cursor`](crate::balance::Cursor), the backends' [`Live`](crate::balance::Live) counters and
+//! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
+//! settled when the snapshot was built. Nobody at all is 503.
+//!
+//! # 5. The connection (`pool.rs`, `connect.rs`)
+//!
+//! The attempt counts itself in ([`Live::enter`](crate::balance::Live::enter); a guard counts it out however
+//! it ends). The pool gives the idle connection that was used last, after a look whether it is still quiet;
+//! else a fresh one is made within the connect time-out. The pool does not know the strategy, nor the
+//! strategy the pool.
+//!
+//! # 6. The exchange (`upload.rs`, `exchange.rs`)
+//!
+//! [`write_request_head`](crate::proxy::headers::write_request_head) writes the head for the backend in one
+//! pass over the fields that came. Request and response then move on their own, at the pace of the slower
+//! side, and are never collected. The beginning of the request's body is kept, up to `replay_body`, for
+//! another attempt. To a backend of `protocol = "h2c"` the same head and body go as a stream of this worker's
+//! one HTTP/2 connection to it (`h2.rs`). A response to `Upgrade` turns the two connections into a tunnel (`upgrade.rs`).
+//!
+//! # 7. Failed? (`retry.rs`, `failure.rs`)
+//!
+//! The only loop. `retry.rs` decides from facts alone: how it failed, whether bytes were sent, whether the
+//! connection had been used before, whether the method is idempotent, whether the body can be sent again,
+//! how many tries and how much time are left. Yes leads back to stop 4 with this backend among the tried.
+//! No leads to `failure.rs`: one failure, one status, one word in log and metrics.
+//!
+//! # 8. The books (`attempt.rs`, `service.rs`, `record.rs`)
+//!
+//! When an attempt ends, its [`Outcome`](crate::model::Outcome) and times go to the backend's counters, a
+//! failure that crosses the limit becomes an [`Event`](crate::model::Event) for the control loop, and a
+//! connection on which both messages ended where they should goes back to the pool. When the request ends,
+//! its route is charged and the access line is handed to the log's own thread. The client's connection then
+//! waits for the next request (stop 2), is closed, or is reset if what the client got is not the whole.
+//!
+//! # The other walks
+//!
+//! - **A configuration:** signal, file watch or embedder → [`control::Handle`](crate::control::Handle) →
+//!   [`config::load`](crate::config::load) → sockets for new listeners → snapshot → published. Unchanged
+//!   upstreams are shared with the snapshot before, so their pools, counters and cursors live on.
+//! - **A backend's health:** a probe's result or a crossed limit → event → control loop →
+//!   [`health::rise`](crate::health::rise) or [`health::passive`](crate::health::passive) → on a change of
+//!   verdict [`eligible`](crate::balance::eligible()) is asked anew and that one upstream is rebuilt.
+//! - **A number:** a worker's own cell → summed at the scrape
+//!   ([`Registry::encode`](crate::telemetry::Registry::encode)).
+//! - **The end:** signal → listeners close → requests finish or time out → logs are written out.
