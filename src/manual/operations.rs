@@ -35,12 +35,16 @@
 //! its identity. A removed backend gets no new requests and finishes those it has; a removed listener
 //! closes, and its connections end with their request.
 //!
-//! Read at start only: `workers`, `drain_timeout`, `[log]`, `access_log.path` and `[admin]`. A reload that
-//! changes one of them says so in the log and applies the rest.
+//! A listener that is new or has moved is bound before the change takes effect; if that fails, the whole
+//! change is refused. One that is only renamed keeps its socket.
+//!
+//! Read at start only: `workers`, `log.format` and `[admin]`. A reload that changes one of them says so in
+//! the log and applies the rest.
 //!
 //! # Drain
 //!
-//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close, idle connections end,
+//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their
+//! queues is accepted, idle connections end after a second in which they may begin one last request,
 //! requests under way have `drain_timeout` (30 s) to finish, and the last lines are written. What is left
 //! then is cut, and the log says how many. Listeners close at once: if another balancer stands before this
 //! one, take the instance out there first.

@@ -79,8 +79,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a balancer from a checked configuration. `file` is what a reload reads again; without
-    /// it the configuration stays as it is.
+    /// Starts a balancer from a checked configuration. `file` is what a reload reads again, and is
+    /// watched for changes; without it only [`Handle::apply`] changes the configuration.
     ///
     /// When this returns, every worker is accepting on every listener.
     pub fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Self, StartError> {

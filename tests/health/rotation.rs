@@ -96,6 +96,8 @@ async fn status_and_metrics_tell_the_same_story() {
         assert_eq!(lb.metric(&up).await, Some(f64::from(u8::from(eligible))));
     }
     ask_all_from(&lb, 6, "up").await;
+    // The books of a request are closed after its answer has gone out.
+    lb.until_metric("plimsoll_upstream_attempts_total{outcome=\"ok\"}", 6.0).await;
     let entry = told(&lb, &origins[0]).await;
     let picks = format!("plimsoll_backend_picks_total{{backend=\"{}\"}}", origins[0].address());
     assert_eq!(entry["picks"], 6, "{entry}");
