@@ -306,8 +306,6 @@ async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListener) {
 
 /// Serves a connection that was accepted.
 fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: TcpStream, peer: SocketAddr) {
-    // A proxy writes whole messages: waiting to fill a segment only adds latency.
-    let _ = stream.set_nodelay(true);
     if let Some(open) = Open::admit(worker, port) {
         let peer = peer.ip().to_canonical();
         tokio::task::spawn_local(downstream::serve(open, Stream::Tcp(stream), peer));
