@@ -4,6 +4,7 @@
 //! per-backend `Live` atomics and the channel to the control loop.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
@@ -150,7 +151,7 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
                 went_well(ended);
                 continue;
             }
-            () = &mut upkeep => continue,
+            never = &mut upkeep => match never {},
         };
         match order {
             Some(Order::Listen { name, socket, open }) => {
@@ -186,7 +187,7 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
         };
         tokio::select! {
             () = drained => {}
-            () = &mut upkeep => {}
+            never = &mut upkeep => match never {},
             () = tokio::time::sleep_until(until.into()) => {}
             () = stopped(orders) => {}
         }
@@ -486,13 +487,16 @@ impl Worker {
 
 /// Once a second, and whenever a snapshot is published: takes the new view, so that an idle worker
 /// too drops what left, closes idle connections that are too old and hands the log on.
-async fn upkeep(worker: Rc<Worker>) {
+///
+/// Never ends: when the control loop has broken off there is no news any more, but connections go on.
+async fn upkeep(worker: Rc<Worker>) -> Infallible {
     let mut news = worker.reader.borrow().clone();
+    let mut more = true;
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            more = news.changed() => if !more { return },
+            changed = news.changed(), if more => more = changed,
         }
         let view = worker.view();
         let now = Instant::now();

@@ -47,6 +47,33 @@ fn a_worker_that_panics_starts_anew_and_serves_what_waits_in_its_sockets() {
 }
 
 #[test]
+fn workers_outlive_the_control_loop_and_drain_without_it() {
+    let mut server = start();
+    let mut kept = connect(server.addresses()["main"]);
+    kept.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut ask_again = || {
+        kept.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"served") {
+            let mut bytes = [0; 1024];
+            let n = kept.read(&mut bytes).unwrap();
+            assert!(n > 0, "the connection was lost");
+            answer.extend_from_slice(&bytes[..n]);
+        }
+    };
+    ask_again();
+    let (stop, thread) = server.control.take().unwrap();
+    drop(stop);
+    thread.join().unwrap();
+    (0..100).for_each(|_| ask_again());
+    server.drain();
+    // Idle connections may begin one more request within a second.
+    ask_again();
+    drop(kept);
+    server.wait();
+}
+
+#[test]
 fn a_dropped_server_frees_its_addresses() {
     let server = start();
     let address = server.addresses()["main"];
