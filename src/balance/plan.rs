@@ -162,6 +162,17 @@ impl Plan {
         self.roster.refit(cursor, self.needs_credits());
     }
 
+    /// Whether both pick by the very same ring.
+    #[cfg(test)]
+    pub(crate) fn shares_ring(&self, other: &Self) -> bool {
+        match (&self.table, &other.table) {
+            (Table::ConsistentHash(one), Table::ConsistentHash(two)) => {
+                Arc::ptr_eq(&one.ring(), &two.ring())
+            }
+            _ => false,
+        }
+    }
+
     fn needs_credits(&self) -> bool {
         match self.table {
             Table::LeastConnections

@@ -116,14 +116,17 @@ fn upstream(
     let standings: Vec<_> = backends.iter().map(standing).collect();
     let fail_open_allowed = source.when_none_eligible == config::WhenNoneEligible::FailOpen;
     let judged = eligible(&standings, fail_open_allowed);
+    let tier = |before: Option<&Plan>, belongs: fn(&Backend) -> bool| {
+        plan(&source, &backends, &judged.eligible, belongs, before)
+    };
     Arc::new(Upstream {
         id: known.identities.upstream(&source.name),
         name: source.name.clone(),
         strategy: source.strategy,
         key: source.key.clone(),
         protocol: source.protocol,
-        primary: plan(&source, &backends, &judged.eligible, |backend| !backend.backup),
-        backup: plan(&source, &backends, &judged.eligible, |backend| backend.backup),
+        primary: tier(before.map(|before| &before.primary), |backend| !backend.backup),
+        backup: tier(before.map(|before| &before.backup), |backend| backend.backup),
         backends,
         live,
         eligible: judged.eligible.into(),
@@ -150,6 +153,7 @@ fn plan(
     backends: &[Backend],
     eligible: &[bool],
     belongs: fn(&Backend) -> bool,
+    before: Option<&Plan>,
 ) -> Plan {
     let settings = Settings {
         strategy: source.strategy,
@@ -169,7 +173,11 @@ fn plan(
             max_connections: backend.max_connections,
         })
         .collect();
-    Plan::build(&settings, &candidates)
+    match before {
+        // What does not depend on health, above all a ring, is taken over.
+        Some(before) => before.rebuild(&settings, &candidates),
+        None => Plan::build(&settings, &candidates),
+    }
 }
 
 /// The backends of a section, one for each address of a name, with their counters.

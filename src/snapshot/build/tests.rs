@@ -198,6 +198,26 @@ fn what_a_reload_does_not_touch_is_the_same_by_pointer() {
 }
 
 #[test]
+fn a_health_event_makes_no_new_ring() {
+    let mut world = World::new();
+    let text = TEXT.replace("[upstream.api]\n", "[upstream.api]\nstrategy = \"consistent_hash\"\n");
+    let first = world.build(&text, None);
+    let api = first.upstream_by_name("api").unwrap();
+    let parked = PassiveState::Parked { until: Tick(9) };
+    let state = BackendState { passive: parked, ..BackendState::default() };
+    world.states.insert(api.backends[1].id, state);
+    let second = world.rebuild(&first, &[0]);
+    let after = second.upstream_by_name("api").unwrap();
+    assert_eq!(*after.eligible, [true, false, true]);
+    assert!(after.primary.shares_ring(&api.primary) && after.backup.shares_ring(&api.backup));
+    let heavier = text.replacen("0.2:80\"", "0.2:80\"\nweight = 2", 1);
+    let third = world.build(&heavier, Some(&second));
+    let changed = third.upstream_by_name("api").unwrap();
+    assert!(!changed.primary.shares_ring(&api.primary));
+    assert!(changed.backup.shares_ring(&api.backup));
+}
+
+#[test]
 fn a_health_event_rebuilds_one_upstream() {
     let mut world = World::new();
     let first = world.build(TEXT, None);
