@@ -114,10 +114,15 @@ impl Origin {
 }
 
 async fn before(backends: &[SocketAddr]) -> Lb {
-    let mut toml = String::from(
+    with("", backends).await
+}
+
+/// With these lines in the upstream's section.
+async fn with(settings: &str, backends: &[SocketAddr]) -> Lb {
+    let mut toml = format!(
         "workers = 1\n[access_log]\nformat = \"off\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"h2\"\n\
-         [upstream.h2]\nprotocol = \"h2c\"\n",
+         [upstream.h2]\nprotocol = \"h2c\"\n{settings}\n",
     );
     for backend in backends {
         write!(toml, "[[upstream.h2.backend]]\naddress = \"{backend}\"\n").unwrap();
@@ -185,6 +190,20 @@ async fn requests_of_a_worker_share_one_connection() {
         assert_eq!(client.await.unwrap(), 200);
     }
     assert_eq!(connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_a_request_waited_in_vain_gets_no_further_ones() {
+    let gate = Arc::new(Semaphore::new(0));
+    let origin = Origin { gate: Some(Arc::clone(&gate)), ..Origin::default() };
+    let connections = Arc::clone(&origin.connections);
+    let lb = with("timeouts = { read = \"300ms\" }", &[origin.start().await]).await;
+    assert_eq!(get(lb.addr("main"), "/").await.status, 504);
+    gate.add_permits(10);
+    for _ in 0..2 {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    }
+    assert_eq!(connections.load(SeqCst), 2);
 }
 
 #[tokio::test]

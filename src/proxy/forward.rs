@@ -152,6 +152,7 @@ impl Forward<'_> {
         let answered =
             exchange.head(&mut sender, &encoded, head.framing(), response, head.method()).await;
         progress.heard = answered.is_ok();
+        self.keep_shared(answered.err());
         answered?;
         let now = self.note_head(response, progress);
         let replayable = exchange.upload.is_replayable();
@@ -164,10 +165,18 @@ impl Forward<'_> {
         self.write_answer(head, response, id, told, now, out);
         let head_len = out.len() as u64;
         let relayed = exchange.relay(response, outward.framing, out).await;
+        self.keep_shared(relayed.err());
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
         Ok(Done { body, ..done })
+    }
+
+    /// Whether further requests share the HTTP/2 connection, after this one has ended on it.
+    fn keep_shared(&self, failure: Option<Failure>) {
+        if let Some(Failure::Attempt(Outcome::Timeout) | Failure::TotalTimeout) = failure {
+            self.passage.local.pools[self.choice.ix.index()].unshare();
+        }
     }
 
     fn way(&self) -> Way<'_> {

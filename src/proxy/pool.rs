@@ -89,6 +89,12 @@ impl Pool {
         }
     }
 
+    /// Has no further request share the HTTP/2 connection: one on it has waited in vain, and nothing
+    /// else would tell that its other end is gone. Requests under way keep it.
+    pub(super) fn unshare(&self) {
+        *self.shared.borrow_mut() = None;
+    }
+
     /// Closes what is too old or dead.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
         self.idle.borrow_mut().retain(|(since, connection)| {
