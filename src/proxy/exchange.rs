@@ -430,6 +430,10 @@ impl Way<'_> {
             Some(Waits::Done) => (self.timeouts.read, timed_out),
         };
         match self.total {
+            // A client that is slow with its body is no fault of the backend.
+            Some(total) if total < since + limit && failure == Failure::BodyTimeout => {
+                (total, failure)
+            }
             Some(total) if total < since + limit => (total, Failure::TotalTimeout),
             _ => (since + limit, failure),
         }

@@ -182,3 +182,18 @@ async fn only_listed_statuses_count_as_failures() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn client_that_is_slow_with_its_body_does_not_count_as_a_failure() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let settings = "timeouts = { total = \"200ms\" }\n\
+                    passive = { max_fails = 1, fail_timeout = \"1h\" }";
+    let lb = Lb::start(config("", settings, &[at(&a), at(&b)])).await;
+    let mut client = Client::connect(lb.addr("main")).await;
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nx").await;
+    assert_eq!(client.read_response().await.status, 408);
+    lb.until_metric("plimsoll_upstream_attempts_total{outcome=\"client_gone\"}", 1.0).await;
+    for origin in [&a, &b] {
+        assert_eq!(told(&lb, origin).await["passive_state"], "ok");
+    }
+}
