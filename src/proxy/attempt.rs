@@ -224,8 +224,10 @@ impl Passage<'_> {
             return;
         }
         let now = Clock::tick(ended.at.into_std());
-        let failed = record.outcome.is_failure()
-            || record.status.is_some_and(|status| upstream.passive.statuses.contains(&status));
+        let listed =
+            record.status.is_some_and(|status| upstream.passive.statuses.contains(&status));
+        // A status for which another backend was asked is only a failure if it is listed as one.
+        let failed = listed || (record.outcome.is_failure() && record.outcome != Outcome::Status);
         if choice.trial {
             self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
         }

@@ -184,6 +184,19 @@ async fn only_listed_statuses_count_as_failures() {
 }
 
 #[tokio::test]
+async fn status_that_is_retried_counts_only_if_it_is_listed_as_a_failure_too() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Status(404));
+    let passive = "strategy = \"round_robin\"\nretry = { statuses = [404] }\n\
+                   passive = { max_fails = 1, fail_timeout = \"1h\" }";
+    let lb = Lb::start(config("", passive, &[at(&a), at(&b)])).await;
+    ask_all_from(&lb, 10, "b").await;
+    assert_eq!(told(&lb, &a).await["passive_state"], "ok");
+    assert!(a.requests() >= 3, "it is asked each time");
+    assert!(!lb.log_text().contains("parked"), "{}", lb.log_text());
+}
+
+#[tokio::test]
 async fn client_that_is_slow_with_its_body_does_not_count_as_a_failure() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let settings = "timeouts = { total = \"200ms\" }\n\
