@@ -217,7 +217,7 @@ impl Passage<'_> {
         let no_verdict =
             ended.is_stale() || ended.progress.own || record.outcome == Outcome::ClientGone;
         if no_verdict {
-            if choice.trial {
+            if choice.trial && !ended.progress.decided {
                 // It decided nothing: the next request is to.
                 live.offer_trial();
             }
@@ -228,7 +228,7 @@ impl Passage<'_> {
             record.status.is_some_and(|status| upstream.passive.statuses.contains(&status));
         // A status for which another backend was asked is only a failure if it is listed as one.
         let failed = listed || (record.outcome.is_failure() && record.outcome != Outcome::Status);
-        if choice.trial {
+        if choice.trial && !ended.progress.decided {
             self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
         }
         if !failed {
@@ -246,6 +246,16 @@ impl Passage<'_> {
 }
 
 impl Passage<'_> {
+    /// The backend switched protocols, which is all that a trial asks of it: the tunnel may last for
+    /// days, and its end says nothing.
+    pub(super) fn switched(&self, choice: Choice, progress: &mut Progress) {
+        if choice.trial {
+            progress.decided = true;
+            let backend = self.local.upstream.backends[choice.ix.index()].id;
+            self.at.worker.report(Event::TrialEnded { backend, ok: true, at: Clock::now() });
+        }
+    }
+
     /// What the retry rules want to know, as far as it holds for every failure.
     pub(super) fn facts(
         &self,
@@ -341,6 +351,8 @@ pub(super) struct Progress {
     pub(super) shown: bool,
     /// The failure is our own (no descriptors): no verdict on the backend.
     pub(super) own: bool,
+    /// The verdict of a trial is told already.
+    pub(super) decided: bool,
     /// The next backend, when it was picked before this attempt was given up.
     pub(super) next: Option<Choice>,
 }

@@ -108,6 +108,7 @@ impl Forward<'_> {
                 received.give_back(buffers);
                 return Err(Failure::Attempt(Outcome::InvalidResponse));
             }
+            self.passage.switched(self.choice, progress);
             let switched = (Framing::None, Persistence::Upgraded);
             self.write_answer(head, response, id, switched, now, out);
             return Ok(self.tunnel(exchange, received, out).await);

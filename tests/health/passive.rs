@@ -210,3 +210,26 @@ async fn client_that_is_slow_with_its_body_does_not_count_as_a_failure() {
         assert_eq!(told(&lb, origin).await["passive_state"], "ok");
     }
 }
+
+#[tokio::test]
+async fn switch_of_protocols_ends_a_trial_before_the_tunnel_does() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Reset);
+    let passive = "passive = { max_fails = 1, fail_timeout = \"1s\" }";
+    let text = config("", passive, &[at(&a), at(&b)]);
+    let route = "upstream = \"api\"";
+    let text = text.replacen(route, &format!("{route}\nupgrades = [\"echo\"]"), 1);
+    let lb = Lb::start(text).await;
+    ask_until_parked(&lb, &a).await;
+    a.answer(Answer::Upgrade);
+    lb.until_log("backend on trial").await;
+    let mut client = Client::connect(lb.addr("main")).await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        .await;
+    let response = client.read_response().await;
+    assert_eq!((response.status, response.header("x-origin")), (101, Some("a")));
+    until("it is back", async || told(&lb, &a).await["passive_state"] == "ok").await;
+    client.send("still here").await;
+    assert_eq!(client.read_exact(10).await, b"still here");
+}
