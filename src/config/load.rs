@@ -131,8 +131,14 @@ impl<'e> Load<'e> {
             Ok(text) => text.into(),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
-                let at = Place::top(self.faults.add_source(name, "".into()));
-                let help = "save it as UTF-8".to_owned();
+                // What replaces the bad bytes stands where they stood, and takes three.
+                let shown = String::from_utf8_lossy(error.as_bytes()).into();
+                let at = Place {
+                    file: self.faults.add_source(name, shown),
+                    start: valid,
+                    end: valid + 3,
+                };
+                let help = "save the file as UTF-8".to_owned();
                 self.faults.error(at, format!("byte {valid} is not UTF-8 text"), help);
                 self.incomplete = true;
                 return false;

@@ -24,13 +24,37 @@ pub(super) fn parse<'a>(faults: &mut Faults, file: usize, text: &'a str) -> DeTa
         let line = memchr::memchr_iter(b'\n', &text.as_bytes()[..span.start]).count() + 1;
         if line != last_line {
             let place = Place::of(file, span.start..span.end.max(span.start + 1));
-            let help =
-                (error.message() == "duplicate key").then(|| "keep one of the two".to_owned());
-            faults.error(place, error.message(), help);
+            faults.error(place, error.message(), syntax_remedy(error.message()).to_owned());
         }
         last_line = line;
     }
     table.into_inner()
+}
+
+/// What to do about a syntax error, by the parser's words for it.
+fn syntax_remedy(message: &str) -> &'static str {
+    const REMEDIES: [(&str, &str); 15] = [
+        ("duplicate key", "keep one of the two"),
+        ("string values must be quoted", "put the text in quotes: `\"…\"`"),
+        ("invalid boolean", "write `true` or `false`, or put a text in quotes"),
+        ("missing opening quote", "put the text in quotes: `\"…\"`"),
+        ("missing escaped value", "double the backslash, or use '…', where it stands for itself"),
+        ("invalid basic string", "close the text with `\"` on its line"),
+        ("invalid literal string", "close the text with `'` on its line"),
+        ("unclosed array table", "close the section's name with `]]`"),
+        ("unclosed table", "close the section's name with `]`"),
+        ("unclosed array", "close the list with `]`"),
+        ("unclosed inline table", "close it with `}`"),
+        ("missing comma", "put a comma between the two"),
+        ("extra", "take it out"),
+        ("key with no value", "write `key = value`; a section stands in brackets"),
+        ("missing value", "write a value behind `=`"),
+    ];
+    let known = REMEDIES.iter().find(|(beginning, _)| message.starts_with(beginning));
+    known.map_or(
+        "texts stand in quotes, lists in `[…]`, sections in `[name]` or `[[name]]`",
+        |one| one.1,
+    )
 }
 
 /// Reads a parsed source by the table of settings.
@@ -223,13 +247,18 @@ fn example(setting: &Setting) -> String {
 /// A bare number where a duration is meant: seconds are the likeliest meaning.
 fn bare_duration(kind: &Kind, found: &DeValue<'_>) -> Option<String> {
     match (kind, found) {
-        (Kind::Duration { .. }, DeValue::Integer(number)) => Some(format!(
-            "write the unit: `\"{}s\"` or `\"{}ms\"`",
-            number.as_str(),
-            number.as_str()
-        )),
+        (Kind::Duration { .. }, DeValue::Integer(number)) => Some(with_units(number.as_str())),
+        (Kind::Duration { .. }, DeValue::String(text))
+            if !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) =>
+        {
+            Some(with_units(text))
+        }
         _ => None,
     }
+}
+
+fn with_units(number: &str) -> String {
+    format!("write the unit: `\"{number}s\"` or `\"{number}ms\"`")
 }
 
 fn mismatch(kind: &Kind, found: &str) -> Fault {
