@@ -59,7 +59,7 @@ fn kind(of: &Kind) -> Value {
         }
         Kind::Size { unlimited, .. } => {
             let unlimited = if *unlimited { "|unlimited" } else { "" };
-            let pattern = format!("^([0-9]+ *([KMG]i|[kMG])?B?{unlimited})$");
+            let pattern = format!("^([0-9]+( *([KMG]i|[kMG])?B)?{unlimited})$");
             json!({ "type": ["integer", "string"], "minimum": 0, "pattern": pattern })
         }
         Kind::Statuses => json!({

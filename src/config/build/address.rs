@@ -23,7 +23,9 @@ pub(super) fn socket(b: &mut Build<'_>, item: Option<&Item>) -> SocketAddr {
     }
     let port = text.strip_prefix(':').unwrap_or(text);
     let help = if port.parse::<u16>().is_ok() {
-        format!("write `0.0.0.0:{port}` for every IPv4 address, `[::]:{port}` for every address")
+        format!(
+            "write `0.0.0.0:{port}` for every IPv4 address, `[::]:{port}` for every IPv6 address"
+        )
     } else if text.parse::<Ipv6Addr>().is_ok() {
         format!("write an IPv6 address in brackets: `[{text}]:8080`")
     } else if text.parse::<IpAddr>().is_ok() {

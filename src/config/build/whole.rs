@@ -2,6 +2,8 @@
 //!
 //! Every check is one pass with a hash table, so that ten thousand routes cost what they should.
 
+use std::net::SocketAddr;
+
 use ahash::{AHashMap, AHashSet};
 
 use super::{Build, Named, Sourced};
@@ -65,6 +67,17 @@ fn addresses(
 ) {
     let admin = admin.zip(parts[0].table("admin"));
     let admin = admin.map(|(admin, table)| (admin.address, table.place_of("address")));
+    for (one, (admin, place)) in listeners.iter().filter_map(|one| Some((one, admin?))) {
+        if covers(one.model.address, admin) || covers(admin, one.model.address) {
+            let at = b.faults.locate(place);
+            let message = format!(
+                "`{}` and the admin listener's {admin} are in each other's way",
+                one.model.address
+            );
+            let help = format!("which is at {at}; choose another port for one of the two");
+            b.error(one.table.place_of("address"), message, help);
+        }
+    }
     let all = listeners.iter().map(|one| (one.model.address, one.table.place_of("address")));
     let mut first = AHashMap::new();
     for (address, place) in admin.into_iter().chain(all).filter(|(one, _)| one.port() != 0) {
@@ -75,6 +88,15 @@ fn addresses(
             first.insert(address, place);
         }
     }
+}
+
+/// Whether `every` is every address of a family with the port of `one`, which is another address.
+fn covers(every: SocketAddr, one: SocketAddr) -> bool {
+    every != one
+        && every.port() == one.port()
+        && every.port() != 0
+        && every.ip().is_unspecified()
+        && every.is_ipv4() == one.is_ipv4()
 }
 
 /// The places in which a route names upstreams.

@@ -29,8 +29,8 @@ static SECTION: Section = Section {
         Setting::required(
             "address",
             Kind::Text,
-            "IP address and port. `[::]:8080` is every address, `0.0.0.0:8080` every IPv4 address; \
-             port 0 lets the system choose.",
+            "IP address and port. `0.0.0.0:8080` is every IPv4 address, `[::]:8080` every IPv6 \
+             address (as with nginx, two listeners for both); port 0 lets the system choose.",
             r#""0.0.0.0:8080""#,
         ),
         Setting::with_default(
