@@ -120,6 +120,12 @@ fn every_sample_loads_without_a_warning() {
 }
 
 #[test]
+fn configuration_of_the_containers_loads_without_a_warning() {
+    let loaded = config::load(&root("docker/plimsoll/plimsoll.toml"), &no_environment).unwrap();
+    assert_eq!(config::render(&loaded.warnings, false), "");
+}
+
+#[test]
 fn every_sample_names_the_schema() {
     for file in toml_files(&root("conf")) {
         let text = fs::read_to_string(&file).unwrap();
@@ -344,9 +350,11 @@ fn what_cannot_be_read_is_reported() {
     let report = config::load(&directory.path().join("none.toml"), &no_environment).unwrap_err();
     assert!(report.to_string().starts_with("error: cannot be read: "), "{report}");
     let path = directory.path().join("latin1.toml");
-    fs::write(&path, b"# caf\xe9\n").unwrap();
+    fs::write(&path, b"# one\n# caf\xe9\n").unwrap();
     let report = config::load(&path, &no_environment).unwrap_err();
-    assert_eq!(messages(&report), ["byte 5 is not UTF-8 text"]);
+    assert_eq!(messages(&report), ["byte 11 is not UTF-8 text"]);
+    let fault = &report.diagnostics()[0];
+    assert_eq!((fault.line, fault.column), (2, 6), "{report}");
 }
 
 // ---- secrets -----------------------------------------------------------------------------------
