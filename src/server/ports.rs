@@ -64,7 +64,8 @@ impl Ports {
                 }
                 bound
             } else {
-                let bind = if self.is_ours(*address) { net::bind_beside } else { net::bind };
+                let ours = is_of(&self.bound, *address) || is_of(&change.bound, *address);
+                let bind = if ours { net::bind_beside } else { net::bind };
                 let sockets =
                     bind(*address, self.workers.len()).map_err(|error| (name.clone(), error))?;
                 let actual = sockets[0].local_addr().unwrap_or(*address);
@@ -86,13 +87,6 @@ impl Ports {
                 bound.configured == address && (address.port() != 0 || *before == name)
             })
             .map(|(before, bound)| (before.as_str(), *bound))
-    }
-
-    /// Whether it is one of our own sockets that stands in the way of this address: the port is the
-    /// same, as with `0.0.0.0:80` and `127.0.0.1:80`.
-    fn is_ours(&self, address: SocketAddr) -> bool {
-        let mut bound = self.bound.values();
-        bound.any(|bound| bound.actual.port() == address.port())
     }
 
     /// Hands the sockets to the workers, who accept once a snapshot knows the listeners, and has
@@ -133,4 +127,10 @@ impl Ports {
         let bound = self.bound.iter();
         bound.map(|(name, bound)| (name.clone(), bound.actual)).collect()
     }
+}
+
+/// Whether one of these, which are our own, stands in the way of `address`: the port is the same, as
+/// with `0.0.0.0:80` and `127.0.0.1:80`.
+fn is_of(bound: &BTreeMap<String, Bound>, address: SocketAddr) -> bool {
+    bound.values().any(|bound| bound.actual.port() == address.port())
 }

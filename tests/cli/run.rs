@@ -83,6 +83,18 @@ async fn second_process_cannot_share_the_first_ones_port() {
 }
 
 #[tokio::test]
+async fn every_address_and_one_of_them_may_be_listened_on_at_the_same_port() {
+    let a = Origin::start("a").await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let every = format!("[[listener]]\nname = \"every\"\naddress = \"0.0.0.0:{}\"\n", free.port());
+    let one = format!("[[listener]]\nname = \"one\"\naddress = \"{free}\"\n");
+    let lb = Lb::start(config("", "", &[at(&a)]) + &every + &one).await;
+    assert_eq!(get(free, "/").await.text(), "a");
+    let accepted = "plimsoll_listener_connections_total{listener=\"one\",result=\"accepted\"}";
+    lb.until_metric(accepted, 1.0).await;
+}
+
+#[tokio::test]
 async fn access_log_that_cannot_be_opened_is_named() {
     let a = Origin::start("a").await;
     let text =
