@@ -25,6 +25,9 @@ use crate::server::Signals;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
+/// What to do when one of the usual addresses is taken.
+const ELSEWHERE: &str = "; --listen, --admin and --switch choose other addresses";
+
 pub(super) fn demo(arguments: &DemoArgs) -> ExitCode {
     match block_on(run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,10 +47,11 @@ async fn run(arguments: &DemoArgs) -> io::Result<()> {
     let loaded = config::parse("demo.toml", &toml, &config::process_environment)
         .map_err(|report| io::Error::other(report.render(false)))?;
     let switch = TcpListener::bind(arguments.switch).await.map_err(|error| {
-        io::Error::other(format!("cannot listen on {}: {error}", arguments.switch))
+        io::Error::other(format!("cannot listen on {}: {error}{ELSEWHERE}", arguments.switch))
     })?;
     let signals = Signals::listen()?;
-    let server = start(loaded, None)?;
+    let server =
+        start(loaded, None).map_err(|error| io::Error::other(format!("{error}{ELSEWHERE}")))?;
     let proxy = server.addresses()["main"];
     let admin = server.admin_address().unwrap_or(arguments.admin);
     let banner = banner(&toml, proxy, admin, switch.local_addr()?);
@@ -181,9 +185,11 @@ fn banner(toml: &str, proxy: SocketAddr, admin: SocketAddr, switch: SocketAddr) 
     curl http://{admin}/metrics
     curl -X POST http://{switch}/origins/b/up        # b is back within a few seconds
 
-The same as a file; keep it as plimsoll.toml and start `plimsoll run`:
+The same as a file; keep it as plimsoll.toml with the addresses of your own backends (those below end
+with the demo) and start `plimsoll run`:
 
 {indented}
+
 Ctrl-C ends it.
 "
     )

@@ -102,9 +102,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 (false, true) => check::Form::Colored,
                 (false, false) => check::Form::Plain,
             };
-            match check::check(&files, form, &config::process_environment, &mut out) {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::from(BAD),
+            // All is found out before any of it is written: the verdict stands though nobody reads on.
+            let mut told = Vec::new();
+            let good = check::check(&files, form, &config::process_environment, &mut told);
+            match good.map(|good| (good, written(out.write_all(&told)))) {
+                Ok((true, written)) => written,
+                Ok((false, _)) => ExitCode::from(BAD),
                 Err(error) => output_failed(&error),
             }
         }

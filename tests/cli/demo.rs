@@ -131,5 +131,6 @@ fn demo_on_an_occupied_port_exits_with_1_and_names_it() {
         assert_eq!(output.status.code(), Some(1), "{option}");
         let said = super::err(&output);
         assert!(said.contains(&address) && said.contains("in use"), "{said}");
+        assert!(said.contains(option), "no remedy: {said}");
     }
 }

@@ -107,6 +107,18 @@ fn check_tells_good_from_bad() {
 }
 
 #[test]
+fn check_of_a_bad_file_exits_with_2_though_nobody_reads_on() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+        .args(["check", "tests/config/values.toml"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
 fn check_tells_machines_as_json() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("bad.toml");
