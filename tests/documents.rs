@@ -136,6 +136,18 @@ fn every_endpoint_of_the_admin_listener_is_in_the_manual() {
 }
 
 #[test]
+fn the_manual_names_what_needs_a_restart() {
+    let code = include_str!("../src/control/writer.rs");
+    let code = code.split_once("fn needs_restart").unwrap().1.split_once("filter_map").unwrap().0;
+    let asked = code.split("(\"").skip(1).map(|rest| rest.split_once('"').unwrap().0);
+    let said = OPERATIONS.split_once("Read at start only: ").unwrap().1.split_once('.').unwrap();
+    let said = format!("{}.{}", said.0, said.1.split_once(". ").unwrap().0);
+    let mut said = code_spans(&said);
+    said.iter_mut().for_each(|span| *span = span.trim_matches(['[', ']']).to_owned());
+    assert_eq!(said, asked.collect::<Vec<_>>());
+}
+
+#[test]
 fn every_strategy_has_its_row_and_its_section() {
     for strategy in Strategy::ALL {
         let name = strategy.name();

@@ -54,7 +54,8 @@
 //! # Logs
 //!
 //! The program log goes to standard error, as text or JSON (`[log]`). It tells of starts, reloads, changes
-//! of health with their cause, and what cannot be done. No request writes to it above the level `debug`.
+//! of health with their cause, and what cannot be done. A request writes to it above the level `debug` only
+//! when the machine has no descriptor, port or memory left to connect with.
 //!
 //! The access log has one line per request, to standard output or a file (`[access_log]`). `combined` is
 //! nginx's, byte for byte. `json` has every attempt:
@@ -103,6 +104,7 @@
 //! | Is the load even? | `plimsoll_backend_in_flight`, `plimsoll_backend_picks_total` |
 //! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |
 //! | Do probes work? | `plimsoll_health_checks_total` by `result`, `plimsoll_health_check_duration_seconds` |
+//! | Are backend names resolved? | `plimsoll_discovery_updates_total` by `result`, `plimsoll_discovery_last_success_timestamp_seconds` |
 //! | Is the configuration the one I wrote? | `plimsoll_config_last_reload_successful`, `plimsoll_config_info` |
 //! | Does the process itself run out of something? | `process_open_fds` beside `process_max_fds`, `process_resident_memory_bytes`, `plimsoll_events_dropped_total` |
 //!

@@ -104,6 +104,8 @@ families! {
         = "Time a probe took.";
     DISCOVERY_UPDATES: COUNTER "plimsoll_discovery_updates_total" ["source", "result"]
         = "Resolutions of backend names by result; a failed one keeps the last good answer.";
+    DISCOVERY_LAST_SUCCESS: GAUGE "plimsoll_discovery_last_success_timestamp_seconds" ["source"]
+        = "When a backend name was resolved last, in seconds since 1970; absent until one is.";
 
     CONFIG_RELOADS: COUNTER "plimsoll_config_reloads_total" ["result"]
         = "Configurations that were loaded, or refused.";

@@ -26,6 +26,8 @@ pub struct ProcessSeries {
     access_log_dropped: Count,
     resolved: Count,
     resolve_failures: Count,
+    /// Milliseconds since 1970; 0 until a name is resolved.
+    resolved_at: AtomicU64,
 }
 
 impl ProcessSeries {
@@ -43,6 +45,7 @@ impl ProcessSeries {
             access_log_dropped: Count::default(),
             resolved: Count::default(),
             resolve_failures: Count::default(),
+            resolved_at: AtomicU64::new(0),
         }
     }
 
@@ -73,7 +76,12 @@ impl ProcessSeries {
 
     /// A backend name was resolved, or could not be.
     pub fn dns_update(&self, ok: bool) {
-        if ok { &self.resolved } else { &self.resolve_failures }.add_shared(1);
+        if ok {
+            self.resolved.add_shared(1);
+            self.resolved_at.store((since_1970(SystemTime::now()) * 1000.0) as u64, Relaxed);
+        } else {
+            self.resolve_failures.add_shared(1);
+        }
     }
 
     /// Configurations loaded, and configurations refused.
@@ -91,6 +99,12 @@ impl ProcessSeries {
             samples.count(&["dns", "ok"], self.resolved.get());
             samples.count(&["dns", "failed"], self.resolve_failures.get());
         });
+        let resolved_at = self.resolved_at.load(Relaxed);
+        if resolved_at > 0 {
+            text.family(&names::DISCOVERY_LAST_SUCCESS, |samples| {
+                samples.value(&["dns"], resolved_at as f64 / 1000.0);
+            });
+        }
         text.family(&names::CONFIG_RELOADS, |samples| {
             samples.count(&["ok"], self.reloads.get());
             samples.count(&["refused"], self.reloads_refused.get());
