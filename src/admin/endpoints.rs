@@ -3,7 +3,8 @@
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router, extract, middleware};
+use axum::{Router, extract, middleware};
+use serde::Serialize;
 use serde_json::json;
 
 use super::view::{self, Health};
@@ -41,14 +42,23 @@ pub fn router(state: State) -> Router {
         .with_state(state)
 }
 
+/// An answer as JSON that people can read in a terminal without further tools.
+fn told(status: StatusCode, what: &impl Serialize) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    match serde_json::to_string_pretty(what) {
+        Ok(text) => (status, json, text + "\n").into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
 /// An answer that says what is wrong.
 pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
+    told(status, &json!({ "error": error }))
 }
 
 async fn index() -> Response {
     let endpoints = ENDPOINTS.map(|(path, tells)| json!({ "path": path, "tells": tells }));
-    Json(json!({ "endpoints": endpoints })).into_response()
+    told(StatusCode::OK, &json!({ "endpoints": endpoints }))
 }
 
 async fn unknown_path(uri: Uri) -> Response {
@@ -66,7 +76,7 @@ async fn metrics(extract::State(state): extract::State<State>) -> Response {
 }
 
 async fn livez() -> Response {
-    Json(json!({ "status": "alive" })).into_response()
+    told(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
 async fn readyz(extract::State(state): extract::State<State>) -> Response {
@@ -78,7 +88,7 @@ async fn readyz(extract::State(state): extract::State<State>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, "listeners are closed, requests under way finish")
         }
     };
-    (status, Json(json!({ "status": phase, "why": why }))).into_response()
+    told(status, &json!({ "status": phase, "why": why }))
 }
 
 async fn healthz(extract::State(mut state): extract::State<State>) -> Response {
@@ -87,24 +97,25 @@ async fn healthz(extract::State(mut state): extract::State<State>) -> Response {
         Health::Healthy | Health::Degraded => StatusCode::OK,
         Health::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(checks)).into_response()
+    told(status, &checks)
 }
 
 async fn status(extract::State(mut state): extract::State<State>) -> Response {
     let phase = *state.phase.borrow();
     let snapshot = state.reader.current();
     let reloads = state.registry.process().reloads();
-    Json(view::Summary::of(snapshot, phase, state.started.elapsed(), reloads)).into_response()
+    let summary = view::Summary::of(snapshot, phase, state.started.elapsed(), reloads);
+    told(StatusCode::OK, &summary)
 }
 
 async fn stats(extract::State(mut state): extract::State<State>) -> Response {
-    Json(view::Stats::of(state.reader.current())).into_response()
+    told(StatusCode::OK, &view::Stats::of(state.reader.current()))
 }
 
 async fn backends(extract::State(mut state): extract::State<State>) -> Response {
-    Json(view::BackendList::of(state.reader.current(), Clock::now())).into_response()
+    told(StatusCode::OK, &view::BackendList::of(state.reader.current(), Clock::now()))
 }
 
 async fn health_checks(extract::State(mut state): extract::State<State>) -> Response {
-    Json(view::HealthChecks::of(state.reader.current())).into_response()
+    told(StatusCode::OK, &view::HealthChecks::of(state.reader.current()))
 }

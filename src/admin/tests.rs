@@ -127,6 +127,7 @@ async fn every_path_of_the_index_answers() {
             assert!(body.contains(r#"plimsoll_backend_up{upstream="cart""#), "{body}");
         } else {
             assert!(serde_json::from_str::<Value>(&body).unwrap().is_object(), "{path}");
+            assert!(body.starts_with("{\n") && body.ends_with("}\n"), "for people too: {body}");
         }
     }
 }
@@ -279,7 +280,7 @@ async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connec
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
-    while !answer.ends_with(b"}") {
+    while !answer.ends_with(b"}\n") {
         assert!(client.read_buf(&mut answer).await.unwrap() > 0);
     }
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
