@@ -14,8 +14,13 @@ pub(super) fn health(b: &mut Build<'_>, table: &Table, backends: &[Backend]) -> 
     let time = |key| table.duration(key).unwrap_or_default();
     let (interval, timeout) = (time("interval"), time("timeout"));
     if timeout > interval {
-        let message = format!("timeout is longer than the interval of {}", show_duration(interval));
-        let help = "a probe waits for the one before: lower `timeout` or raise `interval`";
+        let [of_timeout, of_interval] = [timeout, interval].map(show_duration);
+        let message = format!("timeout of {of_timeout} is longer than interval of {of_interval}");
+        let help = if table.written("timeout").is_some() {
+            "a probe waits for the one before: lower `timeout` or raise `interval`".to_owned()
+        } else {
+            format!("a probe waits for the one before: write `timeout = \"{of_interval}\"` too")
+        };
         b.warning(table.place_of_either(["timeout", "interval"]), message, help);
     }
     let fast_interval = time("fast_interval");
