@@ -25,7 +25,8 @@ pub(super) const WATCH_INTERVAL: Setting = Setting::with_default(
     "watch_interval",
     Kind::Duration { min: Duration::from_millis(100), max: Duration::from_hours(1), off: true },
     r#""1s""#,
-    "How often the files are looked at for a change. `\"off\"`: reload by signal only.",
+    "How often the files are looked at for a change, which is taken up when the next look finds no \
+     further one. `\"off\"`: reload by signal only.",
     r#""off""#,
 );
 
