@@ -143,7 +143,9 @@ fn the_manual_names_what_needs_a_restart() {
     let said = OPERATIONS.split_once("Read at start only: ").unwrap().1.split_once('.').unwrap();
     let said = format!("{}.{}", said.0, said.1.split_once(". ").unwrap().0);
     let mut said = code_spans(&said);
-    said.iter_mut().for_each(|span| *span = span.trim_matches(['[', ']']).to_owned());
+    for span in &mut said {
+        *span = span.trim_matches(['[', ']']).to_owned();
+    }
     assert_eq!(said, asked.collect::<Vec<_>>());
 }
 

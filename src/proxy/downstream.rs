@@ -15,9 +15,10 @@ use crate::http1::{HeadError, Limits, Parse, RequestHead};
 use crate::net::Stream;
 use crate::proxy::buffers::Buffers;
 use crate::proxy::failure::Failure;
+use crate::proxy::port::Open;
 use crate::proxy::service::{self, End, Entrance};
 use crate::proxy::timer::Timer;
-use crate::proxy::worker::{Open, Worker};
+use crate::proxy::worker::Worker;
 use crate::snapshot::settings::Client;
 
 /// Bytes of a head that are read at once.

@@ -18,6 +18,7 @@ pub mod headers;
 mod local;
 mod outgoing;
 mod pool;
+mod port;
 mod record;
 mod request;
 mod retry;

@@ -11,10 +11,11 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::{ClientIdentity, request_id};
 use crate::proxy::local;
+use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
 use crate::proxy::view::{Local, View};
-use crate::proxy::worker::{Open, Worker};
+use crate::proxy::worker::Worker;
 use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
 

@@ -5,34 +5,30 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use ahash::AHashMap;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::balance::Rng;
 use crate::model::{Event, WorkerIx};
-use crate::net::{Stream, is_shortage};
 use crate::proxy::buffers::Buffers;
-use crate::proxy::downstream;
+use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
 use crate::proxy::view::View;
 use crate::snapshot::Reader;
-use crate::telemetry::{ListenerSeries, LocalLog, Registry};
+use crate::telemetry::{LocalLog, Registry};
 
 /// Between two looks at pools and logs.
 const UPKEEP: Duration = Duration::from_secs(1);
-/// Pause after an `accept` that failed for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a worker is told by the server.
 #[derive(Debug)]
@@ -161,7 +157,7 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             Some(Order::Rename(names)) => {
                 rename(&mut sockets.0, &names);
                 rename(&mut ports, &names);
-                ports.iter().for_each(|(name, port)| worker.name(port, name));
+                ports.iter().for_each(|(name, port)| port.rename(name, worker.view()));
             }
             Some(Order::Close { name }) => {
                 sockets.0.remove(&name);
@@ -221,150 +217,6 @@ fn went_well(ended: Result<(), JoinError>) {
     }
 }
 
-/// A listener's socket as one worker has it.
-#[derive(Debug)]
-pub(super) struct Port {
-    name: RefCell<Arc<str>>,
-    open: Arc<AtomicU64>,
-    close: Notify,
-    closed: Cell<Option<Instant>>,
-    /// Where the listener was last, once the current view has it no longer: what is accepted or
-    /// asked at its end is still served as it was.
-    last: RefCell<Option<(Rc<View>, usize)>>,
-}
-
-impl Port {
-    fn new(name: Arc<str>, open: Arc<AtomicU64>) -> Self {
-        Self {
-            name: RefCell::new(name),
-            open,
-            close: Notify::new(),
-            closed: Cell::default(),
-            last: RefCell::default(),
-        }
-    }
-
-    fn close(&self) {
-        self.closed.set(Some(Instant::now()));
-        self.close.notify_one();
-    }
-
-    /// The listener's place in this view; `None` when the view has it not.
-    fn place(&self, view: &View) -> Option<usize> {
-        let name = self.name.borrow();
-        let mut listeners = view.snapshot.listeners.iter();
-        listeners.position(|listener| *listener.name == **name)
-    }
-
-    /// Keeps the listener as it was `before`, if `now` has it no longer.
-    fn keep(&self, before: &Rc<View>, now: &View) {
-        if self.place(now).is_some() {
-            self.last.take();
-        } else if let Some(place) = self.place(before) {
-            self.last.replace(Some((Rc::clone(before), place)));
-        }
-    }
-}
-
-/// Accepts until told to close; what the kernel has completed by then is still taken, so that
-/// closing costs no client its connection.
-async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListener) {
-    // Sockets are bound before the snapshot that knows them is published; the kernel keeps what
-    // comes in between.
-    let mut news = worker.reader.borrow().clone();
-    while worker.view_of(&port).is_none() {
-        tokio::select! {
-            more = news.changed() => if !more { return },
-            () = port.close.notified() => return,
-        }
-    }
-    loop {
-        let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
-            () = port.close.notified() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => admit(&worker, &port, stream, peer),
-            Err(error) if is_shortage(&error) => {
-                tracing::warn!(listener = &**port.name.borrow(), %error, "cannot accept, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-            // The client went away before it was accepted: its business.
-            Err(_) => {}
-        }
-    }
-    // Past the runtime, which may not have heard of the latest ones yet.
-    let Ok(socket) = socket.into_std() else {
-        return;
-    };
-    while let Ok((stream, peer)) = socket.accept() {
-        let stream = stream.set_nonblocking(true).map(|()| stream);
-        if let Ok(stream) = stream.and_then(TcpStream::from_std) {
-            admit(&worker, &port, stream, peer);
-        }
-    }
-}
-
-/// Serves a connection that was accepted.
-fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: TcpStream, peer: SocketAddr) {
-    if let Some(open) = Open::admit(worker, port) {
-        let peer = peer.ip().to_canonical();
-        tokio::task::spawn_local(downstream::serve(open, Stream::Tcp(stream), peer));
-    }
-}
-
-/// An admitted connection: counted while it is open, known to its worker.
-#[derive(Debug)]
-pub(super) struct Open {
-    pub(super) worker: Rc<Worker>,
-    pub(super) port: Rc<Port>,
-    series: Arc<ListenerSeries>,
-    number: u64,
-}
-
-impl Open {
-    /// Admits a connection unless the listener has its most.
-    fn admit(worker: &Rc<Worker>, port: &Rc<Port>) -> Option<Self> {
-        let (view, place) = worker.view_of(port)?;
-        let listener = &view.snapshot.listeners[place];
-        let series = Arc::clone(&listener.series);
-        // Relaxed: a limit, not a lock; off by the connections of one instant at most.
-        let open = port.open.fetch_add(1, Ordering::Relaxed) + 1;
-        let most = listener.client.max_connections;
-        if most != 0 && open > most {
-            port.open.fetch_sub(1, Ordering::Relaxed);
-            series.worker(worker.ix).connection_refused();
-            return None;
-        }
-        series.worker(worker.ix).connection_opened();
-        let number = worker.next_connection.get();
-        worker.next_connection.set(number + 1);
-        worker.connections.borrow_mut().insert(number, None);
-        Some(Self { worker: Rc::clone(worker), port: Rc::clone(port), series, number })
-    }
-
-    /// When the connection was told to end after its next request, if it was: the worker drains, or
-    /// the listener closes.
-    #[inline]
-    pub(super) fn ending(&self) -> Option<Instant> {
-        self.worker.draining.get().or(self.port.closed.get())
-    }
-
-    /// Has the calling task woken when the connection is to end.
-    pub(super) fn register(&self, waker: &Waker) {
-        self.worker.connections.borrow_mut().insert(self.number, Some(waker.clone()));
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.port.open.fetch_sub(1, Ordering::Relaxed);
-        self.series.worker(self.worker.ix).connection_closed();
-        self.worker.connections.borrow_mut().remove(&self.number);
-        self.worker.closed_one.notify_one();
-    }
-}
-
 impl Worker {
     fn new(parts: Parts) -> Self {
         let Parts { ix, mut reader, log, events, registry, seed } = parts;
@@ -416,7 +268,7 @@ impl Worker {
         let view = self.view();
         match port.place(&view) {
             Some(place) => Some((view, place)),
-            None => port.last.borrow().clone(),
+            None => port.last(),
         }
     }
 
@@ -437,15 +289,6 @@ impl Worker {
             }
             Err(error) => tracing::error!(listener = &**name, %error, "cannot accept"),
         }
-    }
-
-    /// Gives a port its name. Until a view knows it by that, the present one serves it.
-    fn name(&self, port: &Port, name: &Arc<str>) {
-        let view = self.view();
-        if let Some(place) = port.place(&view) {
-            port.last.replace(Some((view, place)));
-        }
-        port.name.replace(Arc::clone(name));
     }
 
     /// Reports to the control loop. A full channel loses the event, which shows in a metric; the
@@ -472,6 +315,36 @@ impl Worker {
         [rng.next_u64(), rng.next_u64()]
     }
 
+    /// A reader of its own, for a task that waits for news.
+    pub(super) fn news(&self) -> Reader {
+        self.reader.borrow().clone()
+    }
+
+    /// Since when the worker drains, if it does.
+    #[inline]
+    pub(super) fn draining_since(&self) -> Option<Instant> {
+        self.draining.get()
+    }
+
+    /// Takes up a connection; gives its number.
+    pub(super) fn enroll(&self) -> u64 {
+        let number = self.next_connection.get();
+        self.next_connection.set(number + 1);
+        self.connections.borrow_mut().insert(number, None);
+        number
+    }
+
+    /// Has a connection's task woken when connections are to end.
+    pub(super) fn set_waker(&self, number: u64, waker: &Waker) {
+        self.connections.borrow_mut().insert(number, Some(waker.clone()));
+    }
+
+    /// Forgets a connection that has ended.
+    pub(super) fn dismiss(&self, number: u64) {
+        self.connections.borrow_mut().remove(&number);
+        self.closed_one.notify_one();
+    }
+
     fn wake_connections(&self) {
         for waker in self.connections.borrow().values().flatten() {
             waker.wake_by_ref();
@@ -490,7 +363,7 @@ impl Worker {
 ///
 /// Never ends: when the control loop has broken off there is no news any more, but connections go on.
 async fn upkeep(worker: Rc<Worker>) -> Infallible {
-    let mut news = worker.reader.borrow().clone();
+    let mut news = worker.news();
     let mut more = true;
     let mut tick = tokio::time::interval(UPKEEP);
     loop {

@@ -1,0 +1,176 @@
+//! A listener's socket as one worker has it: accepting, and what is counted of a connection.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::net::{Stream, is_shortage};
+use crate::proxy::downstream;
+use crate::proxy::view::View;
+use crate::proxy::worker::Worker;
+use crate::telemetry::ListenerSeries;
+
+/// Pause after an `accept` that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener's socket as one worker has it.
+#[derive(Debug)]
+pub(super) struct Port {
+    name: RefCell<Arc<str>>,
+    open: Arc<AtomicU64>,
+    close: Notify,
+    closed: Cell<Option<Instant>>,
+    /// Where the listener was last, once the current view has it no longer: what is accepted or
+    /// asked at its end is still served as it was.
+    last: RefCell<Option<(Rc<View>, usize)>>,
+}
+
+impl Port {
+    pub(super) fn new(name: Arc<str>, open: Arc<AtomicU64>) -> Self {
+        Self {
+            name: RefCell::new(name),
+            open,
+            close: Notify::new(),
+            closed: Cell::default(),
+            last: RefCell::default(),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.set(Some(Instant::now()));
+        self.close.notify_one();
+    }
+
+    /// The listener's place in this view; `None` when the view has it not.
+    pub(super) fn place(&self, view: &View) -> Option<usize> {
+        let name = self.name.borrow();
+        let mut listeners = view.snapshot.listeners.iter();
+        listeners.position(|listener| *listener.name == **name)
+    }
+
+    /// Where the listener was last, once the current view has it no longer.
+    pub(super) fn last(&self) -> Option<(Rc<View>, usize)> {
+        self.last.borrow().clone()
+    }
+
+    /// Gives the port another name. Until a view knows it by that, the present one serves it.
+    pub(super) fn rename(&self, name: &Arc<str>, view: Rc<View>) {
+        if let Some(place) = self.place(&view) {
+            self.last.replace(Some((view, place)));
+        }
+        self.name.replace(Arc::clone(name));
+    }
+
+    /// Keeps the listener as it was `before`, if `now` has it no longer.
+    pub(super) fn keep(&self, before: &Rc<View>, now: &View) {
+        if self.place(now).is_some() {
+            self.last.take();
+        } else if let Some(place) = self.place(before) {
+            self.last.replace(Some((Rc::clone(before), place)));
+        }
+    }
+}
+
+/// Accepts until told to close; what the kernel has completed by then is still taken, so that
+/// closing costs no client its connection.
+pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListener) {
+    // Sockets are bound before the snapshot that knows them is published; the kernel keeps what
+    // comes in between.
+    let mut news = worker.news();
+    while worker.view_of(&port).is_none() {
+        tokio::select! {
+            more = news.changed() => if !more { return },
+            () = port.close.notified() => return,
+        }
+    }
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = port.close.notified() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(&worker, &port, stream, peer),
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(listener = &**port.name.borrow(), %error, "cannot accept, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            // The client went away before it was accepted: its business.
+            Err(_) => {}
+        }
+    }
+    // Past the runtime, which may not have heard of the latest ones yet.
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
+    while let Ok((stream, peer)) = socket.accept() {
+        let stream = stream.set_nonblocking(true).map(|()| stream);
+        if let Ok(stream) = stream.and_then(TcpStream::from_std) {
+            admit(&worker, &port, stream, peer);
+        }
+    }
+}
+
+/// Serves a connection that was accepted.
+fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: TcpStream, peer: SocketAddr) {
+    if let Some(open) = Open::admit(worker, port) {
+        let peer = peer.ip().to_canonical();
+        tokio::task::spawn_local(downstream::serve(open, Stream::Tcp(stream), peer));
+    }
+}
+
+/// An admitted connection: counted while it is open, known to its worker.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) worker: Rc<Worker>,
+    pub(super) port: Rc<Port>,
+    series: Arc<ListenerSeries>,
+    number: u64,
+}
+
+impl Open {
+    /// Admits a connection unless the listener has its most.
+    fn admit(worker: &Rc<Worker>, port: &Rc<Port>) -> Option<Self> {
+        let (view, place) = worker.view_of(port)?;
+        let listener = &view.snapshot.listeners[place];
+        let series = Arc::clone(&listener.series);
+        // Relaxed: a limit, not a lock; off by the connections of one instant at most.
+        let open = port.open.fetch_add(1, Ordering::Relaxed) + 1;
+        let most = listener.client.max_connections;
+        if most != 0 && open > most {
+            port.open.fetch_sub(1, Ordering::Relaxed);
+            series.worker(worker.ix).connection_refused();
+            return None;
+        }
+        series.worker(worker.ix).connection_opened();
+        let number = worker.enroll();
+        Some(Self { worker: Rc::clone(worker), port: Rc::clone(port), series, number })
+    }
+
+    /// When the connection was told to end after its next request, if it was: the worker drains, or
+    /// the listener closes.
+    #[inline]
+    pub(super) fn ending(&self) -> Option<Instant> {
+        self.worker.draining_since().or(self.port.closed.get())
+    }
+
+    /// Has the calling task woken when the connection is to end.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.worker.set_waker(self.number, waker);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.port.open.fetch_sub(1, Ordering::Relaxed);
+        self.series.worker(self.worker.ix).connection_closed();
+        self.worker.dismiss(self.number);
+    }
+}
