@@ -72,11 +72,12 @@
 //! # `consistent_hash`
 //!
 //! A ring with 160 points per weight, made from the text of each address as it is written. A backend that
-//! leaves moves its own keys only, and gets them back when it returns. Placement is nginx's, bit for bit,
-//! for the same addresses and weights. `bounded_load = 1.25` keeps every backend within 1.25 × its share of
-//! the requests in flight; what is above goes to other places on the ring, the same ones for the same key.
-//! A weight costs 1.4 KiB: keep weights small. Sources: nginx's `hash … consistent`; "Consistent Hashing
-//! with Bounded Loads" (arXiv 1608.01350) and its jumps (arXiv 1908.08762).
+//! leaves moves its own keys only, and gets them back when it returns. Placement is nginx's, bit for bit, for
+//! the same addresses and weights. A name has its place by the name, whatever it resolves to; if that is
+//! several addresses, they take turns there. `bounded_load = 1.25` keeps every backend within 1.25 × its
+//! share of the requests in flight; what is above goes to other places on the ring, the same ones for the
+//! same key. A weight costs 1.4 KiB: keep weights small. Sources: nginx's `hash … consistent`; "Consistent
+//! Hashing with Bounded Loads" (arXiv 1608.01350) and its jumps (arXiv 1908.08762).
 //!
 //! # Changing the strategy
 //!

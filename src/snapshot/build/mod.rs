@@ -167,7 +167,7 @@ fn plan(
         .map(|((ix, backend), eligible)| Candidate {
             ix: BackendIx(ix),
             id: backend.id,
-            label: &backend.label,
+            label: written(backend),
             weight: backend.weight,
             eligible: *eligible,
             max_connections: backend.max_connections,
@@ -177,6 +177,15 @@ fn plan(
         // What does not depend on health, above all a ring, is taken over.
         Some(before) => before.rebuild(&settings, &candidates),
         None => Plan::build(&settings, &candidates),
+    }
+}
+
+/// The address as it is written, of which a ring is made: a name keeps its place whatever it resolves
+/// to, and its addresses share it.
+fn written(backend: &Backend) -> &str {
+    match backend.address {
+        Address::Ip(_) => &backend.authority,
+        Address::Unix(_) => &backend.label,
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::balance::{Key, Pick, Rng, Tried};
 use crate::config::{Loaded, parse};
-use crate::model::Tick;
+use crate::model::{Tick, WorkerIx};
 use crate::snapshot::Action;
 
 const TEXT: &str = r#"
@@ -195,6 +196,42 @@ fn what_a_reload_does_not_touch_is_the_same_by_pointer() {
     assert!(Arc::ptr_eq(&old.backends[0].series, &new.backends[0].series));
     assert!(Arc::ptr_eq(&old.series, &new.series));
     assert_eq!(old.id, new.id);
+}
+
+#[test]
+fn keys_stay_with_a_name_whatever_it_resolves_to() {
+    let mut world = World::new();
+    let text = TEXT.replace("unix:/run/shop.sock", "other.internal:81").replace(
+        "[upstream.shop]\n",
+        "[upstream.shop]\nstrategy = \"consistent_hash\"\nkey = \"${uri}\"\n",
+    );
+    let placed = |snapshot: &Snapshot| -> Vec<String> {
+        let shop = snapshot.upstream_by_name("shop").unwrap();
+        let mut cursors = shop.cursors(WorkerIx(0), 0);
+        (0..200)
+            .map(|n| {
+                let key = format!("/item/{n}");
+                let (tried, mut rng) = (Tried::new(), Rng::new(1));
+                let mut pick = Pick {
+                    key: Key::Bytes(key.as_bytes()),
+                    live: &shop.live,
+                    tried: &tried,
+                    now: Tick(0),
+                    rng: &mut rng,
+                };
+                let ix = shop.pick(&mut cursors, &mut pick).unwrap();
+                shop.backends[ix.index()].authority.clone()
+            })
+            .collect()
+    };
+    world.resolve("shop.internal", &["10.1.0.1"]);
+    world.resolve("other.internal", &["10.1.0.2"]);
+    let first = world.build(&text, None);
+    let before = placed(&first);
+    world.resolve("shop.internal", &["10.7.0.3", "10.7.0.4"]);
+    let second = world.rebuild(&first, &[1]);
+    assert_eq!(second.upstream_by_name("shop").unwrap().backends.len(), 3);
+    assert_eq!(placed(&second), before);
 }
 
 #[test]
