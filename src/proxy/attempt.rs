@@ -472,7 +472,8 @@ impl Passage<'_> {
             Ok(Err(error)) => {
                 progress.own = is_shortage(&error);
                 if progress.own {
-                    tracing::warn!(upstream = upstream.name, %error, "no means to connect");
+                    let now = Instant::now();
+                    self.at.worker.tell_shortage(&upstream.name, &error, now);
                 }
                 Err(Failure::Attempt(Outcome::ConnectFailed))
             }

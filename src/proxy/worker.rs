@@ -104,6 +104,8 @@ pub(super) struct Worker {
     connections: RefCell<AHashMap<u64, Option<Waker>>>,
     next_connection: Cell<u64>,
     closed_one: Notify,
+    /// When want of descriptors was last told of.
+    shortage_told: Cell<Option<Instant>>,
 }
 
 /// An IMF-fixdate, always 29 bytes (RFC 9110 §5.6.7).
@@ -238,6 +240,7 @@ impl Worker {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             closed_one: Notify::new(),
+            shortage_told: Cell::default(),
         }
     }
 
@@ -296,6 +299,16 @@ impl Worker {
     pub(super) fn report(&self, event: Event) {
         if self.events.try_send(event).is_err() {
             self.registry.process().event_dropped();
+        }
+    }
+
+    /// Tells that a connection could not be made for want of descriptors or the like; once a second
+    /// at most, for it then holds for every request.
+    pub(super) fn tell_shortage(&self, upstream: &str, error: &std::io::Error, now: Instant) {
+        let told = self.shortage_told.get();
+        if told.is_none_or(|told| now.saturating_duration_since(told) >= UPKEEP) {
+            self.shortage_told.set(Some(now));
+            tracing::warn!(upstream, %error, "no means to connect");
         }
     }
 
