@@ -64,7 +64,11 @@ pub enum Order {
 /// The sockets that a worker accepts on. They outlive a worker that panics, with the connections
 /// that wait in them.
 #[derive(Debug, Default)]
-pub struct Sockets(AHashMap<Arc<str>, (std::net::TcpListener, Arc<AtomicU64>)>);
+pub struct Sockets {
+    by_name: AHashMap<Arc<str>, (std::net::TcpListener, Arc<AtomicU64>)>,
+    /// There is nothing left to do for a worker that starts anew: the one before was draining.
+    drained: bool,
+}
 
 /// What a worker is made of.
 #[derive(Debug)]
@@ -135,11 +139,14 @@ impl Date {
 /// When something panics outside of a request (which costs that request's connection only); another
 /// worker is to go on with the same `orders` and `sockets` then.
 pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sockets: &mut Sockets) {
+    if sockets.drained {
+        return;
+    }
     let worker = Rc::new(Worker::new(parts));
     let mut upkeep = pin!(upkeep(Rc::clone(&worker)));
     let mut accepting = JoinSet::new();
     let mut ports = AHashMap::new();
-    for (name, (socket, open)) in &sockets.0 {
+    for (name, (socket, open)) in &sockets.by_name {
         worker.listen(&mut accepting, &mut ports, name, socket, open);
     }
     let until = loop {
@@ -154,15 +161,15 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
         match order {
             Some(Order::Listen { name, socket, open }) => {
                 worker.listen(&mut accepting, &mut ports, &name, &socket, &open);
-                sockets.0.insert(name, (socket, open));
+                sockets.by_name.insert(name, (socket, open));
             }
             Some(Order::Rename(names)) => {
-                rename(&mut sockets.0, &names);
+                rename(&mut sockets.by_name, &names);
                 rename(&mut ports, &names);
                 ports.iter().for_each(|(name, port)| port.rename(name, worker.view()));
             }
             Some(Order::Close { name }) => {
-                sockets.0.remove(&name);
+                sockets.by_name.remove(&name);
                 ports.remove(&name).iter().for_each(|port| port.close());
                 worker.wake_connections();
             }
@@ -172,7 +179,8 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             Some(Order::Stop) | None => break None,
         }
     };
-    sockets.0.clear();
+    sockets.by_name.clear();
+    sockets.drained = true;
     if let Some(until) = until {
         worker.draining.set(Some(Instant::now()));
         ports.drain().for_each(|(_, port)| port.close());
@@ -207,7 +215,14 @@ fn rename<T>(map: &mut AHashMap<Arc<str>, T>, names: &[(Arc<str>, Arc<str>)]) {
 
 /// Waits for the order to stop. Reloads go on meanwhile, and what they order comes too late.
 async fn stopped(orders: &mut mpsc::UnboundedReceiver<Order>) {
-    while !matches!(orders.recv().await, Some(Order::Stop) | None) {}
+    loop {
+        match orders.recv().await {
+            Some(Order::Stop) | None => return,
+            #[cfg(test)]
+            Some(Order::Panic) => panic!("ordered to"),
+            Some(_) => {}
+        }
+    }
 }
 
 /// A listener that nobody accepts on any more is worse than a worker that starts anew.

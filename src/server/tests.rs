@@ -47,6 +47,25 @@ fn a_worker_that_panics_starts_anew_and_serves_what_waits_in_its_sockets() {
 }
 
 #[test]
+fn a_worker_that_panics_in_a_drain_ends_with_it() {
+    let server = start();
+    let mut unfinished = connect(server.addresses()["main"]);
+    unfinished.write_all(b"GET / HT").unwrap();
+    server.drain();
+    server.orders[0].send(Order::Panic).unwrap();
+    let stop = server.stopper();
+    let (ended, end) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        server.wait();
+        ended.send(()).unwrap();
+    });
+    let in_time = end.recv_timeout(Duration::from_secs(10));
+    stop();
+    waiting.join().unwrap();
+    in_time.expect("the drain ends");
+}
+
+#[test]
 fn workers_outlive_the_control_loop_and_drain_without_it() {
     let mut server = start();
     let mut kept = connect(server.addresses()["main"]);
