@@ -10,7 +10,7 @@
 //!  client ◀──────────────────── 8 response, books closed ◀─────────────────┘ answered
 //! ```
 //!
-//! # 1. Accept (`worker.rs`)
+//! # 1. Accept (`worker.rs`, `port.rs`)
 //!
 //! Every worker has its own socket for each listener (`SO_REUSEPORT`, see [`net::bind`](crate::net::bind)),
 //! and the kernel spreads connections over them. A connection above the listener's `max_connections` is

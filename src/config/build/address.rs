@@ -14,9 +14,9 @@ const LONGEST_SOCKET_PATH: usize = 107;
 
 /// An IP address and port to listen on.
 pub(super) fn socket(b: &mut Build<'_>, item: Option<&Item>) -> SocketAddr {
-    let placeholder = SocketAddr::from(([127, 0, 0, 1], 0));
+    let unread = SocketAddr::from(([127, 0, 0, 1], 0));
     // That it is missing was reported.
-    let Some(item) = item else { return placeholder };
+    let Some(item) = item else { return unread };
     let text = item.text();
     if let Ok(address) = text.parse() {
         return address;
@@ -34,7 +34,7 @@ pub(super) fn socket(b: &mut Build<'_>, item: Option<&Item>) -> SocketAddr {
         "write it like `0.0.0.0:8080` or `[::]:8080`".to_owned()
     };
     b.error(item.place, format!("`{text}` is not an IP address with a port"), help);
-    placeholder
+    unread
 }
 
 /// Where a backend is: `10.0.0.1:8080`, `[::1]:80`, `name:80`, `unix:/path`; port 80 if none.
