@@ -145,7 +145,9 @@ fn switches(origins: &[Origin]) -> Router {
 fn configuration(arguments: &DemoArgs, origins: &[Origin]) -> String {
     let DemoArgs { listen, admin, .. } = arguments;
     let mut toml = format!(
-        "[access_log]
+        "workers = 1        # each worker takes turns of its own; without this line, one per core
+
+[access_log]
 format = \"off\"
 
 [admin]
