@@ -27,6 +27,8 @@ const HEAD_READ: usize = 16 * 1024;
 const MAX_AHEAD: usize = 64 * 1024;
 /// How long a closing connection is read from, so that the client sees the answer before the end.
 const LINGER: Duration = Duration::from_secs(5);
+/// A request that comes within this time of the last one finds that one's memory still there.
+const CLOSELY: Duration = Duration::from_secs(1);
 /// How long a connection that is to end may still begin a request. Closing it at once would meet
 /// requests that are on their way.
 const GRACE: Duration = Duration::from_secs(1);
@@ -71,44 +73,59 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         Poll::Ready(())
     })
     .await;
-    let accepted = Instant::now();
-    let mut served = 0;
-    loop {
-        if !wait_for_bytes(&open, &mut down, accepted, served).await {
-            return;
-        }
-        // Boxed: between requests the connection's task holds none of a request's state.
-        match Box::pin(one_request(&open, &mut down, served + 1)).await {
-            None => {}
-            Some(End::KeepAlive) => served += 1,
+    let Some(mut wait) = Wait::for_first(&open) else { return };
+    while wait_for_bytes(&open, &mut down, wait.accepted, wait.until).await {
+        // Boxed: while it waits for long the connection's task holds none of a request's state.
+        match Box::pin(requests(&open, &mut down, &mut wait)).await {
+            End::KeepAlive => {}
             // What the client has sent ahead would turn a plain close into a reset.
-            Some(End::Close) if down.leftover.is_empty() && down.stream.is_quiet() => return,
-            Some(End::Close | End::Linger) => return down.linger().await,
-            Some(End::Cut) => return down.cut(),
+            End::Close if down.leftover.is_empty() && down.stream.is_quiet() => return,
+            End::Close | End::Linger => return down.linger().await,
+            End::Cut => return down.cut(),
         }
     }
 }
 
-/// Waits for the first bytes of a request; `false` when the connection ends here.
+/// A connection's wait for its next request.
+struct Wait {
+    accepted: Instant,
+    /// Requests so far.
+    served: u64,
+    /// Until when the next one follows the last one closely.
+    closely: Instant,
+    /// Until when it has to begin.
+    until: Instant,
+}
+
+impl Wait {
+    /// `None`: nobody knows the listener any more.
+    fn for_first(open: &Open) -> Option<Self> {
+        let (view, place) = open.worker.view_of(&open.port)?;
+        let accepted = Instant::now();
+        let until = accepted + view.snapshot.listeners[place].client.header_timeout;
+        Some(Self { accepted, served: 0, closely: until, until })
+    }
+
+    /// A request has ended.
+    fn for_next(&mut self, ended: Instant, client: &Client) {
+        self.served += 1;
+        self.until = ended + client.idle_timeout;
+        self.closely = self.until.min(ended + CLOSELY);
+    }
+}
+
+/// Waits for the first bytes of a request; `false` when none come until `deadline`.
 async fn wait_for_bytes(
     open: &Open,
     down: &mut Downstream,
     accepted: Instant,
-    served: u64,
+    deadline: Instant,
 ) -> bool {
     if !down.leftover.is_empty() {
         return true;
     }
     // What a burst of pipelined requests needed is not kept while nothing comes.
     down.leftover = Vec::new();
-    let (idle, first) = {
-        let Some((view, place)) = open.worker.view_of(&open.port) else {
-            return false;
-        };
-        let client = &view.snapshot.listeners[place].client;
-        (client.idle_timeout, client.header_timeout)
-    };
-    let deadline = if served == 0 { accepted + first } else { Instant::now() + idle };
     poll_fn(|cx| {
         if down.stream.poll_read_ready(cx).is_ready() {
             return Poll::Ready(true);
@@ -122,8 +139,23 @@ async fn wait_for_bytes(
     .await
 }
 
+/// Serves requests, one after the other, as long as they follow each other closely.
+/// [`End::KeepAlive`]: the connection waits for more.
+async fn requests(open: &Open, down: &mut Downstream, wait: &mut Wait) -> End {
+    loop {
+        match one_request(open, down, wait).await {
+            Some(End::KeepAlive) => {}
+            Some(end) => return end,
+            None => return End::KeepAlive,
+        }
+        if !wait_for_bytes(open, down, wait.accepted, wait.closely).await {
+            return End::KeepAlive;
+        }
+    }
+}
+
 /// Reads a head and has it served. `None`: there was none to be read.
-async fn one_request(open: &Open, down: &mut Downstream, served: u64) -> Option<End> {
+async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Option<End> {
     let worker = &*open.worker;
     let Some((view, place)) = worker.view_of(&open.port) else {
         return Some(End::Close);
@@ -135,14 +167,18 @@ async fn one_request(open: &Open, down: &mut Downstream, served: u64) -> Option<
         view: &view,
         open,
         listener,
-        served,
+        served: wait.served + 1,
         started: came.started,
         whole: came.whole,
     };
     let end = match down.next_head(worker, &listener.client, &mut state.head).await {
         Next::Nothing => None,
         Next::Closed => Some(End::Close),
-        Next::Request(came) => Some(service::handle(at(came), down, &mut state).await),
+        Next::Request(came) => {
+            let (end, ended) = service::handle(at(came), down, &mut state).await;
+            wait.for_next(ended, &listener.client);
+            Some(end)
+        }
         Next::Bad(started, failure) => {
             let came = Came { started, whole: started };
             Some(service::refuse(at(came), down, &mut state, failure).await)

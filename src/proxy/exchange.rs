@@ -279,6 +279,11 @@ impl<'a> Exchange<'a> {
         Ok(relay)
     }
 
+    /// Whether what is on its way to the client waits in memory of its own.
+    pub(super) fn holds_no_buffer(&self) -> bool {
+        self.to_client.holds_no_buffer()
+    }
+
     /// Body bytes of the response that the client took so far.
     pub(super) fn body_written(&self) -> u64 {
         self.written.saturating_sub(self.head_end)

@@ -15,6 +15,7 @@ use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::service::{Done, End};
+use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::proxy::upload::Upload;
 use crate::proxy::vars::Vars;
@@ -95,6 +96,7 @@ impl Forward<'_> {
         let buffers = &self.passage.at.worker.buffers;
         let asks = self.passage.asks_to_switch(&state.head);
         self.passage.write_request(self.backend, asks, state);
+        let_others_read().await;
         let State { upload, to_client, head, response, out, tried, key, id, .. } = state;
         upload.restart(out, head.framing(), self.passage.destination.retry.replay_bytes);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
@@ -123,6 +125,9 @@ impl Forward<'_> {
         let told = (outward.framing, Persistence::of(outward.keep, head.version()));
         self.write_answer(head, response, id, told, now, out);
         let relay = exchange.begin_relay(response, outward.framing, received, out)?;
+        if exchange.holds_no_buffer() {
+            let_others_read().await;
+        }
         let relayed = exchange.relay(relay).await;
         let done = outward.done(response, relayed, exchange.upload, now);
         if let Ok(Relayed { clean: true, .. }) = relayed

@@ -24,6 +24,7 @@ mod request;
 mod retry;
 mod service;
 mod timer;
+mod turn;
 mod upgrade;
 mod upload;
 pub mod vars;

@@ -42,6 +42,11 @@ impl Outgoing {
         self.head.len() - self.head_written + body + self.tail.len() - self.tail_written
     }
 
+    /// Whether no lent buffer waits for its bytes to leave.
+    pub(super) fn holds_no_buffer(&self) -> bool {
+        self.body.is_none()
+    }
+
     /// Sends `buffer[piece]` after the head.
     pub(super) fn set_body(&mut self, buffer: Buffer, piece: Range<usize>, buffers: &Buffers) {
         if piece.len() <= COPY_UP_TO {

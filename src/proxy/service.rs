@@ -99,8 +99,12 @@ impl Drop for Books<'_> {
     }
 }
 
-/// Serves a request whose head is parsed.
-pub(super) async fn handle(at: Entrance<'_>, down: &mut Downstream, state: &mut State) -> End {
+/// Serves a request whose head is parsed. Tells what becomes of the connection, and when it ended.
+pub(super) async fn handle(
+    at: Entrance<'_>,
+    down: &mut Downstream,
+    state: &mut State,
+) -> (End, Instant) {
     let routed = find(at.listener, state);
     let entry = routed.ok();
     let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
@@ -125,7 +129,7 @@ pub(super) async fn handle(at: Entrance<'_>, down: &mut Downstream, state: &mut 
     let local = destination.map(|(_, local)| local);
     let place = Place { entry, local, client: client.address, line: None };
     record::access(at, place, state, &done, duration);
-    done.end
+    (done.end, ended)
 }
 
 /// Answers what is not a request, and ends the connection.

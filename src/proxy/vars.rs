@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use crate::http1::{Known, RequestHead, encode::push_decimal, is_field_value};
+use crate::http1::{Known, RequestHead, is_field_value};
 use crate::proxy::headers::ClientIdentity;
 use crate::snapshot::settings::{Piece, Template, Variable};
 
@@ -89,12 +89,14 @@ pub fn arg<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
 pub(super) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            for (place, octet) in address.octets().into_iter().enumerate() {
-                if place > 0 {
-                    out.push(b'.');
-                }
-                push_decimal(out, u64::from(octet));
+            let (mut text, mut len) = ([0; 16], 0);
+            for octet in address.octets() {
+                let ([digits @ .., count], place) = (OCTETS[usize::from(octet)], &mut text[len..]);
+                place[..4].copy_from_slice(&digits);
+                len += usize::from(count);
             }
+            // Without the last dot.
+            out.extend_from_slice(&text[..len - 1]);
         }
         IpAddr::V6(address) => {
             // Writing to a vector does not fail.
@@ -102,6 +104,25 @@ pub(super) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
         }
     }
 }
+
+/// Each octet in decimal digits with a dot behind it, and how many bytes that are.
+static OCTETS: [[u8; 5]; 256] = {
+    let mut table = [[0; 5]; 256];
+    let mut octet = 0;
+    while octet < table.len() {
+        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10];
+        let digits = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8, b'.'];
+        let skip = if octet < 10 { 2 } else { (octet < 100) as usize };
+        let mut at = skip;
+        while at < digits.len() {
+            table[octet][at - skip] = digits[at];
+            at += 1;
+        }
+        table[octet][4] = (digits.len() - skip) as u8;
+        octet += 1;
+    }
+    table
+};
 
 /// Removes what may not stand in a field from `out[start..]`.
 fn remove_controls(out: &mut Vec<u8>, start: usize) {
@@ -114,6 +135,8 @@ fn remove_controls(out: &mut Vec<u8>, start: usize) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::http1::Limits;
 
@@ -177,6 +200,16 @@ mod tests {
         }
         let template = vec![Piece::Variable(Variable::ClientIp)];
         assert_eq!(rendered(template, REQUEST, "2001:db8::1"), "2001:db8::1");
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_are_written_as_everywhere(octets: [u8; 4]) {
+            let mut out = b"for=".to_vec();
+            push_address(&mut out, octets.into());
+            let text = std::net::Ipv4Addr::from(octets).to_string();
+            prop_assert_eq!(out, format!("for={text}").into_bytes());
+        }
     }
 
     #[test]

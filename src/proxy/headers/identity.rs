@@ -82,8 +82,20 @@ pub fn request_id<'a>(head: &'a RequestHead, random: [u64; 2], made: &'a mut [u8
         return id;
     }
     let bits = u128::from(random[0]) << 64 | u128::from(random[1]);
-    for (digit, shift) in made.iter_mut().zip((0..128).step_by(4).rev()) {
-        *digit = b"0123456789abcdef"[(bits >> shift) as usize & 15];
+    for (digits, byte) in made.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+        digits.copy_from_slice(&HEX[usize::from(byte)]);
     }
     made
 }
+
+/// Each byte as two hexadecimal digits.
+static HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
