@@ -11,9 +11,9 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::time::Instant;
 
-use crate::http1::{HeadError, Limits, Parse, RequestHead};
+use crate::http1::{Framing, HeadError, Limits, Parse, RequestHead};
 use crate::net::Stream;
-use crate::proxy::buffers::Buffers;
+use crate::proxy::buffers::{Buffers, Lent};
 use crate::proxy::failure::Failure;
 use crate::proxy::port::Open;
 use crate::proxy::service::{self, End, Entrance};
@@ -39,6 +39,9 @@ pub(super) struct Downstream {
     pub(super) stream: Stream,
     /// The address of the other end.
     pub(super) peer: IpAddr,
+    /// The first piece of a body, in the buffer in which it came with the head. It stands before
+    /// `leftover`.
+    pub(super) first_piece: Option<Lent>,
     /// Bytes that were read and belong to what comes next.
     pub(super) leftover: Vec<u8>,
     pub(super) timer: Timer,
@@ -67,7 +70,7 @@ struct Came {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
-    let mut down = Downstream { stream, peer, leftover: Vec::new(), timer: Timer::default() };
+    let mut down = Downstream::new(stream, peer);
     poll_fn(|cx| {
         open.register(cx.waker());
         Poll::Ready(())
@@ -79,7 +82,7 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         match Box::pin(requests(&open, &mut down, &mut wait)).await {
             End::KeepAlive => {}
             // What the client has sent ahead would turn a plain close into a reset.
-            End::Close if down.leftover.is_empty() && down.stream.is_quiet() => return,
+            End::Close if down.has_read_all() && down.stream.is_quiet() => return,
             End::Close | End::Linger => return down.linger().await,
             End::Cut => return down.cut(),
         }
@@ -189,6 +192,15 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
 }
 
 impl Downstream {
+    pub(super) fn new(stream: Stream, peer: IpAddr) -> Self {
+        Self { stream, peer, first_piece: None, leftover: Vec::new(), timer: Timer::default() }
+    }
+
+    /// Whether nothing that came is still to be looked at.
+    fn has_read_all(&self) -> bool {
+        self.first_piece.is_none() && self.leftover.is_empty()
+    }
+
     /// Reads until a request head is whole.
     async fn next_head(
         &mut self,
@@ -255,44 +267,57 @@ impl Downstream {
                 return Poll::Ready(Ok(false));
             }
             let mut buffer = worker.buffers.take();
-            let read = self.stream.poll_read(cx, &mut buffer[..HEAD_READ]);
-            let parsed = match read {
-                Poll::Ready(Ok(n)) if n > 0 => self.parse(&buffer[..n], limits, head),
-                _ => Ok(Parse::Partial),
+            let n = match self.stream.poll_read(cx, &mut buffer[..HEAD_READ]) {
+                Poll::Ready(Ok(n)) if n > 0 => n,
+                none => {
+                    worker.buffers.give(buffer);
+                    let _ = ready!(none);
+                    return Poll::Ready(Ok(false));
+                }
             };
-            worker.buffers.give(buffer);
-            match (ready!(read), parsed) {
-                (Ok(0) | Err(_), _) => return Poll::Ready(Ok(false)),
-                (_, Ok(Parse::Complete { .. })) => return Poll::Ready(Ok(true)),
-                (_, Ok(Parse::Partial)) => {}
-                (_, Err(error)) => return Poll::Ready(Err(Failure::BadRequest(error))),
+            match self.parse((buffer, 0..n), limits, head, &worker.buffers) {
+                Ok(Parse::Complete { .. }) => return Poll::Ready(Ok(true)),
+                Ok(Parse::Partial) => {}
+                Err(error) => return Poll::Ready(Err(Failure::BadRequest(error))),
             }
         }
     }
 
-    /// Parses what was read before and `bytes`; what is not of the head stays in `leftover`.
+    /// Parses what was read before and these bytes. What is not of the head stays in `first_piece`
+    /// or `leftover`.
     fn parse(
         &mut self,
-        bytes: &[u8],
+        (buffer, read): Lent,
         limits: &Limits,
         head: &mut RequestHead,
+        buffers: &Buffers,
     ) -> Result<Parse, HeadError> {
-        if self.leftover.is_empty() {
+        let bytes = &buffer[read.clone()];
+        let parsed = if self.leftover.is_empty() {
             // The common case: a whole head in one read is parsed where it lies.
             let parsed = head.parse(bytes, limits);
-            let rest = match parsed {
-                Ok(Parse::Complete { len }) => &bytes[len..],
-                Ok(Parse::Partial) | Err(_) => bytes,
-            };
-            self.leftover.extend_from_slice(rest);
-            return parsed;
-        }
-        self.leftover.extend_from_slice(bytes);
-        let parsed = head.parse(&self.leftover, limits)?;
-        if let Parse::Complete { len } = parsed {
-            self.leftover.drain(..len);
-        }
-        Ok(parsed)
+            match parsed {
+                Ok(Parse::Complete { len }) if len < bytes.len() => {
+                    if head.framing() != Framing::None {
+                        self.first_piece = Some((buffer, read.start + len..read.end));
+                        return parsed;
+                    }
+                    self.leftover.extend_from_slice(&bytes[len..]);
+                }
+                Ok(Parse::Complete { .. }) => {}
+                Ok(Parse::Partial) | Err(_) => self.leftover.extend_from_slice(bytes),
+            }
+            parsed
+        } else {
+            self.leftover.extend_from_slice(bytes);
+            let parsed = head.parse(&self.leftover, limits);
+            if let Ok(Parse::Complete { len }) = parsed {
+                self.leftover.drain(..len);
+            }
+            parsed
+        };
+        buffers.give(buffer);
+        parsed
     }
 
     /// A client that closes while it is owed a response is gone (as nginx sees it). What it sends

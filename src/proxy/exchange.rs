@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::http1::{self, Decoder, Framing, Limits, Parse, ResponseHead, Version};
 use crate::model::Outcome;
-use crate::proxy::buffers::{Buffer, Buffers};
+use crate::proxy::buffers::{Buffer, Buffers, ROOM};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
@@ -344,7 +344,9 @@ impl<'a> Exchange<'a> {
         }
         let mut buffer = self.way.buffers.take();
         let want = match relay.decoder.remaining() {
-            Some(remaining) => buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX)),
+            // One byte more than can come: a short read tells that the socket is empty, which spares
+            // a look at the connection before its next request.
+            Some(remaining) => usize::try_from(remaining + 1).map_or(ROOM, |want| want.min(ROOM)),
             None => STREAM_READ,
         };
         match stream.poll_read(cx, &mut buffer[..want]) {

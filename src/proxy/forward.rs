@@ -96,7 +96,9 @@ impl Forward<'_> {
         let buffers = &self.passage.at.worker.buffers;
         let asks = self.passage.asks_to_switch(&state.head);
         self.passage.write_request(self.backend, asks, state);
-        let_others_read().await;
+        if down.first_piece.is_none() {
+            let_others_read().await;
+        }
         let State { upload, to_client, head, response, out, tried, key, id, .. } = state;
         upload.restart(out, head.framing(), self.passage.destination.retry.replay_bytes);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);

@@ -149,6 +149,10 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         loop {
+            // What came with the head leaves with the head.
+            if down.first_piece.is_some() && !self.broken && self.outgoing.holds_no_buffer() {
+                ready!(self.poll_piece(down, buffers, cx))?;
+            }
             if !self.broken {
                 let flushed = self.outgoing.poll_flush(backend, cx, buffers, &mut self.sent);
                 if ready!(flushed).is_err() {
@@ -215,14 +219,24 @@ impl Upload {
         buffers: &Buffers,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
-        let (mut buffer, read) = if down.leftover.is_empty() {
+        let (mut buffer, read) = if let Some((mut buffer, mut read)) = down.first_piece.take() {
+            // A body that fills what was read of it so far goes on in the same buffer.
+            if down.leftover.is_empty()
+                && self.decoder.remaining().is_some_and(|left| left > read.len() as u64)
+                && down.stream.poll_read_ready(cx).is_ready()
+                && let Poll::Ready(Ok(n)) = down.stream.poll_read(cx, &mut buffer[read.end..])
+            {
+                read.end += n;
+            }
+            (buffer, read)
+        } else if down.leftover.is_empty() {
             if self.continue_due {
                 ready!(self.poll_continue(down, cx))?;
             }
             ready!(down.stream.poll_read_ready(cx)).map_err(|_| Failure::ClientGone)?;
             let mut buffer = buffers.take();
             match down.stream.poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(n)) if n > 0 => (buffer, n),
+                Poll::Ready(Ok(n)) if n > 0 => (buffer, 0..n),
                 Poll::Ready(_) => {
                     buffers.give(buffer);
                     return Poll::Ready(Err(Failure::ClientGone));
@@ -237,16 +251,17 @@ impl Upload {
             let n = down.leftover.len().min(ROOM);
             buffer[..n].copy_from_slice(&down.leftover[..n]);
             down.leftover.drain(..n);
-            (buffer, n)
+            (buffer, 0..n)
         };
         self.continue_due = false;
-        let Ok(decoded) = self.decoder.decode_in_place(&mut buffer[..read]) else {
+        let Ok(decoded) = self.decoder.decode_in_place(&mut buffer[read.clone()]) else {
             buffers.give(buffer);
             return Poll::Ready(Err(Failure::BadBody));
         };
-        if decoded.consumed < read {
+        let next = read.start + decoded.consumed..read.end;
+        if !next.is_empty() {
             // The next request begins in this read. It stands before what came later.
-            down.leftover.splice(..0, buffer[decoded.consumed..read].iter().copied());
+            down.leftover.splice(..0, buffer[next].iter().copied());
         }
         self.complete = decoded.done;
         self.received += decoded.data.len() as u64;
@@ -254,14 +269,16 @@ impl Upload {
             buffers.give(buffer);
             return Poll::Ready(Err(Failure::BodyTooLarge));
         }
-        self.enqueue(buffer, decoded.data, buffers);
+        let data = read.start + decoded.data.start..read.start + decoded.data.end;
+        self.enqueue(buffer, data, buffers);
         Poll::Ready(Ok(()))
     }
 
     fn enqueue(&mut self, buffer: Buffer, piece: Range<usize>, buffers: &Buffers) {
         let n = piece.len();
         if !self.outgrown {
-            if self.kept.len() + n <= self.keep_up_to {
+            let to_come = self.decoder.remaining().unwrap_or(0);
+            if (self.kept.len() + n) as u64 + to_come <= self.keep_up_to as u64 {
                 self.kept.extend_from_slice(&buffer[piece.clone()]);
             } else {
                 self.outgrown = true;
@@ -304,18 +321,12 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
-    use crate::proxy::timer::Timer;
 
     /// An upload of three bytes that the client withholds; the ends of client and backend.
     fn withheld() -> (Upload, Downstream, Stream, UnixStream, UnixStream) {
         let (client, client_end) = UnixStream::pair().unwrap();
         let (backend, backend_end) = UnixStream::pair().unwrap();
-        let down = Downstream {
-            stream: Stream::Unix(client),
-            peer: std::net::Ipv4Addr::LOCALHOST.into(),
-            leftover: Vec::new(),
-            timer: Timer::default(),
-        };
+        let down = Downstream::new(Stream::Unix(client), std::net::Ipv4Addr::LOCALHOST.into());
         let mut upload = Upload::default();
         upload.begin(Framing::Length(3), true, None);
         upload.restart(&mut b"head".to_vec(), Framing::Length(3), 0);
