@@ -1,5 +1,7 @@
 //! The cases: what is asked for, over how many connections.
 
+use std::time::Duration;
+
 use crate::load::Exchange;
 
 /// What a case measures.
@@ -7,8 +9,8 @@ use crate::load::Exchange;
 pub(crate) enum Kind {
     /// As much as the proxy can do.
     Closed,
-    /// Latency at half of nginx's rate in `a64`, by the clock.
-    Open,
+    /// Latency by the clock, at this many requests per second; `None`: half of nginx's in `a64`.
+    Open(Option<u32>),
     /// Memory of this many idle connections.
     Idle,
 }
@@ -22,8 +24,14 @@ pub(crate) struct Case {
     pub(crate) title: &'static str,
     pub(crate) kind: Kind,
     pub(crate) connections: usize,
-    /// Origins; so many addresses are in the proxies' configurations.
-    pub(crate) origins: usize,
+    /// Backends in the proxies' configurations.
+    pub(crate) backends: usize,
+    /// Whether the proxy has to take up another configuration twice a second.
+    pub(crate) reloads: bool,
+    /// Before the window, so that pools are filled and caches are warm.
+    pub(crate) warm_up: Duration,
+    /// The time that is measured.
+    pub(crate) window: Duration,
     /// Whether each request is logged as JSON.
     pub(crate) log: bool,
     /// Whether the body is so large that nginx's default buffer is not the only one to look at.
@@ -55,7 +63,10 @@ const fn case(
         title,
         kind: Kind::Closed,
         connections,
-        origins: 4,
+        backends: 4,
+        reloads: false,
+        warm_up: Duration::from_millis(400),
+        window: Duration::from_secs(2),
         log: false,
         upload: false,
         request,
@@ -66,8 +77,17 @@ const SMALL: Request = Request::Get("/128", 128);
 const MIDDLE: Request = Request::Get("/10k", 10 * 1024);
 const LARGE: Request = Request::Get("/1m", 1024 * 1024);
 
+/// Long enough before for every backend to have been probed and connected to.
+const MANY: Case = Case {
+    kind: Kind::Open(Some(8_000)),
+    backends: 10_000,
+    warm_up: Duration::from_secs(8),
+    window: Duration::from_secs(5),
+    ..case("m10k", "128 B at 8,000 a second, 10,000 backends", 64, SMALL)
+};
+
 /// All cases, in the order of the tables.
-pub(crate) const CASES: [Case; 14] = [
+pub(crate) const CASES: [Case; 16] = [
     case("a64", "128 B, 64 connections", 64, SMALL),
     case("a512", "128 B, 512 connections", 512, SMALL),
     case("b64", "10 KiB, 64 connections", 64, MIDDLE),
@@ -87,10 +107,17 @@ pub(crate) const CASES: [Case; 14] = [
         64,
         Request::GetManyFields("/128", 128),
     ),
-    Case { origins: 512, ..case("n512", "128 B, 64 connections, 512 backends", 64, SMALL) },
+    Case { backends: 512, ..case("n512", "128 B, 64 connections, 512 backends", 64, SMALL) },
     Case {
-        kind: Kind::Open,
+        kind: Kind::Open(None),
         ..case("open", "128 B at half of nginx's peak, 64 connections", 64, SMALL)
+    },
+    MANY,
+    Case {
+        name: "m10k-reload",
+        title: "the same, one backend is replaced twice a second",
+        reloads: true,
+        ..MANY
     },
     Case { kind: Kind::Idle, ..case("idle", "memory per idle connection, 5000", 5000, SMALL) },
 ];

@@ -16,12 +16,15 @@ mod origin;
 mod poll;
 mod proc;
 mod proxies;
+mod reloads;
 mod report;
 mod rig;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,9 +33,10 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use cases::{CASES, Case, Kind};
 use load::Pace;
 use proc::Usage;
-use proxies::{Contender, Proxy, Setup};
+use proxies::{Contender, Proxy, Setup, version};
+use reloads::Reloads;
 use report::{Figures, Report};
-use rig::Rig;
+use rig::{Rig, Window};
 
 /// The bench has one reader for its errors: whoever started it.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -53,18 +57,24 @@ struct Arguments {
     /// What to measure; may be given several times.
     #[arg(long, value_enum, default_values = ["nginx", "haproxy", "plimsoll"])]
     proxy: Vec<Contender>,
-    /// Our own program.
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_plimsoll"))]
-    plimsoll: String,
+    /// Our own program; without it, the release build is made and measured.
+    #[arg(long)]
+    plimsoll: Option<String>,
+    /// Another build of it, to be measured beside it.
+    #[arg(long, value_name = "PLIMSOLL")]
+    other: Option<String>,
     /// Our own strategy.
     #[arg(long, default_value = "round_robin")]
     strategy: String,
-    /// Requests per second of `open`, instead of half of nginx's peak.
+    /// Requests per second of the open loops.
     #[arg(long)]
     rate: Option<f64>,
-    /// Core of the proxy.
-    #[arg(long, default_value_t = 0)]
-    proxy_core: usize,
+    /// Our own workers.
+    #[arg(long, default_value_t = 1)]
+    workers: u16,
+    /// Core of the proxy, or several as `taskset` takes them.
+    #[arg(long, default_value = "0")]
+    proxy_core: String,
     /// Core of load and origins.
     #[arg(long, default_value_t = 1)]
     load_core: usize,
@@ -95,20 +105,31 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
 
+    let plimsoll = arguments.plimsoll.clone().map_or_else(release_build, Ok)?;
+    let setup = arguments.setup(&plimsoll);
     let mut report = Report::default();
-    let mut rate = arguments.rate;
+    let mut half_of_nginx = None;
     let wanted = |case: &&Case| {
         arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name)
     };
     for case in CASES.iter().filter(wanted) {
-        let mut rig = Rig::new(case.origins)?;
-        if case.kind == Kind::Open && rate.is_none() {
-            rate = Some(half_of_nginx(arguments, case, &mut rig)?);
-        }
+        let mut rig = Rig::new(case.backends)?;
+        let pace = match case.kind {
+            Kind::Open(rate) => {
+                let rate = arguments.rate.or(rate.map(f64::from)).or(half_of_nginx);
+                let rate = match rate {
+                    Some(rate) => rate,
+                    None => *half_of_nginx.insert(half_of_nginx_peak(case, &mut rig, &setup)?),
+                };
+                println!("{}: {rate:.0} requests a second", case.name);
+                Pace::Open(rate)
+            }
+            Kind::Closed | Kind::Idle => Pace::Closed,
+        };
         let mut runs = BTreeMap::<Contender, Vec<Figures>>::new();
         for round in 0..if arguments.quick { 1 } else { arguments.rounds } {
             for contender in contenders(arguments, case) {
-                let figures = run(arguments, case, contender, &mut rig, rate).map_err(|fault| {
+                let figures = run(case, pace, contender, &mut rig, &setup).map_err(|fault| {
                     format!("{}, {}, round {}: {fault}", case.name, contender.name(), round + 1)
                 })?;
                 runs.entry(contender).or_default().push(figures);
@@ -116,18 +137,50 @@ fn bench(arguments: &Arguments) -> Result<()> {
         }
         println!("{}", report.add(case, &runs));
     }
-    if let Some(rate) = rate {
-        println!("open loop at {rate:.0} requests a second");
-    }
     if let Some(name) = &arguments.save {
-        println!("saved to {}", report.save(name, &arguments.plimsoll, &arguments.proxy)?);
+        let mut contenders = arguments.proxy.clone();
+        contenders.extend(arguments.other.as_ref().map(|_| Contender::Other));
+        let versions = contenders.iter().map(|contender| (*contender, version(*contender, &setup)));
+        println!("saved to {}", report.save(name, &versions.collect::<Vec<_>>())?);
     }
     Ok(())
+}
+
+impl Arguments {
+    fn setup<'a>(&'a self, plimsoll: &'a str) -> Setup<'a> {
+        Setup {
+            plimsoll,
+            other: self.other.as_deref().unwrap_or_default(),
+            strategy: &self.strategy,
+            workers: self.workers,
+            log: false,
+            cores: &self.proxy_core,
+        }
+    }
+}
+
+/// The program as it is shipped. The one that cargo builds beside a bench is another: its crates have
+/// the features that only tests need, of which tokio's mockable clock costs 3 % of all instructions.
+fn release_build() -> Result<String> {
+    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--locked", "--bin", "plimsoll"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()?;
+    if !built.success() {
+        return Err("the release build failed".into());
+    }
+    let beside = Path::new(env!("CARGO_BIN_EXE_plimsoll"));
+    let target = beside.ancestors().nth(2).ok_or("no target directory")?;
+    Ok(target.join("release/plimsoll").display().to_string())
 }
 
 /// Who takes part in a case.
 fn contenders(arguments: &Arguments, case: &Case) -> Vec<Contender> {
     let mut contenders = arguments.proxy.clone();
+    contenders.extend(arguments.other.as_ref().map(|_| Contender::Other));
+    if case.reloads {
+        contenders.retain(|contender| matches!(contender, Contender::Plimsoll | Contender::Other));
+    }
     if case.upload && contenders.contains(&Contender::Nginx) {
         contenders.push(Contender::NginxBigBody);
     }
@@ -141,70 +194,79 @@ fn contenders(arguments: &Arguments, case: &Case) -> Vec<Contender> {
 }
 
 /// Half of what nginx does in a closed loop on this machine, now.
-fn half_of_nginx(arguments: &Arguments, case: &Case, rig: &mut Rig) -> Result<f64> {
+fn half_of_nginx_peak(case: &Case, rig: &mut Rig, setup: &Setup<'_>) -> Result<f64> {
     let mut closed = *case;
     closed.kind = Kind::Closed;
-    let figures = run(arguments, &closed, Contender::Nginx, rig, None)?;
+    let figures = run(&closed, Pace::Closed, Contender::Nginx, rig, setup)?;
     figures.rate.map(|rate| rate / 2.0).ok_or_else(|| "no rate".into())
 }
 
 /// One run: a fresh proxy, load on it, and its end.
 fn run(
-    arguments: &Arguments,
     case: &Case,
+    pace: Pace,
     contender: Contender,
     rig: &mut Rig,
-    rate: Option<f64>,
+    setup: &Setup<'_>,
 ) -> Result<Figures> {
-    let setup = Setup {
-        plimsoll: &arguments.plimsoll,
-        strategy: &arguments.strategy,
-        core: arguments.proxy_core,
-        log: case.log,
-    };
+    let setup = &Setup { log: case.log, ..*setup };
     let origins = rig.origins()?;
     let proxy = match contender {
         Contender::Direct => None,
-        _ => Some(Proxy::start(contender, &setup, &origins)?),
+        _ => Some(Proxy::start(contender, setup, &origins)?),
     };
-    let addresses = proxy.as_ref().map_or(origins, |proxy| vec![proxy.address]);
     let figures = match (case.kind, &proxy) {
         (Kind::Idle, Some(proxy)) => {
-            let memory = || proxy.memory();
-            let idle = rig.idle(&case.exchange(), case.connections, &addresses, memory)?;
+            let idle = rig.idle(case, &[proxy.address], || proxy.memory())?;
             Figures { idle: Some(idle), ..Figures::default() }
         }
-        (kind, proxy) => {
-            let pace = match (kind, rate) {
-                (Kind::Open, Some(rate)) => Pace::Open(rate),
-                _ => Pace::Closed,
-            };
-            let usage = || proxy.as_ref().map_or(Ok(Usage::default()), Proxy::usage);
-            let window =
-                rig.measure(&case.exchange(), pace, case.connections, &addresses, usage)?;
-            if let (true, Some(proxy)) = (case.log, proxy) {
-                // The warm-up's lines, a fifth more, leave room for what is still buffered.
-                let logged = proxy.logged()?;
-                if (logged as u64) < window.requests {
-                    return Err(format!("{logged} lines for {} requests", window.requests).into());
-                }
-            }
-            let per_100k = |seconds: f64| Some(seconds / window.requests as f64 * 1e5);
-            Figures {
-                rate: Some(window.requests as f64 / window.seconds),
-                latency: window.latency.map(|micros| Some(micros as f64)),
-                cpu: proxy.as_ref().and_then(|_| per_100k(window.proxy.cpu)),
-                user: proxy.as_ref().and_then(|_| per_100k(window.proxy.user)),
-                memory: match proxy {
-                    Some(proxy) => Some(proxy.memory()? as f64 / 1_048_576.0),
-                    None => None,
-                },
-                idle: None,
-                load: Some(window.load.cpu / window.seconds),
-            }
+        (_, Some(proxy)) => measure(case, pace, rig, setup, proxy, &origins)?,
+        (_, None) => {
+            let window = rig.measure(case, pace, &origins, || Ok(Usage::default()), |_| Ok(()))?;
+            figures(&window)
         }
     };
     drop(proxy);
     rig.clear();
     Ok(figures)
+}
+
+/// Load on a proxy that runs.
+fn measure(
+    case: &Case,
+    pace: Pace,
+    rig: &mut Rig,
+    setup: &Setup<'_>,
+    proxy: &Proxy,
+    origins: &[SocketAddr],
+) -> Result<Figures> {
+    let mut reloads =
+        case.reloads.then(|| Reloads::prepare(proxy, setup, origins, case.window)).transpose()?;
+    let meanwhile = |elapsed| reloads.as_mut().map_or(Ok(()), |reloads| reloads.turn(elapsed));
+    let window = rig.measure(case, pace, &[proxy.address], || proxy.usage(), meanwhile)?;
+    reloads.map_or(Ok(()), |reloads| reloads.check())?;
+    if case.log {
+        // The warm-up's lines, a fifth more, leave room for what is still buffered.
+        let logged = proxy.logged()?;
+        if (logged as u64) < window.requests {
+            return Err(format!("{logged} lines for {} requests", window.requests).into());
+        }
+    }
+    let per_100k = |seconds: f64| Some(seconds / window.requests as f64 * 1e5);
+    Ok(Figures {
+        cpu: per_100k(window.proxy.cpu),
+        user: per_100k(window.proxy.user),
+        memory: Some(proxy.memory()? as f64 / 1_048_576.0),
+        ..figures(&window)
+    })
+}
+
+/// What the load itself saw.
+fn figures(window: &Window) -> Figures {
+    Figures {
+        rate: Some(window.requests as f64 / window.seconds),
+        latency: window.latency.map(|micros| Some(micros as f64)),
+        load: Some(window.load.cpu / window.seconds),
+        ..Figures::default()
+    }
 }

@@ -13,12 +13,17 @@ use crate::Result;
 use crate::poll::{Interest, Poll, Token};
 use crate::wire;
 
+/// Listeners at most. Further backends are further loopback addresses of the same ports: as many
+/// listeners would leave no descriptors for connections.
+const LISTENERS: usize = 512;
+
 /// The place of the reply to `POST` among the replies.
 const POSTED: usize = 4;
 
 /// All origins with their connections.
 pub(crate) struct Origins {
     listeners: Vec<TcpListener>,
+    backends: usize,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     replies: [Vec<u8>; 5],
@@ -37,12 +42,13 @@ struct Connection {
 }
 
 impl Origins {
-    /// Binds `count` origins to free loopback ports.
-    pub(crate) fn bind(count: usize, poll: &Poll) -> Result<Self> {
-        let mut listeners = Vec::with_capacity(count);
-        for place in 0..count {
+    /// Binds origins for so many backends to free ports of every loopback address.
+    pub(crate) fn bind(backends: usize, poll: &Poll) -> Result<Self> {
+        let mut listeners = Vec::with_capacity(LISTENERS);
+        for place in 0..backends.min(LISTENERS) {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+            socket.bind_device(Some(b"lo"))?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
             socket.listen(4096)?;
             socket.set_nonblocking(true)?;
             poll.add(&socket, Token::Listener(place), Interest::Read)?;
@@ -55,12 +61,17 @@ impl Origins {
             chunked_reply(),
             reply(b"ok"),
         ];
-        Ok(Self { listeners, connections: Vec::new(), free: Vec::new(), replies })
+        Ok(Self { listeners, backends, connections: Vec::new(), free: Vec::new(), replies })
     }
 
-    /// Where the origins listen.
+    /// Where the origins listen, one address per backend.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>> {
-        Ok(self.listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?)
+        let address = |backend: usize| {
+            let port = self.listeners[backend % LISTENERS].local_addr()?.port();
+            let ip = Ipv4Addr::LOCALHOST.to_bits() + (backend / LISTENERS) as u32;
+            Ok(SocketAddr::from((Ipv4Addr::from_bits(ip), port)))
+        };
+        (0..self.backends).map(address).collect()
     }
 
     /// Takes all connections that wait at a listener.

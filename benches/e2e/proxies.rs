@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -30,6 +30,9 @@ pub(crate) enum Contender {
     Haproxy,
     /// Ours.
     Plimsoll,
+    /// Another build of ours.
+    #[value(skip)]
+    Other,
     /// No proxy at all: what the load tool itself can do.
     Direct,
 }
@@ -42,27 +45,35 @@ impl Contender {
             Self::NginxBigBody => "nginx-256k",
             Self::Haproxy => "haproxy",
             Self::Plimsoll => "plimsoll",
+            Self::Other => "other",
             Self::Direct => "direct",
         }
     }
 }
 
 /// What a contender is started with.
+#[derive(Clone, Copy)]
 pub(crate) struct Setup<'a> {
     /// The path of our own program.
     pub(crate) plimsoll: &'a str,
+    /// The path of another build of it, if there is one to compare with.
+    pub(crate) other: &'a str,
     /// Our own strategy.
     pub(crate) strategy: &'a str,
-    /// The core that the proxy runs on.
-    pub(crate) core: usize,
+    /// Our own workers.
+    pub(crate) workers: u16,
     /// Whether each request is logged, as JSON, to a file.
     pub(crate) log: bool,
+    /// The cores that the proxy runs on, as `taskset` takes them.
+    pub(crate) cores: &'a str,
 }
 
 /// A proxy that runs; it is stopped when this is dropped.
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Of our own: where metrics are.
+    admin: SocketAddr,
     child: Child,
     family: Vec<u32>,
     /// Its configuration and logs, removed with it.
@@ -88,15 +99,16 @@ impl Proxy {
                 (nginx(address, origins, directory.path(), setup, extra), vec!["nginx", "-c"])
             }
             Contender::Haproxy => (haproxy(address, origins, setup), vec!["haproxy", "-db", "-f"]),
-            Contender::Plimsoll => (
-                plimsoll(address, admin, origins, directory.path(), setup),
-                vec![setup.plimsoll, "run", "--config"],
-            ),
+            Contender::Plimsoll | Contender::Other => {
+                let ours = contender == Contender::Plimsoll;
+                let program = if ours { setup.plimsoll } else { setup.other };
+                let config = plimsoll([address, admin], origins, directory.path(), setup);
+                (config, vec![program, "run", "--config"])
+            }
             Contender::Direct => return Err("no proxy to start".into()),
         };
         fs::write(&file, config)?;
-        let core = setup.core.to_string();
-        arguments.splice(0..0, ["-c", &core]);
+        arguments.splice(0..0, ["-c", setup.cores]);
         let child = program("taskset")
             .args(&arguments)
             .arg(&file)
@@ -106,7 +118,7 @@ impl Proxy {
             .stdin(Stdio::null())
             .spawn()
             .map_err(|fault| format!("taskset: {fault}"))?;
-        let mut proxy = Self { address, child, family: Vec::new(), directory };
+        let mut proxy = Self { address, admin, child, family: Vec::new(), directory };
         proxy.await_ready(contender)?;
         Ok(proxy)
     }
@@ -122,6 +134,21 @@ impl Proxy {
         }
         self.family = proc::family(self.child.id())?;
         Ok(())
+    }
+
+    /// A file in its directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A configuration of ours before other origins.
+    pub(crate) fn plimsoll_config(&self, origins: &[SocketAddr], setup: &Setup<'_>) -> String {
+        plimsoll([self.address, self.admin], origins, self.directory.path(), setup)
+    }
+
+    /// Signals it.
+    pub(crate) fn signal(&self, what: Signal) {
+        signal(self.child.id(), what);
     }
 
     /// Processor time so far.
@@ -150,7 +177,7 @@ impl Drop for Proxy {
     /// TERM cuts short the draining of others. What does not end is killed.
     fn drop(&mut self) {
         for _ in 0..100 {
-            signal(self.child.id(), Signal::TERM);
+            self.signal(Signal::TERM);
             sleep(Duration::from_millis(20));
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
@@ -184,11 +211,12 @@ fn program(name: &str) -> Command {
 }
 
 /// What the program says of its version.
-pub(crate) fn version(contender: Contender, plimsoll: &str) -> String {
+pub(crate) fn version(contender: Contender, setup: &Setup<'_>) -> String {
     let (name, flag) = match contender {
         Contender::Nginx | Contender::NginxBigBody => ("nginx", "-v"),
         Contender::Haproxy => ("haproxy", "-v"),
-        Contender::Plimsoll => (plimsoll, "--version"),
+        Contender::Plimsoll => (setup.plimsoll, "--version"),
+        Contender::Other => (setup.other, "--version"),
         Contender::Direct => return "no proxy".to_owned(),
     };
     program(name).arg(flag).output().map_or_else(
@@ -300,8 +328,7 @@ backend origins
 }
 
 fn plimsoll(
-    listen: SocketAddr,
-    admin: SocketAddr,
+    [listen, admin]: [SocketAddr; 2],
     origins: &[SocketAddr],
     directory: &Path,
     setup: &Setup<'_>,
@@ -314,7 +341,7 @@ fn plimsoll(
         "format = \"off\"".to_owned()
     };
     format!(
-        "workers = 1
+        "workers = {}
 
 [access_log]
 {log}
@@ -340,6 +367,6 @@ max_idle = 1024
 max_requests = 0
 
 {backends}",
-        setup.strategy
+        setup.workers, setup.strategy
     )
 }

@@ -8,15 +8,15 @@ use std::process::Command;
 
 use crate::Result;
 use crate::cases::{Case, Kind};
-use crate::proxies::{Contender, version};
+use crate::proxies::Contender;
 
 /// The figures of one run, or their medians; `None` where the case does not give them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     /// Requests per second.
     pub(crate) rate: Option<f64>,
-    /// Latency in microseconds: median, 99 %, 99.9 %.
-    pub(crate) latency: [Option<f64>; 3],
+    /// Latency in microseconds: median, 99 %, 99.9 %, the longest.
+    pub(crate) latency: [Option<f64>; 4],
     /// Seconds of processor per 100,000 requests, and the part in user mode.
     pub(crate) cpu: Option<f64>,
     /// See `cpu`.
@@ -31,11 +31,12 @@ pub(crate) struct Figures {
 
 /// The columns: heading, decimals, value.
 type Column = (&'static str, usize, fn(&Figures) -> Option<f64>);
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("req/s", 0, |figures| figures.rate),
     ("p50 µs", 0, |figures| figures.latency[0]),
     ("p99 µs", 0, |figures| figures.latency[1]),
     ("p99.9 µs", 0, |figures| figures.latency[2]),
+    ("max µs", 0, |figures| figures.latency[3]),
     ("CPU s/100k", 3, |figures| figures.cpu),
     ("user s/100k", 3, |figures| figures.user),
     ("memory MiB", 1, |figures| figures.memory),
@@ -72,29 +73,24 @@ impl Report {
     }
 
     /// Writes `raw.csv` and `summary.md` to `benches/runs/<date>-<name>/`; gives the directory.
-    pub(crate) fn save(
-        &self,
-        name: &str,
-        plimsoll: &str,
-        contenders: &[Contender],
-    ) -> Result<String> {
+    pub(crate) fn save(&self, name: &str, versions: &[(Contender, String)]) -> Result<String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/runs");
         let directory = root.join(format!("{}-{name}", said("date", &["-u", "+%F"])));
         fs::create_dir_all(&directory)?;
         let headings = COLUMNS.map(|(heading, _, _)| heading.replace(' ', "_")).join(",");
         let raw = format!("case,round,proxy,{headings}\n{}", self.raw);
         fs::write(directory.join("raw.csv"), raw)?;
-        fs::write(directory.join("summary.md"), self.summary(name, plimsoll, contenders))?;
+        fs::write(directory.join("summary.md"), self.summary(name, versions))?;
         Ok(directory.display().to_string())
     }
 
-    fn summary(&self, name: &str, plimsoll: &str, contenders: &[Contender]) -> String {
+    fn summary(&self, name: &str, versions: &[(Contender, String)]) -> String {
         let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
         let command = arguments.collect::<Vec<_>>().join(" ");
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
-        let versions = contenders.iter().fold(String::new(), |mut text, contender| {
-            let _ = writeln!(text, "- {}: {}", contender.name(), version(*contender, plimsoll));
+        let versions = versions.iter().fold(String::new(), |mut text, (contender, version)| {
+            let _ = writeln!(text, "- {}: {version}", contender.name());
             text
         });
         format!(
@@ -159,7 +155,7 @@ fn table(case: &Case, runs: &BTreeMap<Contender, Vec<Figures>>) -> String {
 fn spread(case: &Case, rounds: &[Figures]) -> String {
     let main: fn(&Figures) -> Option<f64> = match case.kind {
         Kind::Closed => |figures| figures.cpu.or(figures.rate),
-        Kind::Open => |figures| figures.latency[1],
+        Kind::Open(_) => |figures| figures.latency[1],
         Kind::Idle => |figures| figures.idle,
     };
     let values = rounds.iter().filter_map(main);

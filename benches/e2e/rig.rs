@@ -8,15 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::Event;
 
 use crate::Result;
-use crate::load::{Exchange, Load, Pace};
+use crate::cases::Case;
+use crate::load::{Load, Pace};
 use crate::origin::Origins;
 use crate::poll::{self, Poll, Token};
 use crate::proc::Usage;
 
-/// Before the window, so that pools are filled and caches are warm.
-pub(crate) const WARM_UP: Duration = Duration::from_millis(400);
-/// The time that is measured.
-pub(crate) const WINDOW: Duration = Duration::from_secs(2);
 /// The longest time that the last responses may take.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long idle connections are left alone before memory is read: longer than proxies wait
@@ -39,8 +36,8 @@ pub(crate) struct Window {
     pub(crate) requests: u64,
     /// Its length in seconds.
     pub(crate) seconds: f64,
-    /// Latencies in microseconds: median, 99 %, 99.9 %.
-    pub(crate) latency: [u64; 3],
+    /// Latencies in microseconds: median, 99 %, 99.9 %, the longest.
+    pub(crate) latency: [u64; 4],
     /// What the proxy used within it.
     pub(crate) proxy: Usage,
     /// What this process used within it: at 1 core the load is the limit, not the proxy.
@@ -48,11 +45,11 @@ pub(crate) struct Window {
 }
 
 impl Rig {
-    /// Binds `origins` origins.
-    pub(crate) fn new(origins: usize) -> Result<Self> {
+    /// Binds origins for so many backends.
+    pub(crate) fn new(backends: usize) -> Result<Self> {
         let poll = Poll::new()?;
         Ok(Self {
-            origins: Origins::bind(origins, &poll)?,
+            origins: Origins::bind(backends, &poll)?,
             poll,
             ready: Vec::with_capacity(256),
             scratch: vec![0; 256 * 1024],
@@ -64,21 +61,22 @@ impl Rig {
         self.origins.addresses()
     }
 
-    /// Puts load on `addresses`; `usage` reads what the proxy has used so far.
+    /// Puts a case's load on `addresses`; `usage` reads what the proxy has used so far. In the window,
+    /// `meanwhile` is called all the time with what has passed of it.
     pub(crate) fn measure(
         &mut self,
-        exchange: &Exchange,
+        case: &Case,
         pace: Pace,
-        connections: usize,
         addresses: &[SocketAddr],
         usage: impl Fn() -> Result<Usage>,
+        meanwhile: impl FnMut(Duration) -> Result<()>,
     ) -> Result<Window> {
-        let mut load = Load::new(exchange.clone(), pace, addresses.to_vec())?;
-        load.connect(connections, &self.poll)?;
-        self.run(&mut load, WARM_UP)?;
+        let mut load = Load::new(case.exchange(), pace, addresses.to_vec())?;
+        load.connect(case.connections, &self.poll)?;
+        self.run(&mut load, case.warm_up, |_| Ok(()))?;
         let (start, before, own, done) = (Instant::now(), usage()?, Usage::own()?, load.completed);
-        load.open_window(WINDOW);
-        self.run(&mut load, WINDOW)?;
+        load.open_window(case.window);
+        self.run(&mut load, case.window, meanwhile)?;
         let (seconds, proxy) = (start.elapsed().as_secs_f64(), usage()?.since(before));
         let own = Usage::own()?.since(own);
         let requests = load.completed - done;
@@ -87,7 +85,7 @@ impl Rig {
         if requests == 0 || load.latencies.is_empty() {
             return Err("no response within the window".into());
         }
-        let latency = [0.5, 0.99, 0.999].map(|part| load.latencies.value_at_quantile(part));
+        let latency = [0.5, 0.99, 0.999, 1.0].map(|part| load.latencies.value_at_quantile(part));
         Ok(Window { requests, seconds, latency, proxy, load: own })
     }
 
@@ -95,21 +93,20 @@ impl Rig {
     /// Growth is counted from the first batch on, so that what a first request costs is left out.
     pub(crate) fn idle(
         &mut self,
-        exchange: &Exchange,
-        connections: usize,
+        case: &Case,
         addresses: &[SocketAddr],
         memory: impl Fn() -> Result<u64>,
     ) -> Result<f64> {
-        let mut load = Load::new(exchange.clone(), Pace::Once, addresses.to_vec())?;
+        let mut load = Load::new(case.exchange(), Pace::Once, addresses.to_vec())?;
         load.connect(BATCH, &self.poll)?;
         self.drain(&mut load)?;
         let before = memory()?;
-        for _ in 1..connections / BATCH {
+        for _ in 1..case.connections / BATCH {
             load.connect(BATCH, &self.poll)?;
             self.drain(&mut load)?;
         }
-        self.run(&mut load, SETTLE)?;
-        Ok((memory()? as f64 - before as f64) / (connections - BATCH) as f64)
+        self.run(&mut load, SETTLE, |_| Ok(()))?;
+        Ok((memory()? as f64 - before as f64) / (case.connections - BATCH) as f64)
     }
 
     /// Forgets the connections of a proxy that has ended.
@@ -118,13 +115,20 @@ impl Rig {
     }
 
     /// Turns the loop for a time.
-    fn run(&mut self, load: &mut Load, length: Duration) -> Result<()> {
-        let end = Instant::now() + length;
+    fn run(
+        &mut self,
+        load: &mut Load,
+        length: Duration,
+        mut meanwhile: impl FnMut(Duration) -> Result<()>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let end = start + length;
         loop {
             let now = Instant::now();
             if now >= end {
                 return Ok(());
             }
+            meanwhile(now - start)?;
             load.send_due(now, &self.poll)?;
             // Sleeping would send late what falls due in between.
             let timeout = if load.is_open() { Duration::ZERO } else { end - now };
