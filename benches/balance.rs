@@ -1,5 +1,5 @@
-//! What a pick costs and how the cost grows: eight strategies, 1 to 10,000 backends, all up or every
-//! tenth down; and what it costs to make a plan.
+//! What a pick costs and how the cost grows: eight strategies, 1 to 10,000 backends, all up, every tenth
+//! down, or all busy; and what it costs to make a plan.
 //!
 //! `cargo bench --bench balance`; one part with, say, `-- pick/random/64`.
 
@@ -7,41 +7,47 @@
 #![allow(clippy::unwrap_used, reason = "constants")]
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use plimsoll::balance::{
-    Candidate, Cursor, Key, Live, Need, Pick, Plan, Rng, Settings, Strategy, Tried,
+    Candidate, Cursor, Key, Lives, Need, OwnedInFlight, Pick, Plan, Rng, Settings, Strategy, Tried,
 };
 use plimsoll::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
 
-const SIZES: [u32; 5] = [1, 8, 64, 512, 10_000];
+const SIZES: [u32; 5] = [1, 4, 64, 512, 10_000];
 /// Different requests, so that no branch predictor learns them.
 const REQUESTS: usize = 4_096;
 
 #[derive(Clone, Copy)]
-enum Health {
+enum Condition {
     AllUp,
     TenthDown,
+    /// Nobody is idle: 1 to 3 requests are in flight at each.
+    AllBusy,
 }
 
-impl Health {
+impl Condition {
     fn name(self) -> &'static str {
         match self {
             Self::AllUp => "all_up",
             Self::TenthDown => "tenth_down",
+            Self::AllBusy => "all_busy",
         }
     }
 
     /// The first stays up, so that one backend is enough.
     fn is_up(self, n: u32) -> bool {
-        matches!(self, Self::AllUp) || n % 10 != 5
+        !matches!(self, Self::TenthDown) || n % 10 != 5
     }
 }
 
-fn settings(strategy: Strategy) -> Settings {
-    Settings { strategy, choices: 2, bounded_load: None }
+/// What is measured, by name.
+fn variants() -> impl Iterator<Item = (&'static str, Settings)> {
+    let settings = |strategy| Settings { strategy, choices: 2, bounded_load: None };
+    let bounded = Settings { bounded_load: Some(1.25), ..settings(Strategy::ConsistentHash) };
+    let plain = Strategy::ALL.map(|strategy| (strategy.name(), settings(strategy)));
+    plain.into_iter().chain([("consistent_hash_bounded", bounded)])
 }
 
 fn labels(backends: u32) -> Vec<String> {
@@ -49,7 +55,7 @@ fn labels(backends: u32) -> Vec<String> {
 }
 
 /// Weights 1, 2 and 3 by turns; for the ring 1 for all, so that its size is what the name says.
-fn candidates(strategy: Strategy, labels: &[String], health: Health) -> Vec<Candidate<'_>> {
+fn candidates(strategy: Strategy, labels: &[String], condition: Condition) -> Vec<Candidate<'_>> {
     let weight = |n: u32| {
         if strategy == Strategy::ConsistentHash { 1 } else { n % 3 + 1 }
     };
@@ -60,7 +66,7 @@ fn candidates(strategy: Strategy, labels: &[String], health: Health) -> Vec<Cand
             id: BackendId(n.into()),
             label,
             weight: Weight::try_from(i64::from(weight(n))).unwrap(),
-            eligible: health.is_up(n),
+            eligible: condition.is_up(n),
             max_connections: 0,
         })
         .collect()
@@ -70,7 +76,8 @@ fn candidates(strategy: Strategy, labels: &[String], health: Health) -> Vec<Cand
 struct Worker {
     plan: Plan,
     cursor: Cursor,
-    live: Vec<Arc<Live>>,
+    live: Lives,
+    _busy: Vec<OwnedInFlight>,
     tried: Tried,
     rng: Rng,
     addresses: Vec<std::net::IpAddr>,
@@ -80,23 +87,28 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(strategy: Strategy, backends: u32, health: Health) -> Self {
+    fn new(settings: &Settings, backends: u32, condition: Condition) -> Self {
         let labels = labels(backends);
-        let plan = Plan::build(&settings(strategy), &candidates(strategy, &labels, health));
-        let live: Vec<Arc<Live>> = (0..backends).map(|_| Arc::default()).collect();
+        let plan = Plan::build(settings, &candidates(settings.strategy, &labels, condition));
+        let live = Lives::new(backends as usize);
         let mut rng = Rng::new(1);
-        for live in &live {
+        let mut busy = Vec::new();
+        for live in live.iter() {
             live.observe(Duration::from_micros(u64::from(rng.below(20_000))), Tick(0));
+            if matches!(condition, Condition::AllBusy) {
+                busy.extend((0..=rng.below(3)).map(|_| live.enter_owned()));
+            }
         }
         let address = |_| std::net::Ipv4Addr::from(rng.next_u64() as u32).into();
         Self {
             cursor: plan.cursor(WorkerIx(0), 0),
             plan,
             live,
+            _busy: busy,
             tried: Tried::new(),
             addresses: (0..REQUESTS).map(address).collect(),
             urls: (0..REQUESTS).map(|n| format!("/catalogue/item/{n}?page={}", n % 17)).collect(),
-            needs: strategy.needs(),
+            needs: settings.strategy.needs(),
             request: 0,
             rng,
         }
@@ -117,12 +129,12 @@ impl Worker {
 
 fn picks(c: &mut Criterion) {
     let mut group = c.benchmark_group("pick");
-    for strategy in Strategy::ALL {
+    for (name, settings) in variants() {
         for backends in SIZES {
-            for health in [Health::AllUp, Health::TenthDown] {
-                let mut worker = Worker::new(strategy, backends, health);
-                let name = format!("{backends}/{}", health.name());
-                group.bench_function(BenchmarkId::new(strategy.name(), name), |b| {
+            for condition in [Condition::AllUp, Condition::TenthDown, Condition::AllBusy] {
+                let mut worker = Worker::new(&settings, backends, condition);
+                let parameter = format!("{backends}/{}", condition.name());
+                group.bench_function(BenchmarkId::new(name, parameter), |b| {
                     b.iter(|| black_box(worker.pick()));
                 });
             }
@@ -134,13 +146,12 @@ fn picks(c: &mut Criterion) {
 /// From nothing, and after a change of health.
 fn plans(c: &mut Criterion) {
     let mut group = c.benchmark_group("plan");
-    for strategy in Strategy::ALL {
+    for (name, settings) in variants() {
         for backends in [64, 10_000] {
             let labels = labels(backends);
-            let all_up = candidates(strategy, &labels, Health::AllUp);
-            let changed = candidates(strategy, &labels, Health::TenthDown);
-            let settings = settings(strategy);
-            let name = |what: &str| BenchmarkId::new(strategy.name(), format!("{backends}/{what}"));
+            let all_up = candidates(settings.strategy, &labels, Condition::AllUp);
+            let changed = candidates(settings.strategy, &labels, Condition::TenthDown);
+            let name = |what: &str| BenchmarkId::new(name, format!("{backends}/{what}"));
             group.bench_function(name("build"), |b| {
                 b.iter(|| Plan::build(&settings, &all_up));
             });

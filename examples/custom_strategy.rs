@@ -2,7 +2,7 @@
 //!
 //! The built-in strategies are a closed set (one `match`, no dynamic call on the request path); a
 //! new one is a file in `src/balance`. What it works with is public, so that it can be written,
-//! tried and compared before: [`Live`] counts what each backend is doing, [`Tried`] what this
+//! tried and compared before: [`Lives`] counts what each backend is doing, [`Tried`] what this
 //! request has tried already.
 //!
 //! This one packs: it fills the first backend up to a limit before it touches the second, so that
@@ -15,10 +15,9 @@
 #![allow(clippy::print_stdout, reason = "an example talks to who runs it")]
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use plimsoll::balance::{
-    Candidate, Key, Live, OwnedInFlight, Pick, Plan, Rng, Settings, Strategy, Tried,
+    Candidate, Key, Lives, OwnedInFlight, Pick, Plan, Rng, Settings, Strategy, Tried,
 };
 use plimsoll::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
 
@@ -52,7 +51,7 @@ fn built_in(strategy: Strategy) -> Plan {
 
 /// Has `choose` pick for many requests, a few of which are under way at once, and counts.
 fn shares(mut choose: impl FnMut(&mut Pick<'_>) -> Option<BackendIx>) -> [usize; 4] {
-    let live: Vec<Arc<Live>> = LABELS.iter().map(|_| Arc::default()).collect();
+    let live = Lives::new(LABELS.len());
     let (mut rng, mut counts) = (Rng::new(7), [0; 4]);
     let mut under_way = VecDeque::<OwnedInFlight>::new();
     for _ in 0..REQUESTS {

@@ -5,10 +5,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll::balance::{Candidate, Key, Live, Need, Pick, Plan, Rng, Settings, Strategy, Tried};
+use plimsoll::balance::{Candidate, Key, Lives, Need, Pick, Plan, Rng, Settings, Strategy, Tried};
 use plimsoll::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
 
 thread_local! {
@@ -82,7 +81,7 @@ fn picks_of(settings: &Settings, backends: u32) {
         })
         .collect();
     let plan = Plan::build(settings, &candidates);
-    let live: Vec<Arc<Live>> = (0..backends).map(|_| Arc::default()).collect();
+    let live = Lives::new(backends as usize);
     let mut held = Vec::new();
     let mut tried = Tried::new();
     for n in 0..backends {

@@ -86,7 +86,12 @@ impl ConsistentHash {
     }
 
     #[inline]
-    pub(super) fn pick(&self, roster: &Roster, cursor: &mut Cursor, p: &Pick<'_>) -> Option<usize> {
+    pub(super) fn pick(
+        &self,
+        roster: &Roster,
+        cursor: &mut Cursor,
+        p: &mut Pick<'_>,
+    ) -> Option<usize> {
         let key = match p.key {
             Key::Bytes(key) if !key.is_empty() => key,
             _ => return roster.smooth_turn(cursor, p),
@@ -347,7 +352,7 @@ mod tests {
     #[test]
     fn a_hot_key_overflows_onto_several_others_and_no_bound_is_broken() {
         let mut bed = Bed::bounded(&[1; 8], 1.25);
-        let live = bed.live.clone();
+        let live = bed.live.to_vec();
         let mut held = Vec::new();
         for sent in 0..400_u32 {
             let picked = bed.pick_key(Key::Bytes(b"/hot")).unwrap() as usize;

@@ -1,10 +1,8 @@
 //! Picks recorded from a real nginx, which ours must repeat. `scripts/golden-nginx` records them and
 //! tells how a file is made up.
 
-use std::sync::Arc;
-
 use super::strategy::Strategy;
-use super::{Candidate, Key, Live, OwnedInFlight, Pick, Plan, Rng, Settings, Tried};
+use super::{Candidate, Key, Lives, OwnedInFlight, Pick, Plan, Rng, Settings, Tried};
 use crate::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
 
 struct Recording {
@@ -80,7 +78,7 @@ fn key(strategy: Strategy, text: &str) -> Key<'_> {
 fn repeat(name: &str, text: &str) {
     let recording = parse(text);
     let plan = plan(&recording);
-    let live: Vec<Arc<Live>> = recording.backends.iter().map(|_| Arc::default()).collect();
+    let live = Lives::new(recording.backends.len());
     let mut held: Vec<(u32, OwnedInFlight)> = Vec::new();
     let mut cursor = plan.cursor(WorkerIx(0), 0);
     let mut rng = Rng::new(1);

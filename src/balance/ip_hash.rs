@@ -21,7 +21,12 @@ impl IpHash {
     }
 
     #[inline]
-    pub(super) fn pick(&self, roster: &Roster, cursor: &mut Cursor, p: &Pick<'_>) -> Option<usize> {
+    pub(super) fn pick(
+        &self,
+        roster: &Roster,
+        cursor: &mut Cursor,
+        p: &mut Pick<'_>,
+    ) -> Option<usize> {
         match p.key {
             Key::Address(IpAddr::V4(v4)) => self.walk(&v4.octets()[..3], roster, cursor, p),
             Key::Address(IpAddr::V6(v6)) => self.walk(&v6.octets(), roster, cursor, p),
@@ -36,7 +41,7 @@ impl IpHash {
         octets: &[u8],
         roster: &Roster,
         cursor: &mut Cursor,
-        p: &Pick<'_>,
+        p: &mut Pick<'_>,
     ) -> Option<usize> {
         let mut hash = 89_u32;
         let mut misses = 0;

@@ -2,8 +2,8 @@
 //!
 //! One `Live` per backend, shared by `Arc` over all snapshots and workers: besides the snapshot's cell
 //! this is the only memory that workers share. Each stands on its own pair of cache lines, so that
-//! traffic to one backend does not slow down another's. The attempt writes here, picks read, and the
-//! control loop offers trials.
+//! traffic to one backend does not slow down another's; only the requests in flight are counted
+//! [elsewhere](super::lives). The attempt writes here, picks read, and the control loop offers trials.
 //!
 //! All atomics are `Relaxed`: each one is a whole fact by itself (a value and its time are packed into
 //! one word), and none of them publishes other memory.
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::model::Tick;
+
+use super::lives::Count;
 
 /// How fast an old response time loses its weight: after this long it counts 1/e.
 const DECAY: Duration = Duration::from_secs(10);
@@ -26,7 +28,7 @@ const UNKNOWN_MICROS: f64 = 1_000.0;
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Live {
-    in_flight: AtomicU32,
+    in_flight: Count,
     /// Whether a trial is on offer.
     trial: AtomicBool,
     /// Peak EWMA in microseconds (the bits of an `f32`) and when it was taken; 0 is never.
@@ -39,6 +41,16 @@ impl Live {
     /// A backend of which nothing is known yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with its requests in flight counted there.
+    pub(super) fn counting_on(in_flight: Count) -> Self {
+        Self { in_flight, ..Self::default() }
+    }
+
+    /// Where its requests in flight are counted.
+    pub(super) fn count(&self) -> &Count {
+        &self.in_flight
     }
 
     /// Requests that entered and did not end yet.
@@ -54,8 +66,9 @@ impl Live {
     #[inline]
     #[must_use = "the request counts only as long as the guard lives"]
     pub fn enter(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Relaxed);
-        InFlight(self)
+        let count: &AtomicU32 = &self.in_flight;
+        count.fetch_add(1, Relaxed);
+        InFlight(count)
     }
 
     /// As [`Live::enter`], for a guard that travels with a response body.
@@ -64,11 +77,6 @@ impl Live {
     pub fn enter_owned(self: &Arc<Self>) -> OwnedInFlight {
         self.in_flight.fetch_add(1, Relaxed);
         OwnedInFlight(Arc::clone(self))
-    }
-
-    #[inline]
-    fn leave(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
     }
 
     /// Takes note of the time from sending a request to the first byte of its response.
@@ -159,11 +167,11 @@ impl Live {
 
 /// A request in flight, counted as long as this lives.
 #[derive(Debug)]
-pub struct InFlight<'a>(&'a Live);
+pub struct InFlight<'a>(&'a AtomicU32);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -173,7 +181,7 @@ pub struct OwnedInFlight(Arc<Live>);
 
 impl Drop for OwnedInFlight {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }
 

@@ -6,9 +6,8 @@
 //! [`Live`] counters, allocates nothing and takes no lock.
 //!
 //! ```
-//! use plimsoll::balance::{Candidate, Key, Live, Pick, Plan, Rng, Settings, Strategy, Tried};
+//! use plimsoll::balance::{Candidate, Key, Lives, Pick, Plan, Rng, Settings, Strategy, Tried};
 //! use plimsoll::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
-//! use std::sync::Arc;
 //!
 //! let backend = |n: u32, label, weight| Candidate {
 //!     ix: BackendIx(n),
@@ -23,7 +22,7 @@
 //! let backends = [backend(0, "10.0.0.1:80", 5), backend(1, "10.0.0.2:80", 1)];
 //! let plan = Plan::build(&settings, &backends);
 //!
-//! let live: Vec<Arc<Live>> = backends.iter().map(|_| Arc::default()).collect();
+//! let live = Lives::new(backends.len());
 //! let mut rng = Rng::new(7);
 //! let mut cursor = plan.cursor(WorkerIx(0), 0);
 //! let mut pick = Pick {
@@ -39,7 +38,7 @@
 //! | strategy | cost of a pick | file |
 //! |---|---|---|
 //! | `round_robin`, `weighted_round_robin` | O(1) | `wheel` |
-//! | `least_connections` | O(n) | `least_connections` |
+//! | `least_connections` | O(1) while many are idle, else O(n) | `least_connections` |
 //! | `least_response_time` | O(1) up to 8 backends, O(log n) above | `least_response_time` |
 //! | `ip_hash` | O(log n) | `ip_hash` |
 //! | `url_hash` | O(key + log n) | `url_hash` |
@@ -47,8 +46,7 @@
 //! | `consistent_hash` | O(key) | `consistent_hash` |
 //!
 //! A backend that was tried or is full costs a further step. A strategy that finds nobody in its own way
-//! looks through all of them, O(n), so the last one left is always found; a hash without a key does so
-//! too.
+//! looks through all of them, O(n), so the last one left is always found.
 
 mod consistent_hash;
 mod cursor;
@@ -59,6 +57,7 @@ mod ip_hash;
 mod least_connections;
 mod least_response_time;
 mod live;
+mod lives;
 mod plan;
 mod random;
 mod rng;
@@ -79,6 +78,7 @@ mod golden;
 pub use cursor::Cursor;
 pub use eligible::{Eligibility, Standing, eligible};
 pub use live::{InFlight, Live, OwnedInFlight};
+pub use lives::Lives;
 pub use plan::{Candidate, Key, Pick, Plan, Settings};
 pub use rng::Rng;
 pub use strategy::{Need, Strategy};

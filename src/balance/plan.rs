@@ -4,22 +4,22 @@
 //! [`Table`], `Table::build` and [`Plan::pick`], and one row in the conformance suite.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
 
 use super::consistent_hash::ConsistentHash;
 use super::cursor::Cursor;
 use super::ip_hash::IpHash;
+use super::least_connections::LeastConnections;
 use super::least_response_time::LeastResponseTime;
-use super::live::Live;
+use super::lives::Lives;
 use super::random::Random;
 use super::rng::Rng;
 use super::roster::Roster;
 use super::strategy::Strategy;
 use super::tried::Tried;
 use super::url_hash::UrlHash;
-use super::{least_connections, round_robin, weighted};
+use super::{round_robin, weighted};
 
 /// How an upstream picks.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,7 @@ pub struct Pick<'a> {
     /// The request's key.
     pub key: Key<'a>,
     /// The counters of all backends of the upstream, by [`BackendIx::index`].
-    pub live: &'a [Arc<Live>],
+    pub live: &'a Lives,
     /// What this request has tried already.
     pub tried: &'a Tried,
     /// The present moment.
@@ -92,7 +92,7 @@ pub struct Plan {
 pub(super) enum Table {
     RoundRobin,
     WeightedRoundRobin,
-    LeastConnections,
+    LeastConnections(LeastConnections),
     LeastResponseTime(LeastResponseTime),
     IpHash(IpHash),
     UrlHash(UrlHash),
@@ -123,7 +123,7 @@ impl Plan {
         let table = match settings.strategy {
             Strategy::RoundRobin => Table::RoundRobin,
             Strategy::WeightedRoundRobin => Table::WeightedRoundRobin,
-            Strategy::LeastConnections => Table::LeastConnections,
+            Strategy::LeastConnections => Table::LeastConnections(LeastConnections::new(&roster)),
             Strategy::LeastResponseTime => {
                 Table::LeastResponseTime(LeastResponseTime::new(&roster))
             }
@@ -167,7 +167,7 @@ impl Plan {
     pub(crate) fn shares_ring(&self, other: &Self) -> bool {
         match (&self.table, &other.table) {
             (Table::ConsistentHash(one), Table::ConsistentHash(two)) => {
-                Arc::ptr_eq(&one.ring(), &two.ring())
+                std::sync::Arc::ptr_eq(&one.ring(), &two.ring())
             }
             _ => false,
         }
@@ -175,10 +175,11 @@ impl Plan {
 
     fn needs_credits(&self) -> bool {
         match self.table {
-            Table::LeastConnections
-            | Table::IpHash(_)
-            | Table::UrlHash(_)
-            | Table::ConsistentHash(_) => true,
+            Table::LeastConnections(_) | Table::IpHash(_) | Table::UrlHash(_) => {
+                self.roster.is_few()
+            }
+            // Twins take turns, however many they are.
+            Table::ConsistentHash(_) => true,
             Table::RoundRobin
             | Table::WeightedRoundRobin
             | Table::LeastResponseTime(_)
@@ -199,7 +200,7 @@ impl Plan {
         let place = match &self.table {
             Table::RoundRobin => round_robin::pick(roster, cursor, p),
             Table::WeightedRoundRobin => weighted::pick(roster, cursor, p),
-            Table::LeastConnections => least_connections::pick(roster, cursor, p),
+            Table::LeastConnections(table) => table.pick(roster, cursor, p),
             Table::LeastResponseTime(table) => table.pick(roster, p),
             Table::IpHash(table) => table.pick(roster, cursor, p),
             Table::UrlHash(table) => table.pick(roster, cursor, p),

@@ -29,10 +29,10 @@ impl Random {
         let Some(second) = self.draw.draw(roster, p, Some(first)) else {
             return Some(first);
         };
-        let (first, second) = (Load::at(first, roster, p), Load::at(second, roster, p));
+        let load = |place| Load::at(place, roster, p);
         // At a tie the first draw stands: so shares follow weights when all are equally loaded.
-        let second_is_less = second.compare(&first) == Ordering::Less;
-        Some(if second_is_less { second.place } else { first.place })
+        let second_is_less = load(second).compare(&load(first)) == Ordering::Less;
+        Some(if second_is_less { second } else { first })
     }
 }
 

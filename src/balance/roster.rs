@@ -18,6 +18,9 @@ use super::wheel::Wheel;
 /// Misses in a row after which a strategy gives up its own way and falls back (nginx's number).
 pub(super) const MISSES: u32 = 20;
 
+/// As many eligible backends are few: to look at each of them in every pick is cheap.
+const FEW: usize = 16;
+
 /// The backends of a tier.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -32,7 +35,8 @@ pub(super) struct Roster {
 struct Entry {
     ix: BackendIx,
     weight: u32,
-    max_connections: u32,
+    /// Requests in flight at which it is full; the largest number is never reached.
+    full_at: u32,
     eligible: bool,
 }
 
@@ -43,7 +47,7 @@ impl Roster {
             .map(|c| Entry {
                 ix: c.ix,
                 weight: c.weight.value(),
-                max_connections: c.max_connections,
+                full_at: if c.max_connections == 0 { u32::MAX } else { c.max_connections },
                 eligible: c.eligible,
             })
             .collect();
@@ -55,10 +59,20 @@ impl Roster {
         let weight = |place: &u32| entries[*place as usize].weight;
         let wheel = match strategy {
             Strategy::WeightedRoundRobin => Wheel::weighted(&open, weight),
-            // Those who do not turn by a wheel keep one that costs nothing, so a cursor keeps its turn.
-            _ => Wheel::even(&open),
+            Strategy::RoundRobin | Strategy::LeastResponseTime | Strategy::Random => {
+                Wheel::even(&open)
+            }
+            // These give turns too: to few by credits, to many by the wheel.
+            _ if open.len() <= FEW => Wheel::even(&open),
+            _ => Wheel::weighted(&open, weight),
         };
         Self { ids: candidates.iter().map(|c| c.id).collect(), entries, open, wheel }
+    }
+
+    /// Whether so few are eligible that looking at each of them is cheap.
+    #[inline]
+    pub(super) fn is_few(&self) -> bool {
+        self.open.len() <= FEW
     }
 
     /// Whether the backends and their weights are the same, in the same order.
@@ -111,7 +125,14 @@ impl Roster {
         let entry = &self.entries[place];
         entry.eligible
             && !p.tried.contains(entry.ix)
-            && (entry.max_connections == 0 || self.in_flight(place, p) < entry.max_connections)
+            && (entry.full_at == u32::MAX || self.in_flight(place, p) < entry.full_at)
+    }
+
+    /// The same, of a place that has so many requests in flight.
+    #[inline]
+    pub(super) fn usable_with(&self, in_flight: u32, place: usize, p: &Pick<'_>) -> bool {
+        let entry = &self.entries[place];
+        entry.eligible && !p.tried.contains(entry.ix) && in_flight < entry.full_at
     }
 
     /// The counters of a place.
@@ -129,15 +150,27 @@ impl Roster {
     /// The next usable backend in turn, by the wheel.
     #[inline]
     pub(super) fn turn(&self, cursor: &mut Cursor, p: &mut Pick<'_>) -> Option<usize> {
-        for _ in 0..self.wheel.patience() {
+        let next = self.turn_within(self.wheel.patience(), cursor, |place| self.usable(place, p));
+        if next.is_some() || self.wheel.seen_all() { next } else { self.lot(p, None) }
+    }
+
+    /// Of the next `turns` on the wheel the first whose backend will do. The others' turns are over.
+    #[inline]
+    pub(super) fn turn_within(
+        &self,
+        turns: u64,
+        cursor: &mut Cursor,
+        will_do: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        for _ in 0..turns {
             let place = self.wheel.place(cursor.turn, &self.open);
             cursor.turn = self.wheel.after(cursor.turn);
-            if self.usable(place, p) {
+            if will_do(place) {
                 cursor.last = Some(place);
                 return Some(place);
             }
         }
-        if self.wheel.seen_all() { None } else { self.lot(p, None) }
+        None
     }
 
     /// Draws by weight among all that are usable, `except` left out: one pass over all, O(n).
@@ -166,9 +199,13 @@ impl Roster {
     }
 
     /// What nginx's hashes do without a key or after too many misses: smooth weighted round robin among
-    /// all that are usable. O(n).
-    pub(super) fn smooth_turn(&self, cursor: &mut Cursor, p: &Pick<'_>) -> Option<usize> {
-        self.smooth(cursor, self.open().filter(|place| self.usable(*place, p)))
+    /// all that are usable. Many take turns on the wheel instead.
+    pub(super) fn smooth_turn(&self, cursor: &mut Cursor, p: &mut Pick<'_>) -> Option<usize> {
+        if self.is_few() {
+            self.smooth(cursor, self.open().filter(|place| self.usable(*place, p)))
+        } else {
+            self.turn(cursor, p)
+        }
     }
 
     /// One step of nginx's smooth weighted round robin among `places`, a set that may differ from step

@@ -46,7 +46,7 @@ impl Tried {
     /// Whether nothing was tried yet.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.count() == 0
+        self.low.iter().chain(&self.high).all(|bits| *bits == 0)
     }
 
     /// How many were tried.

@@ -20,7 +20,12 @@ impl UrlHash {
     }
 
     #[inline]
-    pub(super) fn pick(&self, roster: &Roster, cursor: &mut Cursor, p: &Pick<'_>) -> Option<usize> {
+    pub(super) fn pick(
+        &self,
+        roster: &Roster,
+        cursor: &mut Cursor,
+        p: &mut Pick<'_>,
+    ) -> Option<usize> {
         let key = match p.key {
             Key::Bytes(key) if !key.is_empty() => key,
             _ => return roster.smooth_turn(cursor, p),

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `weighted_round_robin` | in doubt; the default | O(1) | weights |
 //! | `round_robin` | backends are alike and weights are to be ignored | O(1) | nothing |
-//! | `least_connections` | requests differ much in length | O(n) | requests in flight, weights |
+//! | `least_connections` | requests differ much in length | O(1) while many are idle, else O(n) | requests in flight, weights |
 //! | `least_response_time` | backends differ in speed, or slow down at times | O(1) up to 8 backends, O(log n) above | response times, requests in flight, weights |
 //! | `random` | many balancers share the backends; with `choices = 2` for even load without a scan | O(log n) | weights; with two choices requests in flight |
 //! | `ip_hash` | clients must stay with a backend and send no cookie | O(log n) | client address, weights |
@@ -38,9 +38,11 @@
 //!
 //! # `least_connections`
 //!
-//! Fewest requests in flight per weight, counted over all workers. Ties go by smooth weighted round robin
-//! among the tied. Every counter is read: with thousands of backends, `random` with two choices gives
-//! nearly the same for less. Source: nginx's `least_conn`.
+//! Fewest requests in flight per weight, counted over all workers: exactly the least, however many backends
+//! there are. Up to 16 eligible ones, ties go by smooth weighted round robin among the tied, in nginx's order.
+//! Among more, the idle ones are picked in the order of `weighted_round_robin`, and when hardly anyone is
+//! idle, those who tie take turns. Only then all counters are read: with thousands of backends that are all
+//! busy, `random` with two choices gives nearly the same for less. Source: nginx's `least_conn`.
 //!
 //! # `least_response_time`
 //!

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::balance::{Cursor, Live, Pick, Plan, Strategy};
+use crate::balance::{Cursor, Lives, Pick, Plan, Strategy};
 use crate::config::model as config;
 use crate::model::{Address, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx};
 use crate::snapshot::settings::{Passive, Pool, Protocol, Template};
@@ -24,7 +24,7 @@ pub struct Upstream {
     /// The backends; `BackendIx` is a place in here.
     pub backends: Box<[Backend]>,
     /// The backends' shared counters in the same order, as the plans want them.
-    pub live: Box<[Arc<Live>]>,
+    pub live: Lives,
     /// Picks among the primaries.
     pub primary: Plan,
     /// Picks among the backups, when no primary can be picked.

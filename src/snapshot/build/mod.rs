@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use crate::balance::{Candidate, Live, Plan, Settings, Standing, eligible};
+use crate::balance::{Candidate, Lives, Plan, Settings, Standing, eligible};
 use crate::config::model as config;
 use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, Generation, PassiveState, ProbedState,
@@ -194,10 +194,10 @@ fn backends(
     source: &config::Upstream,
     before: Option<&Arc<Upstream>>,
     known: &mut Known<'_>,
-) -> (Box<[Backend]>, Box<[Arc<Live>]>) {
+) -> (Box<[Backend]>, Lives) {
     let handles: AHashMap<BackendId, _> = before
         .into_iter()
-        .flat_map(|before| before.backends.iter().zip(&before.live))
+        .flat_map(|before| before.backends.iter().zip(before.live.iter()))
         .map(|(backend, live)| (backend.id, (&backend.series, live)))
         .collect();
     let mut backends = Vec::with_capacity(source.backends.len());
@@ -207,8 +207,8 @@ fn backends(
             let id = known.identities.backend(&source.name, &label);
             let state = state((known.states)(id), entry.state, source.health.is_some());
             let (series, live) = match handles.get(&id) {
-                Some((series, live)) => (Arc::clone(series), Arc::clone(live)),
-                None => (known.registry.backend(&source.name, &label), Arc::default()),
+                Some((series, live)) => (Arc::clone(series), Some(Arc::clone(live))),
+                None => (known.registry.backend(&source.name, &label), None),
             };
             counters.push(live);
             backends.push(Backend {
@@ -224,7 +224,7 @@ fn backends(
             });
         }
     }
-    (backends.into(), counters.into())
+    (backends.into(), Lives::succeed(counters))
 }
 
 /// The `Host` of a backend. A socket's path is none; it is on this machine.
