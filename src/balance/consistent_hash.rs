@@ -94,7 +94,7 @@ impl ConsistentHash {
     ) -> Option<usize> {
         let key = match p.key {
             Key::Bytes(key) if !key.is_empty() => key,
-            _ => return roster.smooth_turn(cursor, p),
+            _ => return roster.turn_by_weight(cursor, p),
         };
         if self.bound.is_some() {
             cursor.load.refresh(roster, p);
@@ -112,7 +112,7 @@ impl ConsistentHash {
                 }
             }
         }
-        roster.smooth_turn(cursor, p)
+        roster.turn_by_weight(cursor, p)
     }
 
     #[inline]

@@ -8,15 +8,18 @@ use crate::model::{BackendId, BackendIx, Tick, Weight, WorkerIx};
 struct Recording {
     strategy: Strategy,
     backends: Vec<Backend>,
-    /// A request's key, or a step for `least_conn`, and the backend.
-    rows: Vec<(String, u32)>,
+    /// A request's key and the backend, `None` for a 502. With the key `-` one of its requests ends, with
+    /// `?` it was picked by chance.
+    rows: Vec<(String, Option<u32>)>,
 }
 
 struct Backend {
     label: String,
     weight: i64,
     down: bool,
+    backup: bool,
     refuses: bool,
+    max_connections: u32,
 }
 
 fn parse(text: &str) -> Recording {
@@ -31,39 +34,47 @@ fn parse(text: &str) -> Recording {
                 ["ip_hash"] => Strategy::IpHash,
                 ["hash", _] => Strategy::UrlHash,
                 ["hash", _, "consistent"] => Strategy::ConsistentHash,
+                ["random", "two", "least_conn"] => Strategy::Random,
                 _ => panic!("no strategy for `{directive}`"),
             });
         } else if let Some(server) = line.strip_prefix("# server,") {
             let [label, weight, state] = server.split(',').collect::<Vec<_>>()[..] else {
                 panic!("not a server: `{line}`");
             };
+            let is = |word| state.split(' ').any(|known| known == word);
+            let limit = state.split(' ').find_map(|word| word.strip_prefix("max_conns="));
             backends.push(Backend {
                 label: label.to_owned(),
                 weight: weight.parse().unwrap(),
-                down: state == "down",
-                refuses: state == "refuses",
+                down: is("down"),
+                backup: is("backup"),
+                refuses: is("refuses"),
+                max_connections: limit.map_or(0, |limit| limit.parse().unwrap()),
             });
         } else if !line.starts_with('#') {
             let (key, backend) = line.rsplit_once(',').unwrap();
-            rows.push((key.to_owned(), backend.parse().unwrap()));
+            let backend = (backend != "none").then(|| backend.parse().unwrap());
+            rows.push((key.to_owned(), backend));
         }
     }
     Recording { strategy: strategy.unwrap(), backends, rows }
 }
 
-fn plan(recording: &Recording) -> Plan {
+/// The plan of the primaries, or of the backups.
+fn plan(recording: &Recording, backups: bool) -> Plan {
     let candidates: Vec<Candidate<'_>> = (0_u32..)
         .zip(&recording.backends)
+        .filter(|(_, backend)| backend.backup == backups)
         .map(|(n, backend)| Candidate {
             ix: BackendIx(n),
             id: BackendId(n.into()),
             label: &backend.label,
             weight: Weight::try_from(backend.weight).unwrap(),
             eligible: !backend.down,
-            max_connections: 0,
+            max_connections: backend.max_connections,
         })
         .collect();
-    let settings = Settings { strategy: recording.strategy, choices: 1, bounded_load: None };
+    let settings = Settings { strategy: recording.strategy, choices: 2, bounded_load: None };
     Plan::build(&settings, &candidates)
 }
 
@@ -77,15 +88,17 @@ fn key(strategy: Strategy, text: &str) -> Key<'_> {
 
 fn repeat(name: &str, text: &str) {
     let recording = parse(text);
-    let plan = plan(&recording);
+    let (primary, backup) = (plan(&recording, false), plan(&recording, true));
+    let mut cursors = [&primary, &backup].map(|plan| plan.cursor(WorkerIx(0), 0));
     let live = Lives::new(recording.backends.len());
+    // Requests end at once, but where the recording says when.
+    let holds = recording.rows.iter().any(|(key, _)| ["-", "+", "?"].contains(&key.as_str()));
     let mut held: Vec<(u32, OwnedInFlight)> = Vec::new();
-    let mut cursor = plan.cursor(WorkerIx(0), 0);
     let mut rng = Rng::new(1);
     assert!(recording.rows.len() > 20, "{name}");
     for (line, (step, expected)) in recording.rows.iter().enumerate() {
         if step == "-" {
-            let ended = held.iter().position(|(backend, _)| backend == expected).unwrap();
+            let ended = held.iter().position(|(backend, _)| Some(*backend) == *expected).unwrap();
             held.remove(ended);
             continue;
         }
@@ -98,15 +111,20 @@ fn repeat(name: &str, text: &str) {
                 now: Tick(0),
                 rng: &mut rng,
             };
-            let picked = plan.pick(&mut cursor, &mut pick).unwrap();
-            if !recording.backends[picked.index()].refuses {
-                break picked;
+            let picked = primary.pick(&mut cursors[0], &mut pick);
+            match picked.or_else(|| backup.pick(&mut cursors[1], &mut pick)) {
+                Some(ix) if recording.backends[ix.index()].refuses => tried.insert(ix),
+                answered => break answered,
             }
-            tried.insert(picked);
         };
-        assert_eq!(picked.0, *expected, "{name}, pick {line}: `{step}`");
-        if recording.strategy == Strategy::LeastConnections {
-            held.push((picked.0, live[picked.index()].enter_owned()));
+        assert!(
+            step == "?" || picked.map(|ix| ix.0) == *expected,
+            "{name}, pick {line}: `{step}` to {picked:?}, not {expected:?}"
+        );
+        if let Some(number) = *expected
+            && holds
+        {
+            held.push((number, live[number as usize].enter_owned()));
         }
     }
 }
@@ -125,12 +143,15 @@ macro_rules! recordings {
 
 recordings! {
     smooth_weighted_round_robin: "wrr-equal", "wrr-5-1-1", "wrr-1-2-3-4", "wrr-common-divisor",
-        "wrr-ties", "wrr-large", "wrr-one-down";
+        "wrr-ties", "wrr-large", "wrr-one-down", "wrr-one-refuses", "wrr-mostly-refuses",
+        "wrr-max_conns";
+    backups: "wrr-backup", "wrr-backup-max_conns", "least_conn-backup-max_conns";
     ip_hash: "ip_hash-equal", "ip_hash-weighted", "ip_hash-one-down", "ip_hash-mostly-down",
-        "ip_hash-one-refuses", "ip_hash-mostly-refuses";
+        "ip_hash-one-refuses", "ip_hash-mostly-refuses", "ip_hash-max_conns";
     hash: "hash-equal", "hash-weighted", "hash-one-down", "hash-mostly-down", "hash-one-refuses",
-        "hash-mostly-refuses", "hash-empty-key";
+        "hash-mostly-refuses", "hash-empty-key", "hash-max_conns";
     hash_consistent: "ketama-equal", "ketama-weighted", "ketama-one-down", "ketama-mostly-down",
-        "ketama-one-refuses", "ketama-mostly-refuses", "ketama-labels", "ketama-empty-key";
-    least_conn: "least_conn-equal", "least_conn-weighted";
+        "ketama-one-refuses", "ketama-mostly-refuses", "ketama-labels", "ketama-empty-key", "ketama-max_conns";
+    least_conn: "least_conn-equal", "least_conn-weighted", "least_conn-max_conns";
+    random_two: "random_two";
 }

@@ -31,7 +31,7 @@ impl IpHash {
             Key::Address(IpAddr::V4(v4)) => self.walk(&v4.octets()[..3], roster, cursor, p),
             Key::Address(IpAddr::V6(v6)) => self.walk(&v6.octets(), roster, cursor, p),
             Key::Unix => self.walk(&[0; 3], roster, cursor, p),
-            Key::None | Key::Bytes(_) => roster.smooth_turn(cursor, p),
+            Key::None | Key::Bytes(_) => roster.turn_by_weight(cursor, p),
         }
     }
 
@@ -54,7 +54,7 @@ impl IpHash {
             misses += 1;
             // nginx goes on where the earlier attempts of a request got to; we walk over them again.
             if misses > MISSES + p.tried.count() {
-                return roster.smooth_turn(cursor, p);
+                return roster.turn_by_weight(cursor, p);
             }
         }
     }

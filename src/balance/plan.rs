@@ -175,15 +175,13 @@ impl Plan {
 
     fn needs_credits(&self) -> bool {
         match self.table {
-            Table::LeastConnections(_) | Table::IpHash(_) | Table::UrlHash(_) => {
-                self.roster.is_few()
-            }
+            Table::WeightedRoundRobin
+            | Table::LeastConnections(_)
+            | Table::IpHash(_)
+            | Table::UrlHash(_) => self.roster.is_few(),
             // Twins take turns, however many they are.
             Table::ConsistentHash(_) => true,
-            Table::RoundRobin
-            | Table::WeightedRoundRobin
-            | Table::LeastResponseTime(_)
-            | Table::Random(_) => false,
+            Table::RoundRobin | Table::LeastResponseTime(_) | Table::Random(_) => false,
         }
     }
 

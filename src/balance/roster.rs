@@ -58,11 +58,10 @@ impl Roster {
             .collect();
         let weight = |place: &u32| entries[*place as usize].weight;
         let wheel = match strategy {
-            Strategy::WeightedRoundRobin => Wheel::weighted(&open, weight),
             Strategy::RoundRobin | Strategy::LeastResponseTime | Strategy::Random => {
                 Wheel::even(&open)
             }
-            // These give turns too: to few by credits, to many by the wheel.
+            // Few take their turns by credits; a wheel that costs nothing keeps a cursor's place.
             _ if open.len() <= FEW => Wheel::even(&open),
             _ => Wheel::weighted(&open, weight),
         };
@@ -198,9 +197,10 @@ impl Roster {
         place
     }
 
-    /// What nginx's hashes do without a key or after too many misses: smooth weighted round robin among
-    /// all that are usable. Many take turns on the wheel instead.
-    pub(super) fn smooth_turn(&self, cursor: &mut Cursor, p: &mut Pick<'_>) -> Option<usize> {
+    /// The next usable backend in turn, by weight. Few take turns as in nginx, whoever is usable at the
+    /// moment; many by the wheel, in the same order as long as all of them are.
+    #[inline]
+    pub(super) fn turn_by_weight(&self, cursor: &mut Cursor, p: &mut Pick<'_>) -> Option<usize> {
         if self.is_few() {
             self.smooth(cursor, self.open().filter(|place| self.usable(*place, p)))
         } else {

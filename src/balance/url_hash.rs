@@ -28,7 +28,7 @@ impl UrlHash {
     ) -> Option<usize> {
         let key = match p.key {
             Key::Bytes(key) if !key.is_empty() => key,
-            _ => return roster.smooth_turn(cursor, p),
+            _ => return roster.turn_by_weight(cursor, p),
         };
         let mut sum = 0_u32;
         let mut misses = 0;
@@ -42,7 +42,7 @@ impl UrlHash {
             misses += 1;
             // nginx goes on where the earlier attempts of a request got to; we walk over them again.
             if misses > MISSES + p.tried.count() {
-                return roster.smooth_turn(cursor, p);
+                return roster.turn_by_weight(cursor, p);
             }
         }
     }

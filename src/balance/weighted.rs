@@ -1,9 +1,11 @@
 //! `weighted_round_robin`: in turn by weight, spread smoothly, after nginx's default balancer: 5, 1, 1
 //! gives a a b a c a a. With equal weights the same as `round_robin`. O(1) per pick.
 //!
-//! The order is bit for bit nginx's as long as the round can be written down; see
-//! [`wheel`](super::wheel). A backend that is tried or full loses its turns while it is, as in nginx;
-//! one that fails is not slowed down by degrees (nginx's effective weight) but parked by passive health.
+//! Up to 16 eligible backends the order is bit for bit nginx's, with backends that are tried or full too:
+//! who may not be picked neither gains nor pays. Among more, it is nginx's as long as everybody may be
+//! picked and the round can be written down ([`wheel`](super::wheel)); a backend that is tried or full
+//! then loses the turns that it would have had meanwhile. One that fails is not slowed down by degrees
+//! (nginx's effective weight) but parked by passive health.
 
 use super::cursor::Cursor;
 use super::plan::Pick;
@@ -11,7 +13,7 @@ use super::roster::Roster;
 
 #[inline]
 pub(super) fn pick(roster: &Roster, cursor: &mut Cursor, p: &mut Pick<'_>) -> Option<usize> {
-    roster.turn(cursor, p)
+    roster.turn_by_weight(cursor, p)
 }
 
 #[cfg(test)]

@@ -28,9 +28,10 @@
 //! # `weighted_round_robin`
 //!
 //! Each backend has turns by its weight, spread as evenly as they can be: weights 5, 1, 1 give
-//! a a b a c a a. The order is nginx's, bit for bit, where one round can be written down (up to 65,536
-//! turns); above that the shares are nginx's and the order is our own. Source: nginx's smooth weighted round
-//! robin.
+//! a a b a c a a. Up to 16 eligible backends the order is nginx's, bit for bit, also while some of them are
+//! full or were tried already. Among more it is nginx's as long as everybody may be picked and one round can
+//! be written down (up to 65,536 turns); otherwise the shares are nginx's and the order is our own. Source:
+//! nginx's smooth weighted round robin.
 //!
 //! # `round_robin`
 //!
@@ -85,3 +86,24 @@
 //!
 //! A reload may change it. Requests under way are not disturbed; affinity starts anew where the hash is
 //! another one.
+//!
+//! # From nginx
+//!
+//! What picks a server in an nginx file, and the same in ours. Orders and placements are compared with those
+//! recorded from nginx 1.22, with weights, `down`, `backup`, `max_conns` and servers that refuse.
+//!
+//! | nginx | here | what differs |
+//! |---|---|---|
+//! | no directive | nothing to write | [no effective weight](super::why_not) |
+//! | `least_conn` | `strategy = "least_connections"` | above 16 eligible backends, who comes first among the equally loaded |
+//! | `ip_hash` | `strategy = "ip_hash"` | backups are allowed |
+//! | `hash $request_uri` | `strategy = "url_hash"`, `key = "${uri}"` | backups are allowed |
+//! | `hash … consistent` | `strategy = "consistent_hash"` and `key` | backups are allowed |
+//! | `random` | `strategy = "random"` | nothing |
+//! | `random two least_conn` | the same with `choices = 2` | at a tie the first draw is taken, so that shares follow weights; nginx takes the second, which is seldom the heaviest |
+//! | `weight=5` | `weight = 5` | 1 to 65,535 |
+//! | `backup` | `backup = true` | nothing |
+//! | `down` | `state = "disabled"` | nothing |
+//! | `max_conns=100` | `max_connections = 100` | counted over all workers, as in nginx with a `zone` |
+//!
+//! All servers full is 503 here, 502 there.
