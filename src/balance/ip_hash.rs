@@ -1,6 +1,6 @@
 //! `ip_hash`: the client's address decides, bit for bit as in nginx: the first three octets of an IPv4
 //! address, so that a client keeps its backend when its last octet changes, and all sixteen of IPv6.
-//! O(log n) per pick.
+//! O(1) per pick.
 
 use std::net::IpAddr;
 

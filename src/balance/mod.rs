@@ -40,8 +40,8 @@
 //! | `round_robin`, `weighted_round_robin` | O(1) | `wheel` |
 //! | `least_connections` | O(1) while many are idle, else O(n) | `least_connections` |
 //! | `least_response_time` | O(1) up to 8 backends, O(log n) above | `least_response_time` |
-//! | `ip_hash` | O(log n) | `ip_hash` |
-//! | `url_hash` | O(key + log n) | `url_hash` |
+//! | `ip_hash` | O(1) | `ip_hash` |
+//! | `url_hash` | O(key) | `url_hash` |
 //! | `random` | O(log n) | `random` |
 //! | `consistent_hash` | O(key) | `consistent_hash` |
 //!

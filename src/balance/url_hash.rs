@@ -1,6 +1,6 @@
 //! `url_hash`: a hash of the request's key decides, bit for bit as nginx's `hash KEY` without
 //! `consistent` (that is, as `Cache::Memcached`): modulo the sum of weights, so most keys move when a
-//! backend is added. O(key + log n) per pick.
+//! backend is added. O(key) per pick.
 
 use super::cursor::Cursor;
 use super::hash::Crc32;

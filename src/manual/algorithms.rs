@@ -7,8 +7,8 @@
 //! | `least_connections` | requests differ much in length | O(1) while many are idle, else O(n) | requests in flight, weights |
 //! | `least_response_time` | backends differ in speed, or slow down at times | O(1) up to 8 backends, O(log n) above | response times, requests in flight, weights |
 //! | `random` | many balancers share the backends; with `choices = 2` for even load without a scan | O(log n) | weights; with two choices requests in flight |
-//! | `ip_hash` | clients must stay with a backend and send no cookie | O(log n) | client address, weights |
-//! | `url_hash` | nginx's `hash` is to be replaced and the placement kept | O(key + log n) | key, weights |
+//! | `ip_hash` | clients must stay with a backend and send no cookie | O(1) | client address, weights |
+//! | `url_hash` | nginx's `hash` is to be replaced and the placement kept | O(key) | key, weights |
 //! | `consistent_hash` | backends hold caches or sessions | O(key) | key, weights; with `bounded_load` requests in flight |
 //!
 //! n is the number of backends. No pick allocates or takes a lock. [`balance`](crate::balance) has the code,
