@@ -17,6 +17,9 @@ use crate::Result;
 use crate::poll::{Interest, Poll, Token};
 use crate::wire::{self, Chunks, Length};
 
+/// The parts of the window whose longest latencies are kept.
+const PART: Duration = Duration::from_millis(250);
+
 /// What is sent, and what must come back.
 #[derive(Clone)]
 pub(crate) struct Exchange {
@@ -60,6 +63,8 @@ pub(crate) struct Load {
     window: Option<(Instant, Instant)>,
     /// Latencies in microseconds of the requests of the window.
     pub(crate) latencies: Histogram<u64>,
+    /// The longest latency of each part of the window.
+    worst: Vec<u64>,
 }
 
 struct Connection {
@@ -101,6 +106,7 @@ impl Load {
             completed: 0,
             window: None,
             latencies: Histogram::new_with_bounds(1, 60_000_000, 3)?,
+            worst: Vec::new(),
         })
     }
 
@@ -147,6 +153,15 @@ impl Load {
     pub(crate) fn open_window(&mut self, length: Duration) {
         let now = Instant::now();
         self.window = Some((now, now + length));
+    }
+
+    /// The longest latency in microseconds of a quarter of a second: the median of every second one.
+    /// What disturbs the machine now and then is not in it; what each reload does (one falls due at the
+    /// beginning of each that counts) is.
+    pub(crate) fn typical_worst(&self) -> u64 {
+        let mut worst = self.worst.iter().copied().step_by(2).collect::<Vec<_>>();
+        worst.sort_unstable();
+        worst.get(worst.len() / 2).copied().unwrap_or_default()
     }
 
     /// Sends nothing new from now on.
@@ -223,9 +238,14 @@ impl Load {
         let now = Instant::now();
         let connection = &mut self.connections[place];
         self.completed += 1;
-        if self.window.is_some_and(|(from, to)| (from..to).contains(&connection.since)) {
-            let micros = now.saturating_duration_since(connection.since).as_micros();
-            self.latencies.saturating_record(micros as u64);
+        if let Some((from, to)) = self.window
+            && (from..to).contains(&connection.since)
+        {
+            let micros = now.saturating_duration_since(connection.since).as_micros() as u64;
+            self.latencies.saturating_record(micros);
+            let part = (connection.since - from).div_duration_f64(PART) as usize;
+            self.worst.resize(self.worst.len().max(part + 1), 0);
+            self.worst[part] = self.worst[part].max(micros);
         }
         if self.exchange.closes {
             connection.state = State::Closing;

@@ -266,6 +266,7 @@ fn figures(window: &Window) -> Figures {
     Figures {
         rate: Some(window.requests as f64 / window.seconds),
         latency: window.latency.map(|micros| Some(micros as f64)),
+        typical_worst: Some(window.typical_worst as f64),
         load: Some(window.load.cpu / window.seconds),
         ..Figures::default()
     }

@@ -17,6 +17,8 @@ pub(crate) struct Figures {
     pub(crate) rate: Option<f64>,
     /// Latency in microseconds: median, 99 %, 99.9 %, the longest.
     pub(crate) latency: [Option<f64>; 4],
+    /// The longest latency of a typical quarter of a second.
+    pub(crate) typical_worst: Option<f64>,
     /// Seconds of processor per 100,000 requests, and the part in user mode.
     pub(crate) cpu: Option<f64>,
     /// See `cpu`.
@@ -31,12 +33,13 @@ pub(crate) struct Figures {
 
 /// The columns: heading, decimals, value.
 type Column = (&'static str, usize, fn(&Figures) -> Option<f64>);
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     ("req/s", 0, |figures| figures.rate),
     ("p50 µs", 0, |figures| figures.latency[0]),
     ("p99 µs", 0, |figures| figures.latency[1]),
     ("p99.9 µs", 0, |figures| figures.latency[2]),
     ("max µs", 0, |figures| figures.latency[3]),
+    ("max in ¼ s", 0, |figures| figures.typical_worst),
     ("CPU s/100k", 3, |figures| figures.cpu),
     ("user s/100k", 3, |figures| figures.user),
     ("memory MiB", 1, |figures| figures.memory),

@@ -38,6 +38,8 @@ pub(crate) struct Window {
     pub(crate) seconds: f64,
     /// Latencies in microseconds: median, 99 %, 99.9 %, the longest.
     pub(crate) latency: [u64; 4],
+    /// The longest one of a typical quarter of a second.
+    pub(crate) typical_worst: u64,
     /// What the proxy used within it.
     pub(crate) proxy: Usage,
     /// What this process used within it: at 1 core the load is the limit, not the proxy.
@@ -86,7 +88,8 @@ impl Rig {
             return Err("no response within the window".into());
         }
         let latency = [0.5, 0.99, 0.999, 1.0].map(|part| load.latencies.value_at_quantile(part));
-        Ok(Window { requests, seconds, latency, proxy, load: own })
+        let typical_worst = load.typical_worst();
+        Ok(Window { requests, seconds, latency, typical_worst, proxy, load: own })
     }
 
     /// Bytes of memory per idle keep-alive connection, each of which has made one request.
