@@ -32,6 +32,7 @@
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
 //! | [`admin`] | metrics and status over HTTP |
 //! | [`server`] | puts the rooms together: threads, signals, drain |
+//! | [`import`] | nginx's configuration to ours, and what became of each directive |
 //! | [`cli`] | what was typed to what it means |
 //! | [`manual`] | chapters to read |
 //!
@@ -65,7 +66,8 @@
 //! | `proxy::h2` | `model` `http1` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
-//! | [`cli`] | `config` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
+//! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
+//! | [`cli`] | `config` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!
@@ -135,6 +137,7 @@ pub mod config;
 pub mod control;
 pub mod health;
 pub mod http1;
+pub mod import;
 pub mod manual;
 pub mod model;
 pub mod net;

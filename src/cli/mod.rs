@@ -1,9 +1,11 @@
 //! What was typed → what it means.
 //!
-//! Exit codes: 0 good, 1 failed at run time, 2 bad configuration or usage.
+//! Exit codes: 0 good, 1 failed at run time (or, of `import-nginx`, nothing could be imported), 2 bad
+//! configuration or usage.
 
 pub mod check;
 mod demo;
+mod import_nginx;
 mod run;
 pub mod schema;
 
@@ -61,6 +63,10 @@ enum Command {
         #[arg(long)]
         reference: bool,
     },
+    /// Make a configuration of nginx's, and tell what could not be carried over
+    ///
+    /// The imported file is an ordinary one. What has no counterpart is left out with a warning.
+    ImportNginx(ImportArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -80,6 +86,23 @@ struct DemoArgs {
     /// Where origins are taken down and up
     #[arg(long, default_value = "127.0.0.1:9902", value_name = "ADDRESS")]
     switch: SocketAddr,
+}
+
+/// What is imported, and where it goes.
+#[derive(Debug, Clone, Args)]
+struct ImportArgs {
+    /// nginx's main file; a fragment with servers or upstreams will do
+    #[arg(value_name = "NGINX_CONF")]
+    file: PathBuf,
+    /// Where the configuration is written [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Where a report of every directive is written: Markdown, or JSON if the name ends in `.json`
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Exit with 2 if anything is warned of
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Runs the command line `arguments`, the first of which is the program's name.
@@ -115,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let output = if reference { Output::Reference } else { Output::JsonSchema };
             written(schema::schema(output, &mut out))
         }
+        Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plimsoll", &mut script);

@@ -9,23 +9,23 @@ use super::diagnostic::{Diagnostic, Severity};
 
 /// A range of bytes in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The file's number, in the order of reading.
-    pub file: usize,
+    pub(crate) file: usize,
     /// First byte.
-    pub start: usize,
+    pub(crate) start: usize,
     /// Byte after the last.
-    pub end: usize,
+    pub(crate) end: usize,
 }
 
 impl Place {
     /// The file as a whole.
-    pub(super) fn top(file: usize) -> Self {
+    pub(crate) fn top(file: usize) -> Self {
         Self { file, start: 0, end: 0 }
     }
 
     /// A range as the parser gives it.
-    pub(super) fn of(file: usize, span: std::ops::Range<usize>) -> Self {
+    pub(crate) fn of(file: usize, span: std::ops::Range<usize>) -> Self {
         Self { file, start: span.start, end: span.end }
     }
 }
@@ -40,14 +40,14 @@ struct Source {
 
 /// The sources, and what was found in them so far.
 #[derive(Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     sources: Vec<Source>,
     found: Vec<(Place, Diagnostic)>,
 }
 
 impl Faults {
     /// Takes in a source and gives its number.
-    pub(super) fn add_source(&mut self, name: String, text: Arc<str>) -> usize {
+    pub(crate) fn add_source(&mut self, name: String, text: Arc<str>) -> usize {
         let breaks = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
         let lines = std::iter::once(0).chain(breaks).collect();
         self.sources.push(Source { name, text, lines });
@@ -55,7 +55,7 @@ impl Faults {
     }
 
     /// Reports what makes the configuration unusable, and its remedy.
-    pub(super) fn error(
+    pub(crate) fn error(
         &mut self,
         at: Place,
         message: impl Into<String>,
@@ -65,7 +65,7 @@ impl Faults {
     }
 
     /// Reports what is allowed but hardly meant, and its remedy.
-    pub(super) fn warning(
+    pub(crate) fn warning(
         &mut self,
         at: Place,
         message: impl Into<String>,
@@ -75,15 +75,21 @@ impl Faults {
     }
 
     /// `file:line:column` of a place, to name a second one in a remedy.
-    pub(super) fn locate(&self, at: Place) -> String {
+    pub(crate) fn locate(&self, at: Place) -> String {
+        let (name, line, column) = self.position(at);
+        format!("{name}:{line}:{column}")
+    }
+
+    /// File, line and column of a place.
+    pub(crate) fn position(&self, at: Place) -> (&str, usize, usize) {
         let source = &self.sources[at.file];
         let (line, column) = source.position(at.start);
-        format!("{}:{line}:{column}", source.name)
+        (&source.name, line, column)
     }
 
     /// The place of the bytes `range` of a string value `text` written at `at`; the whole value
     /// when it was written with escapes.
-    pub(super) fn within(&self, at: Place, text: &str, range: std::ops::Range<usize>) -> Place {
+    pub(crate) fn within(&self, at: Place, text: &str, range: std::ops::Range<usize>) -> Place {
         let written = self.sources[at.file].text.get(at.start..at.end).unwrap_or_default();
         match written.len().checked_sub(2) {
             Some(inner) if inner == text.len() && written[1..].starts_with(text) => {
@@ -95,22 +101,22 @@ impl Faults {
     }
 
     /// Whether an error (not only warnings) was reported.
-    pub(super) fn any_error(&self) -> bool {
+    pub(crate) fn any_error(&self) -> bool {
         self.found.iter().any(|(_, one)| one.severity == Severity::Error)
     }
 
     /// How much was found so far.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.found.len()
     }
 
     /// Forgets what was found after the first `count`.
-    pub(super) fn truncate(&mut self, count: usize) {
+    pub(crate) fn truncate(&mut self, count: usize) {
         self.found.truncate(count);
     }
 
     /// Everything found, in the order of the files.
-    pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+    pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|(place, _)| *place);
         self.found.into_iter().map(|(_, one)| one).collect()
     }

@@ -24,8 +24,11 @@ mod tests;
 mod tree;
 mod units;
 
+pub(crate) use build::{backend_address, is_authority, is_name, is_path, is_token, is_value};
 pub use diagnostic::{Diagnostic, Report, Severity, render};
+pub(crate) use faults::{Faults, Place};
 pub use load::{Environment, Loaded, load, parse, process_environment};
 pub use model::Config;
 pub use reference::reference;
 pub use schema::schema;
+pub(crate) use units::{show_duration, show_size};

@@ -50,7 +50,7 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 }
 
 /// A duration as it is written in a file.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let mut left = duration.as_millis() as u64;
     if left == 0 {
         return "0s".to_owned();
@@ -65,7 +65,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// A size as it is written in a file, in the largest binary unit that needs no fraction.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     let fits = |(_, scale): &&(&str, u64)| bytes >= *scale && bytes.is_multiple_of(*scale);
     match SIZE[..3].iter().find(fits) {
         Some((name, scale)) => format!("{}{name}", bytes / scale),

@@ -116,7 +116,7 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
 }
 
 /// Whether a text may be sent as a request target.
-pub(super) fn is_path(text: &str) -> bool {
+pub(crate) fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|c| c.is_ascii_graphic() && c != b'#')
 }
 

@@ -38,7 +38,7 @@ pub(super) fn socket(b: &mut Build<'_>, item: Option<&Item>) -> SocketAddr {
 }
 
 /// Where a backend is: `10.0.0.1:8080`, `[::1]:80`, `name:80`, `unix:/path`; port 80 if none.
-pub(super) fn backend(text: &str) -> Result<BackendAddress, (String, String)> {
+pub(crate) fn backend(text: &str) -> Result<BackendAddress, (String, String)> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path);
     }
@@ -93,7 +93,7 @@ fn unix(path: &str) -> Result<BackendAddress, (String, String)> {
 }
 
 /// Whether a text may be a `Host`: a name or address, perhaps with a port.
-pub(super) fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     let bare = |text: &str| {
         let v6 = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         is_name(text) || v6.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok())
@@ -103,7 +103,7 @@ pub(super) fn is_authority(text: &str) -> bool {
 }
 
 /// Whether a text may be a host name (RFC 1123, and `_` as seen in the wild).
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let label = |label: &str| {
         (1..=63).contains(&label.len())

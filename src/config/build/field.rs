@@ -33,13 +33,13 @@ pub(super) fn name(b: &mut Build<'_>, at: Place, text: &str) -> String {
 }
 
 /// Whether a text is a token (RFC 9110 §5.6.2), as methods and field names are.
-pub(super) fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     let special = |c| b"!#$%&'*+-.^_`|~".contains(&c);
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || special(c))
 }
 
 /// Whether bytes may stand in a field value (RFC 9110 §5.5).
-pub(super) fn is_value(bytes: &[u8]) -> bool {
+pub(crate) fn is_value(bytes: &[u8]) -> bool {
     bytes.iter().all(|c| *c == b'\t' || (*c >= b' ' && *c != 0x7f))
 }
 

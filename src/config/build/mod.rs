@@ -16,6 +16,10 @@ pub(super) mod template;
 mod upstream;
 mod whole;
 
+pub(crate) use action::is_path;
+pub(crate) use address::{backend as backend_address, is_authority, is_name};
+pub(crate) use field::{is_token, is_value};
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

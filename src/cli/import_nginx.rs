@@ -1,0 +1,95 @@
+//! `plimsoll import-nginx FILE`: a configuration of ours made of nginx's, and what became of it.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::{BAD, FAILED, ImportArgs, complain, output_failed};
+use crate::config;
+use crate::import::{self, Files, Imported, Verdict};
+
+/// Bytes of a file at most; the importer has a limit for all of them together.
+const LARGEST: u64 = 16 << 20;
+
+/// The files of this machine.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        // To open a FIFO would wait for its writer.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let names =
+            fs::read_dir(directory)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.collect())
+    }
+}
+
+pub(super) fn import_nginx(arguments: &ImportArgs, out: &mut impl Write) -> ExitCode {
+    let colored = io::stderr().is_terminal();
+    let told = |text: &str| {
+        let _ = io::stderr().write_all(text.as_bytes());
+    };
+    let imported = match import::import(&arguments.file, &Disk) {
+        Ok(imported) => imported,
+        Err(diagnostics) => {
+            told(&config::render(&diagnostics, colored));
+            return ExitCode::from(FAILED);
+        }
+    };
+    // What is written is what `run` will read: a fault in it would be the importer's own.
+    if let Err(report) = config::parse("the imported file", &imported.toml, &|_| None) {
+        told(&report.render(colored));
+        complain(&"the importer has made a file that is not good; please report this");
+        return ExitCode::from(FAILED);
+    }
+    if let Err(failed) = written(arguments, &imported, out) {
+        return failed;
+    }
+    told(&config::render(&imported.warnings, colored));
+    let count = |verdict| imported.report.count(verdict);
+    complain(&format_args!(
+        "{} directives: {} carried, {} with a difference, {} not",
+        imported.report.rows.len(),
+        count(Verdict::Carried),
+        count(Verdict::Difference),
+        count(Verdict::NotCarried),
+    ));
+    if arguments.strict && !imported.warnings.is_empty() {
+        return ExitCode::from(BAD);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Writes what was asked for.
+fn written(
+    arguments: &ImportArgs,
+    imported: &Imported,
+    out: &mut impl Write,
+) -> Result<(), ExitCode> {
+    let file = |path: &Path, text: &str| {
+        fs::write(path, text).map_err(|error| {
+            complain(&format_args!("{} cannot be written: {error}", path.display()));
+            ExitCode::from(FAILED)
+        })
+    };
+    match &arguments.output {
+        Some(path) => file(path, &imported.toml)?,
+        None => out.write_all(imported.toml.as_bytes()).map_err(|error| output_failed(&error))?,
+    }
+    let Some(path) = &arguments.report else {
+        return Ok(());
+    };
+    if path.extension().is_some_and(|extension| extension == "json") {
+        return file(path, &format!("{:#}\n", imported.report.to_json()));
+    }
+    file(path, &imported.report.markdown())
+}

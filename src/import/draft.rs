@@ -1,0 +1,157 @@
+//! The imported file before it is written: what a person would put into it.
+
+use std::time::Duration;
+
+use super::process::Process;
+use crate::config::Place;
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub process: Process,
+    pub listeners: Vec<Listener>,
+    pub routes: Vec<Route>,
+    pub upstreams: Vec<Upstream>,
+}
+
+/// `[[listener]]`
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub at: Place,
+    pub address: String,
+    /// Settings with their values as TOML, in order.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// `[[route]]`
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    pub at: Place,
+    /// Without the host: what the name ends with.
+    pub name: String,
+    pub listeners: Vec<String>,
+    pub hosts: Vec<String>,
+    pub path: PathRule,
+    pub methods: Vec<String>,
+    /// Field names with what they must be, as TOML.
+    pub headers: Vec<(String, String)>,
+    pub action: Action,
+    pub response: ResponseEdits,
+    /// Bytes of a request body at most; 0 is no limit.
+    pub body_limit: u64,
+    /// Where it stands among the routes of its server: regular expressions go by order.
+    pub rank: (u8, usize),
+}
+
+/// A path rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum PathRule {
+    Prefix(String),
+    Exact(String),
+    Regex(String),
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    Proxy(Box<Proxy>),
+    Redirect { status: u16, to: String },
+    Respond { status: u16, body: String, content_type: Option<String> },
+}
+
+/// Goes to upstreams.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone)]
+pub(super) struct Proxy {
+    /// Upstreams by their place in the list of those in use, with weights.
+    pub split: Vec<(usize, u32)>,
+    pub rewrite: Rewrite,
+    /// `None`: as the client sent it.
+    pub host: Option<String>,
+    pub headers: Vec<HeaderEdit>,
+    /// The client's address is appended to X-Forwarded-For.
+    pub appends: bool,
+    /// X-Real-IP is the client's address.
+    pub real_ip: bool,
+    pub websocket: bool,
+    pub keeps: bool,
+    pub policy: Policy,
+}
+
+/// What is done with the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rewrite {
+    Keep,
+    Strip,
+    Replace(String),
+}
+
+/// A change of a request's field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum HeaderEdit {
+    Set(String, String),
+    Add(String, String),
+    Remove(String),
+}
+
+/// Changes of a response's fields.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ResponseEdits {
+    pub add: Vec<Added>,
+    pub remove: Vec<String>,
+}
+
+/// A field that is added to responses.
+#[derive(Debug, Clone)]
+pub(super) struct Added {
+    pub name: String,
+    pub value: String,
+    /// Whether it is added to errors too.
+    pub always: bool,
+}
+
+/// Time-outs and retries of one route, all of them.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub connect: Duration,
+    pub read: Duration,
+    pub write: Duration,
+    /// 0: as many as there are backends.
+    pub tries: u32,
+    pub timeout: Option<Duration>,
+    pub reset: bool,
+    pub timed_out: bool,
+    pub invalid: bool,
+    pub statuses: Vec<u16>,
+    pub non_idempotent: bool,
+}
+
+/// `[upstream.NAME]`
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub at: Place,
+    pub name: String,
+    /// Settings with their values as TOML, in order.
+    pub settings: Vec<(&'static str, String)>,
+    pub backends: Vec<Backend>,
+    pub policy: Policy,
+    /// How many attempts make sense.
+    pub most_tries: u32,
+    /// Whether no other backend could take over.
+    pub alone: bool,
+    /// Whether a route leads to it.
+    pub used: bool,
+}
+
+/// `[[upstream.NAME.backend]]`
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    pub at: Place,
+    pub address: String,
+    pub weight: u64,
+    pub backup: bool,
+    /// `disabled` or `draining`.
+    pub state: Option<&'static str>,
+    pub max_connections: u64,
+}

@@ -1,0 +1,346 @@
+//! What can only be said when all routes are known: listeners, fields that all routes set alike, and
+//! upstreams with what most of their routes want of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::draft::{Action, Backend, Draft, HeaderEdit, Listener, Policy, Proxy, Route, Upstream};
+use super::scope::effective;
+use super::settings::{Client, Settings};
+use super::table::Rule;
+use super::translate::{Site, Translator, Use};
+use super::tree::Directive;
+use super::upstream::{Group, Server, is_name};
+use super::write::{quote, quoted_list};
+use crate::config::{show_duration, show_size};
+
+/// nginx's limit of client connections' requests, and of the number of fields in newer versions.
+const MANY: u64 = 1000;
+/// The largest weight, and the largest sum of weights on a ring.
+const MOST_WEIGHT: u64 = 65_535;
+const MOST_ON_RING: u64 = 100_000;
+
+/// The listeners, in the order in which the files name them.
+pub(super) fn listeners<'t>(
+    t: &mut Translator<'t, '_>,
+    http: &'t [Directive],
+    sites: &[Site<'t>],
+    defaults: &BTreeMap<SocketAddr, usize>,
+    routes: &[Route],
+) -> Vec<Listener> {
+    let body_limit = usual_body_limit(routes);
+    let mut listeners: Vec<Listener> = Vec::new();
+    for site in sites {
+        for one in &site.listens {
+            let address = one.address.to_string();
+            if listeners.iter().any(|known| known.address == address) {
+                continue;
+            }
+            let default =
+                defaults.get(&one.address).map_or(site.block, |index| sites[*index].block);
+            let client = client(t, &[http, default.inner()]);
+            let mut settings = client_settings(&client);
+            if body_limit > 0 {
+                settings.push(("max_body", quote(&show_size(body_limit))));
+            }
+            listeners.push(Listener { at: one.at, address, settings });
+        }
+    }
+    listeners
+}
+
+/// The limit that most routes have; of equals the largest, 0 (none) being more than any.
+pub(super) fn usual_body_limit(routes: &[Route]) -> u64 {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    for route in routes {
+        *counts.entry(route.body_limit.min(1 << 40).wrapping_sub(1)).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(limit, count)| (*count, *limit));
+    most.map_or(1 << 20, |(limit, _)| limit.wrapping_add(1))
+}
+
+/// What concerns the listener at these levels.
+fn client<'t>(t: &mut Translator<'t, '_>, levels: &[&'t [Directive]]) -> Client {
+    let mut s = Settings::default();
+    for (d, row) in effective(levels) {
+        if let Rule::Listener(setter) = row.rule {
+            setter(&mut s, d, &mut t.findings);
+        }
+    }
+    if !s.client.trusted.is_empty() && !s.client.real_ip_known {
+        for id in &s.client.real_ip {
+            let note = "the client's address is read from X-Forwarded-For, not from X-Real-IP";
+            t.findings.differs_at(*id, note);
+        }
+    }
+    if !s.client.trusted.is_empty() && s.client.real_ip_known && !s.client.real_ip_recursive {
+        for id in &s.client.real_ip {
+            let note =
+                "X-Forwarded-For is read through all trusted addresses, as with real_ip_recursive";
+            t.findings.differs_at(*id, note);
+        }
+    }
+    s.client
+}
+
+fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
+    let mut settings = Vec::new();
+    if !client.trusted.is_empty() {
+        settings.push(("trusted_proxies", quoted_list(&client.trusted)));
+    }
+    let second = Duration::from_secs;
+    let idle = client.idle.unwrap_or(second(75));
+    let times = [
+        ("header_timeout", client.header.unwrap_or(second(60)), second(30)),
+        ("body_timeout", client.body.unwrap_or(second(60)), second(60)),
+        ("write_timeout", client.write.unwrap_or(second(60)), second(60)),
+        ("idle_timeout", if idle.is_zero() { second(75) } else { idle }, second(75)),
+    ];
+    for (key, time, ours) in times {
+        let time = time.clamp(Duration::from_millis(1), Duration::from_hours(24));
+        if time != ours {
+            settings.push((key, quote(&show_duration(time))));
+        }
+    }
+    let requests = if idle.is_zero() { 1 } else { client.requests.unwrap_or(MANY) };
+    settings.push(("max_requests", requests.min(u64::from(u32::MAX)).to_string()));
+    settings.push(("max_headers", MANY.to_string()));
+    if let Some((count, size)) = client.buffers {
+        let head = count.saturating_mul(size).clamp(1 << 10, 1 << 20);
+        let target = size.clamp(64, head);
+        for (key, size, ours) in [("max_head", head, 32 << 10), ("max_target", target, 8 << 10)] {
+            if size != ours {
+                settings.push((key, quote(&show_size(size))));
+            }
+        }
+    }
+    settings
+}
+
+fn proxies(routes: &mut [Route]) -> impl Iterator<Item = &mut Proxy> {
+    routes.iter_mut().filter_map(|route| match &mut route.action {
+        Action::Proxy(proxy) => Some(&mut **proxy),
+        _ => None,
+    })
+}
+
+/// nginx adds no field of its own accord: listeners say so, unless all routes ask for the same.
+pub(super) fn fields(t: &mut Translator<'_, '_>, draft: &mut Draft) {
+    let mut count = 0;
+    let (mut appending, mut real) = (0, 0);
+    for proxy in proxies(&mut draft.routes) {
+        count += 1;
+        appending += usize::from(proxy.appends);
+        real += usize::from(proxy.real_ip);
+    }
+    if count == 0 {
+        return;
+    }
+    let all_append = appending == count;
+    let all_real = real == count;
+    for listener in &mut draft.listeners {
+        let policy = if all_append { "append" } else { "off" };
+        listener.settings.push(("x_forwarded", quote(policy)));
+        listener.settings.push(("forwarded", quote("off")));
+        if !all_real {
+            listener.settings.push(("x_real_ip", "false".to_owned()));
+        }
+    }
+    for proxy in proxies(&mut draft.routes) {
+        if proxy.real_ip && !all_real {
+            proxy.headers.push(HeaderEdit::Set("X-Real-IP".into(), "${client_ip}".into()));
+        }
+        if proxy.appends && !all_append {
+            proxy.headers.push(HeaderEdit::Add("X-Forwarded-For".into(), "${client_ip}".into()));
+        }
+    }
+    tell_forwarding(t, all_append);
+}
+
+/// Tells what the way in which the client's address is appended differs in.
+fn tell_forwarding(t: &mut Translator<'_, '_>, all_append: bool) {
+    let ids: Vec<usize> = t.appending.iter().copied().collect();
+    for id in ids {
+        let note = if all_append {
+            "X-Forwarded-Proto and X-Forwarded-Host are sent along; behind trusted proxies the \
+             proxy's address is appended, not the client's"
+        } else {
+            "the address is appended as a line of its own, which means the same (RFC 9110 §5.3)"
+        };
+        t.findings.differs_at(id, note);
+    }
+}
+
+/// The upstreams, in the order of their use; those without a route are left out by the writer.
+pub(super) fn upstreams(t: &mut Translator<'_, '_>, routes: &[Route]) -> Vec<Upstream> {
+    let uses = std::mem::take(&mut t.uses);
+    let mut made = Vec::with_capacity(uses.len());
+    for (index, one) in uses.into_iter().enumerate() {
+        let proxies: Vec<&Proxy> = routes
+            .iter()
+            .filter_map(|route| match &route.action {
+                Action::Proxy(proxy) => Some(&**proxy),
+                _ => None,
+            })
+            .filter(|proxy| proxy.split.iter().any(|(to, _)| *to == index))
+            .collect();
+        made.push(upstream(t, one, &proxies));
+    }
+    made
+}
+
+fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstream {
+    let group = one.group;
+    let mut policy = usual_policy(proxies);
+    let up = group.servers.iter().filter(|server| server.backend.state != Some("disabled")).count();
+    let names = group.servers.iter().any(|server| is_name(&server.backend.address));
+    let alone = group.is_alone();
+    // A name may stand for any number of addresses.
+    let most_tries = if names { 3.max(up) } else { up }.clamp(1, 32) as u32;
+    if alone {
+        policy.tries = 0;
+    }
+    let mut settings = Vec::new();
+    if let Some(strategy) = group.strategy {
+        settings.push(("strategy", quote(strategy)));
+    }
+    if group.two {
+        settings.push(("choices", "2".to_owned()));
+    }
+    if let Some(key) = &group.key {
+        settings.push(("key", quote(key)));
+    }
+    if one.grpc {
+        settings.push(("protocol", quote("h2c")));
+    }
+    pool(&mut settings, &group, proxies.iter().any(|proxy| proxy.keeps), one.grpc);
+    if !alone {
+        passive(t, &mut settings, &group, &policy);
+    }
+    if let Some(valid) = group.valid.filter(|_| names) {
+        let valid = valid.clamp(Duration::from_secs(1), Duration::from_hours(30 * 24));
+        settings.push(("dns.min_ttl", quote(&show_duration(valid))));
+        settings.push(("dns.max_ttl", quote(&show_duration(valid))));
+    }
+    Upstream {
+        at: one.at,
+        name: plain_name(&one.name),
+        settings,
+        backends: weighed(t, &group),
+        policy,
+        most_tries,
+        alone,
+        used: !proxies.is_empty(),
+    }
+}
+
+/// A name that may be an upstream's.
+fn plain_name(name: &str) -> String {
+    let fits = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
+    let plain: String = name.chars().map(|c| if fits(c) { c } else { '-' }).take(120).collect();
+    if plain.is_empty() { "upstream".to_owned() } else { plain }
+}
+
+/// The policy that most routes want; of equals the first.
+fn usual_policy(proxies: &[&Proxy]) -> Policy {
+    let count = |one: &Proxy| proxies.iter().filter(|other| other.policy == one.policy).count();
+    let most = proxies.iter().map(|one| count(one)).max().unwrap_or_default();
+    let usual = proxies.iter().find(|one| count(one) == most);
+    usual.map_or_else(default_policy, |proxy| proxy.policy.clone())
+}
+
+fn default_policy() -> Policy {
+    let minute = Duration::from_mins(1);
+    Policy {
+        connect: minute,
+        read: minute,
+        write: minute,
+        tries: 0,
+        timeout: None,
+        reset: true,
+        timed_out: true,
+        invalid: false,
+        statuses: Vec::new(),
+        non_idempotent: false,
+    }
+}
+
+fn pool(settings: &mut Vec<(&'static str, String)>, group: &Group, keeps: bool, grpc: bool) {
+    let Some((idle, _)) = group.keepalive.filter(|_| keeps) else {
+        if !grpc {
+            settings.push(("pool.max_idle", "0".to_owned()));
+        }
+        return;
+    };
+    if idle != 64 {
+        settings.push(("pool.max_idle", idle.to_string()));
+    }
+    let within = |time: Duration| time.clamp(Duration::from_secs(1), Duration::from_hours(30 * 24));
+    if let Some(time) = group.idle.map(within).filter(|time| *time != Duration::from_mins(1)) {
+        settings.push(("pool.idle_timeout", quote(&show_duration(time))));
+    }
+    if let Some(time) = group.lifetime.map(within).filter(|time| *time != Duration::from_hours(1)) {
+        settings.push(("pool.max_lifetime", quote(&show_duration(time))));
+    }
+    let requests = group.requests.unwrap_or(MANY).min(u64::from(u32::MAX));
+    settings.push(("pool.max_requests", requests.to_string()));
+}
+
+/// `max_fails` and `fail_timeout` are each server's own in nginx, and the upstream's here: those of
+/// most servers.
+fn passive(
+    t: &mut Translator<'_, '_>,
+    settings: &mut Vec<(&'static str, String)>,
+    group: &Group,
+    policy: &Policy,
+) {
+    let of = |server: &Server| (server.max_fails, server.fail_timeout);
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    for server in &group.servers {
+        *counts.entry(of(server)).or_default() += 1;
+    }
+    let most = counts.values().max().copied().unwrap_or_default();
+    let usual = group.servers.iter().map(of).find(|one| counts.get(one) == Some(&most));
+    let (max_fails, fail_timeout) = usual.unwrap_or((1, Duration::from_secs(10)));
+    for server in group.servers.iter().filter(|server| of(server) != (max_fails, fail_timeout)) {
+        let time = show_duration(fail_timeout);
+        let note =
+            format!("all servers of the upstream have max_fails={max_fails} fail_timeout={time}");
+        t.findings.differs_at(server.id, &note);
+    }
+    let max_fails = max_fails.min(1_000_000);
+    if max_fails != 5 {
+        settings.push(("passive.max_fails", max_fails.to_string()));
+    }
+    let time = fail_timeout.clamp(Duration::from_millis(1), Duration::from_hours(24));
+    if time != Duration::from_secs(10) && max_fails > 0 {
+        settings.push(("passive.fail_timeout", quote(&show_duration(time))));
+    }
+    let failures = policy.statuses.iter().filter(|status| **status >= 500 || **status == 429);
+    let failures: Vec<_> = failures.map(u16::to_string).collect();
+    if !failures.is_empty() && max_fails > 0 {
+        settings.push(("passive.statuses", format!("[{}]", failures.join(", "))));
+    }
+}
+
+/// The backends, with weights that may stand in the file.
+fn weighed(t: &mut Translator<'_, '_>, group: &Group) -> Vec<Backend> {
+    let mut backends: Vec<Backend> =
+        group.servers.iter().map(|server| server.backend.clone()).collect();
+    let largest = backends.iter().map(|one| one.weight).max().unwrap_or(1);
+    let sum = backends.iter().fold(0_u64, |sum, one| sum.saturating_add(one.weight));
+    let most = if group.strategy == Some("consistent_hash") { MOST_ON_RING } else { u64::MAX };
+    let divisor = largest.div_ceil(MOST_WEIGHT).max(sum.div_ceil(most / 2));
+    if largest > MOST_WEIGHT || sum > most {
+        for (backend, server) in backends.iter_mut().zip(&group.servers) {
+            backend.weight = (backend.weight / divisor).max(1);
+            let note = format!("weights are divided by {divisor}: they were too large");
+            t.findings.differs_at(server.id, &note);
+        }
+    }
+    for backend in &mut backends {
+        backend.max_connections = backend.max_connections.min(u64::from(u32::MAX));
+    }
+    backends
+}

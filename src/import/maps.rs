@@ -1,0 +1,99 @@
+//! `map` and `split_clients`, as far as routes can do what they are used for.
+
+use std::collections::BTreeMap;
+
+use super::findings::Findings;
+use super::tree::Directive;
+use super::variables::{Part, parts};
+
+/// All of them, by the variable they make.
+#[derive(Debug, Default)]
+pub(super) struct Maps<'t> {
+    maps: BTreeMap<String, Map<'t>>,
+    splits: BTreeMap<String, &'t Directive>,
+}
+
+/// One `map`.
+#[derive(Debug)]
+pub(super) struct Map<'t> {
+    pub block: &'t Directive,
+}
+
+impl<'t> Maps<'t> {
+    /// Takes in a block.
+    pub(super) fn add(&mut self, block: &'t Directive) {
+        let Some(name) = block.arg(1).strip_prefix('$') else { return };
+        if block.name.text == "map" {
+            self.maps.insert(name.to_owned(), Map { block });
+        } else {
+            self.splits.insert(name.to_owned(), block);
+        }
+    }
+
+    /// The map behind a text that is nothing but its variable.
+    pub(super) fn of_text(&self, text: &str) -> Option<&Map<'t>> {
+        match parts(text).collect::<Vec<_>>()[..] {
+            [Part::Variable(name)] => self.maps.get(name),
+            _ => None,
+        }
+    }
+
+    /// The map that makes this variable.
+    pub(super) fn map(&self, name: &str) -> Option<&Map<'t>> {
+        self.maps.get(name)
+    }
+
+    /// The split that makes this variable.
+    pub(super) fn split(&self, name: &str) -> Option<&'t Directive> {
+        self.splits.get(name).copied()
+    }
+
+    /// Tells of those that nothing carried uses.
+    pub(super) fn unused(&self, f: &mut Findings<'_>) {
+        let websocket = |map: &Map<'_>| {
+            map.block.arg(0) == "$http_upgrade"
+                && map.values().any(|one| one.eq_ignore_ascii_case("upgrade"))
+        };
+        for map in self.maps.values() {
+            if f.of(map.block).is_some() {
+                continue;
+            }
+            if websocket(map) {
+                f.carried_as(map.block, "see `upgrades`");
+            } else {
+                let why = "variables are not computed";
+                f.missing(map.block, why, "use a route with a condition for each value");
+            }
+        }
+        for block in self.splits.values() {
+            if f.of(block).is_none() {
+                let why = "it is carried only where `proxy_pass` uses the variable";
+                f.missing(block, why, "use `split` of a route");
+            }
+        }
+    }
+}
+
+impl<'t> Map<'t> {
+    /// Its lines, without those that set it up.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &'t Directive> {
+        let setup = ["hostnames", "volatile", "include"];
+        let block = self.block;
+        block.inner().iter().filter(move |one| {
+            !(setup.contains(&&*one.name.text) && one.args.is_empty()) && one.name.text != "include"
+        })
+    }
+
+    /// The values that it gives.
+    pub(super) fn values(&self) -> impl Iterator<Item = &'t str> {
+        self.entries().map(|entry| entry.arg(0))
+    }
+
+    /// What it gives for an empty source.
+    pub(super) fn without(&self) -> &'t str {
+        let of = |key: &str| {
+            self.entries().find(|entry| entry.name.text == key).map(|entry| entry.arg(0))
+        };
+        of("").or_else(|| of("default")).unwrap_or_default()
+    }
+}

@@ -1,0 +1,146 @@
+//! `proxy_pass` and `grpc_pass`: where to, and with which path.
+
+use super::draft::{PathRule, Rewrite};
+use super::findings::Findings;
+use super::tree::Directive;
+use super::variables::{Part, Scope, parts};
+use crate::config::is_path;
+
+/// Where a `proxy_pass` leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// What stands between `//` and the path: a name, an address, `unix:/path` or a variable.
+    pub authority: Authority,
+    /// What stands behind it.
+    pub uri: Option<String>,
+    /// What nginx would say in `Host`.
+    pub host: String,
+    pub grpc: bool,
+    /// Whether variables stood in it, so that the path is not looked at again.
+    pub variable: bool,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Authority {
+    /// A name of an upstream, or an address.
+    Fixed(String),
+    /// The variable of this name says it.
+    Variable(String),
+}
+
+/// Reads the argument. `Err` says why it cannot be carried, and what to do instead.
+pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'static str)> {
+    let grpc = d.name.text == "grpc_pass";
+    let folded = scope.fold(d.arg(0));
+    let variable = parts(d.arg(0)).any(|part| matches!(part, Part::Variable(_)));
+    let folded = folded.replace("${scheme}://", "http://");
+    let (scheme, rest) = match folded.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None if grpc => ("grpc".to_owned(), &*folded),
+        None => (String::new(), &*folded),
+    };
+    match &*scheme {
+        "http" | "grpc" => {}
+        "https" | "grpcs" => {
+            let why = "Plimsoll does not speak TLS with backends yet: the route answers 502";
+            return Err((
+                why.to_owned(),
+                "let the backend listen without TLS, within a network you trust",
+            ));
+        }
+        _ => {
+            let why = format!("`{}` is no URL that is known when the file is read", d.arg(0));
+            return Err((why, "name the upstream: `http://NAME`"));
+        }
+    }
+    let rest = if variable { without_request_uri(rest) } else { rest };
+    let (authority, uri) = split(rest);
+    let host = host(authority, if grpc { "" } else { ":80" });
+    let authority = match parts(authority).collect::<Vec<_>>()[..] {
+        [Part::Variable(name)] => Authority::Variable(name.to_owned()),
+        [Part::Text(text)] => Authority::Fixed(text.to_owned()),
+        _ => {
+            let why = format!("`{authority}` is not known when the file is read");
+            return Err((why, "name the upstreams, and choose one by route"));
+        }
+    };
+    Ok(Target { authority, uri: uri.map(str::to_owned), host, grpc, variable })
+}
+
+/// The authority, and the path if there is one.
+fn split(rest: &str) -> (&str, Option<&str>) {
+    if let Some(path) = rest.strip_prefix("unix:") {
+        return match path.find(':') {
+            Some(at) => (&rest[..at + "unix:".len()], Some(&path[at + 1..])),
+            None => (rest, None),
+        };
+    }
+    match rest.find(['/', '?']) {
+        Some(at) => (&rest[..at], Some(&rest[at..])),
+        None => (rest, None),
+    }
+}
+
+/// The text without the request's own path behind it, which is what is sent anyhow.
+fn without_request_uri(rest: &str) -> &str {
+    let same = ["${request_uri}", "${uri}${is_args}${args}", "${uri}?${args}"];
+    same.into_iter().find_map(|uri| rest.strip_suffix(uri)).unwrap_or(rest)
+}
+
+fn host(authority: &str, default_port: &str) -> String {
+    if authority.starts_with("unix:") {
+        return "localhost".to_owned();
+    }
+    authority
+        .strip_suffix(default_port)
+        .filter(|_| !default_port.is_empty())
+        .unwrap_or(authority)
+        .to_owned()
+}
+
+/// What is done with the path, in a location of this kind; differences are told at `d`.
+pub(super) fn rewrite(
+    d: &Directive,
+    target: &Target,
+    path: &mut PathRule,
+    prefix: &str,
+    f: &mut Findings<'_>,
+) -> Rewrite {
+    let Some(uri) = target.uri.as_deref() else {
+        return Rewrite::Keep;
+    };
+    if target.variable {
+        let why = "behind variables, the path is sent as it is written, whatever was asked for";
+        f.missing(d, why, "leave the path out, or write `$request_uri`");
+        return Rewrite::Keep;
+    }
+    if !is_path(uri) || uri.contains('?') {
+        f.missing(d, &format!("the path `{uri}` cannot be put in"), "use a path without a query");
+        return Rewrite::Keep;
+    }
+    match path {
+        PathRule::Regex(_) => {
+            let why = "a path cannot be replaced where a regular expression finds the route";
+            f.missing(d, why, "write the location as a prefix");
+            return Rewrite::Keep;
+        }
+        PathRule::Exact(exact) if exact == uri => return Rewrite::Keep,
+        PathRule::Exact(exact) => {
+            f.differs(d, "paths below are taken too: only a prefix can be replaced");
+            *path = PathRule::Prefix(exact.clone());
+        }
+        PathRule::Prefix(_) => {}
+    }
+    if prefix != "/" && prefix.ends_with('/') && !uri.ends_with('/') {
+        f.differs(d, &format!("`{prefix}x` becomes `{uri}/x`; with nginx it is `{uri}x`"));
+    } else if !prefix.ends_with('/') && uri.ends_with('/') {
+        f.differs(d, &format!("`{prefix}/x` becomes `{uri}x`; with nginx it is `{uri}/x`"));
+        f.lint(
+            d.args[0].place,
+            &format!("`location {prefix}` with a path that ends in `/`: backends get `{uri}/…`"),
+            &format!("write `location {prefix}/`"),
+        );
+    }
+    if uri == "/" { Rewrite::Strip } else { Rewrite::Replace(uri.to_owned()) }
+}

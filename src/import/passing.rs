@@ -1,0 +1,284 @@
+//! `proxy_pass` → upstreams with their shares, and all that is sent to them.
+
+use std::time::Duration;
+
+use super::answer::status;
+use super::condition::{Condition, mapped};
+use super::draft::{Action, PathRule, Policy, Proxy, Rewrite};
+use super::headers;
+use super::location::Spot;
+use super::pass::{self, Authority, Target};
+use super::settings::{self, Settings};
+use super::translate::Translator;
+use super::tree::Directive;
+
+/// Upstreams by their place in the list of those in use, with weights.
+type Split = Vec<(usize, u32)>;
+
+/// Why something is not carried, and what to do instead.
+type Refusal = (String, &'static str);
+
+impl<'t> Translator<'t, '_> {
+    /// A `proxy_pass`, with the condition of each of its branches.
+    pub(super) fn pass(
+        &mut self,
+        d: &'t Directive,
+        rewrites: &[&'t Directive],
+        spot: &mut Spot<'t>,
+        s: &Settings<'t>,
+    ) -> Vec<(Vec<Condition>, Action)> {
+        let found = pass::target(d, &spot.scope)
+            .and_then(|target| self.branches(d, &target).map(|branches| (target, branches)));
+        let (target, branches) = match found {
+            Ok(found) => found,
+            Err((why, help)) => {
+                self.findings.missing(d, &why, help);
+                return vec![(Vec::new(), status(502))];
+            }
+        };
+        if let Some((_, Some(valid))) = s.resolver.filter(|_| target.variable) {
+            for (index, _) in branches.iter().flat_map(|(_, split)| split) {
+                self.uses[*index].group.valid.get_or_insert(valid);
+            }
+        }
+        self.findings.carried(d);
+        let rewrite = self.rewrite(d, &target, rewrites, spot);
+        let f = &mut self.findings;
+        let edits = if target.grpc { &s.grpc_set_headers } else { &s.set_headers };
+        let fields = headers::request(edits, &target.host, d, (&spot.scope, &self.maps), f);
+        self.appending.extend(fields.appends);
+        let redirects = fields.host.as_ref() == Some(&target.host) && !s.redirect_off;
+        if redirects && !target.grpc && !target.variable {
+            f.differs(d, "a Location that names the upstream is passed on as it is");
+        }
+        if target.grpc {
+            let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
+            f.differs(d, note);
+        }
+        for added in s.add_headers.iter().filter(|d| d.arg(2) != "always") {
+            f.differs(added, "it is added to every status, as with `always`");
+        }
+        let keeps = target.grpc || (s.http11 && fields.keeps);
+        self.lint_pass(d, &target, &branches, s, keeps);
+        let proxy = Proxy {
+            split: Vec::new(),
+            rewrite,
+            host: fields.host,
+            headers: fields.edits,
+            appends: fields.appends.is_some(),
+            real_ip: fields.real_ip,
+            websocket: fields.websocket && s.http11,
+            keeps,
+            policy: policy(if target.grpc { &s.grpc } else { &s.proxy }),
+        };
+        let with = |(conditions, split)| {
+            let proxy = Proxy { split, ..proxy.clone() };
+            (conditions, Action::Proxy(Box::new(proxy)))
+        };
+        branches.into_iter().map(with).collect()
+    }
+
+    /// What is done with the path, by `proxy_pass` and by `rewrite`.
+    fn rewrite(
+        &mut self,
+        d: &Directive,
+        target: &Target,
+        rewrites: &[&Directive],
+        spot: &mut Spot<'t>,
+    ) -> Rewrite {
+        let f = &mut self.findings;
+        let mut rewrite = pass::rewrite(d, target, &mut spot.path, &spot.prefix, f);
+        for one in rewrites {
+            match prefix_rewrite(one, spot) {
+                Some(other) if rewrite == Rewrite::Keep => {
+                    f.carried(one);
+                    rewrite = other;
+                }
+                _ => {
+                    let help = "use `strip_prefix` or `replace_prefix`";
+                    f.missing(one, "paths are not rewritten so", help);
+                }
+            }
+        }
+        rewrite
+    }
+
+    /// The upstreams that a target leads to, each with its condition and share.
+    fn branches(
+        &mut self,
+        d: &'t Directive,
+        target: &Target,
+    ) -> Result<Vec<(Vec<Condition>, Split)>, Refusal> {
+        let name = match &target.authority {
+            Authority::Fixed(authority) => {
+                let one = self.used(d, authority, target.grpc)?;
+                return Ok(vec![(Vec::new(), vec![(one, 1)])]);
+            }
+            Authority::Variable(name) => name.clone(),
+        };
+        if let Some(block) = self.maps.split(&name) {
+            return self.split(d, block, target.grpc).map(|split| vec![(Vec::new(), split)]);
+        }
+        let unknown = || {
+            let why = format!("`${name}` is not known when the file is read");
+            (why, "name the upstreams, and choose one by route")
+        };
+        let map = self.maps.map(&name).ok_or_else(unknown)?;
+        let (block, entries): (_, Vec<_>) = (map.block, map.entries().collect());
+        let mut branches = Vec::new();
+        let mut otherwise = None;
+        // Plain keys first, expressions in their order, as in nginx.
+        let (regexes, plain): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| entry.name.text.starts_with('~'));
+        for entry in plain.into_iter().chain(regexes) {
+            let to = entry.arg(0);
+            let to = to.strip_prefix("http://").unwrap_or(to);
+            let one = self.used(d, to, target.grpc)?;
+            if entry.name.text == "default" {
+                otherwise = Some(one);
+                continue;
+            }
+            let condition = mapped(block.arg(0), &entry.name.text).ok_or_else(|| {
+                let why =
+                    format!("no route can ask for `{}` of `{}`", entry.name.text, block.arg(0));
+                (why, "choose the upstream by a header field or a cookie")
+            })?;
+            branches.push((vec![condition], vec![(one, 1)]));
+        }
+        let otherwise = otherwise.ok_or_else(|| {
+            let why = format!("`${name}` has no default");
+            (why, "add a `default` to the map")
+        })?;
+        branches.push((Vec::new(), vec![(otherwise, 1)]));
+        self.findings.carried(block);
+        Ok(branches)
+    }
+
+    /// The shares of a `split_clients`.
+    fn split(
+        &mut self,
+        d: &'t Directive,
+        block: &'t Directive,
+        grpc: bool,
+    ) -> Result<Split, Refusal> {
+        let mut split: Vec<(usize, u32)> = Vec::new();
+        let mut left = 10_000_u32;
+        for entry in block.inner() {
+            let share = match &*entry.name.text {
+                "*" => left,
+                text => percent(text)
+                    .filter(|share| *share <= left)
+                    .ok_or_else(|| (format!("`{text}` is no share"), "write it like `10%`"))?,
+            };
+            left -= share;
+            let one = self.used(d, entry.arg(0), grpc)?;
+            match split.iter_mut().find(|(known, _)| *known == one) {
+                Some((_, weight)) => *weight += share,
+                None => split.push((one, share)),
+            }
+        }
+        split.retain(|(_, weight)| *weight > 0);
+        if split.is_empty() || left > 0 {
+            return Err(("the shares do not add up".to_owned(), "end with `*`"));
+        }
+        self.findings.differs(
+            block,
+            "each request is drawn for itself, where nginx goes by the key: a client may see both",
+        );
+        Ok(split)
+    }
+
+    fn lint_pass(
+        &mut self,
+        d: &Directive,
+        target: &Target,
+        branches: &[(Vec<Condition>, Split)],
+        s: &Settings<'_>,
+        keeps: bool,
+    ) {
+        let f = &mut self.findings;
+        for (index, _) in branches.iter().flat_map(|(_, split)| split) {
+            let group = &self.uses[*index].group;
+            if let (Some((_, at)), false) = (group.keepalive, keeps) {
+                f.lint(
+                    at,
+                    "`keepalive` keeps no connection where `proxy_pass` speaks HTTP/1.0 or sends Connection: close",
+                    "add `proxy_http_version 1.1;` and `proxy_set_header Connection \"\";`",
+                );
+            }
+            let named =
+                group.servers.iter().any(|one| super::upstream::is_name(&one.backend.address));
+            if named && !target.variable && s.resolver.is_some() && group.valid.is_none() {
+                f.lint(
+                    d.args[0].place,
+                    "nginx asks for this name once, at start, and never again, whatever `resolver` says",
+                    "Plimsoll asks again by TTL; in nginx, use a variable or `server … resolve`",
+                );
+            }
+        }
+    }
+}
+
+/// `12.5%` in hundredths of a percent.
+fn percent(text: &str) -> Option<u32> {
+    let number = text.strip_suffix('%')?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 2 {
+        return None;
+    }
+    let part: u32 = format!("{part:0<2}").parse().ok()?;
+    whole.parse::<u32>().ok().filter(|whole| *whole <= 100).map(|whole| whole * 100 + part)
+}
+
+/// `rewrite ^/prefix/(.*)$ /other/$1 break` in the location of that prefix.
+fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> {
+    let PathRule::Prefix(_) = &spot.path else {
+        return None;
+    };
+    let bare = spot.prefix.trim_end_matches('/');
+    if d.arg(2) != "break" {
+        return None;
+    }
+    let regex = d.arg(0).strip_prefix('^')?.strip_prefix(&*regex::escape(bare))?;
+    let to = match regex.trim_end_matches('$') {
+        "/(.*)" | "/?(.*)" => d.arg(1).strip_suffix("/$1")?,
+        "(/.*)" | "(.*)" => d.arg(1).strip_suffix("$1")?,
+        _ => return None,
+    };
+    if to.is_empty() {
+        return Some(Rewrite::Strip);
+    }
+    (crate::config::is_path(to) && !to.contains(['?', '$']))
+        .then(|| Rewrite::Replace(to.to_owned()))
+}
+
+/// What holds with nginx's defaults.
+fn policy(p: &settings::Policy) -> Policy {
+    let minute = Duration::from_mins(1);
+    let within = |time: Option<Duration>| {
+        let time = time.unwrap_or(minute);
+        time.clamp(Duration::from_millis(1), Duration::from_hours(24))
+    };
+    let next = p.next.clone().unwrap_or(settings::Next {
+        off: false,
+        error: true,
+        timeout: true,
+        invalid: false,
+        non_idempotent: false,
+        statuses: Vec::new(),
+    });
+    let timeout = p.timeout.filter(|time| !time.is_zero());
+    Policy {
+        connect: within(p.connect),
+        read: within(p.read),
+        write: within(p.write),
+        tries: if next.off { 1 } else { p.tries.unwrap_or(0) },
+        timeout: timeout.map(|time| time.min(Duration::from_hours(24))),
+        reset: next.error && !next.off,
+        timed_out: next.timeout && !next.off,
+        invalid: next.invalid && !next.off,
+        statuses: if next.off { Vec::new() } else { next.statuses },
+        non_idempotent: next.non_idempotent,
+    }
+}

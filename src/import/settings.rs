@@ -1,0 +1,444 @@
+//! What the directives that hold at one place say, together: the setters of the table fill it.
+
+use std::time::Duration;
+
+use super::findings::Findings;
+use super::tree::Directive;
+use super::units;
+use crate::config::is_token;
+
+/// What holds at one place. What is `None` or empty was not written.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Default)]
+pub(super) struct Settings<'t> {
+    pub pass: Option<&'t Directive>,
+    pub answer: Option<&'t Directive>,
+    pub rewrites: Vec<&'t Directive>,
+    pub try_files: Option<&'t Directive>,
+    pub internal: bool,
+    /// A rule that keeps clients out, and is not carried.
+    pub guard: Option<&'t Directive>,
+    pub deny_all: Option<&'t Directive>,
+    /// Something that makes content, and is not carried.
+    pub content: Option<&'t Directive>,
+    pub http11: bool,
+    pub http_version: Option<&'t Directive>,
+    pub proxy: Policy,
+    pub grpc: Policy,
+    pub set_headers: Vec<&'t Directive>,
+    pub grpc_set_headers: Vec<&'t Directive>,
+    pub add_headers: Vec<&'t Directive>,
+    pub hide_headers: Vec<&'t Directive>,
+    pub expires: Option<&'t Directive>,
+    pub redirect_off: bool,
+    pub body_limit: Option<u64>,
+    pub default_type: Option<&'t str>,
+    pub relative_redirect: bool,
+    /// `resolver … valid=`; the directive tells that there is one.
+    pub resolver: Option<(&'t Directive, Option<Duration>)>,
+    pub client: Client,
+}
+
+/// Time-outs and retries towards backends.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub connect: Option<Duration>,
+    pub read: Option<Duration>,
+    pub write: Option<Duration>,
+    pub next: Option<Next>,
+    pub tries: Option<u32>,
+    pub timeout: Option<Duration>,
+}
+
+/// `proxy_next_upstream`.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Next {
+    pub off: bool,
+    pub error: bool,
+    pub timeout: bool,
+    pub invalid: bool,
+    pub non_idempotent: bool,
+    pub statuses: Vec<u16>,
+}
+
+/// What concerns the listener.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub header: Option<Duration>,
+    pub body: Option<Duration>,
+    pub write: Option<Duration>,
+    pub idle: Option<Duration>,
+    pub requests: Option<u64>,
+    /// Number and size of the large buffers.
+    pub buffers: Option<(u64, u64)>,
+    pub trusted: Vec<String>,
+    /// Where the client's address is taken from, if not from X-Forwarded-For.
+    pub real_ip_recursive: bool,
+    pub real_ip_known: bool,
+    pub real_ip: Vec<usize>,
+}
+
+fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
+    let time = units::time(d.arg(index));
+    match time {
+        Some(_) => f.carried(d),
+        None => f.missing(d, "this is no time", "write it like `60s`: nginx refuses it too"),
+    }
+    time
+}
+
+fn number<N: std::str::FromStr>(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<N> {
+    let number = d.arg(index).parse().ok();
+    match number {
+        Some(_) => f.carried(d),
+        None => f.missing(d, "this is no number", "correct it: nginx refuses it too"),
+    }
+    number
+}
+
+/// `on` or `off`.
+fn flag(d: &Directive, f: &mut Findings<'_>) -> Option<bool> {
+    match d.arg(0) {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => {
+            f.missing(d, "it is `on` or `off`", "correct it: nginx refuses it too");
+            None
+        }
+    }
+}
+
+/// A flag that Plimsoll has no setting for, and whose good value is what it does anyhow.
+fn fixed(d: &Directive, good: bool, otherwise: (&str, &str), f: &mut Findings<'_>) {
+    match flag(d, f) {
+        Some(value) if value == good => f.carried_as(d, "this is what Plimsoll does"),
+        Some(_) => f.missing(d, otherwise.0, otherwise.1),
+        None => {}
+    }
+}
+
+macro_rules! times {
+    ($($setter:ident => $($field:ident).+;)*) => {$(
+        pub(super) fn $setter<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+            s.$($field).+ = time(d, 0, f);
+        }
+    )*};
+}
+
+times! {
+    connect_timeout => proxy.connect;
+    write_timeout => proxy.write;
+    read_timeout => proxy.read;
+    next_timeout => proxy.timeout;
+    grpc_connect_timeout => grpc.connect;
+    grpc_write_timeout => grpc.write;
+    grpc_read_timeout => grpc.read;
+    grpc_next_timeout => grpc.timeout;
+    header_timeout => client.header;
+    body_timeout => client.body;
+    send_timeout => client.write;
+}
+
+macro_rules! kept {
+    ($($setter:ident => $field:ident;)*) => {$(
+        /// Kept for later, when all that it depends on is known.
+        pub(super) fn $setter<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+            s.$field = Some(d);
+        }
+    )*};
+}
+
+kept! {
+    pass => pass;
+    try_files => try_files;
+    expires => expires;
+}
+
+macro_rules! listed {
+    ($($setter:ident => $field:ident;)*) => {$(
+        /// Kept for later, when all that it depends on is known.
+        pub(super) fn $setter<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+            s.$field.push(d);
+        }
+    )*};
+}
+
+listed! {
+    rewrite => rewrites;
+    set_header => set_headers;
+    grpc_set_header => grpc_set_headers;
+    add_header => add_headers;
+}
+
+/// The first `return` answers; nothing behind it is reached.
+pub(super) fn answer<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+    s.answer.get_or_insert(d);
+}
+
+pub(super) fn hide_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    if is_token(d.arg(0)) {
+        f.carried(d);
+        s.hide_headers.push(d);
+    } else {
+        f.missing(d, "this is no name of a header field", "correct it");
+    }
+}
+
+pub(super) fn pass_header(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried_as(d, "the backend's fields are passed on");
+}
+
+pub(super) fn next_tries(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.proxy.tries = number(d, 0, f);
+}
+
+pub(super) fn grpc_next_tries(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.grpc.tries = number(d, 0, f);
+}
+
+pub(super) fn next_upstream(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.proxy.next = Some(next(d, f));
+}
+
+pub(super) fn grpc_next_upstream(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.grpc.next = Some(next(d, f));
+}
+
+fn next(d: &Directive, f: &mut Findings<'_>) -> Next {
+    let has = |word: &str| d.args.iter().any(|arg| arg.text == word);
+    f.carried(d);
+    let mut statuses = Vec::new();
+    for arg in &d.args {
+        let known = ["off", "error", "timeout", "invalid_header", "non_idempotent", "updating"];
+        match arg.text.strip_prefix("http_").and_then(|code| code.parse::<u16>().ok()) {
+            Some(code) if (400..600).contains(&code) => {
+                if !statuses.contains(&code) {
+                    statuses.push(code);
+                }
+            }
+            _ if known.contains(&&*arg.text) => {}
+            _ => f.missing(d, &format!("`{}` is not known", arg.text), "correct it"),
+        }
+    }
+    if !has("off") && !has("error") {
+        f.differs(
+            d,
+            "a connection that cannot be made is tried elsewhere though `error` is not listed",
+        );
+    }
+    if !has("off") && !has("timeout") {
+        f.differs(d, "a connection that is not made in time is tried elsewhere though `timeout` is not listed");
+    }
+    if has("non_idempotent") {
+        f.lint(
+            d.name.place,
+            "with `non_idempotent`, a POST whose answer got lost is sent to another server: an order \
+             may be placed twice",
+            "leave it out unless the application recognises repeated requests",
+        );
+    }
+    Next {
+        off: has("off"),
+        error: has("error"),
+        timeout: has("timeout"),
+        invalid: has("invalid_header"),
+        non_idempotent: has("non_idempotent"),
+        statuses,
+    }
+}
+
+pub(super) fn http_version<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.http_version = Some(d);
+    match d.arg(0) {
+        "1.1" => {
+            s.http11 = true;
+            f.carried(d);
+        }
+        "1.0" => {
+            f.differs(d, "backends are spoken to in HTTP/1.1, on connections that are not kept");
+        }
+        "2" => f.missing(
+            d,
+            "HTTP/2 to backends is a matter of the upstream",
+            "write `protocol = \"h2c\"` there",
+        ),
+        _ => f.missing(d, "this version is not known", "use 1.1"),
+    }
+}
+
+pub(super) fn buffering(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    match flag(d, f) {
+        Some(true) => {
+            f.differs(d, "responses are passed on as they come: a slow client slows its backend");
+        }
+        Some(false) => f.carried(d),
+        None => {}
+    }
+}
+
+pub(super) fn request_buffering(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    match flag(d, f) {
+        Some(true) => {
+            f.differs(d, "bodies are passed on as they come: a slow upload occupies its backend");
+        }
+        Some(false) => f.carried(d),
+        None => {}
+    }
+}
+
+pub(super) fn ignore_client_abort(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    fixed(d, false, ("a request whose client has gone is given up", ""), f);
+}
+
+pub(super) fn intercept_errors(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    let help = "let the backend send the page, or use a route with `respond`";
+    fixed(d, false, ("the backend's errors are passed on as they are", help), f);
+}
+
+pub(super) fn pass_request(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    fixed(d, true, ("the request is passed on with its fields and body", ""), f);
+}
+
+pub(super) fn proxy_redirect(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    if d.arg(0) == "off" {
+        s.redirect_off = true;
+        f.carried_as(d, "Location is passed on as it is");
+    } else if d.arg(0) == "default" {
+        f.differs(d, "Location is passed on as it is");
+    } else {
+        f.missing(
+            d,
+            "Location is passed on as it is",
+            "let the backend know its public address, by Host or X-Forwarded-Host",
+        );
+    }
+}
+
+pub(super) fn body_limit(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.body_limit = units::size(d.arg(0));
+    match s.body_limit {
+        Some(_) => f.carried(d),
+        None => f.missing(d, "this is no size", "write it like `8m`: nginx refuses it too"),
+    }
+}
+
+pub(super) fn default_type<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.default_type = Some(d.arg(0));
+}
+
+pub(super) fn absolute_redirect(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.relative_redirect = flag(d, f) == Some(false);
+}
+
+pub(super) fn internal(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.internal = true;
+}
+
+pub(super) fn allow<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    if d.arg(0) == "all" && s.guard.is_none() {
+        f.carried(d);
+    } else if d.arg(0) != "all" {
+        f.carried_as(d, "see `deny`");
+        // Without a `deny` behind it, it changes nothing; with one it makes a list.
+        s.guard.get_or_insert(d);
+    }
+}
+
+pub(super) fn deny<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    if d.arg(0) != "all" {
+        let why = "there are no lists of addresses yet: this one is let in";
+        f.missing(d, why, "keep the list in a firewall");
+    } else if s.guard.is_some_and(|guard| guard.name.text == "allow") {
+        let why = "there are no lists of addresses yet: the route answers 403 to everybody";
+        f.missing(d, why, "keep the list in a firewall, then write the route's action anew");
+        s.guard = Some(d);
+    } else {
+        f.carried(d);
+        s.deny_all = Some(d);
+    }
+}
+
+pub(super) fn auth_basic<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    if d.arg(0) == "off" {
+        f.carried(d);
+        return;
+    }
+    let why = "there is no authentication yet: the route answers 403 to everybody";
+    f.missing(
+        d,
+        why,
+        "let the application ask for the password, then write the route's action anew",
+    );
+    s.guard = Some(d);
+}
+
+pub(super) fn resolver<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    f.differs(d, "the system's name servers are asked");
+    let valid = d.args.iter().find_map(|arg| arg.text.strip_prefix("valid="));
+    s.resolver = Some((d, valid.and_then(units::time)));
+}
+
+pub(super) fn keepalive_timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.idle = time(d, 0, f);
+    if d.args.len() > 1 {
+        f.differs(d, "the field Keep-Alive is not sent");
+    }
+}
+
+pub(super) fn keepalive_requests<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.requests = number(d, 0, f);
+}
+
+pub(super) fn keepalive_time<'t>(_: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    f.missing(
+        d,
+        "the age of clients' connections is not limited",
+        "use `max_requests` of the listener",
+    );
+}
+
+pub(super) fn large_buffers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    match (d.arg(0).parse(), units::size(d.arg(1))) {
+        (Ok(count), Some(size)) => {
+            f.differs(d, "too large a field is answered with 431, where nginx says 400");
+            s.client.buffers = Some((count, size));
+        }
+        _ => f.missing(d, "this is no number with a size", "write it like `4 8k`"),
+    }
+}
+
+pub(super) fn real_ip_from<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    let text = d.arg(0);
+    if text.parse::<ipnet::IpNet>().is_ok() || text.parse::<std::net::IpAddr>().is_ok() {
+        f.carried(d);
+        s.client.trusted.push(text.to_owned());
+        s.client.real_ip.push(d.id);
+    } else {
+        f.missing(d, "this is neither an address nor a network", "write the proxies' addresses");
+    }
+}
+
+pub(super) fn real_ip_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.real_ip_known = true;
+    if d.arg(0).eq_ignore_ascii_case("x-forwarded-for") {
+        f.carried(d);
+    } else if d.arg(0) == "proxy_protocol" {
+        f.missing(d, "the PROXY protocol is not read yet", "let the proxy send X-Forwarded-For");
+    } else {
+        let note = "the client's address is read from X-Forwarded-For";
+        f.differs(d, &format!("{note}, not from {}", d.arg(0)));
+    }
+}
+
+pub(super) fn real_ip_recursive<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.real_ip_recursive = flag(d, f) == Some(true);
+    if s.client.real_ip_recursive {
+        f.carried(d);
+    } else {
+        f.differs(d, "X-Forwarded-For is read through all trusted addresses, as with `on`");
+    }
+}

@@ -1,0 +1,176 @@
+//! Directives of the client's side, and of logs.
+
+use super::{Contexts, Parameter, Part, Rule, guard, missing, needless, row};
+use crate::import::findings::Verdict;
+use crate::import::{process, settings};
+
+const HTTP_SERVER: Contexts = Contexts::HTTP.and(Contexts::SERVER);
+
+pub(super) const CLIENT: Part = Part {
+    title: "Clients",
+    rows: &[
+        row("client_max_body_size", Contexts::LEVELS, (1, 1), Rule::Route(settings::body_limit),
+            "`max_body` of the listener, or of a route that differs; 0 is `\"unlimited\"`. Without it \
+             nginx allows 1 MiB, and so does the imported file."),
+        row("client_header_timeout", HTTP_SERVER, (1, 1), Rule::Listener(settings::header_timeout),
+            "`header_timeout` of the listener; 60 seconds if not written."),
+        row("client_body_timeout", Contexts::LEVELS, (1, 1), Rule::Listener(settings::body_timeout),
+            "`body_timeout` of the listener."),
+        row("send_timeout", Contexts::LEVELS, (1, 1), Rule::Listener(settings::send_timeout),
+            "`write_timeout` of the listener."),
+        row("keepalive_timeout", Contexts::LEVELS.and(Contexts::UPSTREAM), (1, 2),
+            Rule::Listener(settings::keepalive_timeout),
+            "`idle_timeout` of the listener; 0 is `max_requests = 1`. The second argument, a header \
+             field, is not sent. In an upstream: `pool.idle_timeout`."),
+        row("keepalive_requests", Contexts::LEVELS.and(Contexts::UPSTREAM), (1, 1),
+            Rule::Listener(settings::keepalive_requests),
+            "`max_requests` of the listener; 1000 if not written. In an upstream: `pool.max_requests`."),
+        row("keepalive_time", Contexts::LEVELS.and(Contexts::UPSTREAM), (1, 1),
+            Rule::Listener(settings::keepalive_time),
+            "In an upstream: `pool.max_lifetime`. For clients there is no such limit.").differs(),
+        row("large_client_header_buffers", HTTP_SERVER, (2, 2), Rule::Listener(settings::large_buffers),
+            "`max_head` (number × size) and `max_target` (size) of the listener. Too large a field is \
+             answered with 431, where nginx says 400.").differs(),
+        row("set_real_ip_from", Contexts::LEVELS, (1, 1), Rule::Listener(settings::real_ip_from),
+            "`trusted_proxies` of the listener."),
+        row("real_ip_header", Contexts::LEVELS, (1, 1), Rule::Listener(settings::real_ip_header),
+            "`X-Forwarded-For` is what `trusted_proxies` reads; no other field is."),
+        row("real_ip_recursive", Contexts::LEVELS, (1, 1), Rule::Listener(settings::real_ip_recursive),
+            "`on` is what `trusted_proxies` does: through all trusted addresses, to the first that is \
+             not."),
+        needless("client_header_buffer_size", Contexts::ANY, "Heads are read into buffers that grow up to `max_head`."),
+        needless("client_body_buffer_size", Contexts::ANY, "Bodies are streamed, not collected."),
+        needless("client_body_temp_path", Contexts::ANY, "Bodies are streamed, not collected."),
+        needless("client_body_in_single_buffer", Contexts::ANY, "Bodies are streamed, not collected."),
+        needless("client_body_in_file_only", Contexts::ANY, "Bodies are streamed, not collected."),
+        needless("connection_pool_size", Contexts::ANY, "Memory is managed otherwise."),
+        needless("request_pool_size", Contexts::ANY, "Memory is managed otherwise."),
+        needless("postpone_output", Contexts::ANY, "Responses are passed on as they come."),
+        needless("output_buffers", Contexts::ANY, "No files are served."),
+        needless("lingering_close", Contexts::ANY, "Connections are always closed so that the answer arrives."),
+        needless("lingering_time", Contexts::ANY, "Connections are always closed so that the answer arrives."),
+        needless("lingering_timeout", Contexts::ANY, "Connections are always closed so that the answer arrives."),
+        needless("reset_timedout_connection", Contexts::ANY, "A client that is timed out is not waited for."),
+        needless("tcp_nodelay", Contexts::ANY, "It is on."),
+        needless("tcp_nopush", Contexts::ANY, "Heads and bodies are written together where that is possible."),
+        needless("sendfile*", Contexts::ANY, "No files are served."),
+        needless("aio*", Contexts::ANY, "No files are served."),
+        needless("directio*", Contexts::ANY, "No files are served."),
+        needless("server_tokens", Contexts::ANY, "Plimsoll does not name itself in responses."),
+        needless("keepalive_disable", Contexts::ANY, "It is for browsers that are gone."),
+        needless("msie_*", Contexts::ANY, "It is for browsers that are gone."),
+        needless("server_names_hash_*", Contexts::ANY, "Tables grow as they need."),
+        needless("variables_hash_*", Contexts::ANY, "Tables grow as they need."),
+        needless("types_hash_*", Contexts::ANY, "Tables grow as they need."),
+        needless("map_hash_*", Contexts::ANY, "Tables grow as they need."),
+        needless("merge_slashes", Contexts::ANY, "Routes are found by the path with slashes merged; what is sent on is not."),
+        missing("underscores_in_headers", "Fields with `_` are passed on always.",
+            "remove those that must not pass with `request_headers.remove`"),
+        missing("ignore_invalid_headers", "Fields whose names are no tokens are refused with 400.", ""),
+        missing("chunked_transfer_encoding", "Responses of unknown length to HTTP/1.1 are always chunked.", ""),
+        missing("ssl_*", "Plimsoll does not speak TLS yet.",
+            "put what ends TLS before it, and name it in `trusted_proxies`"),
+        missing("ssl", "Plimsoll does not speak TLS yet.",
+            "put what ends TLS before it, and name it in `trusted_proxies`"),
+        guard("ssl_verify_client", "Plimsoll does not speak TLS yet, and asks nobody for a certificate.",
+            "let what ends TLS before it ask for certificates"),
+        missing("http2", "Plimsoll does not speak HTTP/2 with clients yet.",
+            "clients use HTTP/1.1 unless what stands before it speaks HTTP/2"),
+        missing("http2_*", "Plimsoll does not speak HTTP/2 with clients yet.", ""),
+        missing("http3*", "Plimsoll does not speak HTTP/3.", ""),
+        missing("quic_*", "Plimsoll does not speak HTTP/3.", ""),
+        missing("limit_req", "There are no rate limits yet.", "limit at the edge, or in the application"),
+        missing("limit_req_*", "There are no rate limits yet.", "limit at the edge, or in the application"),
+        missing("limit_conn", "Connections are limited for a listener as a whole: `max_connections`.", ""),
+        missing("limit_conn_*", "Connections are limited for a listener as a whole: `max_connections`.", ""),
+        missing("limit_rate", "Responses are not slowed down.", ""),
+        missing("limit_rate_after", "Responses are not slowed down.", ""),
+    ],
+};
+
+pub(super) const LOGS: Part = Part {
+    title: "Logs",
+    rows: &[
+        row(
+            "access_log",
+            Contexts::LEVELS_AND_IF.and(Contexts::LIMIT_EXCEPT),
+            (1, super::MANY),
+            Rule::Process(process::access_log),
+            "`[access_log]`, one for the process: `off`, or a file in the form `combined` (`json` for a \
+             format with `escape=json`). The first of http counts, else the first of all.",
+        ),
+        row(
+            "log_format",
+            Contexts::HTTP,
+            (2, super::MANY),
+            Rule::Shape,
+            "The log is `combined` or `json`; other formats become the nearer of the two.",
+        )
+        .differs(),
+        needless("open_log_file_cache", Contexts::ANY, "The log stays open."),
+        needless("log_not_found", Contexts::ANY, "No files are served."),
+        needless("log_subrequest", Contexts::ANY, "There are no subrequests."),
+        needless("rewrite_log", Contexts::ANY, "It is for debugging."),
+    ],
+};
+
+const fn parameter(
+    name: &'static str,
+    verdict: Verdict,
+    doc: &'static str,
+    instead: &'static str,
+) -> Parameter {
+    Parameter { name, verdict, doc, instead }
+}
+
+/// Parameters of `listen`.
+pub(in crate::import) const LISTEN: &[Parameter] = &[
+    parameter("default_server", Verdict::Carried, "The server's routes take every host.", ""),
+    parameter("default", Verdict::Carried, "The server's routes take every host.", ""),
+    parameter(
+        "ssl",
+        Verdict::NotCarried,
+        "Plimsoll does not speak TLS yet, and would speak plain HTTP on this port: the listener is left out.",
+        "let what ends TLS send to a plain `listen`, and import again",
+    ),
+    parameter(
+        "http2",
+        Verdict::NotCarried,
+        "Plimsoll does not speak HTTP/2 with clients yet.",
+        "clients use HTTP/1.1 unless what stands before it speaks HTTP/2",
+    ),
+    parameter(
+        "quic",
+        Verdict::NotCarried,
+        "Plimsoll does not speak HTTP/3: the listener is left out.",
+        "",
+    ),
+    parameter("spdy", Verdict::NotCarried, "SPDY is gone.", ""),
+    parameter(
+        "proxy_protocol",
+        Verdict::NotCarried,
+        "Plimsoll does not read the PROXY protocol yet, and would take it for a bad request: the listener is left out.",
+        "let the proxy before it send X-Forwarded-For, and name it in `trusted_proxies`",
+    ),
+    parameter(
+        "reuseport",
+        Verdict::Carried,
+        "Each worker has a listening socket of its own anyhow.",
+        "",
+    ),
+    parameter("deferred", Verdict::Carried, "Nothing is needed in its place.", ""),
+    parameter("bind", Verdict::Carried, "Nothing is needed in its place.", ""),
+    parameter("backlog=", Verdict::Difference, "The queue is as long as the system allows.", ""),
+    parameter("rcvbuf=", Verdict::Difference, "Buffers have the system's sizes.", ""),
+    parameter("sndbuf=", Verdict::Difference, "Buffers have the system's sizes.", ""),
+    parameter("fastopen=", Verdict::Difference, "TCP fast open is not used.", ""),
+    parameter("setfib=", Verdict::NotCarried, "It is for FreeBSD.", ""),
+    parameter("accept_filter=", Verdict::NotCarried, "It is for FreeBSD.", ""),
+    parameter("ipv6only=", Verdict::Carried, "An IPv6 listener takes IPv6 only.", ""),
+    parameter(
+        "so_keepalive=",
+        Verdict::Difference,
+        "Idle clients are closed by `idle_timeout`.",
+        "",
+    ),
+];

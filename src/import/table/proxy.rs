@@ -1,0 +1,104 @@
+//! Directives of the way to the backends and back.
+
+use super::{Contexts, MANY, Part, Rule, missing, needless, row};
+use crate::import::settings;
+
+const LEVELS: Contexts = Contexts::LEVELS;
+const PASS: Contexts = Contexts::LOCATION.and(Contexts::LOCATION_IF).and(Contexts::LIMIT_EXCEPT);
+
+pub(super) const PROXY: Part = Part {
+    title: "To the backends",
+    rows: &[
+        row("proxy_pass", PASS, (1, 1), Rule::Route(settings::pass),
+            "`upstream` of the route; an address becomes an upstream of its own. With a path: \
+             `strip_prefix` or `replace_prefix`. Of variables only constants, the request's URI at the \
+             end, and those of `map` and `split_clients` that choose an upstream are carried. `https` is \
+             not, for there is no TLS yet.").own(),
+        row("grpc_pass", PASS, (1, 1), Rule::Route(settings::pass),
+            "`upstream` with `protocol = \"h2c\"`. gRPC clients need HTTP/2, which Plimsoll does not speak \
+             with clients yet.").differs().own(),
+        row("proxy_http_version", LEVELS, (1, 1), Rule::Route(settings::http_version),
+            "Backends are always spoken to in HTTP/1.1; with 1.0, nginx's default, connections are not \
+             kept, and neither are they then by the imported file.").differs(),
+        row("proxy_connect_timeout", LEVELS, (1, 1), Rule::Route(settings::connect_timeout), "`timeouts.connect`; 60 seconds if not written."),
+        row("proxy_send_timeout", LEVELS, (1, 1), Rule::Route(settings::write_timeout), "`timeouts.write`."),
+        row("proxy_read_timeout", LEVELS, (1, 1), Rule::Route(settings::read_timeout), "`timeouts.read`."),
+        row("grpc_connect_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_connect_timeout), "`timeouts.connect`."),
+        row("grpc_send_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_write_timeout), "`timeouts.write`."),
+        row("grpc_read_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_read_timeout), "`timeouts.read`."),
+        row("proxy_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::next_upstream),
+            "`retry`: `error` is `on = [\"reset\"]`, `timeout` and `invalid_header` are their like, \
+             statuses go to `statuses`, 5xx and 429 to `passive.statuses` too; `off` is `tries = 1`. A \
+             connection that cannot be made is always tried elsewhere. PUT and DELETE with a body longer \
+             than `replay_body` are sent once."),
+        row("proxy_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::next_tries), "`retry.tries`; without it as many as there are backends, at most 32."),
+        row("proxy_next_upstream_timeout", LEVELS, (1, 1), Rule::Route(settings::next_timeout), "`retry.timeout`."),
+        row("grpc_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::grpc_next_upstream), "As `proxy_next_upstream`."),
+        row("grpc_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::grpc_next_tries), "`retry.tries`."),
+        row("grpc_next_upstream_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_next_timeout), "`retry.timeout`."),
+        row("proxy_buffering", LEVELS, (1, 1), Rule::Route(settings::buffering),
+            "Responses are always passed on as they come, which is `off`; a slow client slows its backend."),
+        row("proxy_request_buffering", LEVELS, (1, 1), Rule::Route(settings::request_buffering),
+            "Bodies are always passed on as they come, which is `off`."),
+        needless("proxy_buffers", Contexts::ANY, "Responses are passed on as they come."),
+        needless("proxy_buffer_size", Contexts::ANY, "Heads of responses are read into a buffer that grows."),
+        needless("proxy_busy_buffers_size", Contexts::ANY, "Responses are passed on as they come."),
+        needless("proxy_max_temp_file_size", Contexts::ANY, "Responses are never put into files."),
+        needless("proxy_temp_*", Contexts::ANY, "Responses are never put into files."),
+        needless("proxy_headers_hash_*", Contexts::ANY, "Tables grow as they need."),
+        needless("proxy_send_lowat", Contexts::ANY, "It is for FreeBSD."),
+        needless("proxy_socket_keepalive", Contexts::ANY, "Connections to backends are closed by time-outs."),
+        needless("proxy_ignore_headers", Contexts::ANY, "Nothing is cached, and X-Accel fields have no effect."),
+        needless("grpc_buffer_size", Contexts::ANY, "Responses are passed on as they come."),
+        needless("grpc_socket_keepalive", Contexts::ANY, "Connections to backends are closed by time-outs."),
+        row("proxy_ignore_client_abort", LEVELS, (1, 1), Rule::Route(settings::ignore_client_abort),
+            "`off` is what Plimsoll does: a request whose client has gone is given up."),
+        row("proxy_intercept_errors", LEVELS, (1, 1), Rule::Route(settings::intercept_errors),
+            "`off` is what Plimsoll does: the backend's errors are passed on as they are."),
+        row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(settings::intercept_errors), "As `proxy_intercept_errors`."),
+        row("proxy_pass_request_headers", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
+        row("proxy_pass_request_body", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
+        missing("proxy_bind", "Connections to backends leave from the address that the system chooses.", "set a route's source address in the system"),
+        missing("grpc_bind", "Connections to backends leave from the address that the system chooses.", "set a route's source address in the system"),
+        missing("proxy_method", "The method is the client's.", ""),
+        missing("proxy_set_body", "The body is the client's.", ""),
+        missing("proxy_limit_rate", "Responses are not slowed down.", ""),
+        missing("proxy_force_ranges", "Ranges are answered by the backend.", ""),
+        missing("proxy_ssl_*", "Plimsoll does not speak TLS with backends yet.", ""),
+        missing("grpc_ssl_*", "Plimsoll does not speak TLS with backends yet.", ""),
+        missing("proxy_cache*", "Responses are not cached.", "put a cache before or behind it"),
+        missing("proxy_no_cache", "Responses are not cached.", ""),
+        missing("proxy_store*", "Responses are not stored.", ""),
+        missing("early_hints", "Early hints (103) are always passed on.", ""),
+    ],
+};
+
+pub(super) const HEADERS: Part = Part {
+    title: "Header fields",
+    rows: &[
+        row("proxy_set_header", LEVELS, (2, 2), Rule::Route(settings::set_header),
+            "`host_header` for Host (without it nginx sends the name in `proxy_pass`, and so does the \
+             imported file); `x_forwarded = \"append\"` of the listener for X-Forwarded-For where all \
+             routes have `$proxy_add_x_forwarded_for`; `upgrades` for Upgrade; Connection is Plimsoll's \
+             own business; all others `request_headers.set`, an empty value `request_headers.remove`."),
+        row("grpc_set_header", LEVELS, (2, 2), Rule::Route(settings::grpc_set_header), "As `proxy_set_header`."),
+        row("proxy_hide_header", LEVELS, (1, 1), Rule::Route(settings::hide_header), "`response_headers.remove`."),
+        row("grpc_hide_header", LEVELS, (1, 1), Rule::Route(settings::hide_header), "`response_headers.remove`."),
+        row("proxy_pass_header", LEVELS, (1, 1), Rule::Route(settings::pass_header),
+            "The backend's Date and Server are passed on anyhow."),
+        row("grpc_pass_header", LEVELS, (1, 1), Rule::Route(settings::pass_header), "As `proxy_pass_header`."),
+        row("add_header", Contexts::LEVELS_AND_IF, (2, 3), Rule::Route(settings::add_header),
+            "`response_headers.add`. It holds for every status, as with `always`."),
+        missing("add_trailer", "No trailers are added.", ""),
+        row("expires", Contexts::LEVELS_AND_IF, (1, 2), Rule::Route(settings::expires),
+            "`off` needs nothing in its place, `epoch` and `-1` become Cache-Control: no-cache, a time \
+             Cache-Control: max-age.").differs(),
+        row("proxy_redirect", LEVELS, (1, 2), Rule::Route(settings::proxy_redirect),
+            "`off` is what Plimsoll does: Location is passed on as it is."),
+        missing("proxy_cookie_domain", "Cookies are passed on as they are.", "let the backend set the domain"),
+        missing("proxy_cookie_path", "Cookies are passed on as they are.", "let the backend set the path"),
+        missing("proxy_cookie_flags", "Cookies are passed on as they are.", "let the backend set the flags"),
+        missing("proxy_pass_trailers", "Trailers are passed on to clients that ask for them (TE: trailers).", ""),
+        missing("more_*", "This module's directives are not read.", "use `request_headers` and `response_headers`"),
+    ],
+};

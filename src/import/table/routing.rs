@@ -1,0 +1,102 @@
+//! Directives that choose what becomes of a request.
+
+use super::{Contexts, MANY, Part, Rule, content, guard, missing, needless, row};
+use crate::import::settings;
+
+const IFS: Contexts = Contexts::SERVER_IF.and(Contexts::LOCATION_IF);
+const SERVER_DOWN: Contexts = Contexts::SERVER.and(Contexts::LOCATION).and(IFS);
+
+pub(super) const ROUTING: Part = Part {
+    title: "Servers, locations, answers",
+    rows: &[
+        row("server", Contexts::HTTP.and(Contexts::UPSTREAM), (0, MANY), Rule::Shape,
+            "A server's locations become routes. In an upstream: a backend, see below."),
+        row("listen", Contexts::SERVER, (1, MANY), Rule::Shape,
+            "`[[listener]]`, one per address; its parameters are below. Unix sockets cannot be \
+             listened on."),
+        row("server_name", Contexts::SERVER, (1, MANY), Rule::Shape,
+            "`hosts` of the server's routes; those of a default server take every host. `.name` is the \
+             name and all below it. Regular expressions and `name.*` have no counterpart."),
+        row("location", Contexts::SERVER.and(Contexts::LOCATION), (1, 2), Rule::Shape,
+            "`=` is `path_exact`, `~` and `~*` are `path_regex`, a prefix is `path`. Plimsoll's prefixes \
+             go by whole segments: `/foo` does not take `/foobar`, and `/foo/` takes `/foo` too. `^~` \
+             becomes a regular expression before the others where there are any. Nested locations are \
+             made flat."),
+        row("return", SERVER_DOWN, (1, 2), Rule::Route(settings::answer),
+            "`redirect` for 301, 302, 303, 307 and 308, otherwise `respond`. Where nginx makes a page of \
+             its own for a status, the body is empty. 444 becomes 404.").own(),
+        row("if", Contexts::SERVER.and(Contexts::LOCATION), (1, MANY), Rule::Shape,
+            "Carried where all it does is `return`, and its condition is about the method, the host, the \
+             scheme, a header field or a cookie: a route with that condition."),
+        row("limit_except", Contexts::LOCATION, (1, MANY), Rule::Shape,
+            "Carried with `deny all`: a route with these methods, and one that answers 403 to others."),
+        row("rewrite", SERVER_DOWN, (2, 3), Rule::Route(settings::rewrite),
+            "Carried as a redirect with `permanent` and `redirect` where no capture but the whole path is \
+             used, and as `strip_prefix` or `replace_prefix` for `^/prefix/(.*)$ /other/$1 break` in the \
+             location of that prefix.").own(),
+        row("set", SERVER_DOWN, (2, 2), Rule::Shape,
+            "Constants are put in where the variable is used."),
+        row("try_files", Contexts::SERVER.and(Contexts::LOCATION), (2, MANY), Rule::Route(settings::try_files),
+            "No files are served: what it ends with, if a named location, takes every request.").differs(),
+        row("map", Contexts::HTTP, (2, 2), Rule::Shape,
+            "Carried where it chooses the upstream by a header field or a cookie, and in the usual shape \
+             of `$connection_upgrade`."),
+        row("split_clients", Contexts::HTTP, (2, 2), Rule::Shape,
+            "`split` of a route whose `proxy_pass` uses the variable. Each request is drawn for itself, \
+             not each client."),
+        row("internal", Contexts::LOCATION, (0, 0), Rule::Route(settings::internal),
+            "The route answers 404, as it does to every client.").own(),
+        row("allow", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::allow),
+            "`allow all` needs nothing in its place; for others see `deny`.").group("access"),
+        row("deny", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::deny),
+            "`deny all` alone is a route that answers 403. There are no lists of addresses yet: a route \
+             that lets some in and denies all others answers 403 to everybody, so that nobody is let \
+             in by mistake; single addresses are not kept out.").group("access"),
+        row("auth_basic", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::auth_basic),
+            "`off` needs nothing in its place. There is no authentication yet: the route answers 403 to \
+             everybody."),
+        needless("auth_basic_user_file", Contexts::ANY, "See `auth_basic`."),
+        guard("auth_request", "Subrequests are not made: the route answers 403 to everybody.",
+            "let the application ask, then make the route's action `upstream`"),
+        needless("auth_request_set", Contexts::ANY, "See `auth_request`."),
+        guard("auth_jwt*", "There is no authentication yet: the route answers 403 to everybody.",
+            "let the application check, then make the route's action `upstream`"),
+        needless("satisfy", Contexts::ANY, "See `deny` and `auth_basic`."),
+        guard("secure_link*", "Links are not checked: the route answers 403 to everybody.",
+            "let the application check, then make the route's action `upstream`"),
+        missing("valid_referers", "Variables are not computed.", "use `headers` of a route with a `regex`"),
+        missing("error_page", "Errors are answered by Plimsoll in plain text, or passed on from the backend.",
+            "let the backend send the page, or use a route with `respond`"),
+        missing("recursive_error_pages", "There are no error pages.", ""),
+        missing("geo", "Variables are not computed from addresses.", ""),
+        missing("mirror*", "Requests are not mirrored.", ""),
+        missing("post_action", "There are no subrequests.", ""),
+        content("root", "Plimsoll serves no files: the route answers 501.",
+            "serve files by a file server of their own, as an upstream"),
+        content("alias", "Plimsoll serves no files: the route answers 501.",
+            "serve files by a file server of their own, as an upstream"),
+        needless("index", Contexts::ANY, "No files are served."),
+        content("autoindex*", "Plimsoll serves no files: the route answers 501.", ""),
+        content("empty_gif", "Plimsoll has no picture: the route answers 501.", "use `respond` with a body from a file"),
+        content("stub_status", "The route answers 501.", "use `/metrics` of `[admin]`"),
+        content("fastcgi_pass", "Plimsoll does not speak `FastCGI`: the route answers 501.",
+            "put an HTTP server before the application, and make it an upstream"),
+        content("uwsgi_pass", "Plimsoll does not speak uwsgi: the route answers 501.",
+            "let uWSGI listen with `http-socket`, and make it an upstream"),
+        content("scgi_pass", "Plimsoll does not speak SCGI: the route answers 501.",
+            "put an HTTP server before the application, and make it an upstream"),
+        content("memcached_pass", "Plimsoll does not speak memcached: the route answers 501.", ""),
+        content("js_content", "There are no scripts: the route answers 501.", ""),
+        content("content_by_lua*", "There are no scripts: the route answers 501.", ""),
+        content("perl", "There are no scripts: the route answers 501.", ""),
+        content("echo", "The route answers 501.", "use `respond`"),
+        content("dav_methods", "Plimsoll serves no files: the route answers 501.", ""),
+        row("default_type", Contexts::LEVELS, (1, 1), Rule::Route(settings::default_type),
+            "`respond.content_type` of answers with a text."),
+        needless("types", Contexts::ANY, "No files are served."),
+        needless("server_name_in_redirect", Contexts::ANY, "Redirects are written out with the request's host."),
+        needless("port_in_redirect", Contexts::ANY, "Redirects are written out with the listener's port."),
+        row("absolute_redirect", Contexts::LEVELS, (1, 1), Rule::Route(settings::absolute_redirect),
+            "Redirects to a path are written out with scheme, host and port; with `off` they are not."),
+    ],
+};

@@ -1,0 +1,323 @@
+//! The importer as a whole: whatever it is given, it ends, and what it writes is good.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::{Files, Imported, Verdict, import};
+use crate::config;
+
+/// Files in memory.
+#[derive(Default)]
+struct Memory(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Memory {
+    fn of(files: &[(&str, &str)]) -> Self {
+        let files =
+            files.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec()));
+        Self(files.collect())
+    }
+}
+
+impl Files for Memory {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let directory = if directory == Path::new(".") { Path::new("") } else { directory };
+        let inside = self.0.keys().filter_map(|path| path.strip_prefix(directory).ok());
+        let first = inside.filter_map(|path| path.components().next());
+        Ok(first.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect())
+    }
+}
+
+fn imported(files: &[(&str, &str)]) -> Imported {
+    import(Path::new(files[0].0), &Memory::of(files))
+        .unwrap_or_else(|faults| panic!("{}", config::render(&faults, false)))
+}
+
+fn refused(files: &[(&str, &str)]) -> Vec<String> {
+    let faults = import(Path::new(files[0].0), &Memory::of(files)).unwrap_err();
+    let told = faults
+        .iter()
+        .map(|one| format!("{}:{}:{} {}", one.file, one.line, one.column, one.message));
+    told.collect()
+}
+
+/// What became of the directive that begins so.
+fn verdict(imported: &Imported, directive: &str) -> Verdict {
+    let row = imported.report.rows.iter().find(|row| row.directive.starts_with(directive));
+    row.unwrap_or_else(|| panic!("no {directive}: {:?}", imported.report.rows)).verdict
+}
+
+const SERVER: &str = "server { listen 8080; location / { proxy_pass http://10.0.0.1; } }";
+
+#[test]
+fn faults_of_syntax_are_told_with_their_places() {
+    for (text, expected) in [
+        ("http {\n  server {\n}\n", "nginx.conf:1:6 this block is never closed"),
+        ("user a;\n}\n", "nginx.conf:2:1 unexpected `}`"),
+        ("user a;;", "nginx.conf:1:8 unexpected `;`"),
+        ("events { a }", "nginx.conf:1:10 unexpected `}`"),
+        ("http { log_format a 'b;\n}", "nginx.conf:1:21 this quote is never closed"),
+        ("user 'a'b;", "nginx.conf:1:9 unexpected `b` behind a closing quote"),
+        ("user a", "nginx.conf:1:6 the file ends within a directive"),
+        ("{ user a; }", "nginx.conf:1:1 unexpected `{`"),
+        (
+            "events {}",
+            "nginx.conf:1:1 there is nothing to import: no server has a listener that is carried",
+        ),
+    ] {
+        let told = refused(&[("nginx.conf", text)]);
+        assert!(told.iter().any(|one| one == expected), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let told = refused(&[("a.conf", "user 'a'b;\n;\n}\nevents {")]);
+    assert_eq!(told.len(), 4, "{told:?}");
+}
+
+#[test]
+fn includes_are_relative_to_the_main_file_and_in_the_order_of_names() {
+    let files = [
+        ("etc/nginx.conf", "http { include conf.d/*.conf; }"),
+        ("etc/conf.d/b.conf", "server { listen 82; return 200; }"),
+        ("etc/conf.d/a.conf", "server { listen 81; include snippets/x; }"),
+        ("etc/snippets/x", "return 204;"),
+        ("etc/conf.d/.c.conf", "server { listen 83; return 200; }"),
+    ];
+    let toml = imported(&files).toml;
+    let [a, b] = ["0.0.0.0:81", "0.0.0.0:82"].map(|port| toml.find(port).unwrap());
+    assert!(a < b && !toml.contains(":83"), "{toml}");
+    assert!(toml.contains("# snippets/x:1"), "{toml}");
+}
+
+#[test]
+fn include_that_is_missing_is_told_and_the_rest_imported() {
+    let text = format!("http {{ include mime.types; {SERVER} }}");
+    let imported = imported(&[("nginx.conf", &text)]);
+    assert_eq!(verdict(&imported, "include"), Verdict::NotCarried);
+    assert!(imported.warnings[0].message.contains("mime.types"), "{:?}", imported.warnings);
+}
+
+#[test]
+fn files_that_include_each_other_are_refused() {
+    let told = refused(&[("a", "include b;"), ("b", "include ./a;")]);
+    assert!(told[0].contains("includes itself"), "{told:?}");
+    let wide = refused(&[("a", "include *;"), ("b", "include c;"), ("c", "include b;")]);
+    assert!(wide.iter().any(|one| one.contains("includes itself")), "{wide:?}");
+}
+
+#[test]
+fn depth_and_size_are_bounded() {
+    let deep = "server {".repeat(10_000);
+    assert!(refused(&[("a", &deep)]).iter().any(|one| one.contains("too much")));
+    let long = "a;".repeat(200_001);
+    assert!(refused(&[("a", &long)]).iter().any(|one| one.contains("too much")));
+}
+
+#[test]
+fn fragment_is_taken_for_the_inside_of_http() {
+    let imported = imported(&[("site.conf", SERVER)]);
+    assert!(imported.toml.contains("address = \"0.0.0.0:8080\""), "{}", imported.toml);
+}
+
+#[test]
+fn inner_levels_hide_outer_ones_as_a_whole() {
+    let imported = imported(&[(
+        "nginx.conf",
+        "http { proxy_set_header A 1; proxy_set_header B 2; server { listen 80;
+           location / { proxy_pass http://a; }
+           location /x/ { proxy_pass http://a; proxy_set_header C 3; } } }",
+    )]);
+    let (root, inner) = imported.toml.split_once("path = \"/x/\"").unwrap();
+    assert!(root.contains("set.A") && root.contains("set.B"), "{root}");
+    assert!(inner.contains("set.C") && !inner.contains("set.A"), "{inner}");
+}
+
+#[test]
+fn what_would_let_in_whom_nginx_keeps_out_refuses() {
+    for guard in [
+        "allow 10.0.0.0/8; deny all;",
+        "auth_basic closed; auth_basic_user_file x;",
+        "auth_request /auth;",
+        "deny all;",
+        "access_by_lua_block { if x then return \"}\" end }",
+    ] {
+        let text =
+            format!("server {{ listen 80; location / {{ {guard} proxy_pass http://10.0.0.1; }} }}");
+        let imported = imported(&[("a.conf", &text)]);
+        assert!(imported.toml.contains("respond = { status = 403 }"), "{guard}: {}", imported.toml);
+        assert!(!imported.toml.contains("upstream = "), "{guard}");
+    }
+}
+
+#[test]
+fn listener_that_nginx_opens_with_tls_is_left_out() {
+    let text = "server { listen 80; listen 443 ssl; location / { proxy_pass http://10.0.0.1; } }";
+    let imported = imported(&[("a.conf", text)]);
+    assert!(!imported.toml.contains(":443"), "{}", imported.toml);
+    assert_eq!(verdict(&imported, "listen 443"), Verdict::NotCarried);
+    assert_eq!(verdict(&imported, "listen 80"), Verdict::Carried);
+}
+
+#[test]
+fn directive_that_nginx_would_refuse_is_left_out() {
+    for (text, directive) in [
+        ("server { listen 80; return 200; worker_processes 2; }", "worker_processes"),
+        ("server { listen 80; return 200; client_max_body_size; }", "client_max_body_size"),
+        ("server { listen 80; return 200; client_max_body_size 1 2; }", "client_max_body_size"),
+        ("server { listen 80; return 200; client_max_body_size lots; }", "client_max_body_size"),
+        ("server { listen 80; return 200; nonsense 1; }", "nonsense"),
+        ("server { listen 80; return 200; sendfile { on; } location / ; }", "location"),
+    ] {
+        assert_eq!(
+            verdict(&imported(&[("a.conf", text)]), directive),
+            Verdict::NotCarried,
+            "{text}"
+        );
+    }
+}
+
+/// What is put into files to break them: words that mean something.
+const WORDS: &[&str] = &[
+    ";",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "\\",
+    "$",
+    "${",
+    "#",
+    "\n",
+    " ",
+    "=",
+    "~",
+    "~*",
+    "^~",
+    "/",
+    "//",
+    "@a",
+    "http",
+    "server",
+    "location",
+    "upstream",
+    "if",
+    "($host = a)",
+    "limit_except",
+    "map",
+    "events",
+    "split_clients",
+    "include",
+    "return",
+    "301",
+    "444",
+    "rewrite",
+    "proxy_pass",
+    "grpc_pass",
+    "http://app",
+    "http://unix:/s:/u",
+    "https://",
+    "$request_uri",
+    "listen",
+    "443 ssl",
+    "[::]:80",
+    "unix:/x",
+    "server_name",
+    "*.a.test",
+    "a.test",
+    "default_server",
+    "backup",
+    "down",
+    "weight=0",
+    "weight=99999999",
+    "max_fails=3",
+    "fail_timeout=1y",
+    "0",
+    "-1",
+    "99999999999",
+    "1g",
+    "off",
+    "on",
+    "hash",
+    "consistent",
+    "keepalive",
+    "proxy_set_header",
+    "Host",
+    "Connection",
+    "\"\"",
+    "add_header",
+    "always",
+    "try_files",
+    "set",
+    "$a",
+    "deny all",
+    "allow",
+    "internal",
+    "é",
+    "\u{0}",
+    "content_by_lua_block",
+];
+
+fn corpus() -> Vec<&'static str> {
+    vec![
+        include_str!("../../tests/import/directives.conf"),
+        include_str!("../../tests/import/locations.conf"),
+        include_str!("../../tests/import/traps.conf"),
+    ]
+}
+
+/// A step that breaks a text: from, how much is taken out, and the words put in.
+fn steps() -> impl Strategy<Value = Vec<(usize, usize, Vec<&'static str>)>> {
+    let words = proptest::collection::vec(proptest::sample::select(WORDS), 0..4);
+    proptest::collection::vec((any::<usize>(), 0_usize..40, words), 0..12)
+}
+
+fn broken(text: &str, steps: &[(usize, usize, Vec<&str>)]) -> String {
+    let mut text = text.to_owned();
+    for (from, length, words) in steps {
+        let from = text.floor_char_boundary(from % (text.len() + 1));
+        let end = text.ceil_char_boundary((from + length).min(text.len()));
+        text.replace_range(from..end, &words.join(" "));
+    }
+    text
+}
+
+/// Imports, and holds that what is written is good.
+fn holds(text: &str) -> Result<(), TestCaseError> {
+    let files = Memory::of(&[("nginx.conf", text), ("app", "server { listen 1; return 200; }")]);
+    let Ok(imported) = import(Path::new("nginx.conf"), &files) else {
+        return Ok(());
+    };
+    if let Err(report) = config::parse("imported.toml", &imported.toml, &|_| None) {
+        return Err(TestCaseError::fail(format!("{report}\n{text}\n{}", imported.toml)));
+    }
+    imported.report.markdown();
+    imported.report.to_json();
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_broken_is_refused_or_imported_well(
+        text in proptest::sample::select(corpus()),
+        steps in steps(),
+    ) {
+        holds(&broken(text, &steps))?;
+    }
+
+    #[test]
+    fn any_words_at_all_are_refused_or_imported_well(
+        words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60),
+    ) {
+        holds(&format!("server {{ listen 80; {} }}", words.join(" ")))?;
+    }
+}

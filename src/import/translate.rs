@@ -1,0 +1,404 @@
+//! The tree's meaning → a draft of the imported file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::condition::Condition;
+use super::draft::{Action, Draft, PathRule, ResponseEdits, Route};
+use super::findings::Findings;
+use super::listen::{Listen, listen};
+use super::location::Walk;
+use super::maps::Maps;
+use super::names::{Names, names};
+use super::places::{defaults, place, placements, unique};
+use super::process::Process;
+use super::routes::{self, Server};
+use super::settings::Settings;
+use super::table::{self, Rule};
+use super::tree::Directive;
+use super::upstream::{Group, group};
+use super::variables::Scope;
+use super::{answer, finish, headers, process};
+use crate::config::{Place, backend_address};
+
+/// An upstream that a route leads to.
+pub(super) struct Use {
+    pub name: String,
+    pub at: Place,
+    pub grpc: bool,
+    pub group: Group,
+}
+
+/// A translation under way.
+pub(super) struct Translator<'t, 'f> {
+    pub findings: Findings<'f>,
+    pub maps: Maps<'t>,
+    pub groups: BTreeMap<String, Group>,
+    pub uses: Vec<Use>,
+    /// Directives that append the client's address to X-Forwarded-For.
+    pub appending: BTreeSet<usize>,
+}
+
+/// A server with its listeners.
+pub(super) struct Site<'t> {
+    pub block: &'t Directive,
+    pub listens: Vec<Listen>,
+    pub names: Names,
+}
+
+/// Translates a checked tree.
+pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draft, Findings<'f>) {
+    let mut t = Translator {
+        findings,
+        maps: Maps::default(),
+        groups: BTreeMap::new(),
+        uses: Vec::new(),
+        appending: BTreeSet::new(),
+    };
+    let mut draft = Draft::default();
+    let blocks: Vec<&Directive> = tree.iter().filter(|d| d.name.text == "http").collect();
+    for block in &blocks {
+        t.findings.carried(block);
+    }
+    // A fragment holds what stands in `http` without it.
+    let http: &[Directive] = match blocks.first() {
+        Some(first) => first.inner(),
+        None => tree,
+    };
+    for block in blocks.iter().skip(1) {
+        t.findings.missing_whole(block, "there is one `http`", "put both into one");
+    }
+    draft.process = t.process(tree, http);
+    for d in http {
+        match &*d.name.text {
+            "upstream" => {
+                let group = group(d, &mut t.findings);
+                t.groups.insert(d.arg(0).to_owned(), group);
+            }
+            "map" | "split_clients" => t.maps.add(d),
+            _ => {}
+        }
+    }
+    let sites = t.sites(http);
+    let defaults = defaults(&sites);
+    let mut placed = Vec::new();
+    for (index, site) in sites.iter().enumerate() {
+        let places = placements(&sites, index, &defaults);
+        if places.is_empty() {
+            let why = "no request reaches it: it has no name of its own that is carried";
+            t.findings.missing_whole(site.block, why, "see its `server_name`");
+            continue;
+        }
+        let routes = t.site_routes(http, site, sites.len() > 1);
+        for (listeners, hosts) in places {
+            let at = |route: &Route| place(route.clone(), &listeners, &hosts, &site.names.first);
+            placed.extend(routes.iter().map(at));
+        }
+    }
+    draft.routes = unique(placed);
+    draft.listeners = finish::listeners(&mut t, http, &sites, &defaults, &draft.routes);
+    finish::fields(&mut t, &mut draft);
+    draft.upstreams = finish::upstreams(&mut t, &draft.routes);
+    t.maps.unused(&mut t.findings);
+    for d in http.iter().filter(|d| d.name.text == "upstream") {
+        let used = draft.upstreams.iter().any(|one| one.used && one.at == d.name.place);
+        if !used {
+            let why = "nothing that is carried leads to it";
+            t.findings.missing_whole(d, why, "");
+        }
+    }
+    (draft, t.findings)
+}
+
+impl<'t> Translator<'t, '_> {
+    fn process(&mut self, tree: &'t [Directive], http: &'t [Directive]) -> Process {
+        let mut process = Process { workers: Some(1), ..Process::default() };
+        for d in http.iter().filter(|d| d.name.text == "log_format") {
+            if d.args.iter().any(|arg| arg.text == "escape=json") {
+                process.json_formats.push(d.arg(0).to_owned());
+                self.findings.differs(d, "it becomes `json`, Plimsoll's own");
+            } else {
+                self.findings.differs(d, "it becomes `combined`");
+            }
+        }
+        let is_log = |d: &&Directive| d.name.text == "access_log";
+        for d in
+            tree.iter().filter(|d| d.name.text != "access_log").chain(http.iter().filter(is_log))
+        {
+            if let Some(Rule::Process(setter)) = table::find(&d.name.text).map(|row| row.rule) {
+                setter(&mut process, d, &mut self.findings);
+            }
+        }
+        for d in http.iter().filter(|d| d.name.text == "error_log") {
+            process::error_log(&mut process, d, &mut self.findings);
+        }
+        self.inner_logs(&mut process, http);
+        process
+    }
+
+    /// Logs of servers and locations: the log is one for the process.
+    fn inner_logs(&mut self, process: &mut Process, level: &'t [Directive]) {
+        for d in level.iter().filter(|d| d.block.is_some()) {
+            for log in d.inner() {
+                match &*log.name.text {
+                    "access_log" if log.arg(0) == "off" => {
+                        let silent =
+                            process.access_log.as_ref().is_some_and(|one| one.format == "off");
+                        if silent {
+                            self.findings.carried(log);
+                        } else {
+                            self.findings.differs(
+                                log,
+                                "these requests are logged too: the log is one for the process",
+                            );
+                        }
+                    }
+                    "access_log" => process::access_log(process, log, &mut self.findings),
+                    "error_log" => process::error_log(process, log, &mut self.findings),
+                    _ => {}
+                }
+            }
+            self.inner_logs(process, d.inner());
+        }
+    }
+
+    /// The servers that have a listener, with what names are theirs.
+    fn sites(&mut self, http: &'t [Directive]) -> Vec<Site<'t>> {
+        let mut sites: Vec<Site<'t>> = Vec::new();
+        let mut taken: BTreeSet<(SocketAddr, String)> = BTreeSet::new();
+        for block in http.iter().filter(|d| d.name.text == "server") {
+            let f = &mut self.findings;
+            let lines: Vec<_> = block.inner().iter().filter(|d| d.name.text == "listen").collect();
+            let mut listens: Vec<Listen> = Vec::new();
+            for line in &lines {
+                let Some(one) = listen(line, f) else { continue };
+                if !listens.iter().any(|other| other.address == one.address) {
+                    listens.push(one);
+                }
+            }
+            if lines.is_empty() {
+                f.differs(block, "without `listen`, it listens on port 80");
+                listens.push(Listen {
+                    address: ([0, 0, 0, 0], 80).into(),
+                    default: false,
+                    at: block.name.place,
+                });
+            }
+            if listens.is_empty() {
+                let why = "none of its listeners is carried";
+                f.missing_whole(block, why, "see its `listen`");
+                continue;
+            }
+            let mut names = names(block, f);
+            let fresh =
+                |name: &String| listens.iter().all(|one| taken.insert((one.address, name.clone())));
+            let had = names.all.len();
+            names.all.retain(fresh);
+            if names.all.len() < had {
+                f.differs(block, "a name that an earlier server has is that server's");
+            }
+            f.carried(block);
+            sites.push(Site { block, listens, names });
+        }
+        sites
+    }
+
+    /// The routes of a server, without listeners and hosts.
+    fn site_routes(&mut self, http: &'t [Directive], site: &Site<'t>, others: bool) -> Vec<Route> {
+        let block = site.block;
+        let ports: BTreeSet<u16> = site.listens.iter().map(|one| one.address.port()).collect();
+        let port = ports.first().copied().filter(|_| ports.len() == 1);
+        let scope = routes::server_scope(block, &site.names.first, port);
+        let levels = [http, block.inner()];
+        let walk = Walk::of(&levels, &scope);
+        let mut server = Server { port, refusals: Vec::new(), named: walk.named.clone() };
+        let s = self.settings(&levels, true);
+        let edits = headers::response(&s, &scope, &mut self.findings);
+        let (mut routes, answers_all) = self.first(block, &s, (&scope, &edits), &mut server);
+        if answers_all {
+            return routes;
+        }
+        for (d, why, help) in &walk.refused {
+            self.findings.missing_whole(d, why, help);
+            let keeps_out = ["deny", "auth_basic", "auth_request", "internal", "return"];
+            if d.inner().iter().any(|one| keeps_out.contains(&&*one.name.text)) {
+                let note = "what it keeps out is let in: write a route for it by hand";
+                self.findings.missing(d, note, "");
+            }
+        }
+        routes.extend(self.spots(walk, &server));
+        let has_root = |route: &Route| {
+            route.path == PathRule::Prefix("/".to_owned())
+                && route.headers.is_empty()
+                && route.methods.is_empty()
+        };
+        if !routes.iter().any(has_root) && (others || s.content.is_some() || routes.is_empty()) {
+            let action = match s.content {
+                Some(content) => {
+                    let row = table::find(&content.name.text);
+                    self.findings.missing(
+                        content,
+                        row.map_or("", |row| row.doc),
+                        row.map_or("", |row| row.instead),
+                    );
+                    answer::not_carried()
+                }
+                None => answer::status(404),
+            };
+            let path = PathRule::Prefix("/".to_owned());
+            routes.push(routes::route(block.name.place, path, action, &edits, &s));
+        }
+        routes
+    }
+
+    /// What a server answers before it looks for a location, and whether that is every request.
+    fn first(
+        &mut self,
+        block: &'t Directive,
+        s: &Settings<'t>,
+        (scope, edits): (&Scope, &ResponseEdits),
+        server: &mut Server<'t>,
+    ) -> (Vec<Route>, bool) {
+        let mut found: Vec<(Option<Condition>, PathRule, Action, Place)> = Vec::new();
+        let mut all = false;
+        let every = || PathRule::Regex("^/".to_owned());
+        for d in block.inner() {
+            let at = d.name.place;
+            match &*d.name.text {
+                "return" => {
+                    let action = answer::answer(d, s, scope, server.port, &mut self.findings);
+                    found.push((None, every(), action, at));
+                    all = true;
+                }
+                "rewrite" => {
+                    let f = &mut self.findings;
+                    if let Some(action) = answer::redirecting_rewrite(d, s, scope, server.port, f) {
+                        found.push((None, every(), action, at));
+                        all = true;
+                    } else if let Some((path, action)) = answer::moved(d, s, scope, server.port, f)
+                    {
+                        found.push((None, path, action, at));
+                    } else {
+                        f.missing(
+                            d,
+                            "paths are not rewritten so",
+                            "use `strip_prefix`, `replace_prefix` or `redirect`",
+                        );
+                    }
+                }
+                "if" => match self.early(d, s, scope, server.port) {
+                    Some((Condition::Always, action)) => {
+                        found.push((None, every(), action, at));
+                        all = true;
+                    }
+                    Some((Condition::NotMethods(methods), _)) => {
+                        let returns = d.inner().iter().find(|one| one.name.text == "return");
+                        server.refusals.extend(returns.map(|one| (methods, one)));
+                    }
+                    Some((condition, action)) => found.push((Some(condition), every(), action, at)),
+                    None => {}
+                },
+                _ => {}
+            }
+            if all {
+                break;
+            }
+        }
+        let make = |(condition, path, action, at): (Option<Condition>, PathRule, Action, Place)| {
+            // Where nothing else is reached, the plain path says the same.
+            let path = if all && path == every() { PathRule::Prefix("/".to_owned()) } else { path };
+            let mut route = routes::route(at, path, action, edits, s);
+            if let Some(condition) = condition {
+                routes::narrow(&mut route, condition);
+            }
+            route
+        };
+        (found.into_iter().map(make).collect(), all)
+    }
+
+    /// The routes of all locations.
+    fn spots(&mut self, mut walk: Walk<'t>, server: &Server<'t>) -> Vec<Route> {
+        let mut routes = Vec::new();
+        let spots = std::mem::take(&mut walk.spots);
+        for mut spot in spots {
+            let mut own = self.routes_of(&mut spot, server);
+            let refuses =
+                |route: &Route| matches!(route.action, Action::Respond { status: 400..500, .. });
+            // Where nginx keeps clients out, nothing less is kept out.
+            if own.iter().all(refuses)
+                && let Some(path) = walk.exactly(&spot)
+            {
+                for route in &mut own {
+                    route.path = path.clone();
+                }
+            }
+            routes.extend(own);
+        }
+        // What became a regular expression for exactness must not stand before the others.
+        let (mut others, last): (Vec<_>, Vec<_>) = routes.into_iter().partition(|route: &Route| {
+            !matches!(&route.path, PathRule::Regex(regex) if walk.was_prefix(regex))
+        });
+        others.extend(last);
+        others
+    }
+
+    /// The place in the list of upstreams in use of what stands behind `http://`.
+    pub(super) fn used(
+        &mut self,
+        d: &Directive,
+        authority: &str,
+        grpc: bool,
+    ) -> Result<usize, (String, &'static str)> {
+        let (name, group) = match self.groups.get(authority) {
+            Some(group) if group.servers.is_empty() => {
+                return Err((format!("upstream `{authority}` has no server"), "add one"));
+            }
+            Some(group) => (authority.to_owned(), group.clone()),
+            None => {
+                if let Err((message, _)) = backend_address(authority) {
+                    return Err((message, "name an upstream or an address"));
+                }
+                (short_name(authority), Group::of_address(d.name.place, authority))
+            }
+        };
+        let name = if grpc { format!("{name}-grpc") } else { name };
+        let known = self.uses.iter().position(|one| {
+            one.name == name
+                && one.grpc == grpc
+                && one.group.servers.len() == group.servers.len()
+                && one
+                    .group
+                    .servers
+                    .iter()
+                    .zip(&group.servers)
+                    .all(|(a, b)| a.backend.address == b.backend.address)
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let mut unique = name.clone();
+        let mut n = 1;
+        while self.uses.iter().any(|one| one.name == unique) {
+            n += 1;
+            unique = format!("{name}-{n}");
+        }
+        let at = group.at.unwrap_or(d.name.place);
+        self.uses.push(Use { name: unique, at, grpc, group });
+        Ok(self.uses.len() - 1)
+    }
+}
+
+/// A name for the upstream that an address makes: `local-9000`, `10-0-0-1-8080`, `app-test`.
+fn short_name(authority: &str) -> String {
+    let plain = match authority.strip_prefix("unix:") {
+        Some(path) => path.rsplit('/').next().unwrap_or_default().trim_end_matches(".sock"),
+        None => authority,
+    };
+    let plain = plain.replacen("127.0.0.1", "local", 1).replacen("localhost", "local", 1);
+    let name: String = plain
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+        .collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "backend".to_owned() } else { name.chars().take(100).collect() }
+}

@@ -1,0 +1,261 @@
+//! `upstream` blocks → what is known of each group of servers.
+
+use std::time::Duration;
+
+use super::draft::Backend;
+use super::findings::{Findings, Verdict};
+use super::table::{self, SERVER};
+use super::tree::Directive;
+use super::units;
+use super::variables::Scope;
+use crate::config::{Place, backend_address};
+
+/// A group of servers.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Group {
+    pub at: Option<Place>,
+    pub strategy: Option<&'static str>,
+    pub key: Option<String>,
+    pub two: bool,
+    pub servers: Vec<Server>,
+    /// Idle connections, and where that is said.
+    pub keepalive: Option<(u64, Place)>,
+    pub idle: Option<Duration>,
+    pub lifetime: Option<Duration>,
+    pub requests: Option<u64>,
+    pub valid: Option<Duration>,
+}
+
+/// A server of a group.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pub id: usize,
+    pub backend: Backend,
+    pub max_fails: u32,
+    pub fail_timeout: Duration,
+}
+
+impl Group {
+    /// The group that a `proxy_pass` to an address makes by itself.
+    pub(super) fn of_address(at: Place, address: &str) -> Self {
+        let backend = Backend {
+            at,
+            address: address.to_owned(),
+            weight: 1,
+            backup: false,
+            state: None,
+            max_connections: 0,
+        };
+        let fail_timeout = Duration::from_secs(10);
+        let server = Server { id: usize::MAX, backend, max_fails: 1, fail_timeout };
+        Self { at: Some(at), servers: vec![server], ..Self::default() }
+    }
+
+    /// Whether there is exactly one address.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(&*self.servers, [one] if !is_name(&one.backend.address))
+    }
+}
+
+/// Whether an address has to be asked of DNS.
+pub(super) fn is_name(address: &str) -> bool {
+    matches!(backend_address(address), Ok(crate::config::model::BackendAddress::Name(..)))
+}
+
+/// Reads an `upstream` block.
+pub(super) fn group(block: &Directive, f: &mut Findings<'_>) -> Group {
+    let mut group = Group { at: Some(block.name.place), ..Group::default() };
+    f.carried(block);
+    for directive in block.inner() {
+        match &*directive.name.text {
+            "server" => server(&mut group, directive, f),
+            "keepalive_timeout" => group.idle = timed(directive, f),
+            "keepalive_time" => group.lifetime = timed(directive, f),
+            "keepalive_requests" => match directive.arg(0).parse() {
+                Ok(count) => {
+                    f.carried(directive);
+                    group.requests = Some(count);
+                }
+                Err(_) => f.missing(directive, "this is no number", "correct it"),
+            },
+            "resolver" => {
+                f.differs(directive, "the system's name servers are asked");
+                let valid = directive.args.iter().find_map(|arg| arg.text.strip_prefix("valid="));
+                group.valid = valid.and_then(units::time);
+            }
+            name => {
+                if let Some(table::Rule::Upstream(setter)) = table::find(name).map(|row| row.rule) {
+                    setter(&mut group, directive, f);
+                }
+            }
+        }
+    }
+    no_backups_for_hashes(&mut group, block, f);
+    group
+}
+
+fn timed(directive: &Directive, f: &mut Findings<'_>) -> Option<Duration> {
+    let time = units::time(directive.arg(0));
+    match time {
+        Some(_) => f.carried(directive),
+        None => f.missing(directive, "this is no time", "correct it"),
+    }
+    time
+}
+
+/// nginx refuses `backup` beside these strategies.
+fn no_backups_for_hashes(group: &mut Group, block: &Directive, f: &mut Findings<'_>) {
+    let hashes =
+        matches!(group.strategy, Some("ip_hash" | "url_hash" | "consistent_hash" | "random"));
+    if hashes && group.servers.iter().any(|server| server.backend.backup) {
+        f.differs(block, "nginx takes no backups beside this strategy; Plimsoll does");
+    }
+}
+
+fn server(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    let address = d.arg(0);
+    if address.is_empty() || d.block.is_some() {
+        f.missing(d, "a server needs an address", "write it like `10.0.0.1:8080`");
+        return;
+    }
+    if let Err((message, help)) = backend_address(address) {
+        f.missing(d, &message, &help);
+        return;
+    }
+    f.carried(d);
+    let mut server =
+        Server { id: d.id, ..Group::of_address(d.name.place, address).servers.remove(0) };
+    for arg in &d.args[1..] {
+        parameter(&mut server, d, &arg.text, f);
+    }
+    let same =
+        |one: &&mut Server| one.backend.address.eq_ignore_ascii_case(&server.backend.address);
+    if let Some(twin) = group.servers.iter_mut().find(same) {
+        twin.backend.weight = twin.backend.weight.saturating_add(server.backend.weight);
+        let note = "this address stands twice in the upstream: it is one backend with both weights";
+        f.differs(d, note);
+        return;
+    }
+    group.servers.push(server);
+}
+
+fn parameter(server: &mut Server, d: &Directive, text: &str, f: &mut Findings<'_>) {
+    let Some(row) = table::parameter(SERVER, text) else {
+        f.missing(d, &format!("`{text}` is not known"), "correct it, or leave it out");
+        return;
+    };
+    let value = text.split_once('=').map_or("", |(_, value)| value);
+    let backend = &mut server.backend;
+    let good = match row.name {
+        "weight=" => value.parse().is_ok_and(|weight: u64| {
+            backend.weight = weight;
+            weight > 0
+        }),
+        "max_fails=" => value.parse().is_ok_and(|count| {
+            server.max_fails = count;
+            true
+        }),
+        "fail_timeout=" => units::time(value).is_some_and(|time| {
+            server.fail_timeout = time;
+            true
+        }),
+        "max_conns=" => value.parse().is_ok_and(|count| {
+            backend.max_connections = count;
+            true
+        }),
+        "backup" => {
+            backend.backup = true;
+            true
+        }
+        "down" => {
+            backend.state = Some("disabled");
+            true
+        }
+        "drain" => {
+            backend.state = Some("draining");
+            true
+        }
+        _ => true,
+    };
+    if !good {
+        backend.weight = backend.weight.max(1);
+        f.missing(d, &format!("`{text}` has no good value"), "correct it: nginx refuses it too");
+    } else if row.verdict == Verdict::NotCarried {
+        f.missing(d, &format!("`{text}`: {}", row.doc), row.instead);
+    }
+    if server.fail_timeout >= Duration::from_hours(1) {
+        f.lint(
+            d.name.place,
+            "a server that failed stays out for hours, long after it is well again",
+            "a `fail_timeout` of some seconds is usual: it is also the time in which failures count",
+        );
+    }
+}
+
+pub(super) fn ip_hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    group.strategy = Some("ip_hash");
+}
+
+pub(super) fn least_conn(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    group.strategy = Some("least_connections");
+}
+
+pub(super) fn least_time(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    f.differs(d, "`least_response_time` weighs recent answers more, until the response head");
+    group.strategy = Some("least_response_time");
+}
+
+pub(super) fn random(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    group.strategy = Some("random");
+    group.two = d.arg(0) == "two";
+    if !matches!(d.arg(0), "" | "two") {
+        f.missing(d, &format!("`{}` is not known", d.arg(0)), "it is `two`");
+    } else if !matches!(d.arg(1), "" | "least_conn") {
+        f.differs(d, "of the two the one with fewer connections is taken");
+    }
+}
+
+pub(super) fn hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    let key = match Scope::default().template(d.arg(0)) {
+        Ok(key) if !key.text.is_empty() => key,
+        Ok(_) => {
+            f.missing(d, "an empty key sends all to one server", "use `round_robin`");
+            return;
+        }
+        Err(variable) => {
+            let why = format!("`{variable}` cannot be hashed; backends are picked in turn");
+            f.missing(d, &why, "choose a key of Plimsoll's variables");
+            return;
+        }
+    };
+    match d.arg(1) {
+        "" => group.strategy = Some("url_hash"),
+        "consistent" => group.strategy = Some("consistent_hash"),
+        other => {
+            f.missing(d, &format!("`{other}` is not known"), "it is `consistent`");
+            return;
+        }
+    }
+    f.carried(d);
+    key.notes.iter().for_each(|note| f.differs(d, note));
+    if d.arg(0).contains("binary_remote_addr") {
+        f.differs(d, "the address is hashed as text: clients are placed elsewhere, once");
+    }
+    group.key = Some(key.text);
+}
+
+pub(super) fn keepalive(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    match d.arg(0).parse() {
+        Ok(count @ 1..=65_536) => {
+            f.differs(d, "it counts per worker and backend, not per worker and upstream");
+            group.keepalive = Some((count, d.name.place));
+        }
+        _ => f.missing(d, "this is no number from 1 to 65536", "correct it"),
+    }
+    if !d.arg(1).is_empty() {
+        f.differs(d, &format!("`{}` needs nothing in its place", d.arg(1)));
+    }
+}
