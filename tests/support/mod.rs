@@ -26,7 +26,7 @@ pub(crate) use lb::{Lb, metric};
 pub(crate) use load::Load;
 pub(crate) use origin::{Answer, Origin, Seen};
 pub(crate) use toml::{at, at_with, config};
-pub(crate) use wire::{Fields, Response};
+pub(crate) use wire::{Fields, Response, find};
 
 /// How long any single fact may take to come about. Generous: it is only ever waited for in full
 /// by a test that fails.

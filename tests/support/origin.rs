@@ -70,6 +70,8 @@ pub(crate) struct Seen {
     pub(crate) trailers: Fields,
     /// Which connection it came on, counted from 0.
     pub(crate) connection: usize,
+    /// Its place among all requests to all origins of the test binary.
+    pub(crate) order: usize,
 }
 
 impl Seen {
@@ -88,6 +90,9 @@ impl Seen {
         self.headers().one(name).map(str::to_owned)
     }
 }
+
+/// Requests that have come to any origin.
+pub(crate) static ORDER: AtomicUsize = AtomicUsize::new(0);
 
 /// A running origin; its connections end with it.
 pub(crate) struct Origin {

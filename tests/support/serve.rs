@@ -8,7 +8,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::origin::{Answer, Seen, Shared};
+use super::origin::{Answer, ORDER, Seen, Shared};
 use super::wire::{Body, Fields, Framing, find, start_line};
 
 /// What a connection needs of its socket.
@@ -76,6 +76,7 @@ impl Shared {
                 body: content,
                 trailers,
                 connection: number,
+                order: ORDER.fetch_add(1, SeqCst),
             });
             if self.held.subscribe().wait_for(|held| !held).await.is_err() {
                 return;

@@ -1,0 +1,210 @@
+//! The form of a case.
+//!
+//! ```text
+//! === name in words
+//! origins: a b
+//! a: status 503
+//! --- conf
+//! upstream app { server ${a}; server ${b}; }
+//! server { listen ${listen}; location / { proxy_pass http://app; } }
+//! --- request twice x2
+//! GET / HTTP/1.1
+//! Host: example.com
+//! ```
+//!
+//! `start: any` says that it matters with which server the turns begin: Plimsoll draws it, so that
+//! its side is repeated until it has begun where nginx does.
+//!
+//! Lines before the first `---` say which origins there are, and how they answer (`status N`,
+//! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `reset`, `never`, `stopped`,, `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
+//! of `http`; `${listen}` is `127.0.0.1:PORT`, `${port}` the port alone, `${NAME}` an origin's
+//! address, `${NAME_port}` its port. `--- main` adds lines outside of `http`. Each request is sent
+//! on a connection of its own, `xN` times in a row; line ends become CRLF, a blank line ends the
+//! head, and what stands behind it is the body (without the last line end). `\xHH` is a byte. Unless
+//! the head says something of Connection, it says `close`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::support::{Answer, Origin};
+
+/// One case.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Case {
+    /// What it shows, with the file's name before it.
+    pub(crate) name: String,
+    /// Origins by name, with how they answer.
+    pub(crate) origins: BTreeMap<String, String>,
+    /// The inside of `http`.
+    pub(crate) conf: String,
+    /// Lines outside of `http`.
+    pub(crate) main: String,
+    /// Whether Plimsoll's side is repeated until it begins with the server that nginx begins with.
+    pub(crate) any_start: bool,
+    /// The requests.
+    pub(crate) requests: Vec<Request>,
+}
+
+/// The origins of a case, started.
+#[derive(Default)]
+pub(crate) struct Origins {
+    pub(crate) by_name: BTreeMap<String, Origin>,
+    /// Addresses of stopped ones.
+    held: Vec<Socket>,
+}
+
+/// Keeps an address, on which nobody listens, from others.
+fn hold(address: SocketAddr) -> Option<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).ok()?;
+    Some(socket)
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) times: usize,
+}
+
+impl Case {
+    /// The cases of a file.
+    pub(crate) fn read_all(group: &str, text: &str) -> Vec<Self> {
+        let parts = format!("\n{text}");
+        parts.split("\n=== ").skip(1).map(|text| Self::read(group, text)).collect()
+    }
+
+    fn read(group: &str, text: &str) -> Self {
+        let (head, rest) = text.split_once("\n--- ").unwrap_or_else(|| panic!("no parts: {text}"));
+        let mut lines = head.lines();
+        let name = format!("{group}: {}", lines.next().unwrap().trim());
+        let mut case = Self { name, ..Self::default() };
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            let (key, value) =
+                line.split_once(':').unwrap_or_else(|| panic!("{}: {line}", case.name));
+            if key == "origins" {
+                let names = value.split_whitespace();
+                case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
+            } else if key == "start" {
+                case.any_start = true;
+            } else {
+                let origin = case.origins.get_mut(key).unwrap_or_else(|| panic!("no origin {key}"));
+                value.trim().clone_into(origin);
+            }
+        }
+        for part in rest.split("\n--- ") {
+            let (title, body) = part.split_once('\n').unwrap_or((part, ""));
+            match title.trim() {
+                "conf" => body.clone_into(&mut case.conf),
+                "main" => body.clone_into(&mut case.main),
+                title => case.requests.push(Request::read(title, body)),
+            }
+        }
+        case
+    }
+
+    /// The origins, started.
+    pub(crate) async fn start(&self) -> Origins {
+        let mut origins = Origins::default();
+        for (name, answer) in &self.origins {
+            let mut origin = Origin::start(name).await;
+            let (word, rest) = answer.split_once(' ').unwrap_or((answer, ""));
+            match word {
+                "" => {}
+                "status" => origin.answer(Answer::Status(rest.parse().unwrap())),
+                "body" => origin.answer(Answer::Ok(rest.as_bytes().to_vec())),
+                "close" => origin.answer(Answer::Close),
+                "reset" => origin.answer(Answer::Reset),
+                "chunked" => {
+                    origin.answer(Answer::Chunked(vec![b"one".to_vec(), b"two".to_vec()], vec![]));
+                }
+                "until_close" => origin.answer(Answer::UntilClose(b"the end".to_vec())),
+                "cut" => origin.answer(Answer::Cut { declared: 10, sent: 4 }),
+                "raw" => origin.answer(Answer::RawThenClose(unescape(rest))),
+                "never" => origin.answer(Answer::Never),
+                "stopped" => loop {
+                    origin.stop().await;
+                    if let Some(socket) = hold(origin.socket_addr()) {
+                        origins.held.push(socket);
+                        break;
+                    }
+                    // Somebody was quicker; another port will do.
+                    origin = Origin::start(name).await;
+                },
+                other => panic!("{}: no such answer: {other}", self.name),
+            }
+            origins.by_name.insert(name.clone(), origin);
+        }
+        origins
+    }
+
+    /// nginx's whole file for a port.
+    pub(crate) fn nginx_conf(&self, port: u16, origins: &Origins) -> String {
+        let mut text = format!(
+            "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
+             {}
+             events {{ worker_connections 128; }}
+             http {{
+             access_log off;
+             client_body_temp_path tmp-body; proxy_temp_path tmp-proxy;
+             fastcgi_temp_path tmp-fastcgi; uwsgi_temp_path tmp-uwsgi; scgi_temp_path tmp-scgi;
+             {}
+             }}\n",
+            self.main, self.conf
+        );
+        for (name, origin) in &origins.by_name {
+            text = text.replace(&format!("${{{name}}}"), &origin.address());
+            text = text.replace(&format!("${{{name}_port}}"), &origin.port().to_string());
+        }
+        text.replace("${listen}", &format!("127.0.0.1:{port}"))
+            .replace("${port}", &port.to_string())
+    }
+}
+
+impl Request {
+    fn read(title: &str, body: &str) -> Self {
+        let title =
+            title.strip_prefix("request").unwrap_or_else(|| panic!("no such part: {title}"));
+        let (name, times) = match title.trim().rsplit_once('x') {
+            Some((name, times)) if times.parse::<usize>().is_ok() => (name, times.parse().unwrap()),
+            _ => (title, 1),
+        };
+        let text = body.strip_suffix('\n').unwrap_or(body);
+        let (head, content) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+        let content = content.strip_suffix('\n').unwrap_or(content);
+        let mut head = head.trim_end().replace('\n', "\r\n");
+        // The answer is read to the end of the connection.
+        if head.contains(" HTTP/1.1") && !head.to_ascii_lowercase().contains("\r\nconnection:") {
+            head.push_str("\r\nConnection: close");
+        }
+        head.push_str("\r\n\r\n");
+        let bytes = [unescape(&head), unescape(content)].concat();
+        let line = text.lines().next().unwrap_or_default();
+        let name = if name.trim().is_empty() { line } else { name.trim() };
+        Self { name: name.to_owned(), bytes, times }
+    }
+}
+
+/// `\xHH`, `\r` and `\n`.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+        let (byte, length) = match rest.as_bytes().first() {
+            Some(b'r') => (b'\r', 1),
+            Some(b'n') => (b'\n', 1),
+            Some(b'x') => (u8::from_str_radix(&rest[1..3], 16).unwrap(), 3),
+            _ => (b'\\', 0),
+        };
+        bytes.push(byte);
+        rest = &rest[length..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}

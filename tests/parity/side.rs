@@ -1,0 +1,151 @@
+//! One side of a comparison: nginx, or Plimsoll with what the importer made.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::case::{Case, Origins};
+use crate::support::{Client, Lb, in_time, until};
+
+/// What a side did with the requests of a case.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// By request, in their order.
+    pub(crate) requests: Vec<Seen>,
+}
+
+/// What came of one request.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Seen {
+    /// All bytes that the client got, once for each time the request was sent.
+    pub(crate) answers: Vec<Vec<u8>>,
+    /// What the origins got, in the order of its coming: name, head, body.
+    pub(crate) received: Vec<(String, Vec<u8>, Vec<u8>)>,
+}
+
+/// A port on which nobody listens; the kernel does not soon give it to others.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Sends the case's requests one after the other; `ports` are those of the side itself.
+async fn ask(case: &Case, address: SocketAddr, ports: &[u16], origins: &Origins) -> Observed {
+    let mut observed = Observed::default();
+    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    for request in &case.requests {
+        let mut seen = Seen::default();
+        for _ in 0..request.times {
+            let mut client = Client::connect(address).await;
+            client.send(&request.bytes).await;
+            let answer = client.read_to_end().await;
+            seen.answers.push(plain(&answer, ports, origins));
+            let mut came = Vec::new();
+            for (name, origin) in &origins.by_name {
+                let had = counts.entry(name).or_default();
+                let all = origin.seen();
+                came.extend(all[*had..].iter().map(|one| (one.order, name, one.clone())));
+                *had = all.len();
+            }
+            came.sort_by_key(|(order, _, _)| *order);
+            let came = came.into_iter();
+            seen.received.extend(
+                came.map(|(_, name, one)| {
+                    (name.clone(), plain(&one.head, ports, origins), one.body)
+                }),
+            );
+        }
+        observed.requests.push(seen);
+    }
+    observed
+}
+
+/// Bytes without the ports, which differ from run to run.
+fn plain(bytes: &[u8], ports: &[u16], origins: &Origins) -> Vec<u8> {
+    // Bodies may be any bytes: each is one character here.
+    let mut text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+    for port in ports {
+        text = text.replace(&port.to_string(), "PORT");
+    }
+    for (name, origin) in &origins.by_name {
+        text = text.replace(&origin.port().to_string(), &format!("PORT-OF-{name}"));
+    }
+    text.chars().map(|c| c as u8).collect()
+}
+
+/// A running nginx; it is killed when this is dropped.
+struct Nginx {
+    child: Child,
+    _directory: TempDir,
+}
+
+impl Nginx {
+    /// Starts it; `None` if its port was taken meanwhile.
+    async fn start(text: &str, port: u16) -> Option<Self> {
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("nginx.conf"), text).unwrap();
+        let child = Command::new("nginx")
+            .arg("-p")
+            .arg(directory.path())
+            .args(["-c", "nginx.conf", "-e", "stderr"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("nginx: {error}; `scripts/test` installs it"));
+        let mut nginx = Self { child, _directory: directory };
+        let mut ended = false;
+        until("nginx listens or has ended", async || {
+            ended = nginx.child.try_wait().unwrap().is_some();
+            ended || TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
+        (!ended).then_some(nginx)
+    }
+}
+
+/// nginx's side.
+pub(crate) async fn nginx(case: &Case) -> Observed {
+    let origins = case.start().await;
+    for _ in 0..5 {
+        let port = free_port();
+        let text = case.nginx_conf(port, &origins);
+        if let Some(mut nginx) = Nginx::start(&text, port).await {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let observed = ask(case, address, &[port], &origins).await;
+            in_time("the end of nginx", nginx.child.kill()).await.unwrap();
+            return observed;
+        }
+    }
+    panic!("{}: nginx does not start:\n{}", case.name, case.nginx_conf(1, &origins));
+}
+
+/// Plimsoll's side, by the importer.
+pub(crate) async fn plimsoll(case: &Case) -> Observed {
+    let origins = case.start().await;
+    let directory = TempDir::new().unwrap();
+    let conf = directory.path().join("nginx.conf");
+    // The file names a port; that of the kernel's choice is put in its place.
+    let named = free_port();
+    std::fs::write(&conf, case.nginx_conf(named, &origins)).unwrap();
+    let toml = imported(&conf).await;
+    let lb = Lb::start(toml.replace(&format!("\"127.0.0.1:{named}\""), "\"127.0.0.1:0\"")).await;
+    if std::env::var_os("CASE").is_some() {
+        eprintln!("{toml}");
+    }
+    let address = lb.addr("127.0.0.1:0");
+    ask(case, address, &[named, address.port()], &origins).await
+}
+
+/// What the importer makes of a file.
+async fn imported(conf: &Path) -> String {
+    let importing =
+        Command::new(env!("CARGO_BIN_EXE_plimsoll")).arg("import-nginx").arg(conf).output();
+    let output = in_time("the import", importing).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
