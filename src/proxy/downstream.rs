@@ -28,7 +28,7 @@ const MAX_AHEAD: usize = 64 * 1024;
 /// How long a closing connection is read from, so that the client sees the answer before the end.
 const LINGER: Duration = Duration::from_secs(5);
 /// A request that comes within this time of the last one finds that one's memory still there.
-const CLOSELY: Duration = Duration::from_secs(1);
+const CLOSELY: Duration = Duration::from_millis(50);
 /// How long a connection that is to end may still begin a request. Closing it at once would meet
 /// requests that are on their way.
 const GRACE: Duration = Duration::from_secs(1);
