@@ -80,19 +80,79 @@ impl Local {
         // Requests under way on the old view keep its cursors; the copy goes on from there.
         let mut cursors = self.cursors.borrow().clone();
         upstream.refit(&mut cursors);
-        let mut before: AHashMap<BackendId, &Rc<Pool>> = self
-            .upstream
-            .backends
-            .iter()
-            .zip(&self.pools)
-            .map(|(backend, pool)| (backend.id, pool))
-            .collect();
-        let pools = upstream
-            .backends
-            .iter()
-            .map(|backend| before.remove(&backend.id).map(Rc::clone).unwrap_or_default())
-            .collect();
-        before.into_values().for_each(|pool| pool.close());
+        let (pools, left) =
+            carry(&self.upstream.backends, &self.pools, &upstream.backends, |backend| backend.id);
+        for pool in left {
+            pool.close();
+        }
         Self { upstream, cursors: RefCell::new(cursors), pools }
+    }
+}
+
+/// The pools of the backends of now, taken over from those of before, and the pools of those that
+/// left. Requests wait meanwhile: what stands the same at the beginning and at the end, of thousands
+/// of backends usually all but one, is not looked at closer than by its pointer.
+fn carry<B>(
+    before: &[Arc<B>],
+    pools: &[Rc<Pool>],
+    now: &[Arc<B>],
+    id: impl Fn(&B) -> BackendId,
+) -> (Box<[Rc<Pool>]>, Vec<Rc<Pool>>) {
+    let same = |(old, new): &(&Arc<B>, &Arc<B>)| Arc::ptr_eq(old, new) || id(old) == id(new);
+    let head = before.iter().zip(now).take_while(same).count();
+    let shorter = before.len().min(now.len()) - head;
+    let tail = before.iter().rev().zip(now.iter().rev()).take(shorter).take_while(same).count();
+    let (old, new) = (head..before.len() - tail, head..now.len() - tail);
+    let mut between: AHashMap<BackendId, &Rc<Pool>> =
+        before[old.clone()].iter().map(|backend| id(backend)).zip(&pools[old.clone()]).collect();
+    let mut carried = Vec::with_capacity(now.len());
+    carried.extend_from_slice(&pools[..old.start]);
+    carried.extend(
+        now[new]
+            .iter()
+            .map(|backend| between.remove(&id(backend)).map(Rc::clone).unwrap_or_default()),
+    );
+    carried.extend_from_slice(&pools[old.end..]);
+    (carried.into(), between.into_values().map(Rc::clone).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whoever_stays_keeps_its_pool_and_whoever_leaves_loses_it(
+            before in prop::collection::vec(0_u64..20, 0..12),
+            now in prop::collection::vec(0_u64..20, 0..12),
+            fresh in any::<bool>(),
+        ) {
+            let distinct = |list: Vec<u64>| {
+                let mut seen = std::collections::BTreeSet::new();
+                list.into_iter().filter(|id| seen.insert(*id)).map(Arc::new).collect::<Vec<_>>()
+            };
+            let (before, mut now) = (distinct(before), distinct(now));
+            if !fresh {
+                // Shared with the list before, as what has not changed is.
+                let find = |id: &Arc<u64>| before.iter().find(|old| *old == id).cloned();
+                for id in &mut now {
+                    *id = find(id).unwrap_or_else(|| Arc::clone(id));
+                }
+            }
+            let pools: Vec<Rc<Pool>> = before.iter().map(|_| Rc::default()).collect();
+            let (carried, left) = carry(&before, &pools, &now, |id| BackendId(*id));
+            prop_assert_eq!(carried.len(), now.len());
+            for (id, pool) in now.iter().zip(&carried) {
+                let known = pools.iter().position(|old| Rc::ptr_eq(old, pool));
+                prop_assert_eq!(known, before.iter().position(|old| old == id));
+            }
+            let gone = before.iter().zip(&pools).filter(|(id, _)| !now.contains(id));
+            prop_assert_eq!(left.len(), gone.clone().count());
+            for (_, pool) in gone {
+                prop_assert!(left.iter().any(|other| Rc::ptr_eq(other, pool)));
+            }
+        }
     }
 }

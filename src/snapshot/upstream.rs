@@ -21,8 +21,9 @@ pub struct Upstream {
     pub key: Template,
     /// Protocol towards the backends.
     pub protocol: Protocol,
-    /// The backends; `BackendIx` is a place in here.
-    pub backends: Box<[Backend]>,
+    /// The backends; `BackendIx` is a place in here. Shared with the generations before, as far as
+    /// they are the same.
+    pub backends: Box<[Arc<Backend>]>,
     /// The backends' shared counters in the same order, as the plans want them.
     pub live: Lives,
     /// Picks among the primaries.
@@ -42,6 +43,8 @@ pub struct Upstream {
     pub passive: Passive,
     /// Counters.
     pub series: Arc<UpstreamSeries>,
+    /// The place in the section of the entry that each backend comes from.
+    pub(super) entries: Box<[u32]>,
     /// The section it was built from: compared at a reload, read again at a rebuild.
     pub(super) source: Arc<config::Upstream>,
 }

@@ -92,7 +92,7 @@ impl<'a> UpstreamHealth<'a> {
                 max_fails: upstream.passive.max_fails,
                 fail_timeout_seconds: upstream.passive.fail_timeout.as_secs_f64(),
             },
-            backends: upstream.backends.iter().map(verdict).collect(),
+            backends: upstream.backends.iter().map(|backend| verdict(backend)).collect(),
         }
     }
 }

@@ -120,7 +120,7 @@ fn health(upstream: &Upstream) -> Health {
     let mut enabled = upstream.backends.iter().filter(|b| b.state.admin == AdminState::Enabled);
     if upstream.fail_open || !upstream.eligible.contains(&true) {
         Health::Unhealthy
-    } else if enabled.all(up) {
+    } else if enabled.all(|backend| up(backend)) {
         Health::Healthy
     } else {
         Health::Degraded

@@ -5,23 +5,23 @@
 //! and for new identities. What did not change is shared with the snapshot before: an `Arc` that
 //! compares equal by pointer is the promise that nothing in it is different.
 
+mod backends;
 mod identities;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-
-use ahash::AHashMap;
 
 use crate::balance::{Candidate, Lives, Plan, Settings, Standing, eligible};
 use crate::config::model as config;
 use crate::model::{
-    Address, AdminState, BackendId, BackendIx, BackendState, Generation, PassiveState, ProbedState,
-    UpstreamIx,
+    Address, BackendId, BackendIx, BackendState, Generation, PassiveState, UpstreamIx,
 };
 use crate::snapshot::{Backend, Snapshot, Upstream};
 use crate::telemetry::Registry;
+
+use backends::{Gathered, gather};
 
 pub use identities::Identities;
 
@@ -106,14 +106,16 @@ fn upstream(
     before: Option<&Arc<Upstream>>,
     known: &mut Known<'_>,
 ) -> Arc<Upstream> {
-    let (backends, live) = backends(&source, before, known);
+    let Gathered { backends, live, entries } =
+        gather(&source, before.map(|before| &**before), known);
     if let Some(before) = before
         && Arc::ptr_eq(&before.source, &source)
-        && before.backends.iter().map(identity).eq(backends.iter().map(identity))
+        && before.backends.len() == backends.len()
+        && before.backends.iter().zip(&backends).all(|(old, new)| Arc::ptr_eq(old, new))
     {
         return Arc::clone(before);
     }
-    let standings: Vec<_> = backends.iter().map(standing).collect();
+    let standings: Vec<_> = backends.iter().map(|backend| standing(backend)).collect();
     let fail_open_allowed = source.when_none_eligible == config::WhenNoneEligible::FailOpen;
     let judged = eligible(&standings, fail_open_allowed);
     let tier = |before: Option<&Plan>, belongs: fn(&Backend) -> bool| {
@@ -127,8 +129,9 @@ fn upstream(
         protocol: source.protocol,
         primary: tier(before.map(|before| &before.primary), |backend| !backend.backup),
         backup: tier(before.map(|before| &before.backup), |backend| backend.backup),
-        backends,
-        live,
+        backends: backends.into(),
+        live: Lives::succeed(live),
+        entries: entries.into(),
         eligible: judged.eligible.into(),
         trials: judged.trials.into(),
         fail_open: judged.fail_open,
@@ -139,18 +142,13 @@ fn upstream(
     })
 }
 
-/// With the same section, the same id stands for the same label, address and settings.
-fn identity(backend: &Backend) -> (BackendId, BackendState) {
-    (backend.id, backend.state)
-}
-
 fn standing(backend: &Backend) -> Standing {
     Standing { state: backend.state, backup: backend.backup }
 }
 
 fn plan(
     source: &config::Upstream,
-    backends: &[Backend],
+    backends: &[Arc<Backend>],
     eligible: &[bool],
     belongs: fn(&Backend) -> bool,
     before: Option<&Plan>,
@@ -187,79 +185,6 @@ fn written(backend: &Backend) -> &str {
         Address::Ip(_) => &backend.authority,
         Address::Unix(_) => &backend.label,
     }
-}
-
-/// The backends of a section, one for each address of a name, with their counters.
-fn backends(
-    source: &config::Upstream,
-    before: Option<&Arc<Upstream>>,
-    known: &mut Known<'_>,
-) -> (Box<[Backend]>, Lives) {
-    let handles: AHashMap<BackendId, _> = before
-        .into_iter()
-        .flat_map(|before| before.backends.iter().zip(before.live.iter()))
-        .map(|(backend, live)| (backend.id, (&backend.series, live)))
-        .collect();
-    let mut backends = Vec::with_capacity(source.backends.len());
-    let mut counters = Vec::with_capacity(source.backends.len());
-    for entry in &source.backends {
-        for (label, address) in places(&entry.address, known.addresses) {
-            let id = known.identities.backend(&source.name, &label);
-            let state = state((known.states)(id), entry.state, source.health.is_some());
-            let (series, live) = match handles.get(&id) {
-                Some((series, live)) => (Arc::clone(series), Some(Arc::clone(live))),
-                None => (known.registry.backend(&source.name, &label), None),
-            };
-            counters.push(live);
-            backends.push(Backend {
-                id,
-                label,
-                address,
-                authority: authority(&entry.address),
-                weight: entry.weight,
-                backup: entry.backup,
-                max_connections: entry.max_connections,
-                state,
-                series,
-            });
-        }
-    }
-    (backends.into(), Lives::succeed(counters))
-}
-
-/// The `Host` of a backend. A socket's path is none; it is on this machine.
-fn authority(written: &config::BackendAddress) -> String {
-    match written {
-        config::BackendAddress::Unix(_) => "localhost".to_owned(),
-        address => address.to_string(),
-    }
-}
-
-/// Label and address of each place that a written address stands for.
-fn places(written: &config::BackendAddress, addresses: &Addresses) -> Vec<(String, Address)> {
-    match written {
-        config::BackendAddress::Ip(address) => vec![(written.to_string(), Address::Ip(*address))],
-        config::BackendAddress::Unix(path) => {
-            vec![(written.to_string(), Address::Unix(path.clone()))]
-        }
-        config::BackendAddress::Name(name, port) => addresses
-            .get(name)
-            .into_iter()
-            .flatten()
-            .map(|ip| (format!("{written}/{ip}"), Address::Ip(SocketAddr::new(*ip, *port))))
-            .collect(),
-    }
-}
-
-/// What was known, as far as it still applies. The operator's word is the configuration's.
-fn state(known: Option<BackendState>, admin: AdminState, probed: bool) -> BackendState {
-    let known = known.unwrap_or_default();
-    let probed = match (probed, known.probed) {
-        (false, _) => ProbedState::Unprobed,
-        (true, ProbedState::Unprobed) => ProbedState::Checking,
-        (true, verdict) => verdict,
-    };
-    BackendState { admin, probed, passive: known.passive }
 }
 
 impl Upstream {

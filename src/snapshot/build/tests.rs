@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::backends::state;
 use super::*;
 use crate::balance::{Key, Pick, Rng, Tried};
 use crate::config::{Loaded, parse};
-use crate::model::{Tick, WorkerIx};
+use crate::model::{AdminState, ProbedState, Tick, WorkerIx};
 use crate::snapshot::Action;
 
 const TEXT: &str = r#"
@@ -347,6 +348,60 @@ proptest! {
             labels.dedup();
             prop_assert_eq!(labels.len(), seen.len());
             previous = Some(next);
+        }
+    }
+}
+
+proptest! {
+    /// What is taken over from the upstream before is what would be built without it, and what is the
+    /// same is shared.
+    #[test]
+    fn a_list_built_upon_another_is_the_one_built_from_nothing(
+        lists in prop::collection::vec(prop::collection::vec((0_u8..9, 1_u8..3), 1..8), 2..5),
+        addresses in prop::collection::vec(prop::collection::btree_set(1_u8..9, 0..4), 5),
+        down in prop::collection::btree_set(0_u64..9, 0..3),
+    ) {
+        let mut world = World::new();
+        let mut before = None::<Snapshot>;
+        for (list, addresses) in lists.into_iter().zip(addresses) {
+            let addresses: Vec<_> = addresses.iter().map(|n| format!("10.0.0.{n}")).collect();
+            world.resolve("x", &addresses.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut text = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"api\"\n\
+                [upstream.api.health]\ntype = \"tcp\"\n".to_owned();
+            let mut seen = BTreeSet::new();
+            for (n, weight) in list.into_iter().filter(|(n, _)| seen.insert(*n)) {
+                let address = match n {
+                    0 => "x:80".to_owned(),
+                    1 => "unix:/run/a".to_owned(),
+                    n => format!("10.0.0.{n}:80"),
+                };
+                let entry = format!("address = \"{address}\"\nweight = {weight}\n");
+                text.extend(["[[upstream.api.backend]]\n", entry.as_str()]);
+            }
+            let upon = world.build(&text, before.as_ref());
+            let alone = world.build(&text, None);
+            let [upon_it, alone] = [&upon, &alone].map(|snapshot| &snapshot.upstreams[0]);
+            let told = |upstream: &Upstream| format!("{:?}", upstream.backends);
+            prop_assert_eq!(told(upon_it), told(alone));
+            prop_assert_eq!(&upon_it.entries, &alone.entries);
+            let old = before.iter().flat_map(|snapshot| {
+                let upstream = &snapshot.upstreams[0];
+                upstream.backends.iter().zip(upstream.live.iter())
+            });
+            let old: BTreeMap<_, _> = old.map(|(backend, live)| (backend.id, (backend, live))).collect();
+            for (backend, live) in upon_it.backends.iter().zip(upon_it.live.iter()) {
+                if let Some((was, counters)) = old.get(&backend.id) {
+                    prop_assert!(Arc::ptr_eq(live, counters));
+                    let same = was.weight == backend.weight && was.state == backend.state;
+                    prop_assert_eq!(Arc::ptr_eq(was, backend), same);
+                }
+            }
+            // What is known changes between two configurations.
+            for backend in &upon_it.backends {
+                let probed = if down.contains(&backend.id.0) { ProbedState::Down } else { ProbedState::Up };
+                world.states.insert(backend.id, BackendState { probed, ..backend.state });
+            }
+            before = Some(upon);
         }
     }
 }

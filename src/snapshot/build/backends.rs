@@ -1,0 +1,168 @@
+//! The backends of a section, one for each address of a name, with their counters.
+//!
+//! Of thousands of backends a reload changes a few, and news of health one. What is as it was is
+//! shared with the upstream before, so that neither has the control loop to make nor a worker to take
+//! down all of them. It is found by walking along both lists at once, and by name only where they part.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
+use super::Known;
+use crate::balance::Live;
+use crate::config::model as config;
+use crate::model::{Address, AdminState, BackendId, BackendState, ProbedState};
+use crate::snapshot::{Backend, Upstream};
+
+/// The backends of an upstream in the order of its section. All lists have the same length.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) backends: Vec<Arc<Backend>>,
+    /// The counters, of who had some before.
+    pub(super) live: Vec<Option<Arc<Live>>>,
+    /// Whose entry in the section each is.
+    pub(super) entries: Vec<u32>,
+}
+
+/// Gathers the backends of a section.
+pub(super) fn gather(
+    source: &config::Upstream,
+    before: Option<&Upstream>,
+    known: &mut Known<'_>,
+) -> Gathered {
+    let addresses = known.addresses;
+    let mut walk =
+        Walk { source, before, next: 0, places: None, known, gathered: Gathered::default() };
+    for (number, entry) in (0..).zip(&source.backends) {
+        match &entry.address {
+            config::BackendAddress::Ip(address) => walk.add(number, entry, &Address::Ip(*address)),
+            config::BackendAddress::Unix(path) => {
+                walk.add(number, entry, &Address::Unix(path.clone()));
+            }
+            config::BackendAddress::Name(name, port) => {
+                for ip in addresses.get(name).into_iter().flatten() {
+                    walk.add(number, entry, &Address::Ip(SocketAddr::new(*ip, *port)));
+                }
+            }
+        }
+    }
+    walk.gathered
+}
+
+/// A walk along the section and the upstream before.
+struct Walk<'a, 'k> {
+    source: &'a config::Upstream,
+    before: Option<&'a Upstream>,
+    /// The place in `before` that comes next if nothing has changed.
+    next: usize,
+    /// All places in `before`; made where the lists part for the first time.
+    places: Option<AHashMap<BackendId, usize>>,
+    known: &'a mut Known<'k>,
+    gathered: Gathered,
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Takes up the backend that `entry` stands for at `address`.
+    fn add(&mut self, number: u32, entry: &config::Backend, address: &Address) {
+        let (backend, live) = if let Some(place) = self.here(entry, address) {
+            self.stays(place, entry)
+        } else {
+            let label = label(&entry.address, address);
+            let id = self.known.identities.backend(&self.source.name, &label);
+            match self.place_of(id) {
+                Some(place) => self.stays(place, entry),
+                None => (Arc::new(self.fresh(id, label, entry, address)), None),
+            }
+        };
+        self.gathered.backends.push(backend);
+        self.gathered.live.push(live);
+        self.gathered.entries.push(number);
+    }
+
+    /// The next place of before, if this backend is there: written the same, at the same address.
+    fn here(&self, entry: &config::Backend, address: &Address) -> Option<(&'a Upstream, usize)> {
+        let before = self.before?;
+        let backend = before.backends.get(self.next)?;
+        let written = &before.source.backends[before.entries[self.next] as usize].address;
+        let same = backend.address == *address && *written == entry.address;
+        same.then_some((before, self.next))
+    }
+
+    /// Where a backend was before.
+    fn place_of(&mut self, id: BackendId) -> Option<(&'a Upstream, usize)> {
+        let before = self.before?;
+        let places = self.places.get_or_insert_with(|| {
+            before.backends.iter().enumerate().map(|(place, backend)| (backend.id, place)).collect()
+        });
+        places.get(&id).map(|place| (before, *place))
+    }
+
+    /// A backend that was there before, as it is now: the very same where nothing differs.
+    fn stays(
+        &mut self,
+        (before, place): (&Upstream, usize),
+        entry: &config::Backend,
+    ) -> (Arc<Backend>, Option<Arc<Live>>) {
+        self.next = place + 1;
+        let was = &before.backends[place];
+        let now = (entry.weight, entry.backup, entry.max_connections, self.state(was.id, entry));
+        let same = now == (was.weight, was.backup, was.max_connections, was.state);
+        let (weight, backup, max_connections, state) = now;
+        let changed = || Backend { weight, backup, max_connections, state, ..Backend::clone(was) };
+        let backend = if same { Arc::clone(was) } else { Arc::new(changed()) };
+        (backend, Some(Arc::clone(&before.live[place])))
+    }
+
+    /// A backend that was not there before.
+    fn fresh(
+        &self,
+        id: BackendId,
+        label: String,
+        entry: &config::Backend,
+        address: &Address,
+    ) -> Backend {
+        Backend {
+            id,
+            address: address.clone(),
+            authority: authority(&entry.address),
+            weight: entry.weight,
+            backup: entry.backup,
+            max_connections: entry.max_connections,
+            state: self.state(id, entry),
+            series: self.known.registry.backend(&self.source.name, &label),
+            label,
+        }
+    }
+
+    fn state(&self, id: BackendId, entry: &config::Backend) -> BackendState {
+        state((self.known.states)(id), entry.state, self.source.health.is_some())
+    }
+}
+
+/// The name of a backend at `address`, one of those that `written` stands for.
+fn label(written: &config::BackendAddress, address: &Address) -> String {
+    match (written, address) {
+        (config::BackendAddress::Name(..), Address::Ip(at)) => format!("{written}/{}", at.ip()),
+        _ => written.to_string(),
+    }
+}
+
+/// The `Host` of a backend. A socket's path is none; it is on this machine.
+fn authority(written: &config::BackendAddress) -> String {
+    match written {
+        config::BackendAddress::Unix(_) => "localhost".to_owned(),
+        address => address.to_string(),
+    }
+}
+
+/// What was known, as far as it still applies. The operator's word is the configuration's.
+pub(super) fn state(known: Option<BackendState>, admin: AdminState, probed: bool) -> BackendState {
+    let known = known.unwrap_or_default();
+    let probed = match (probed, known.probed) {
+        (false, _) => ProbedState::Unprobed,
+        (true, ProbedState::Unprobed) => ProbedState::Checking,
+        (true, verdict) => verdict,
+    };
+    BackendState { admin, probed, passive: known.passive }
+}
