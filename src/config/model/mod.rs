@@ -1,0 +1,98 @@
+//! The checked configuration: typed, defaulted, free of spans and of syntax.
+//!
+//! Every value here is valid on its own and together with the others: names resolve, weights are
+//! positive, addresses parse. Later rooms index and match; they do not check again.
+
+mod health;
+mod listener;
+mod route;
+mod template;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use health::*;
+pub use listener::*;
+pub use route::*;
+pub use template::*;
+pub use upstream::*;
+
+/// A whole configuration, of all included files.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Process-wide settings.
+    pub process: Process,
+    /// The admin listener; `None` when there is no `[admin]` section.
+    pub admin: Option<Admin>,
+    /// Where clients connect, in the order of the files.
+    pub listeners: Vec<Listener>,
+    /// Which request goes where, in the order of the files.
+    pub routes: Vec<Route>,
+    /// The upstreams by name.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// Every configuration file that was read, the main one first.
+    pub files: Vec<PathBuf>,
+}
+
+/// Process-wide settings: the top level of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Number of worker threads; `None` is one per core.
+    pub workers: Option<u16>,
+    /// How long a graceful stop waits for requests under way.
+    pub drain_timeout: Duration,
+    /// How often the files are looked at for a change; `None`: reload by signal only.
+    pub watch_interval: Option<Duration>,
+    /// The program log.
+    pub log: Log,
+    /// The access log.
+    pub access_log: AccessLog,
+}
+
+/// The program log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Least level that is written: `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// Form of the program log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Form, or off.
+    pub format: AccessLogFormat,
+    /// The file; `None` is standard output.
+    pub path: Option<PathBuf>,
+}
+
+/// Form of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// Nothing is written.
+    Off,
+    /// nginx's `combined`, byte for byte.
+    Combined,
+    /// One JSON object per request, with every attempt.
+    Json,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens. Checked to be loopback unless `allow_public` is set.
+    pub address: SocketAddr,
+}

@@ -1,0 +1,201 @@
+//! Which requests, and what becomes of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use super::{Retry, Template};
+use crate::model::Weight;
+
+/// Which requests, and what becomes of them.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The name used in metrics and logs; made from the place in the file when not given.
+    pub name: String,
+    /// Listeners by name; empty is every listener.
+    pub listeners: Vec<String>,
+    /// Hosts; empty is every host.
+    pub hosts: Vec<HostMatch>,
+    /// The path rule.
+    pub path: PathMatch,
+    /// Methods, upper case; empty is every method.
+    pub methods: Vec<String>,
+    /// Header rules; all must hold.
+    pub headers: Vec<HeaderMatch>,
+    /// What becomes of the request.
+    pub action: Action,
+    /// Changes to the request's header fields, in order.
+    pub request_headers: Vec<HeaderEdit>,
+    /// Changes to the response's header fields, in order.
+    pub response_headers: Vec<HeaderEdit>,
+    /// Replaces the upstream's time-outs where set.
+    pub timeouts: TimeoutOverrides,
+    /// Replaces the upstream's retry policy where set.
+    pub retry: Option<Retry>,
+    /// Replaces the listener's limit for request bodies where set; `Some(None)` lifts it.
+    pub max_body_bytes: Option<Option<u64>>,
+    /// Protocols a client may switch to by `Upgrade`, lower case; `websocket` unless told otherwise.
+    pub upgrades: Vec<String>,
+}
+
+/// A host rule. Names are lower case, without a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostMatch {
+    /// The very name.
+    Exact(String),
+    /// Any name that ends in `.` and this suffix, at any depth (`*.example.com`).
+    Suffix(String),
+}
+
+/// A path rule, matched on the decoded, normalised path.
+#[derive(Debug, Clone)]
+pub enum PathMatch {
+    /// The very path.
+    Exact(String),
+    /// The path or anything below it, by whole segments; `/` is everything. No slash at the end.
+    Prefix(String),
+    /// A regular expression, unanchored unless it says so.
+    Regex(Regex),
+}
+
+/// A header rule.
+#[derive(Debug, Clone)]
+pub struct HeaderMatch {
+    /// The field's name, lower case.
+    pub name: String,
+    /// What its value must be.
+    pub value: HeaderValueMatch,
+}
+
+/// What a header's value must be.
+#[derive(Debug, Clone)]
+pub enum HeaderValueMatch {
+    /// The field is there.
+    Present,
+    /// The field is not there.
+    Absent,
+    /// A field line has the very value.
+    Exact(String),
+    /// A field line matches.
+    Regex(Regex),
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Goes to one of these upstreams, by share.
+    Proxy(Proxy),
+    /// Is answered with a redirect.
+    Redirect(Redirect),
+    /// Is answered as written.
+    Respond(Respond),
+}
+
+/// Goes to an upstream.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// The upstreams with their shares; one entry for a plain route. Never empty.
+    pub split: Vec<Share>,
+    /// What is done with the path.
+    pub rewrite: PathRewrite,
+    /// The `Host` sent to the backend.
+    pub host: HostPolicy,
+}
+
+/// One part of a split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The upstream's name; it exists.
+    pub upstream: String,
+    /// Its share.
+    pub weight: Weight,
+}
+
+/// What is done with the path before it is sent on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathRewrite {
+    /// Sent byte for byte as it came.
+    Keep,
+    /// The route's prefix is cut off (what is left begins with `/`).
+    StripPrefix,
+    /// The route's prefix is replaced by this one.
+    ReplacePrefix(String),
+}
+
+/// The `Host` sent to the backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// As the client sent it.
+    Preserve,
+    /// The backend's address as written in the file.
+    Backend,
+    /// This one.
+    Set(String),
+}
+
+/// A redirect.
+#[derive(Debug, Clone)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Where to.
+    pub to: Template,
+}
+
+/// A fixed response. `Debug` shows the length of the body only: it may come from a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// `Content-Type` of the body.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// One change to header fields. Names keep the case in which they were written. `Debug` shows no
+/// values: they may be secrets.
+#[derive(Clone)]
+pub enum HeaderEdit {
+    /// Replaces all fields of that name with one.
+    Set(String, Template),
+    /// Adds a field beside those of that name.
+    Add(String, Template),
+    /// Removes all fields of that name.
+    Remove(String),
+}
+
+impl fmt::Debug for Respond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Respond")
+            .field("status", &self.status)
+            .field("content_type", &self.content_type)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+impl fmt::Debug for HeaderEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (change, name) = match self {
+            Self::Set(name, _) => ("Set", name),
+            Self::Add(name, _) => ("Add", name),
+            Self::Remove(name) => ("Remove", name),
+        };
+        f.debug_tuple(change).field(name).finish()
+    }
+}
+
+/// A route's own time-outs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TimeoutOverrides {
+    /// Instead of the upstream's.
+    pub connect: Option<Duration>,
+    /// Instead of the upstream's.
+    pub read: Option<Duration>,
+    /// Instead of the upstream's.
+    pub write: Option<Duration>,
+    /// Instead of the upstream's.
+    pub total: Option<Duration>,
+}

@@ -1,0 +1,153 @@
+//! Groups of backends, and how they are spoken to.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Health, Passive, Template, WhenNoneEligible};
+use crate::balance::Strategy;
+use crate::model::{AdminState, Weight};
+
+/// A named group of backends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// The name.
+    pub name: String,
+    /// How a backend is picked.
+    pub strategy: Strategy,
+    /// Draws of `random`: 1 or 2.
+    pub choices: u8,
+    /// Hash input of `url_hash` and `consistent_hash`.
+    pub key: Template,
+    /// `consistent_hash` only: most load of a backend as a multiple of the mean, above 1.
+    pub bounded_load: Option<f64>,
+    /// Protocol towards the backends.
+    pub protocol: Protocol,
+    /// The backends, in the order of the file; at least one.
+    pub backends: Vec<Backend>,
+    /// Idle connections that are kept.
+    pub pool: Pool,
+    /// Time-outs towards the backends.
+    pub timeouts: Timeouts,
+    /// When a request is tried on another backend.
+    pub retry: Retry,
+    /// Judging by real requests.
+    pub passive: Passive,
+    /// Judging by probes; `None` when there is no `[upstream.NAME.health]` section.
+    pub health: Option<Health>,
+    /// What happens when no backend is eligible.
+    pub when_none_eligible: WhenNoneEligible,
+    /// How backend names are resolved again.
+    pub dns: Dns,
+}
+
+/// Protocol towards backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge over plain TCP.
+    H2c,
+}
+
+/// One backend as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// Where it is.
+    pub address: BackendAddress,
+    /// Its share.
+    pub weight: Weight,
+    /// Serves only when no primary is eligible.
+    pub backup: bool,
+    /// The operator's word.
+    pub state: AdminState,
+    /// Requests in flight per process; 0 is no limit.
+    pub max_connections: u32,
+}
+
+/// Where a backend is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BackendAddress {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// A name to resolve, and a port.
+    Name(String, u16),
+    /// A Unix socket (`unix:/path`).
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BackendAddress {
+    /// As written in the file, with its port: this text is the backend's identity, label and hash
+    /// input.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Idle connections, per worker and backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Idle connections kept per worker and backend; 0 keeps none.
+    pub max_idle: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How long a connection is used at all.
+    pub max_lifetime: Duration,
+    /// Requests after which a connection is closed; 0 is no limit.
+    pub max_requests: u64,
+}
+
+/// Time-outs towards backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// Between two reads.
+    pub read: Duration,
+    /// Between two writes.
+    pub write: Duration,
+    /// For the whole request with all attempts, until the response head; `None` is no limit.
+    pub total: Option<Duration>,
+}
+
+/// When a request is tried on another backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, the first one included; 1 is no retry.
+    pub tries: u32,
+    /// No further attempt is begun after this time since the first; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// Failures (other than to connect, which is always retried) after which another try is made.
+    pub on: RetryOn,
+    /// Statuses after which another try is made.
+    pub statuses: Vec<u16>,
+    /// Whether a non-idempotent request (RFC 9110 §9.2.2) that was sent may be sent again.
+    pub non_idempotent: bool,
+    /// Bytes of a request body kept for another try; a longer body is sent once only.
+    pub replay_bytes: usize,
+}
+
+/// Failures after which another try is made, if the request allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryOn {
+    /// The connection broke before a whole response head came.
+    pub reset: bool,
+    /// Nothing came in time.
+    pub timeout: bool,
+    /// What came was not valid.
+    pub invalid_response: bool,
+}
+
+/// How backend names are resolved again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The shortest time an answer is used, whatever its TTL.
+    pub min_ttl: Duration,
+    /// The longest time an answer is used, whatever its TTL.
+    pub max_ttl: Duration,
+}
