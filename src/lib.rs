@@ -57,7 +57,7 @@
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `balance` `config::model` `telemetry` | `ahash` `arc_swap` `memchr` `regex` `tokio` | |
-//! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `thiserror` `tokio` `tracing` | |
+//! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `balance` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
