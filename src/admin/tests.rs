@@ -289,5 +289,4 @@ async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connec
     serving.await.unwrap();
     assert_eq!(silent.read_buf(&mut Vec::new()).await.unwrap(), 0);
     assert_eq!(client.read_buf(&mut Vec::new()).await.unwrap(), 0, "kept alive until then");
-    assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
 }
