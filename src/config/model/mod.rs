@@ -14,11 +14,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use health::*;
-pub use listener::*;
-pub use route::*;
-pub use template::*;
-pub use upstream::*;
+pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
+pub use listener::{Client, ForwardPolicy, Forwarded, Listener};
+pub use route::{
+    Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
+    PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
+};
+pub use template::{Piece, Template, Variable};
+pub use upstream::{
+    Backend, BackendAddress, Dns, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream,
+};
 
 /// A whole configuration, of all included files.
 #[derive(Debug, Clone)]
