@@ -10,7 +10,9 @@ use plimsoll::proxy::headers::{
     write_response_head,
 };
 use plimsoll::proxy::vars::Vars;
-use plimsoll::snapshot::settings::{ForwardPolicy, Forwarded, HostPolicy, PathRewrite};
+use plimsoll::snapshot::settings::{
+    AddressSource, ForwardPolicy, Forwarded, HostPolicy, PathRewrite, RequestIdField, XForwarded,
+};
 
 const SIZES: [usize; 2] = [6, 30];
 
@@ -58,9 +60,12 @@ fn response(size: usize) -> ResponseHead {
 fn forwarded() -> Forwarded {
     Forwarded {
         trusted_proxies: Vec::new(),
-        x_forwarded: ForwardPolicy::Auto,
+        client_address: AddressSource::XForwardedFor,
+        recursive: true,
+        x_forwarded: XForwarded::all(ForwardPolicy::Auto),
         forwarded: ForwardPolicy::Remove,
         x_real_ip: true,
+        request_id: Some(RequestIdField::Usual),
     }
 }
 
@@ -72,7 +77,7 @@ fn with_vars(head: &RequestHead, forwarded: &Forwarded, bench: impl FnOnce(&Vars
     bench(&Vars {
         head,
         client: &client,
-        request_id: request_id(head, [1, 2], &mut made),
+        request_id: request_id(head, forwarded.request_id.as_ref(), [1, 2], &mut made),
         route: "shop",
         upstream: "shop",
         backend: "127.0.0.1:9000",

@@ -68,6 +68,8 @@ const LEADS: &[(&str, &str)] = &[
     ("[access_log]", "[access_log]"),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
     ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
+    ("[listener.nginx]", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.nginx]"),
+    ("x_forwarded = { … }", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.x_forwarded]"),
     ("[[route]]", "[[route]]"),
     ("headers = { NAME = … }", "[[route]]\nupstream = \"api\"\n[route.headers.x]"),
     ("split = [{ … }]", "[[route]]\n[[route.split]]\nupstream = \"api\""),
@@ -106,7 +108,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         return others
             .fold(line.to_owned(), |text, one| format!("{text}\n{} = {}", one.key, one.example));
     }
-    let name = if section.title == "[[listener]]" { "other" } else { "main" };
+    let of_listener = ["[[listener]]", "[listener.nginx]", "x_forwarded = { … }"];
+    let name = if of_listener.contains(&section.title) { "other" } else { "main" };
     let mut text = format!("[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\n");
     text += "[[route]]\npath = \"/other\"\nsplit = [{ upstream = \"api\" }, { upstream = \"canary\" }]\n";
     text += "[[upstream.canary.backend]]\naddress = \"10.0.0.1\"\n";

@@ -15,7 +15,9 @@ pub enum HeadError {
     BadFraming,
     /// `Host` is missing, doubled or not `host[:port]`.
     BadHost,
-    /// The head is larger than the limit.
+    /// A field that has one value only is there more than once.
+    RepeatedField,
+    /// The head, or a line of it, is larger than the limit.
     TooLarge,
     /// The head has more fields than the limit.
     TooManyFields,
@@ -35,12 +37,13 @@ pub enum HeadError {
 
 impl HeadError {
     /// Every reason, for tables of metrics and docs.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequestLine,
         Self::BadStatusLine,
         Self::BadHeader,
         Self::BadFraming,
         Self::BadHost,
+        Self::RepeatedField,
         Self::TooLarge,
         Self::TooManyFields,
         Self::TargetTooLong,
@@ -54,7 +57,11 @@ impl HeadError {
     /// The status for the client when the head was a request. A refused response is always a 502.
     pub fn status(self) -> u16 {
         match self {
-            Self::BadRequestLine | Self::BadHeader | Self::BadFraming | Self::BadHost => 400,
+            Self::BadRequestLine
+            | Self::BadHeader
+            | Self::BadFraming
+            | Self::BadHost
+            | Self::RepeatedField => 400,
             Self::MethodNotAllowed => 405,
             Self::TargetTooLong => 414,
             Self::UnknownExpectation => 417,
@@ -73,6 +80,7 @@ impl HeadError {
             Self::BadHeader => "malformed header field",
             Self::BadFraming => "ambiguous or malformed body length",
             Self::BadHost => "missing, repeated or malformed host",
+            Self::RepeatedField => "repeated header field",
             Self::TooLarge => "head too large",
             Self::TooManyFields => "too many header fields",
             Self::TargetTooLong => "request target too long",

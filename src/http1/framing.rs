@@ -120,6 +120,36 @@ impl Section {
     }
 }
 
+/// Fields of requests that have one value (after nginx's `ngx_http_process_unique_header_line`).
+const SINGLE: [&[u8]; 10] = [
+    b"authorization",
+    b"content-length",
+    b"content-range",
+    b"expect",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
+    b"transfer-encoding",
+];
+
+impl Section {
+    /// Whether a field of [`SINGLE`] is there more than once.
+    pub(super) fn repeats_a_single_field(&self) -> bool {
+        let mut seen = 0_u16;
+        self.fields.iter().any(|field| {
+            let name = field.name.of(&self.bytes);
+            let Some(place) = SINGLE.iter().position(|one| one.eq_ignore_ascii_case(name)) else {
+                return false;
+            };
+            let before = seen;
+            seen |= 1 << place;
+            before == seen
+        })
+    }
+}
+
 /// A client must not make us drop what others rely on for framing, identity or origin.
 fn may_be_nominated(option: &[u8]) -> bool {
     const PROTECTED: [&[u8]; 7] = [

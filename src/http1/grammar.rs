@@ -186,8 +186,17 @@ pub(super) fn host_name_len(authority: &[u8]) -> Option<usize> {
     }
 }
 
+/// An empty label, as in `a..b`, names no host; nginx refuses it too.
 fn is_registered_name(mut name: &[u8]) -> bool {
-    if name.is_empty() || name.iter().all(|&byte| is(byte, HOST)) {
+    let (mut plain, mut after_dot) = (true, false);
+    for &byte in name {
+        plain &= is(byte, HOST);
+        if byte == b'.' && after_dot {
+            return false;
+        }
+        after_dot = byte == b'.';
+    }
+    if plain {
         return !name.is_empty();
     }
     // An escape or a fault.

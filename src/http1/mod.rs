@@ -37,4 +37,4 @@ pub use grammar::{is_field_value, is_host, is_target, is_token};
 pub use known::{Known, classify};
 pub use request::RequestHead;
 pub use response::ResponseHead;
-pub use section::{Field, Limits, Parse, Span, Version};
+pub use section::{Field, Limits, Names, Parse, Span, Version};

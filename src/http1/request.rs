@@ -145,6 +145,9 @@ impl RequestHead {
         }
         let parse = self.section.read_fields(input, limits)?;
         if parse != Parse::Partial {
+            if limits.unique && self.section.repeats_a_single_field() {
+                return Err(HeadError::RepeatedField);
+            }
             self.judge()?;
         }
         Ok(parse)
@@ -259,6 +262,9 @@ impl RequestHead {
         let name_len = host_name_len(authority.of(bytes)).ok_or(HeadError::BadHost)?;
         let name = &authority.of(bytes)[..name_len];
         let name = name.strip_suffix(b".").unwrap_or(name);
+        if name.is_empty() {
+            return Err(HeadError::BadHost);
+        }
         self.host_name = Span::new(authority.start(), name.len());
         if name.iter().any(u8::is_ascii_uppercase) {
             let bytes = &mut self.section.bytes;

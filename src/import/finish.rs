@@ -68,19 +68,6 @@ fn client<'t>(t: &mut Translator<'t, '_>, levels: &[&'t [Directive]]) -> Client 
             setter(&mut s, d, &mut t.findings);
         }
     }
-    if !s.client.trusted.is_empty() && !s.client.real_ip_known {
-        for id in &s.client.real_ip {
-            let note = "the client's address is read from X-Forwarded-For, not from X-Real-IP";
-            t.findings.differs_at(*id, note);
-        }
-    }
-    if !s.client.trusted.is_empty() && s.client.real_ip_known && !s.client.real_ip_recursive {
-        for id in &s.client.real_ip {
-            let note =
-                "X-Forwarded-For is read through all trusted addresses, as with real_ip_recursive";
-            t.findings.differs_at(*id, note);
-        }
-    }
     s.client
 }
 
@@ -88,6 +75,13 @@ fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     if !client.trusted.is_empty() {
         settings.push(("trusted_proxies", quoted_list(&client.trusted)));
+        let field = client.real_ip_header.as_deref().unwrap_or("X-Real-IP");
+        if !field.eq_ignore_ascii_case("X-Forwarded-For") {
+            settings.push(("client_address", quote(field)));
+        }
+        if !client.real_ip_recursive {
+            settings.push(("nginx.real_ip_recursive", "false".to_owned()));
+        }
     }
     let second = Duration::from_secs;
     let idle = client.idle.unwrap_or(second(75));
@@ -105,17 +99,34 @@ fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
     }
     let requests = if idle.is_zero() { 1 } else { client.requests.unwrap_or(MANY) };
     settings.push(("max_requests", requests.min(u64::from(u32::MAX)).to_string()));
+    let lifetime = client.lifetime.unwrap_or(Duration::from_hours(1));
+    let lifetime = lifetime.clamp(Duration::from_millis(1), Duration::from_hours(24));
+    settings.push(("max_lifetime", quote(&show_duration(lifetime))));
+    heads(client, &mut settings);
+    settings
+}
+
+/// What request heads may be.
+fn heads(client: &Client, settings: &mut Vec<(&'static str, String)>) {
     settings.push(("max_headers", MANY.to_string()));
-    if let Some((count, size)) = client.buffers {
-        let head = count.saturating_mul(size).clamp(1 << 10, 1 << 20);
-        let target = size.clamp(64, head);
-        for (key, size, ours) in [("max_head", head, 32 << 10), ("max_target", target, 8 << 10)] {
-            if size != ours {
-                settings.push((key, quote(&show_size(size))));
-            }
+    let (count, size) = client.buffers.unwrap_or((4, 8 << 10));
+    let first = client.buffer.unwrap_or(1 << 10);
+    let head = count.saturating_mul(size).saturating_add(first).clamp(1 << 10, 1 << 20);
+    let target = size.clamp(64, head);
+    for (key, size, ours) in [("max_head", head, 32 << 10), ("max_target", target, 8 << 10)] {
+        if size != ours {
+            settings.push((key, quote(&show_size(size))));
         }
     }
-    settings
+    settings.push(("nginx.max_field", quote(&show_size(target))));
+    settings.push(("nginx.oversized_head_is_400", "true".to_owned()));
+    settings.push(("nginx.refuse_repeated_fields", "true".to_owned()));
+    if client.ignore_invalid != Some(false) {
+        settings.push(("nginx.ignore_invalid_headers", "true".to_owned()));
+        if client.underscores == Some(true) {
+            settings.push(("nginx.underscores_in_headers", "true".to_owned()));
+        }
+    }
 }
 
 fn proxies(routes: &mut [Route]) -> impl Iterator<Item = &mut Proxy> {
@@ -140,9 +151,14 @@ pub(super) fn fields(t: &mut Translator<'_, '_>, draft: &mut Draft) {
     let all_append = appending == count;
     let all_real = real == count;
     for listener in &mut draft.listeners {
-        let policy = if all_append { "append" } else { "off" };
-        listener.settings.push(("x_forwarded", quote(policy)));
+        let x_forwarded = if all_append {
+            r#"{ for = "append", proto = "off", host = "off" }"#.to_owned()
+        } else {
+            quote("off")
+        };
+        listener.settings.push(("x_forwarded", x_forwarded));
         listener.settings.push(("forwarded", quote("off")));
+        listener.settings.push(("request_id", quote("off")));
         if !all_real {
             listener.settings.push(("x_real_ip", "false".to_owned()));
         }
@@ -163,8 +179,7 @@ fn tell_forwarding(t: &mut Translator<'_, '_>, all_append: bool) {
     let ids: Vec<usize> = t.appending.iter().copied().collect();
     for id in ids {
         let note = if all_append {
-            "X-Forwarded-Proto and X-Forwarded-Host are sent along; behind trusted proxies the \
-             proxy's address is appended, not the client's"
+            "behind trusted proxies the proxy's address is appended, not the client's"
         } else {
             "the address is appended as a line of its own, which means the same (RFC 9110 §5.3)"
         };

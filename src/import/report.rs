@@ -10,7 +10,7 @@ use super::tree::Directive;
 
 /// What holds for every imported file.
 const ALWAYS: &[&str] = &[
-    "Backends are spoken to in HTTP/1.1, and get an X-Request-Id.",
+    "Backends are spoken to in HTTP/1.1.",
     "Bodies are passed on as they come, in both directions; nginx collects them unless told otherwise.",
     "The backend's Server and Date are passed on; nginx puts its own in their place.",
     "Errors that the balancer answers itself have a line of text, where nginx has a page of HTML; when \

@@ -70,13 +70,19 @@ pub(super) struct Client {
     pub write: Option<Duration>,
     pub idle: Option<Duration>,
     pub requests: Option<u64>,
+    /// Size of the first buffer.
+    pub buffer: Option<u64>,
     /// Number and size of the large buffers.
     pub buffers: Option<(u64, u64)>,
+    /// Age of a connection at most.
+    pub lifetime: Option<Duration>,
     pub trusted: Vec<String>,
-    /// Where the client's address is taken from, if not from X-Forwarded-For.
+    /// The field from which the client's address is taken; `X-Real-IP` if not written.
+    pub real_ip_header: Option<String>,
     pub real_ip_recursive: bool,
-    pub real_ip_known: bool,
-    pub real_ip: Vec<usize>,
+    /// What is written of `ignore_invalid_headers` and `underscores_in_headers`.
+    pub ignore_invalid: Option<bool>,
+    pub underscores: Option<bool>,
 }
 
 fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
@@ -393,22 +399,46 @@ pub(super) fn keepalive_requests<'t>(s: &mut Settings<'t>, d: &'t Directive, f: 
     s.client.requests = number(d, 0, f);
 }
 
-pub(super) fn keepalive_time<'t>(_: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    f.missing(
-        d,
-        "the age of clients' connections is not limited",
-        "use `max_requests` of the listener",
-    );
+pub(super) fn keepalive_time<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.lifetime = time(d, 0, f);
+}
+
+pub(super) fn header_buffer<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.buffer = units::size(d.arg(0));
+    match s.client.buffer {
+        Some(_) => f.carried(d),
+        None => f.missing(d, "this is no size", "write it like `1k`: nginx refuses it too"),
+    }
 }
 
 pub(super) fn large_buffers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     match (d.arg(0).parse(), units::size(d.arg(1))) {
         (Ok(count), Some(size)) => {
-            f.differs(d, "too large a field is answered with 431, where nginx says 400");
+            f.carried(d);
             s.client.buffers = Some((count, size));
         }
         _ => f.missing(d, "this is no number with a size", "write it like `4 8k`"),
     }
+}
+
+/// Reads a flag, which is carried whatever it says.
+fn carried_flag(d: &Directive, f: &mut Findings<'_>) -> Option<bool> {
+    let flag = flag(d, f);
+    if flag.is_some() {
+        f.carried(d);
+    }
+    flag
+}
+
+pub(super) fn ignore_invalid<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.ignore_invalid = carried_flag(d, f);
+    if s.client.ignore_invalid == Some(false) {
+        f.differs(d, "fields whose names are no tokens (RFC 9110 §5.1) are refused with 400");
+    }
+}
+
+pub(super) fn underscores<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.underscores = carried_flag(d, f);
 }
 
 pub(super) fn real_ip_from<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
@@ -416,29 +446,25 @@ pub(super) fn real_ip_from<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut F
     if text.parse::<ipnet::IpNet>().is_ok() || text.parse::<std::net::IpAddr>().is_ok() {
         f.carried(d);
         s.client.trusted.push(text.to_owned());
-        s.client.real_ip.push(d.id);
+    } else if text == "unix:" {
+        f.carried_as(d, "there are no listeners on Unix sockets");
     } else {
         f.missing(d, "this is neither an address nor a network", "write the proxies' addresses");
     }
 }
 
 pub(super) fn real_ip_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.real_ip_known = true;
-    if d.arg(0).eq_ignore_ascii_case("x-forwarded-for") {
-        f.carried(d);
-    } else if d.arg(0) == "proxy_protocol" {
+    let name = d.arg(0);
+    if name == "proxy_protocol" {
         f.missing(d, "the PROXY protocol is not read yet", "let the proxy send X-Forwarded-For");
+    } else if is_token(name) {
+        f.carried(d);
+        s.client.real_ip_header = Some(name.to_owned());
     } else {
-        let note = "the client's address is read from X-Forwarded-For";
-        f.differs(d, &format!("{note}, not from {}", d.arg(0)));
+        f.missing(d, "this is no name of a header field", "correct it");
     }
 }
 
 pub(super) fn real_ip_recursive<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.real_ip_recursive = flag(d, f) == Some(true);
-    if s.client.real_ip_recursive {
-        f.carried(d);
-    } else {
-        f.differs(d, "X-Forwarded-For is read through all trusted addresses, as with `on`");
-    }
+    s.client.real_ip_recursive = carried_flag(d, f) == Some(true);
 }

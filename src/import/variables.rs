@@ -151,7 +151,7 @@ fn counterpart(name: &str) -> Option<(String, Option<&'static str>)> {
             differs("path", "`$uri` is decoded and rewritten, `${path}` is as the client sent it")
         }
         "args" | "query_string" => plain("query"),
-        "request_id" => differs("request_id", "an X-Request-Id that the client sent is kept"),
+        "request_id" => plain("request_id"),
         "upstream_addr" => differs("backend", "the last backend only, with its name as written"),
         _ => {
             let (family, of) = name.split_once('_').filter(|(_, of)| !of.is_empty())?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::time::Instant;
 
-use crate::http1::{Framing, HeadError, Limits, Parse, RequestHead};
+use crate::http1::{Framing, HeadError, Limits, Names, Parse, RequestHead};
 use crate::net::Stream;
 use crate::proxy::buffers::{Buffers, Lent};
 use crate::proxy::failure::Failure;
@@ -171,6 +171,7 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
         open,
         listener,
         served: wait.served + 1,
+        accepted: wait.accepted,
         started: came.started,
         whole: came.whole,
     };
@@ -191,6 +192,23 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
     end
 }
 
+/// What a head may be.
+fn limits(client: &Client) -> Limits {
+    let nginx = &client.nginx;
+    Limits {
+        max_head_bytes: client.max_head_bytes,
+        max_fields: client.max_headers,
+        max_target_bytes: client.max_target_bytes,
+        max_field_bytes: nginx.max_field_bytes.unwrap_or(usize::MAX),
+        names: if nginx.ignore_invalid_headers {
+            Names::Plain { underscores: nginx.underscores_in_headers }
+        } else {
+            Names::Tokens
+        },
+        unique: nginx.refuse_repeated_fields,
+    }
+}
+
 impl Downstream {
     pub(super) fn new(stream: Stream, peer: IpAddr) -> Self {
         Self { stream, peer, first_piece: None, leftover: Vec::new(), timer: Timer::default() }
@@ -209,10 +227,12 @@ impl Downstream {
         head: &mut RequestHead,
     ) -> Next {
         let started = Instant::now();
-        let limits = Limits {
-            max_head_bytes: client.max_head_bytes,
-            max_fields: client.max_headers,
-            max_target_bytes: client.max_target_bytes,
+        let limits = limits(client);
+        let refused = |error| match error {
+            HeadError::TooLarge | HeadError::TooManyFields if client.nginx.oversized_is_400 => {
+                Failure::OversizedHead
+            }
+            error => Failure::BadRequest(error),
         };
         head.reset();
         if !self.leftover.is_empty() {
@@ -223,7 +243,7 @@ impl Downstream {
                     return Next::Request(Came { started, whole });
                 }
                 Ok(Parse::Partial) => {}
-                Err(error) => return Next::Bad(started, Failure::BadRequest(error)),
+                Err(error) => return Next::Bad(started, refused(error)),
             }
         }
         let deadline = started + client.header_timeout;
@@ -235,7 +255,7 @@ impl Downstream {
                 Poll::Ready(Next::Request(Came { started, whole }))
             }
             Poll::Ready(Ok(false)) => Poll::Ready(Next::Closed),
-            Poll::Ready(Err(failure)) => Poll::Ready(Next::Bad(started, failure)),
+            Poll::Ready(Err(error)) => Poll::Ready(Next::Bad(started, refused(error))),
             // A socket may be called readable and not be: a fresh one always is.
             Poll::Pending if self.leftover.is_empty() => Poll::Ready(Next::Nothing),
             Poll::Pending => {
@@ -261,7 +281,7 @@ impl Downstream {
         limits: &Limits,
         head: &mut RequestHead,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<bool, Failure>> {
+    ) -> Poll<Result<bool, HeadError>> {
         loop {
             if ready!(self.stream.poll_read_ready(cx)).is_err() {
                 return Poll::Ready(Ok(false));
@@ -278,7 +298,7 @@ impl Downstream {
             match self.parse((buffer, 0..n), limits, head, &worker.buffers) {
                 Ok(Parse::Complete { .. }) => return Poll::Ready(Ok(true)),
                 Ok(Parse::Partial) => {}
-                Err(error) => return Poll::Ready(Err(Failure::BadRequest(error))),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }

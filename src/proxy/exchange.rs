@@ -28,8 +28,7 @@ const STREAM_READ: usize = 64 * 1024;
 const MAX_INFORMATIONAL: u8 = 16;
 
 /// Limits of a response head.
-const RESPONSE_LIMITS: Limits =
-    Limits { max_head_bytes: 64 * 1024, max_fields: 100, max_target_bytes: 0 };
+const RESPONSE_LIMITS: Limits = Limits { max_head_bytes: 64 * 1024, ..Limits::DEFAULT };
 
 /// Bytes that were read behind a response head.
 #[derive(Debug)]

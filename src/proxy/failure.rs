@@ -28,6 +28,8 @@ use crate::model::Outcome;
 pub(super) enum Failure {
     /// The request head was refused by the codec.
     BadRequest(HeadError),
+    /// The request head is too large, and that is to be told by 400.
+    OversizedHead,
     /// The request head did not arrive in time.
     HeaderTimeout,
     /// The request body's framing was broken.
@@ -62,7 +64,7 @@ impl Failure {
     pub(super) fn status(self) -> u16 {
         match self {
             Self::BadRequest(error) => error.status(),
-            Self::BadBody => 400,
+            Self::OversizedHead | Self::BadBody => 400,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::ClientGone => 499,
@@ -89,6 +91,7 @@ impl Failure {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::BadRequest(error) => error.reason(),
+            Self::OversizedHead => HeadError::TooLarge.reason(),
             Self::HeaderTimeout => "header_timeout",
             Self::BadBody => "bad_body",
             Self::BodyTimeout => "body_timeout",

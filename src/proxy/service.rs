@@ -28,6 +28,8 @@ pub(super) struct Entrance<'a> {
     pub(super) listener: &'a Listener,
     /// Requests on this connection, this one included.
     pub(super) served: u64,
+    /// When the connection was accepted.
+    pub(super) accepted: Instant,
     /// When its first bytes were there.
     pub(super) started: Instant,
     /// When its head was whole: from here on the time is ours and the backends'.
@@ -67,7 +69,10 @@ impl Entrance<'_> {
     /// Whether the connection may go on after this request, as far as our side is concerned.
     pub(super) fn may_go_on(&self) -> bool {
         let most = self.listener.client.max_requests;
-        self.open.ending().is_none() && (most == 0 || self.served < most)
+        let oldest = self.listener.client.max_lifetime;
+        self.open.ending().is_none()
+            && (most == 0 || self.served < most)
+            && oldest.is_none_or(|oldest| self.whole < self.accepted + oldest)
     }
 }
 
@@ -113,7 +118,8 @@ pub(super) async fn handle(
     let client = ClientIdentity::new(down.peer, "http", &state.head, &at.listener.forwarded);
     let mut made = [0; 32];
     let random = at.worker.two_random();
-    state.id.extend_from_slice(request_id(&state.head, random, &mut made));
+    let field = at.listener.forwarded.request_id.as_ref();
+    state.id.extend_from_slice(request_id(&state.head, field, random, &mut made));
     let destination = entry.and_then(|entry| destination(at, entry));
     let acted = match routed {
         Ok(entry) => act(at, entry, &client, destination, down, state).await,

@@ -21,9 +21,9 @@ pub use upstream::{Backend, Cursors, Upstream};
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        AccessLogFormat, Client, ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Passive,
-        PathRewrite, Piece, Pool, Protocol, Redirect, Respond, Retry, RetryOn, Template, Timeouts,
-        Variable, WhenNoneEligible,
+        AccessLogFormat, AddressSource, Client, ForwardPolicy, Forwarded, HeaderEdit, HostPolicy,
+        Passive, PathRewrite, Piece, Pool, Protocol, Redirect, RequestIdField, Respond, Retry,
+        RetryOn, Template, Timeouts, Variable, WhenNoneEligible, XForwarded,
     };
 }
 

@@ -6,7 +6,10 @@ use ipnet::IpNet;
 
 use super::address::socket;
 use super::{Build, field};
-use crate::config::model::{Client, ForwardPolicy, Forwarded, Listener};
+use crate::config::model::{
+    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
+    XForwarded,
+};
 use crate::config::tree::{Item, Table};
 
 pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
@@ -39,6 +42,18 @@ fn client(table: &Table) -> Client {
         max_headers: table.integer("max_headers").unwrap_or_default(),
         max_target_bytes: table.size("max_target").unwrap_or_default() as usize,
         max_body_bytes: table.size("max_body"),
+        max_lifetime: table.duration("max_lifetime"),
+        nginx: nginx(table.section("nginx")),
+    }
+}
+
+fn nginx(table: &Table) -> NginxHeads {
+    NginxHeads {
+        ignore_invalid_headers: table.bool("ignore_invalid_headers"),
+        underscores_in_headers: table.bool("underscores_in_headers"),
+        refuse_repeated_fields: table.bool("refuse_repeated_fields"),
+        oversized_is_400: table.bool("oversized_head_is_400"),
+        max_field_bytes: table.size("max_field").map(|bytes| bytes as usize),
     }
 }
 
@@ -46,9 +61,48 @@ fn forwarded(b: &mut Build<'_>, table: &Table) -> Forwarded {
     let items = table.list("trusted_proxies").iter();
     Forwarded {
         trusted_proxies: items.filter_map(|item| network(b, item)).collect(),
-        x_forwarded: policy(table.text("x_forwarded")),
+        client_address: address_source(b, table),
+        recursive: table.section("nginx").bool("real_ip_recursive"),
+        x_forwarded: x_forwarded(table),
         forwarded: policy(table.text("forwarded")),
         x_real_ip: table.bool("x_real_ip"),
+        request_id: request_id(b, table),
+    }
+}
+
+fn x_forwarded(table: &Table) -> XForwarded {
+    match table.table("x_forwarded") {
+        Some(each) => XForwarded {
+            address: policy(each.text("for")),
+            proto: policy(each.text("proto")),
+            host: policy(each.text("host")),
+        },
+        None => XForwarded::all(policy(table.text("x_forwarded"))),
+    }
+}
+
+fn address_source(b: &mut Build<'_>, table: &Table) -> AddressSource {
+    let name = table.text("client_address");
+    match &*name.to_ascii_lowercase() {
+        "off" => AddressSource::None,
+        "x-forwarded-for" => AddressSource::XForwardedFor,
+        "forwarded" => AddressSource::Forwarded,
+        lower => {
+            field::field_name(b, table.place_of("client_address"), name);
+            AddressSource::Field(lower.to_owned())
+        }
+    }
+}
+
+fn request_id(b: &mut Build<'_>, table: &Table) -> Option<RequestIdField> {
+    let name = table.text("request_id");
+    match &*name.to_ascii_lowercase() {
+        "off" => None,
+        "x-request-id" => Some(RequestIdField::Usual),
+        _ => {
+            field::changed_field(b, table.place_of("request_id"), name, field::Head::Request);
+            Some(RequestIdField::Named(name.to_owned()))
+        }
     }
 }
 

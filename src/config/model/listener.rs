@@ -41,6 +41,26 @@ pub struct Client {
     pub max_target_bytes: usize,
     /// Bytes of a request body; `None` is no limit.
     pub max_body_bytes: Option<u64>,
+    /// Age from which a connection is closed after a request; `None` is no limit.
+    pub max_lifetime: Option<Duration>,
+    /// Where heads are judged as nginx does.
+    pub nginx: NginxHeads,
+}
+
+/// How nginx judges request heads, where Plimsoll does otherwise. All off by default.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NginxHeads {
+    /// Fields whose names hold anything but letters, digits and `-` are left out.
+    pub ignore_invalid_headers: bool,
+    /// `_` is no such character.
+    pub underscores_in_headers: bool,
+    /// Repeated fields that have one value only are refused.
+    pub refuse_repeated_fields: bool,
+    /// Too large a head is answered with 400 in place of 431.
+    pub oversized_is_400: bool,
+    /// Bytes of one field line; `None` is no limit of its own.
+    pub max_field_bytes: Option<usize>,
 }
 
 /// What is believed of, and told through, forwarding headers.
@@ -48,12 +68,58 @@ pub struct Client {
 pub struct Forwarded {
     /// Proxies whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// What is done with `X-Forwarded-For` (and, unless `off`, `-Proto`, `-Host`).
-    pub x_forwarded: ForwardPolicy,
+    /// Where they tell the client's address.
+    pub client_address: AddressSource,
+    /// Whether a list of addresses is read on through trusted ones; else its last one counts.
+    pub recursive: bool,
+    /// What is done with `X-Forwarded-For`, `-Proto` and `-Host`.
+    pub x_forwarded: XForwarded,
     /// What is done with `Forwarded` (RFC 7239).
     pub forwarded: ForwardPolicy,
     /// Whether `X-Real-IP` is set.
     pub x_real_ip: bool,
+    /// The field of a request's id; `None`: ids are made anew, and none is sent.
+    pub request_id: Option<RequestIdField>,
+}
+
+/// Where a trusted proxy tells the client's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddressSource {
+    /// In `X-Forwarded-For`.
+    XForwardedFor,
+    /// In `for=` of `Forwarded` (RFC 7239).
+    Forwarded,
+    /// In a field of this name, in the form of `X-Forwarded-For`.
+    Field(String),
+    /// In no field.
+    None,
+}
+
+/// What is done with each of the `X-Forwarded` fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XForwarded {
+    /// With `X-Forwarded-For`.
+    pub address: ForwardPolicy,
+    /// With `X-Forwarded-Proto`.
+    pub proto: ForwardPolicy,
+    /// With `X-Forwarded-Host`.
+    pub host: ForwardPolicy,
+}
+
+impl XForwarded {
+    /// The same with all three.
+    pub fn all(policy: ForwardPolicy) -> Self {
+        Self { address: policy, proto: policy, host: policy }
+    }
+}
+
+/// The field in which a request's id comes and goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestIdField {
+    /// `X-Request-Id`.
+    Usual,
+    /// Another one.
+    Named(String),
 }
 
 /// What is done with a forwarding header.

@@ -15,7 +15,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
-pub use listener::{Client, ForwardPolicy, Forwarded, Listener};
+pub use listener::{
+    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
+    XForwarded,
+};
 pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,

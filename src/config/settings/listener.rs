@@ -1,9 +1,24 @@
 //! Settings of `[[listener]]`.
 
-use crate::config::table::{COUNT, Kind, Section, Setting, TEXTS, TIMEOUT};
+use crate::config::table::{COUNT, Kind, Section, Setting, TEXTS, TIMEOUT, TIMEOUT_OR_OFF};
 
 /// What may be done with a forwarding header.
 const FORWARD: Kind = Kind::Word(&["auto", "append", "set", "remove", "off"]);
+
+/// The same, where a value of another setting stands in.
+const fn forward(key: &'static str, doc: &'static str) -> Setting {
+    Setting::with_default(key, FORWARD, r#""auto""#, doc, r#""append""#)
+}
+
+static X_FORWARDED: Section = Section {
+    title: "x_forwarded = { … }",
+    doc: "What is done with each of the three fields, in the words of `x_forwarded`.",
+    settings: &[
+        forward("for", "With `X-Forwarded-For`."),
+        forward("proto", "With `X-Forwarded-Proto`."),
+        forward("host", "With `X-Forwarded-Host`."),
+    ],
+};
 
 pub(super) const LISTENER: Setting = Setting::with_default(
     "listener",
@@ -42,13 +57,22 @@ static SECTION: Section = Section {
             r#"["10.0.0.0/8", "fd00::/8"]"#,
         ),
         Setting::with_default(
+            "client_address",
+            Kind::Text,
+            r#""X-Forwarded-For""#,
+            "Where trusted proxies tell the client's address: a field with a list of addresses in \
+             which each proxy appends whom it was asked by, `\"Forwarded\"` (RFC 7239), or \
+             `\"off\"`.",
+            r#""X-Real-IP""#,
+        ),
+        Setting::with_default(
             "x_forwarded",
-            FORWARD,
+            Kind::Or(&FORWARD, &X_FORWARDED),
             r#""auto""#,
             "What is done with `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`. \
              `auto`: append to what a trusted proxy sent, replace what others sent; `append`: \
              append whoever sent it; `set`: replace; `remove`: take away; `off`: leave alone.",
-            r#""set""#,
+            r#"{ for = "append", proto = "set", host = "off" }"#,
         ),
         Setting::with_default(
             "forwarded",
@@ -64,6 +88,15 @@ static SECTION: Section = Section {
             "true",
             "Whether `X-Real-IP` is set to the client's address.",
             "false",
+        ),
+        Setting::with_default(
+            "request_id",
+            Kind::Text,
+            r#""X-Request-Id""#,
+            "The field of a request's id. What a client sends in it is kept if it is 1 to 128 \
+             visible characters, else an id is made, and sent on. `\"off\"`: none is kept or sent; \
+             `${request_id}` and the logs have one made anew.",
+            r#""off""#,
         ),
         Setting::with_default(
             "header_timeout",
@@ -101,6 +134,13 @@ static SECTION: Section = Section {
             "1000",
         ),
         Setting::with_default(
+            "max_lifetime",
+            TIMEOUT_OR_OFF,
+            r#""off""#,
+            "Age from which a connection is closed after the request that it serves.",
+            r#""1h""#,
+        ),
+        Setting::with_default(
             "max_connections",
             COUNT,
             "0",
@@ -136,5 +176,6 @@ static SECTION: Section = Section {
              needs a limit for memory's sake (nginx: 1 MiB).",
             r#""10MiB""#,
         ),
+        super::listener_nginx::NGINX,
     ],
 };

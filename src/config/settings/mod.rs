@@ -5,6 +5,7 @@
 
 mod health;
 mod listener;
+mod listener_nginx;
 mod process;
 mod route;
 mod upstream;

@@ -290,7 +290,8 @@ fn content_length_stays_readable_where_it_does_not_frame() {
 
 #[test]
 fn limits_hold_to_the_byte() {
-    let limits = Limits { max_head_bytes: 64, max_fields: 2, max_target_bytes: 10 };
+    let limits =
+        Limits { max_head_bytes: 64, max_fields: 2, max_target_bytes: 10, ..Limits::DEFAULT };
     let parse = |input: &str| {
         let whole = RequestHead::default().parse(input.as_bytes(), &limits);
         let mut head = RequestHead::default();

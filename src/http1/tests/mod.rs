@@ -6,3 +6,4 @@ mod heads;
 mod properties;
 mod requests;
 mod responses;
+mod strict;

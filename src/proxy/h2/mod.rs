@@ -70,8 +70,12 @@ where
 
 /// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2).
 pub(super) fn request(head: &[u8], body: RequestBody) -> Option<http::Request<RequestBody>> {
-    let limits =
-        Limits { max_head_bytes: head.len(), max_fields: 512, max_target_bytes: head.len() };
+    let limits = Limits {
+        max_head_bytes: head.len(),
+        max_fields: 512,
+        max_target_bytes: head.len(),
+        ..Limits::DEFAULT
+    };
     let mut parsed = RequestHead::default();
     if !matches!(parsed.parse(head, &limits), Ok(Parse::Complete { .. })) {
         return None;
@@ -119,7 +123,7 @@ pub(super) fn parse_head(
     }
     encode::push_end(&mut text);
     head.reset();
-    let limits = Limits { max_head_bytes: text.len(), max_fields: 512, max_target_bytes: 0 };
+    let limits = Limits { max_head_bytes: text.len(), max_fields: 512, ..Limits::DEFAULT };
     match head.parse(&text, &limits, method) {
         Ok(Parse::Complete { .. }) => Ok(()),
         _ => Err(Failure::Attempt(Outcome::InvalidResponse)),

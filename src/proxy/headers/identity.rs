@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::http1::{Known, RequestHead};
-use crate::snapshot::settings::Forwarded;
+use crate::snapshot::settings::{AddressSource, Forwarded, RequestIdField};
 
 /// The longest id of a client that is kept.
 const MAX_ID_BYTES: usize = 128;
@@ -41,22 +41,66 @@ impl ClientIdentity {
     }
 }
 
-/// The client's address. That is `downstream`, unless it is a trusted proxy: then `X-Forwarded-For`
-/// is read from its end, all lines as one list, through trusted addresses up to the first that is
-/// not, or to the first entry of the list. What cannot be read ends the walk at the entry before it.
+/// The client's address. That is `downstream`, unless it is a trusted proxy: then the field in which
+/// proxies tell addresses is read from its end, all lines as one list, through trusted addresses up
+/// to the first that is not, or to the first entry of the list. What cannot be read ends the walk at
+/// the entry before it.
 pub fn client_address(downstream: IpAddr, head: &RequestHead, forwarded: &Forwarded) -> IpAddr {
-    let lines = head.fields().iter().rev().filter(|field| field.known == Known::XForwardedFor);
+    if !is_trusted(downstream, forwarded) {
+        return downstream;
+    }
+    match &forwarded.client_address {
+        AddressSource::XForwardedFor => {
+            let lines =
+                head.fields().iter().rev().filter(|field| field.known == Known::XForwardedFor);
+            walk(downstream, lines.map(|field| head.value(*field)), forwarded, parse_entry)
+        }
+        AddressSource::Forwarded => {
+            let lines = head.fields().iter().rev().filter(|field| field.known == Known::Forwarded);
+            walk(downstream, lines.map(|field| head.value(*field)), forwarded, parse_element)
+        }
+        AddressSource::Field(name) => {
+            let is_of_name = |field: &&_| head.name(**field).eq_ignore_ascii_case(name.as_bytes());
+            let lines = head.fields().iter().rev().filter(is_of_name);
+            walk(downstream, lines.map(|field| head.value(*field)), forwarded, parse_entry)
+        }
+        AddressSource::None => downstream,
+    }
+}
+
+/// Walks a list, whose last line comes first, from its end.
+fn walk<'h>(
+    downstream: IpAddr,
+    lines: impl Iterator<Item = &'h [u8]>,
+    forwarded: &Forwarded,
+    parse: impl Fn(&[u8]) -> Option<IpAddr>,
+) -> IpAddr {
     let mut entries = lines
-        .flat_map(|field| head.value(*field).rsplit(|byte| *byte == b','))
+        .flat_map(|line| line.rsplit(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|entry| !entry.is_empty());
     let mut address = downstream;
     while is_trusted(address, forwarded)
-        && let Some(before) = entries.next().and_then(parse_entry)
+        && let Some(before) = entries.next().and_then(&parse)
     {
         address = before;
+        if !forwarded.recursive {
+            break;
+        }
     }
     address
+}
+
+/// The address in `for=` of an element of `Forwarded` (RFC 7239 §4, §6). An address needs no comma,
+/// so that a list may be cut at every one: a quoted text with one in it cannot be read.
+fn parse_element(element: &[u8]) -> Option<IpAddr> {
+    let mut pairs = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let value = pairs.find_map(|pair| {
+        let (name, value) = pair.split_at_checked(4)?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    })?;
+    let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    parse_entry(bare.unwrap_or(value))
 }
 
 fn is_trusted(address: IpAddr, forwarded: &Forwarded) -> bool {
@@ -72,13 +116,23 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     address.or_else(bare).map(|address| address.to_canonical())
 }
 
-/// The request's id: the client's `X-Request-Id` if it is 1 to 128 visible ASCII characters, else
-/// the 128 bits of `random` as hexadecimal digits, written to `made`.
-pub fn request_id<'a>(head: &'a RequestHead, random: [u64; 2], made: &'a mut [u8; 32]) -> &'a [u8] {
+/// The request's id: what the client sent in `field`, if that is 1 to 128 visible ASCII characters,
+/// else the 128 bits of `random` as hexadecimal digits, written to `made`.
+pub fn request_id<'a>(
+    head: &'a RequestHead,
+    field: Option<&RequestIdField>,
+    random: [u64; 2],
+    made: &'a mut [u8; 32],
+) -> &'a [u8] {
     let is_sane = |id: &&[u8]| {
         !id.is_empty() && id.len() <= MAX_ID_BYTES && id.iter().all(u8::is_ascii_graphic)
     };
-    if let Some(id) = head.first(Known::XRequestId).filter(is_sane) {
+    let came = match field {
+        Some(RequestIdField::Usual) => head.first(Known::XRequestId),
+        Some(RequestIdField::Named(name)) => head.find(name),
+        None => None,
+    };
+    if let Some(id) = came.filter(is_sane) {
         return id;
     }
     let bits = u128::from(random[0]) << 64 | u128::from(random[1]);

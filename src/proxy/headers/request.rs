@@ -3,9 +3,11 @@
 use crate::http1::encode::{CRLF, push_decimal, push_end, push_field};
 use crate::http1::target::push_path;
 use crate::http1::{Framing, Known, RequestHead, is_token};
-use crate::proxy::headers::{ClientIdentity, apply_edits, is_per_connection};
+use crate::proxy::headers::{ClientIdentity, apply_edits, is_per_connection, remove_field};
 use crate::proxy::vars::{Vars, push_address};
-use crate::snapshot::settings::{ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, PathRewrite};
+use crate::snapshot::settings::{
+    ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, PathRewrite, RequestIdField,
+};
 
 /// How a request is passed on.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +54,24 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
         }
     }
     push_forwarding(out, ctx);
-    push_field(out, b"X-Request-Id", ctx.vars.request_id);
+    push_id(out, fields, ctx);
     apply_edits(out, fields, ctx.edits, ctx.vars);
 
     push_framing(out, head, ctx.framing);
     push_connection(out, head, ctx.upgrade);
     push_end(out);
+}
+
+/// Appends the request's id, if one is sent.
+fn push_id(out: &mut Vec<u8>, fields: usize, ctx: &RequestContext<'_>) {
+    match &ctx.forwarded.request_id {
+        Some(RequestIdField::Usual) => push_field(out, b"X-Request-Id", ctx.vars.request_id),
+        Some(RequestIdField::Named(name)) => {
+            remove_field(out, fields, name);
+            push_field(out, name.as_bytes(), ctx.vars.request_id);
+        }
+        None => {}
+    }
 }
 
 /// Appends the target: as the client sent it, or with its path rewritten.
@@ -97,10 +111,11 @@ fn host<'a>(ctx: &RequestContext<'a>) -> &'a [u8] {
 /// Whether we write the field ourselves, or nobody does.
 fn is_made_anew(known: Known, forwarded: &Forwarded) -> bool {
     match known {
-        Known::Host | Known::Expect | Known::XRequestId => true,
-        Known::XForwardedFor | Known::XForwardedProto | Known::XForwardedHost => {
-            forwarded.x_forwarded != ForwardPolicy::Off
-        }
+        Known::Host | Known::Expect => true,
+        Known::XRequestId => forwarded.request_id == Some(RequestIdField::Usual),
+        Known::XForwardedFor => forwarded.x_forwarded.address != ForwardPolicy::Off,
+        Known::XForwardedProto => forwarded.x_forwarded.proto != ForwardPolicy::Off,
+        Known::XForwardedHost => forwarded.x_forwarded.host != ForwardPolicy::Off,
         Known::Forwarded => forwarded.forwarded != ForwardPolicy::Off,
         Known::XRealIp => forwarded.x_real_ip,
         known => is_per_connection(known),
@@ -119,15 +134,21 @@ fn keeps_what_came(policy: ForwardPolicy, client: &ClientIdentity) -> Option<boo
 
 fn push_forwarding(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     let Vars { head, client, .. } = *ctx.vars;
-    if let Some(keep) = keeps_what_came(ctx.forwarded.x_forwarded, client) {
-        let scheme = client.scheme.as_bytes();
-        // A proxy before us knows better how the client came, so a single value is not replaced.
-        let came = |known| head.first(known).filter(|value| keep && !value.is_empty());
+    let policies = ctx.forwarded.x_forwarded;
+    // A proxy before us knows better how the client came, so a single value is not replaced.
+    let came = |known, keep| head.first(known).filter(|value| keep && !value.is_empty());
+    if let Some(keep) = keeps_what_came(policies.address, client) {
         push_list(out, head, (Known::XForwardedFor, b"X-Forwarded-For"), keep);
         push_address(out, speaker(client, keep));
         out.extend_from_slice(CRLF);
-        push_field(out, b"X-Forwarded-Proto", came(Known::XForwardedProto).unwrap_or(scheme));
-        let host = came(Known::XForwardedHost).unwrap_or(head.host());
+    }
+    if let Some(keep) = keeps_what_came(policies.proto, client) {
+        let scheme = client.scheme.as_bytes();
+        let proto = came(Known::XForwardedProto, keep).unwrap_or(scheme);
+        push_field(out, b"X-Forwarded-Proto", proto);
+    }
+    if let Some(keep) = keeps_what_came(policies.host, client) {
+        let host = came(Known::XForwardedHost, keep).unwrap_or(head.host());
         if !host.is_empty() {
             push_field(out, b"X-Forwarded-Host", host);
         }

@@ -53,6 +53,46 @@ fn entries_may_have_a_port_and_brackets() {
     }
 }
 
+/// The client behind 10.0.0.1, told in this way.
+fn told(source: AddressSource, recursive: bool, fields: &str) -> String {
+    let forwarded = Forwarded { client_address: source, recursive, ..forwarded() };
+    client_address(address("10.0.0.1"), &head(fields), &forwarded).to_string()
+}
+
+#[test]
+fn addresses_are_told_in_the_field_that_is_named() {
+    let named = || AddressSource::Field("x-real-ip".to_owned());
+    assert_eq!(
+        told(named(), true, "X-Real-IP: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n"),
+        "1.1.1.1"
+    );
+    assert_eq!(told(named(), true, "X-Real-Ip: 3.3.3.3, 10.2.0.1\r\n"), "3.3.3.3");
+    assert_eq!(told(named(), true, "X-Forwarded-For: 2.2.2.2\r\n"), "10.0.0.1");
+    assert_eq!(told(AddressSource::None, true, "X-Forwarded-For: 2.2.2.2\r\n"), "10.0.0.1");
+}
+
+#[test]
+fn forwarded_tells_the_address_as_rfc_7239_has_it() {
+    for (value, expected) in [
+        ("for=1.1.1.1", "1.1.1.1"),
+        ("for=6.6.6.6, For=\"[2001:db8::1]:4711\";proto=http;by=10.9.9.9", "2001:db8::1"),
+        ("proto=https;for=1.1.1.1 , for=10.2.0.1", "1.1.1.1"),
+        ("for=1.1.1.1, for=_hidden", "10.0.0.1"),
+        ("for=1.1.1.1, proto=http", "10.0.0.1"),
+        ("for=\"1.1.1.1", "10.0.0.1"),
+    ] {
+        let fields = format!("Forwarded: {value}\r\n");
+        assert_eq!(told(AddressSource::Forwarded, true, &fields), expected, "{value}");
+    }
+}
+
+#[test]
+fn without_recursion_the_last_address_counts_whoever_it_is() {
+    let fields = "X-Forwarded-For: 1.1.1.1, 10.2.0.1\r\n";
+    assert_eq!(told(AddressSource::XForwardedFor, false, fields), "10.2.0.1");
+    assert_eq!(told(AddressSource::XForwardedFor, true, fields), "1.1.1.1");
+}
+
 #[test]
 fn an_ipv4_address_in_ipv6_form_counts_as_ipv4() {
     let head = head("X-Forwarded-For: 1.1.1.1\r\n");
@@ -71,7 +111,8 @@ fn a_sane_request_id_is_kept_and_any_other_is_made_anew() {
     let random = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
     let id = |fields: &str| {
         let mut made = [0; 32];
-        let id = request_id(&head(fields), random, &mut made).to_vec();
+        let field = RequestIdField::Usual;
+        let id = request_id(&head(fields), Some(&field), random, &mut made).to_vec();
         String::from_utf8(id).unwrap()
     };
     let longest = "a".repeat(128);

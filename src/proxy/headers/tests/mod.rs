@@ -10,7 +10,8 @@ use proptest::sample::select;
 use super::*;
 use crate::http1::{Framing, Limits, Parse, ResponseHead, Version};
 use crate::snapshot::settings::{
-    ForwardPolicy, Forwarded, HostPolicy, PathRewrite, Piece, Variable,
+    AddressSource, ForwardPolicy, Forwarded, HostPolicy, PathRewrite, Piece, RequestIdField,
+    Variable, XForwarded,
 };
 
 fn request_head(text: &[u8]) -> RequestHead {
@@ -36,9 +37,12 @@ fn address(text: &str) -> IpAddr {
 fn forwarded() -> Forwarded {
     Forwarded {
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
-        x_forwarded: ForwardPolicy::Auto,
+        client_address: AddressSource::XForwardedFor,
+        recursive: true,
+        x_forwarded: XForwarded::all(ForwardPolicy::Auto),
         forwarded: ForwardPolicy::Remove,
         x_real_ip: false,
+        request_id: Some(RequestIdField::Usual),
     }
 }
 

@@ -18,7 +18,7 @@ fn get(fields: &str) -> Case {
     Case {
         head: format!("GET /a?b HTTP/1.1\r\nHost: Shop.test:8080\r\n{fields}\r\n").into_bytes(),
         downstream: "192.0.2.1",
-        forwarded: Forwarded { x_forwarded: ForwardPolicy::Remove, ..forwarded() },
+        forwarded: Forwarded { x_forwarded: XForwarded::all(ForwardPolicy::Remove), ..forwarded() },
         rewrite: PathRewrite::Keep,
         prefix: "",
         host: HostPolicy::Preserve,
@@ -216,7 +216,7 @@ const CAME: &str = "X-Forwarded-For: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Real
                     X-Forwarded-Host: out.test\r\nforwarded: for=10.9.9.9;secret=x\r\n";
 
 fn forwarding(downstream: &'static str, x_forwarded: ForwardPolicy, fields: &str) -> String {
-    let forwarded = Forwarded { x_forwarded, ..forwarded() };
+    let forwarded = Forwarded { x_forwarded: XForwarded::all(x_forwarded), ..forwarded() };
     Case { downstream, forwarded, ..get(fields) }.passed().replace("X-Real-IP: 6.6.6.6\r\n", "")
 }
 
@@ -255,9 +255,37 @@ fn x_forwarded_fields_follow_policy_and_trust() {
 }
 
 #[test]
+fn each_of_the_x_forwarded_fields_may_go_its_own_way() {
+    let x_forwarded = XForwarded {
+        address: ForwardPolicy::Append,
+        proto: ForwardPolicy::Off,
+        host: ForwardPolicy::Remove,
+    };
+    let case = Case { forwarded: Forwarded { x_forwarded, ..forwarded() }, ..get(CAME) };
+    let expected = "X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: http\r\n\
+                    X-Forwarded-For: 1.1.1.1, 10.9.9.9, 192.0.2.1\r\n";
+    assert_eq!(case.passed(), expected);
+    let x_forwarded = XForwarded::all(ForwardPolicy::Off);
+    let case = Case { forwarded: Forwarded { x_forwarded, ..forwarded() }, ..get("") };
+    assert_eq!(case.passed(), "");
+}
+
+#[test]
+fn the_request_id_goes_in_its_field_or_in_none() {
+    let sent = |field: Option<&str>| {
+        let request_id = field.map(|name| RequestIdField::Named(name.to_owned()));
+        let forwarded = Forwarded { request_id, ..get("").forwarded };
+        let fields = "X-Request-Id: theirs\r\nX-Trace: a\r\n";
+        Case { forwarded, ..get(fields) }.sent()
+    };
+    assert!(sent(None).contains("X-Request-Id: theirs\r\nX-Trace: a\r\n\r\n"));
+    assert!(sent(Some("x-trace")).contains("X-Request-Id: theirs\r\nx-trace: id-1\r\n\r\n"));
+}
+
+#[test]
 fn forwarded_is_written_as_rfc_7239_has_it() {
     let sent = |downstream, policy, fields: &str| {
-        let x_forwarded = ForwardPolicy::Remove;
+        let x_forwarded = XForwarded::all(ForwardPolicy::Remove);
         let forwarded = Forwarded { x_forwarded, forwarded: policy, ..forwarded() };
         Case { downstream, forwarded, ..get(fields) }.passed().replace("X-Real-IP: 6.6.6.6\r\n", "")
     };
@@ -378,7 +406,12 @@ proptest! {
             }
         }
         head.extend_from_slice(b"\r\n");
-        let forwarded = Forwarded { x_forwarded: policy, forwarded: policy, x_real_ip: true, ..forwarded() };
+        let forwarded = Forwarded {
+            x_forwarded: XForwarded::all(policy),
+            forwarded: policy,
+            x_real_ip: true,
+            ..forwarded()
+        };
         let case = Case { head, downstream, forwarded, edits, ..get("") };
         case.write(|out, vars| {
             let ours = |name: &str| {

@@ -1,0 +1,68 @@
+//! Settings of `[listener.nginx]`: what is done just as nginx does it, where Plimsoll does otherwise.
+
+use crate::config::table::{Kind, Section, Setting};
+
+pub(super) const NGINX: Setting = Setting::with_default(
+    "nginx",
+    Kind::Table(&SECTION),
+    "{}",
+    "What is done just as nginx does it; for files that were imported.",
+    "{ ignore_invalid_headers = true }",
+);
+
+static SECTION: Section = Section {
+    title: "[listener.nginx]",
+    doc: "What is done just as nginx does it, where Plimsoll's own way is another and, we think, the \
+          better one. `plimsoll import-nginx` writes these keys.",
+    settings: &[
+        Setting::with_default(
+            "ignore_invalid_headers",
+            Kind::Bool,
+            "false",
+            "Whether request fields with anything but letters, digits and `-` in their names are left \
+             out. Otherwise they are passed on if the name is a token, and the request is refused \
+             with 400 if it is none.",
+            "true",
+        ),
+        Setting::with_default(
+            "underscores_in_headers",
+            Kind::Bool,
+            "false",
+            "Whether `_` counts as a letter for `ignore_invalid_headers`.",
+            "true",
+        ),
+        Setting::with_default(
+            "refuse_repeated_fields",
+            Kind::Bool,
+            "false",
+            "Whether a request is refused with 400 that repeats `Authorization`, `Content-Length`, \
+             `Content-Range`, `Expect`, `If-Match`, `If-Modified-Since`, `If-None-Match`, `If-Range` \
+             or `If-Unmodified-Since`. Otherwise they are passed on, but for `Content-Length`, of \
+             which several that are the same are one.",
+            "true",
+        ),
+        Setting::with_default(
+            "oversized_head_is_400",
+            Kind::Bool,
+            "false",
+            "Whether too large a head is answered with 400 in place of 431.",
+            "true",
+        ),
+        Setting::optional(
+            "max_field",
+            Kind::Size { min: 64, max: 1 << 20, unlimited: false },
+            "as long as the head may be",
+            "Bytes of one field line (nginx: the size of one of `large_client_header_buffers`). More: \
+             431, or 400.",
+            r#""8KiB""#,
+        ),
+        Setting::with_default(
+            "real_ip_recursive",
+            Kind::Bool,
+            "true",
+            "Whether a list of addresses is read on through trusted ones to the first that is not. \
+             Otherwise its last address is the client's, also if it is a trusted proxy's.",
+            "false",
+        ),
+    ],
+};
