@@ -15,15 +15,16 @@ pub use crate::model::Address;
 pub use cell::{Cell, Reader};
 pub use listener::{Listener, RouteEntry};
 pub use route::{Action, Destination, Route, Split};
-pub use route_table::{Headers, Request, RouteTable};
+pub use route_table::{Facts, Request, RouteTable};
 pub use upstream::{Backend, Cursors, Upstream};
 
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        AccessLogFormat, AddressSource, Client, ForwardPolicy, Forwarded, HeaderEdit, HostPolicy,
-        Passive, PathRewrite, Piece, Pool, Protocol, Redirect, RequestIdField, Respond, Retry,
-        RetryOn, Template, Timeouts, Variable, WhenNoneEligible, XForwarded,
+        Access, AccessLogFormat, AddressSource, Client, Condition, ForwardPolicy, Forwarded,
+        HeaderEdit, HostPolicy, Passive, PathRewrite, Piece, Pool, Protocol, Redirect,
+        RequestIdField, Respond, Retry, RetryOn, Template, Test, Timeouts, Variable,
+        WhenNoneEligible, XForwarded,
     };
 }
 
