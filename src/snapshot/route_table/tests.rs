@@ -279,6 +279,7 @@ fn header_rules_look_at_every_line_of_the_name() {
 fn rank(routes: &[Route], index: usize, request: &Request<'_, Fields>) -> Option<impl Ord + use<>> {
     let route = &routes[index];
     let host = str::from_utf8(request.host).unwrap().to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
     let path = str::from_utf8(request.path).unwrap();
 
     let host_rank = |rule: &HostMatch| match rule {
