@@ -127,6 +127,7 @@ fn responses(c: &mut Criterion) {
                 persistence: Persistence::Implied,
                 date: b"Sun, 06 Nov 1994 08:49:37 GMT",
                 edits: &[],
+                rules: None,
             };
             let mut out = Vec::with_capacity(8 << 10);
             group.bench_function(BenchmarkId::from_parameter(size), |b| {

@@ -52,7 +52,7 @@
 //! | [`net`] | – | `rustix` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
-//! | [`config`] | `model` `balance::Need` `balance::Strategy` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
+//! | [`config`] | `model` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
 //! | [`health`] | `model` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
@@ -63,7 +63,7 @@
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `http1` `snapshot::settings` `proxy::headers` | – | `pure` |
-//! | `proxy::h2` | `model` `http1` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
+//! | `proxy::h2` | `model` `http1` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |

@@ -24,7 +24,9 @@ mod tests;
 mod tree;
 mod units;
 
-pub(crate) use build::{backend_address, is_authority, is_name, is_path, is_token, is_value};
+pub(crate) use build::{
+    backend_address, is_authority, is_name, is_path, is_token, is_trailer, is_value,
+};
 pub use diagnostic::{Diagnostic, Report, Severity, render};
 pub(crate) use faults::{Faults, Place};
 pub use load::{Environment, Loaded, load, parse, process_environment};

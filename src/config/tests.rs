@@ -72,14 +72,31 @@ const LEADS: &[(&str, &str)] = &[
     ("x_forwarded = { … }", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.x_forwarded]"),
     ("[[route]]", "[[route]]"),
     ("headers = { NAME = … }", "[[route]]\nupstream = \"api\"\n[route.headers.x]"),
-    ("when = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.when]]\nvalue = \"${host}\""),
-    ("access = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.access]]"),
     ("split = [{ … }]", "[[route]]\n[[route.split]]\nupstream = \"api\""),
     ("redirect = { … }", "[[route]]\n[route.redirect]\nto = \"/\""),
     ("respond = { … }", "[[route]]\n[route.respond]"),
     ("host_header = { … }", "[[route]]\nupstream = \"api\"\n[route.host_header]"),
     ("request_headers = { … }", "[[route]]\nupstream = \"api\"\n[route.request_headers]"),
     ("response_headers = { … }", "[[route]]\nupstream = \"api\"\n[route.response_headers]"),
+    (
+        "response_headers.fields = [{ … }]",
+        "[[route]]\nupstream = \"api\"\n[[route.response_headers.fields]]\nname = \"X\"\nvalue = \"1\"",
+    ),
+    (
+        "redirect_rewrite = [{ … }]",
+        "[[route]]\nupstream = \"api\"\n[[route.redirect_rewrite]]\nfrom = \"/\"\nto = \"/\"",
+    ),
+    ("cookie_rewrite = { … }", "[[route]]\nupstream = \"api\"\n[route.cookie_rewrite]"),
+    (
+        "flags = [{ … }] of a cookie",
+        "[[route]]\nupstream = \"api\"\n[[route.cookie_rewrite.flags]]\ncookie = \"a\"",
+    ),
+    ("response_trailers = { … }", "[[route]]\nupstream = \"api\"\n[route.response_trailers]"),
+    (
+        "response_trailers.add = [{ … }]",
+        "[[route]]\nupstream = \"api\"\n[[route.response_trailers.add]]\nname = \"X\"\nvalue = \"1\"",
+    ),
+    ("[route.nginx]", "[[route]]\nupstream = \"api\"\n[route.nginx]"),
     ("timeouts = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.timeouts]"),
     ("retry = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.retry]"),
     ("{ file = … } or { env = … }", "[[route]]\n[route.respond.body]"),
@@ -122,13 +139,16 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         assert_eq!(section.title, ROOT.title, "LEADS lacks a section");
         return format!("{line}\n{text}");
     };
-    for beside in lead.lines().filter(|one| !one.starts_with(&format!("{key} ="))) {
+    // A rule has either a text or a regular expression.
+    let without = |one: &str, key: &str| !one.starts_with(&format!("{key} ="));
+    let excluded = if key == "regex" { ["from", "cookie"] } else { [key, key] };
+    let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));
+    for beside in lead.lines().filter(beside) {
         text = format!("{text}{beside}\n");
     }
     let action = ["upstream", "split", "redirect", "respond"].contains(&key);
     let needed = match (section.title, key) {
         ("[[route]]", _) if !action => "upstream = \"api\"",
-        ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
         _ => "",

@@ -258,7 +258,7 @@ impl Decoder {
 
 /// Whether a field may come as a trailer: not when it is about framing, routing, identity, request
 /// handling or the content itself (RFC 9110 §6.5.1), which we or others have acted on by then.
-fn is_trailer(name: &[u8]) -> bool {
+pub fn is_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&str; 20] = [
         "accept-encoding",
         "age",

@@ -30,7 +30,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyError, Decoded, Decoder};
+pub use body::{BodyError, Decoded, Decoder, is_trailer};
 pub use error::HeadError;
 pub use framing::Framing;
 pub use grammar::{is_field_value, is_host, is_target, is_token};

@@ -76,7 +76,12 @@ pub(super) struct Proxy {
     pub websocket: bool,
     pub keeps: bool,
     pub policy: Policy,
+    /// What becomes of request and response bodies and heads.
+    pub messages: Vec<Setting>,
 }
+
+/// A setting with its value as TOML.
+pub(super) type Setting = (&'static str, String);
 
 /// What is done with the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +113,8 @@ pub(super) struct Added {
     pub value: String,
     /// Whether it is added to errors too.
     pub always: bool,
+    /// Whether it takes the place of what is there.
+    pub replace: bool,
 }
 
 /// Time-outs and retries of one route, all of them.

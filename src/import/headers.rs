@@ -3,6 +3,7 @@
 use super::draft::{Added, HeaderEdit, ResponseEdits};
 use super::findings::Findings;
 use super::maps::Maps;
+use super::messages;
 use super::settings::Settings;
 use super::tree::Directive;
 use super::units;
@@ -145,9 +146,6 @@ fn edit(edits: &mut Vec<HeaderEdit>, d: &Directive, scope: &Scope, f: &mut Findi
         Ok(template) if is_value(template.text.as_bytes()) => {
             f.carried(d);
             template.notes.iter().for_each(|note| f.differs(d, note));
-            if template.may_be_empty {
-                f.differs(d, "where the value is empty, an empty field is sent, not none");
-            }
             edits.push(HeaderEdit::Set(name.to_owned(), template.text));
         }
         Ok(_) => f.missing(d, "the value holds control characters", "correct it"),
@@ -165,7 +163,12 @@ pub(super) fn response(s: &Settings<'_>, scope: &Scope, f: &mut Findings<'_>) ->
         let name = d.arg(0);
         let own = OWN.contains(&&*name.to_ascii_lowercase())
             || ["connection", "upgrade", "host"].contains(&&*name.to_ascii_lowercase());
-        if own {
+        let passed = s.pass_headers.iter().any(|d| d.arg(0).eq_ignore_ascii_case(name));
+        if passed {
+            f.carried_as(d, "`proxy_pass_header` lets it pass");
+        } else if messages::is_hidden(name) {
+            f.carried_as(d, "`nginx.hidden_headers` keeps it from clients");
+        } else if own {
             f.carried_as(d, "this field is made anew for each connection");
         } else if !edits.remove.iter().any(|one| one.eq_ignore_ascii_case(name)) {
             edits.remove.push(name.to_owned());
@@ -193,10 +196,7 @@ fn add(edits: &mut ResponseEdits, d: &Directive, scope: &Scope, f: &mut Findings
         Ok(template) if is_value(template.text.as_bytes()) => {
             f.carried(d);
             template.notes.iter().for_each(|note| f.differs(d, note));
-            if template.may_be_empty {
-                f.differs(d, "where the value is empty, an empty field is added, not none");
-            }
-            put(edits, d, template.text, f);
+            put(edits, d, template.text);
         }
         Ok(_) => f.missing(d, "the value holds control characters", "correct it"),
         Err(variable) => {
@@ -205,23 +205,12 @@ fn add(edits: &mut ResponseEdits, d: &Directive, scope: &Scope, f: &mut Findings
     }
 }
 
-fn put(edits: &mut ResponseEdits, d: &Directive, value: String, f: &mut Findings<'_>) {
-    let name = d.arg(0);
-    let twin = edits.add.iter_mut().find(|other| other.name.eq_ignore_ascii_case(name));
-    match twin {
-        Some(_) if name.eq_ignore_ascii_case("set-cookie") => {
-            f.missing(d, "one Set-Cookie can be added", "let the backend set the other");
-        }
-        Some(twin) => {
-            f.differs(d, "the values go into one field, with a comma between");
-            twin.value.push_str(", ");
-            twin.value.push_str(&value);
-        }
-        None => {
-            let always = d.arg(2) == "always";
-            edits.add.push(Added { name: name.to_owned(), value, always });
-        }
-    }
+fn put(edits: &mut ResponseEdits, d: &Directive, value: String) {
+    let name = d.arg(0).to_owned();
+    // nginx has one of these, and puts its own in place of the backend's.
+    let single = ["last-modified", "etag"];
+    let replace = single.contains(&&*name.to_ascii_lowercase());
+    edits.add.push(Added { name, value, always: d.arg(2) == "always", replace });
 }
 
 fn expires(edits: &mut ResponseEdits, d: &Directive, f: &mut Findings<'_>) {
@@ -245,6 +234,6 @@ fn expires(edits: &mut ResponseEdits, d: &Directive, f: &mut Findings<'_>) {
     f.differs(d, "Cache-Control is added; Expires is not");
     if !has_own {
         let name = "Cache-Control".to_owned();
-        edits.add.push(Added { name, value, always: false });
+        edits.add.push(Added { name, value, always: false, replace: true });
     }
 }

@@ -23,6 +23,7 @@ mod lexer;
 mod listen;
 mod location;
 mod maps;
+mod messages;
 mod names;
 mod pass;
 mod passing;

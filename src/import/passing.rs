@@ -7,6 +7,7 @@ use super::condition::{Condition, mapped};
 use super::draft::{Action, PathRule, Policy, Proxy, Rewrite};
 use super::headers;
 use super::location::Spot;
+use super::messages;
 use super::pass::{self, Authority, Target};
 use super::settings::{self, Settings};
 use super::translate::Translator;
@@ -47,17 +48,11 @@ impl<'t> Translator<'t, '_> {
         let edits = if target.grpc { &s.grpc_set_headers } else { &s.set_headers };
         let fields = headers::request(edits, &target.host, d, (&spot.scope, &self.maps), f);
         self.appending.extend(fields.appends);
-        let redirects = fields.host.as_ref() == Some(&target.host) && !s.redirect_off;
-        if redirects && !target.grpc && !target.variable {
-            f.differs(d, "a Location that names the upstream is passed on as it is");
-        }
         if target.grpc {
             let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
             f.differs(d, note);
         }
-        for added in s.add_headers.iter().filter(|d| d.arg(2) != "always") {
-            f.differs(added, "it is added to every status, as with `always`");
-        }
+        let messages = messages::responses(d, &target, s, spot, f);
         let keeps = target.grpc || (s.http11 && fields.keeps);
         self.lint_pass(d, &target, &branches, s, keeps);
         let proxy = Proxy {
@@ -70,6 +65,7 @@ impl<'t> Translator<'t, '_> {
             websocket: fields.websocket && s.http11,
             keeps,
             policy: policy(if target.grpc { &s.grpc } else { &s.proxy }),
+            messages,
         };
         let with = |(conditions, split)| {
             let proxy = Proxy { split, ..proxy.clone() };

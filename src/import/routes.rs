@@ -305,8 +305,9 @@ fn edits_of(action: &Action, edits: &ResponseEdits) -> ResponseEdits {
         Action::Redirect { status, .. } | Action::Respond { status, .. } => *status,
     };
     let added = |one: &&Added| one.always || ADDED_TO.contains(&status);
+    let always = |one: &Added| Added { always: true, ..one.clone() };
     // What is removed is the backend's.
-    ResponseEdits { add: edits.add.iter().filter(added).cloned().collect(), remove: Vec::new() }
+    ResponseEdits { add: edits.add.iter().filter(added).map(always).collect(), remove: Vec::new() }
 }
 
 /// A route without conditions.

@@ -30,7 +30,14 @@ pub(super) struct Settings<'t> {
     pub add_headers: Vec<&'t Directive>,
     pub hide_headers: Vec<&'t Directive>,
     pub expires: Option<&'t Directive>,
-    pub redirect_off: bool,
+    pub redirects: Vec<&'t Directive>,
+    pub cookie_domains: Vec<&'t Directive>,
+    pub cookie_paths: Vec<&'t Directive>,
+    pub cookie_flags: Vec<&'t Directive>,
+    pub pass_headers: Vec<&'t Directive>,
+    pub trailers: Vec<&'t Directive>,
+    pub pass_trailers: bool,
+    pub early_hints: Option<&'t Directive>,
     pub body_limit: Option<u64>,
     pub default_type: Option<&'t str>,
     pub relative_redirect: bool,
@@ -159,6 +166,7 @@ kept! {
     pass => pass;
     try_files => try_files;
     expires => expires;
+    early_hints => early_hints;
 }
 
 macro_rules! listed {
@@ -175,6 +183,11 @@ listed! {
     set_header => set_headers;
     grpc_set_header => grpc_set_headers;
     add_header => add_headers;
+    add_trailer => trailers;
+    proxy_redirect => redirects;
+    cookie_domain => cookie_domains;
+    cookie_path => cookie_paths;
+    cookie_flags => cookie_flags;
 }
 
 /// The first `return` answers; nothing behind it is reached.
@@ -191,8 +204,14 @@ pub(super) fn hide_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fi
     }
 }
 
-pub(super) fn pass_header(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    f.carried_as(d, "the backend's fields are passed on");
+pub(super) fn pass_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.pass_headers.push(d);
+}
+
+pub(super) fn pass_trailers(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.pass_trailers = flag(d, f) == Some(true);
 }
 
 pub(super) fn next_tries(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
@@ -304,21 +323,6 @@ pub(super) fn intercept_errors(_: &mut Settings<'_>, d: &Directive, f: &mut Find
 
 pub(super) fn pass_request(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
     fixed(d, true, ("the request is passed on with its fields and body", ""), f);
-}
-
-pub(super) fn proxy_redirect(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    if d.arg(0) == "off" {
-        s.redirect_off = true;
-        f.carried_as(d, "Location is passed on as it is");
-    } else if d.arg(0) == "default" {
-        f.differs(d, "Location is passed on as it is");
-    } else {
-        f.missing(
-            d,
-            "Location is passed on as it is",
-            "let the backend know its public address, by Host or X-Forwarded-Host",
-        );
-    }
 }
 
 pub(super) fn body_limit(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {

@@ -4,8 +4,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::draft::{Action, Draft, HeaderEdit, PathRule, Policy, Proxy, Rewrite, Route, Upstream};
+use super::draft::{
+    Action, Added, Draft, HeaderEdit, PathRule, Policy, Proxy, Rewrite, Route, Upstream,
+};
 use super::finish::usual_body_limit;
+use super::messages::ADDED_TO;
 use crate::config::{Faults, Place, show_duration, show_size};
 
 /// Names of places: the file below the main file's folder, and the line.
@@ -177,13 +180,33 @@ impl Writer<'_> {
         if !route.response.remove.is_empty() {
             self.setting("response_headers.remove", &quoted_list(&route.response.remove));
         }
-        for one in &route.response.add {
-            self.setting(&format!("response_headers.add.{}", key(&one.name)), &quote(&one.value));
-        }
+        self.added(&route.response.add);
         if limited && route.body_limit != body_limit {
             let limit = route.body_limit.min(1 << 40);
             let limit = if limit == 0 { "unlimited".to_owned() } else { show_size(limit) };
             self.setting("max_body", &quote(&limit));
+        }
+    }
+
+    /// Fields of responses: by name where that says all, else one by one.
+    fn added(&mut self, added: &[Added]) {
+        let named = |one: &Added, other: &Added| one.name.eq_ignore_ascii_case(&other.name);
+        let unique = |one: &Added| added.iter().filter(|other| named(one, other)).count() == 1;
+        let (plain, listed): (Vec<_>, Vec<_>) =
+            added.iter().partition(|one| one.always && !one.replace && unique(one));
+        for one in plain {
+            self.setting(&format!("response_headers.add.{}", key(&one.name)), &quote(&one.value));
+        }
+        let listed: Vec<_> = listed.iter().map(|one| field(one)).collect();
+        match &*listed {
+            [] => {}
+            [one] => self.setting("response_headers.fields", &format!("[{one}]")),
+            many => {
+                self.setting(
+                    "response_headers.fields",
+                    &format!("[\n  {},\n]", many.join(",\n  ")),
+                );
+            }
         }
     }
 
@@ -222,6 +245,9 @@ impl Writer<'_> {
             self.setting("host_header", &format!("{{ set = {} }}", quote(host)));
         }
         self.edits(&proxy.headers);
+        for (name, value) in &proxy.messages {
+            self.setting(name, value);
+        }
         if !proxy.websocket {
             self.setting("upgrades", "[]");
         }
@@ -315,6 +341,20 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+/// A field of responses as TOML.
+fn field(added: &Added) -> String {
+    let mut text = format!("{{ name = {}, value = {}", quote(&added.name), quote(&added.value));
+    if !added.always {
+        text.push_str(", statuses = ");
+        text.push_str(ADDED_TO);
+    }
+    if added.replace {
+        text.push_str(", replace = true");
+    }
+    text.push_str(" }");
+    text
 }
 
 /// A retry policy as far as it differs from Plimsoll's own.

@@ -73,6 +73,14 @@ impl Stream {
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// The port at our end; 0 of a Unix socket, and of one that is broken.
+    pub fn local_port(&self) -> u16 {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
+            Self::Unix(_) => 0,
+        }
+    }
+
     /// Tells the other side that nothing more will be sent; what it sends can still be read.
     pub fn finish_writing(&self) -> io::Result<()> {
         forward!(self, s => SockRef::from(s).shutdown(Shutdown::Write))

@@ -17,6 +17,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pool::Connection;
+use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
 use crate::snapshot::settings::{Client, Timeouts};
 
@@ -59,6 +60,8 @@ pub(super) struct Way<'a> {
     pub(super) begun: Instant,
     /// When the time for all attempts is used up.
     pub(super) total: Option<Instant>,
+    /// Early hints are passed on.
+    pub(super) early_hints: bool,
 }
 
 /// A request under way to one backend.
@@ -87,6 +90,7 @@ pub(super) struct Exchange<'a> {
 pub(super) struct Relay {
     decoder: Decoder,
     chunked: bool,
+    trailers: Trailers,
     extra: bool,
     body: u64,
 }
@@ -223,7 +227,10 @@ impl<'a> Exchange<'a> {
                         self.way.buffers.give(buffer);
                         return Err(Failure::Attempt(Outcome::InvalidResponse));
                     }
-                    if response.status() == 103 && version == Version::Http11 {
+                    if response.status() == 103
+                        && version == Version::Http11
+                        && self.way.early_hints
+                    {
                         crate::proxy::headers::write_informational(
                             &mut self.to_client.head,
                             response,
@@ -255,6 +262,7 @@ impl<'a> Exchange<'a> {
         out: Framing,
         received: Received,
         head: &mut Vec<u8>,
+        trailers: Trailers,
     ) -> Result<Relay, Failure> {
         let begin = self.to_client.head.len();
         self.to_client.head.append(head);
@@ -262,6 +270,7 @@ impl<'a> Exchange<'a> {
         let mut relay = Relay {
             decoder: Decoder::new(response.framing()),
             chunked: out == Framing::Chunked,
+            trailers,
             extra: false,
             body: 0,
         };
@@ -269,6 +278,9 @@ impl<'a> Exchange<'a> {
         if range.is_empty() || relay.decoder.is_done() {
             relay.extra = !range.is_empty();
             self.way.buffers.give(buffer);
+            if relay.chunked && relay.decoder.is_done() {
+                relay.trailers.push_last_chunk(&mut self.to_client.head, &[]);
+            }
         } else if self.take_piece(&mut relay, buffer, range).is_err() {
             self.to_client.head.truncate(begin);
             return Err(Failure::Attempt(Outcome::InvalidResponse));
@@ -276,6 +288,11 @@ impl<'a> Exchange<'a> {
         self.way.total = None;
         self.upload.end_withheld();
         Ok(relay)
+    }
+
+    /// The port to which the client has connected.
+    pub(super) fn local_port(&self) -> u16 {
+        self.down.stream.local_port()
     }
 
     /// Whether what is on its way to the client waits in memory of its own.
@@ -364,7 +381,7 @@ impl<'a> Exchange<'a> {
                 relay.decoder.on_eof().map_err(|_| truncated)?;
                 relay.extra = true; // Closed: not for the pool.
                 if relay.chunked {
-                    http1::encode::push_last_chunk(&mut self.to_client.tail, &[]);
+                    relay.trailers.push_last_chunk(&mut self.to_client.tail, &[]);
                 }
                 Ok(Poll::Ready(()))
             }
@@ -397,7 +414,8 @@ impl<'a> Exchange<'a> {
             self.to_client.set_body(buffer, piece, self.way.buffers);
         }
         if relay.chunked && decoded.done {
-            http1::encode::push_last_chunk(&mut self.to_client.tail, relay.decoder.trailers());
+            let theirs = relay.decoder.trailers();
+            relay.trailers.push_last_chunk(&mut self.to_client.tail, theirs);
         }
         Ok(())
     }

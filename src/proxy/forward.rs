@@ -3,23 +3,27 @@
 use tokio::time::Instant;
 
 use crate::balance::Tried;
-use crate::http1::{Framing, RequestHead, ResponseHead, Version};
+use crate::http1::{Framing, Known, RequestHead, ResponseHead, Version};
 use crate::model::Outcome;
 use crate::proxy::attempt::{Carrier, Choice, Passage, Progress};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Exchange, Received, Relayed, Way};
 use crate::proxy::failure::Failure;
 use crate::proxy::h2::{H2Exchange, Sender};
-use crate::proxy::headers::{Persistence, ResponseContext, write_response_head};
+use crate::proxy::headers::{
+    Persistence, ResponseContext, Rules, trailer_lines, write_response_head,
+};
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::service::{Done, End};
+use crate::proxy::trailers::Trailers;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::proxy::upload::Upload;
 use crate::proxy::vars::Vars;
 use crate::snapshot::Backend;
+use crate::snapshot::settings::ResponseRules;
 
 /// An attempt that has its connection.
 pub(super) struct Forward<'a> {
@@ -114,7 +118,7 @@ impl Forward<'_> {
             }
             self.passage.switched(self.choice, progress);
             let switched = (Framing::None, Persistence::Upgraded);
-            self.write_answer(head, response, id, switched, now, out);
+            self.write_answer((head, id), response, 0, switched, now, out);
             return Ok(self.tunnel(exchange, received, out).await);
         }
         let replayable = exchange.upload.is_replayable();
@@ -123,10 +127,12 @@ impl Forward<'_> {
             received.give_back(buffers);
             return Err(Failure::Attempt(Outcome::Status));
         }
-        let outward = self.outward(head, response, exchange.upload);
+        let trailers = self.trailers((head, id), response);
+        let outward = self.outward(head, response, exchange.upload, &trailers);
         let told = (outward.framing, Persistence::of(outward.keep, head.version()));
-        self.write_answer(head, response, id, told, now, out);
-        let relay = exchange.begin_relay(response, outward.framing, received, out)?;
+        let port = self.port(response, || exchange.local_port());
+        self.write_answer((head, id), response, port, told, now, out);
+        let relay = exchange.begin_relay(response, outward.framing, received, out, trailers)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }
@@ -168,11 +174,13 @@ impl Forward<'_> {
             progress.next = Some(next);
             return Err(Failure::Attempt(Outcome::Status));
         }
-        let outward = self.outward(head, response, exchange.upload);
+        let trailers = self.trailers((head, id), response);
+        let outward = self.outward(head, response, exchange.upload, &trailers);
         let told = (outward.framing, Persistence::of(outward.keep, head.version()));
-        self.write_answer(head, response, id, told, now, out);
+        let port = self.port(response, || exchange.local_port());
+        self.write_answer((head, id), response, port, told, now, out);
         let head_len = out.len() as u64;
-        let relayed = exchange.relay(response, outward.framing, out).await;
+        let relayed = exchange.relay(response, outward.framing, out, &trailers).await;
         self.keep_shared(relayed.err());
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
@@ -194,6 +202,7 @@ impl Forward<'_> {
             timeouts: &self.passage.destination.timeouts,
             begun: self.begun,
             total: self.passage.total(),
+            early_hints: self.rules().is_none_or(|rules| rules.early_hints),
         }
     }
 
@@ -235,8 +244,15 @@ impl Forward<'_> {
 
     /// How the body goes on: with its length where it is known, else in chunks, or until the close
     /// for a client that knows no chunks (RFC 9112 §6.3).
-    fn outward(&self, head: &RequestHead, response: &ResponseHead, upload: &Upload) -> Outward {
+    fn outward(
+        &self,
+        head: &RequestHead,
+        response: &ResponseHead,
+        upload: &Upload,
+        trailers: &Trailers,
+    ) -> Outward {
         let framing = match (response.framing(), head.version()) {
+            (_, Version::Http11) if !trailers.added.is_empty() => Framing::Chunked,
             (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
             (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
             (same, _) => same,
@@ -248,30 +264,59 @@ impl Forward<'_> {
         Outward { framing, keep }
     }
 
+    /// What the route wants of responses.
+    fn rules(&self) -> Option<&ResponseRules> {
+        self.passage.entry.route.response.as_deref()
+    }
+
+    /// The port to which the client has connected, if it is to be told.
+    fn port(&self, response: &ResponseHead, port: impl FnOnce() -> u16) -> u16 {
+        let told = self.rules().is_some_and(|rules| rules.absolute_redirects)
+            && response.first(Known::Location).is_some();
+        if told { port() } else { 0 }
+    }
+
+    /// The trailer fields of this response; none are added where there is no body.
+    fn trailers(&self, (head, id): (&RequestHead, &[u8]), response: &ResponseHead) -> Trailers {
+        let Some(rules) = self.rules() else {
+            return Trailers { pass: true, added: Vec::new() };
+        };
+        let bodiless = head.method() == b"HEAD" || matches!(response.status(), 204 | 304);
+        let added = if bodiless { &[] } else { &*rules.trailers };
+        let added = trailer_lines(added, response.status(), &self.vars(head, id));
+        Trailers { pass: rules.pass_trailers, added }
+    }
+
+    /// What templates may speak of.
+    fn vars<'v>(&'v self, head: &'v RequestHead, id: &'v [u8]) -> Vars<'v> {
+        Vars {
+            head,
+            client: self.passage.client,
+            request_id: id,
+            route: &self.passage.entry.route.name,
+            upstream: &self.passage.local.upstream.name,
+            backend: &self.backend.label,
+        }
+    }
+
     /// Encodes the response head for the client into `out`.
     fn write_answer(
         &self,
-        head: &RequestHead,
+        (head, id): (&RequestHead, &[u8]),
         response: &ResponseHead,
-        id: &[u8],
+        port: u16,
         (framing, persistence): (Framing, Persistence),
         now: Instant,
         out: &mut Vec<u8>,
     ) {
         let route = &self.passage.entry.route;
         let context = ResponseContext {
-            vars: &Vars {
-                head,
-                client: self.passage.client,
-                request_id: id,
-                route: &route.name,
-                upstream: &self.passage.local.upstream.name,
-                backend: &self.backend.label,
-            },
+            vars: &self.vars(head, id),
             framing,
             persistence,
             date: &self.passage.at.worker.date(now),
             edits: &route.response_headers,
+            rules: self.rules().map(|rules| Rules { rules, port }),
         };
         out.clear();
         write_response_head(out, response, &context);

@@ -206,6 +206,7 @@ fn compose(
         persistence: Persistence::of(keep, state.head.version()),
         date: &at.worker.date(at.started),
         edits,
+        rules: None,
     };
     write_response_head(&mut to_client.head, &head, &context);
     let body = if bodiless { &[] } else { answer.body };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
-    Access, HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, Retry, Timeouts,
+    HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules, Retry, Timeouts,
 };
 
 /// A route, ready to be followed.
@@ -17,12 +17,12 @@ pub struct Route {
     pub action: Action,
     /// The path prefix that `PathRewrite` cuts off; empty unless the route has one.
     pub prefix: String,
-    /// Who may use it; `None` is everybody.
-    pub access: Option<Access>,
     /// Changes to the request's fields.
     pub request_headers: Box<[HeaderEdit]>,
     /// Changes to the response's fields.
     pub response_headers: Box<[HeaderEdit]>,
+    /// What else becomes of a backend's response; `None`: it is passed on as usual.
+    pub response: Option<Box<ResponseRules>>,
     /// Instead of the listener's limit where set.
     pub max_body_bytes: Option<Option<u64>>,
     /// Protocols a client may switch to, lower case.

@@ -55,7 +55,7 @@ fn dechunked(mut body: &[u8]) -> String {
         let digits = String::from_utf8_lossy(&body[..line]).into_owned();
         let Ok(size) = usize::from_str_radix(digits.split(';').next().unwrap(), 16) else { break };
         if size == 0 {
-            return content + "<whole>";
+            return content + "<whole>" + &body[line + 2..].escape_ascii().to_string();
         }
         let end = (line + 2 + size).min(body.len());
         content += &body[line + 2..end].escape_ascii().to_string();

@@ -14,7 +14,6 @@ mod addresses;
 mod back_pressure;
 mod bodies;
 mod books;
-mod choosing;
 mod connections;
 mod cut;
 mod failures;

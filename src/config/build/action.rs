@@ -2,10 +2,10 @@
 
 use ahash::AHashSet;
 
-use super::Build;
 use super::address::is_authority;
 use super::field::{self, Head};
 use super::template::template;
+use super::{Build, response};
 use crate::config::model::{
     Action, HeaderEdit, HostPolicy, PathRewrite, Piece, Proxy, Redirect, Respond, Share, Template,
 };
@@ -16,7 +16,7 @@ use crate::model::Weight;
 const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
 
 /// Settings that mean something only where a request is sent on.
-const OF_PROXY: [&str; 7] = [
+const OF_PROXY: [&str; 11] = [
     "strip_prefix",
     "replace_prefix",
     "host_header",
@@ -24,6 +24,10 @@ const OF_PROXY: [&str; 7] = [
     "timeouts",
     "retry",
     "upgrades",
+    "redirect_rewrite",
+    "cookie_rewrite",
+    "response_trailers",
+    "early_hints",
 ];
 
 pub(super) fn action(b: &mut Build<'_>, table: &Table) -> Action {
@@ -97,12 +101,10 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
         b.error(at, message, "leave `strip_prefix` out: what is replaced is gone");
     }
     let key = if strip.is_some() { "strip_prefix" } else { "replace_prefix" };
-    let written = |key| table.written(key).is_some();
-    let is_exact = strip.is_none() && written("path_exact");
-    let is_prefix = !written("path_exact") && !written("path_regex");
-    if let (Some((at, _)), false) = (strip.or(replace), is_prefix || is_exact) {
+    let is_prefix = ["path_exact", "path_regex"].iter().all(|key| table.written(key).is_none());
+    if let (Some((at, _)), false) = (strip.or(replace), is_prefix) {
         let message = format!("`{key}` needs a prefix, and this route has none");
-        b.error(at, message, "use `path` or `path_prefix` in place of another path rule");
+        b.error(at, message, "use `path` in place of `path_exact` or `path_regex`");
     }
     match replace {
         Some((_, item)) => {
@@ -110,10 +112,7 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
                 let help = "write it like `/v2`, with other characters percent-encoded";
                 b.error(item.place, "replace_prefix must be a path that begins with `/`", help);
             }
-            let by_bytes = is_exact || written("path_prefix");
-            let kind =
-                if by_bytes { PathRewrite::ReplaceBytes } else { PathRewrite::ReplacePrefix };
-            kind(item.text().to_owned())
+            PathRewrite::ReplacePrefix(item.text().to_owned())
         }
         None if strip.is_some() => PathRewrite::StripPrefix,
         None => PathRewrite::Keep,
@@ -186,6 +185,9 @@ pub(super) fn header_edits(b: &mut Build<'_>, table: &Table, head: Head) -> Vec<
         if let Some(value) = header_value(b, key, item, head) {
             edits.push(HeaderEdit::Add(key.name.clone(), value));
         }
+    }
+    if head == Head::Response {
+        edits.extend(response::fields(b, table));
     }
     edits
 }

@@ -4,21 +4,20 @@
 //! the checks go on; the model is handed out only if no error was reported. What concerns several
 //! sections at once is checked in `whole`.
 
-mod access;
 mod action;
 mod address;
-mod condition;
 mod field;
 mod health;
-mod host;
 mod listener;
 mod process;
+mod response;
 mod route;
 mod secret;
 pub(super) mod template;
 mod upstream;
 mod whole;
 
+pub(crate) use crate::http1::is_trailer;
 pub(crate) use action::is_path;
 pub(crate) use address::{backend as backend_address, is_authority, is_name};
 pub(crate) use field::{is_token, is_value};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::{Access, Condition, Pattern, Retry, Template};
+use super::{ResponseRules, Retry, Statuses, Template};
 use crate::model::Weight;
 
 /// Which requests, and what becomes of them.
@@ -23,20 +23,14 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Header rules; all must hold.
     pub headers: Vec<HeaderMatch>,
-    /// Conditions; all must hold.
-    pub when: Vec<Condition>,
-    /// Whether it goes before all routes of its hosts that do not say so.
-    pub first: bool,
-    /// Whether its prefix, when it is the longest, goes before regular expressions.
-    pub before_regex: bool,
-    /// Who may use it; `None` is everybody.
-    pub access: Option<Access>,
     /// What becomes of the request.
     pub action: Action,
     /// Changes to the request's header fields, in order.
     pub request_headers: Vec<HeaderEdit>,
     /// Changes to the response's header fields, in order.
     pub response_headers: Vec<HeaderEdit>,
+    /// What else becomes of the response; `None`: it is passed on as usual.
+    pub response: Option<Box<ResponseRules>>,
     /// Replaces the upstream's time-outs where set.
     pub timeouts: TimeoutOverrides,
     /// Replaces the upstream's retry policy where set.
@@ -47,31 +41,6 @@ pub struct Route {
     pub upgrades: Vec<String>,
 }
 
-impl Route {
-    /// A route without a name that takes every request.
-    pub fn new(action: Action) -> Self {
-        Self {
-            name: String::new(),
-            listeners: Vec::new(),
-            hosts: Vec::new(),
-            path: PathMatch::Prefix("/".to_owned()),
-            methods: Vec::new(),
-            headers: Vec::new(),
-            when: Vec::new(),
-            first: false,
-            before_regex: false,
-            access: None,
-            action,
-            request_headers: Vec::new(),
-            response_headers: Vec::new(),
-            timeouts: TimeoutOverrides::default(),
-            retry: None,
-            max_body_bytes: None,
-            upgrades: vec!["websocket".to_owned()],
-        }
-    }
-}
-
 /// A host rule. Names are lower case, without a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
@@ -79,10 +48,6 @@ pub enum HostMatch {
     Exact(String),
     /// Any name that ends in `.` and this suffix, at any depth (`*.example.com`).
     Suffix(String),
-    /// Any name that begins with this and a `.`, at any depth (`www.example.*`).
-    Prefix(String),
-    /// A regular expression, found in the name (`~^www\d+\.`).
-    Regex(Pattern),
 }
 
 /// A path rule, matched on the decoded, normalised path.
@@ -92,12 +57,8 @@ pub enum PathMatch {
     Exact(String),
     /// The path or anything below it, by whole segments; `/` is everything. No slash at the end.
     Prefix(String),
-    /// Whatever begins with these bytes.
-    BytePrefix(String),
     /// A regular expression, unanchored unless it says so.
     Regex(Regex),
-    /// A regular expression that is tried only where this is the longest prefix that fits.
-    RegexWithin(String, Regex),
 }
 
 /// A header rule.
@@ -162,8 +123,6 @@ pub enum PathRewrite {
     StripPrefix,
     /// The route's prefix is replaced by this one.
     ReplacePrefix(String),
-    /// The route's prefix, or its very path, is replaced by these bytes; what follows stays.
-    ReplaceBytes(String),
 }
 
 /// The `Host` sent to the backend.
@@ -197,8 +156,8 @@ pub struct Respond {
     pub body: Vec<u8>,
 }
 
-/// One change to header fields. Names keep the case in which they were written. `Debug` shows no
-/// values: they may be secrets.
+/// One change to header fields. Names keep the case in which they were written. A value that turns
+/// out empty is not sent. `Debug` shows no values: they may be secrets.
 #[derive(Clone)]
 pub enum HeaderEdit {
     /// Replaces all fields of that name with one.
@@ -207,6 +166,8 @@ pub enum HeaderEdit {
     Add(String, Template),
     /// Removes all fields of that name.
     Remove(String),
+    /// Holds for responses of these statuses only.
+    When(Statuses, Box<HeaderEdit>),
 }
 
 impl fmt::Debug for Respond {
@@ -225,6 +186,9 @@ impl fmt::Debug for HeaderEdit {
             Self::Set(name, _) => ("Set", name),
             Self::Add(name, _) => ("Add", name),
             Self::Remove(name) => ("Remove", name),
+            Self::When(statuses, edit) => {
+                return f.debug_tuple("When").field(statuses).field(edit).finish();
+            }
         };
         f.debug_tuple(change).field(name).finish()
     }

@@ -3,13 +3,13 @@
 //! To add a setting, add a row here and read it in `build`; the schema, the reference manual and
 //! "did you mean" follow by themselves. Tests hold that every default and every example is valid.
 
-mod access;
-mod condition;
 mod health;
 mod listener;
 mod listener_nginx;
 mod process;
+mod response;
 mod route;
+mod route_nginx;
 mod upstream;
 
 use super::table::{Kind, Section, Setting};

@@ -1,9 +1,8 @@
 //! Settings of `[[route]]`.
 
-use super::access::ACCESS;
-use super::condition::WHEN;
 use super::upstream::RETRY_SETTINGS;
 use super::{SECRET, SECRET_TEXT};
+use super::{response, route_nginx};
 use crate::config::table::{Kind, Section, Setting, TEXTS, TIMEOUT};
 
 pub(super) const ROUTE: Setting = Setting::with_default(
@@ -21,14 +20,12 @@ static SECTION: Section = Section {
     doc: "Which requests, and what becomes of them. A request takes the route that fits it most \
           closely; the order in the file decides only between routes that are equal in all else:\n\
           \n\
-          1. host: an exact name, then the longest `*.` suffix, then the longest `.*` prefix, then \
-          `~` expressions in the order of the files, then no `hosts`;\n\
-          2. `first`;\n\
-          3. path: `path_exact`, then `path_regex` in the order of the files, then the longest \
-          `path` or `path_prefix`;\n\
-          4. conditions: the more of `methods` and `when` (each of the two counts once) and \
-          `headers` (each field counts), the sooner;\n\
-          5. the order of the files.\n\
+          1. host: an exact name, then the longest `*.` suffix, then no `hosts`;\n\
+          2. path: `path_exact`, then `path_regex` in the order of the files, then the longest \
+          `path`;\n\
+          3. conditions: the more of `methods` (counts once) and `headers` (each counts), the \
+          sooner;\n\
+          4. the order of the files.\n\
           \n\
           When conditions fail, the next route in this order is tried; when none is left, the \
           answer is 404. A route does exactly one of `upstream`, `split`, `redirect` and `respond`.",
@@ -52,9 +49,7 @@ static SECTION: Section = Section {
             TEXTS,
             "every host",
             "Host names without port. `*.example.com` is any name below, at any depth, but not \
-             `example.com` itself; `example.*` is any name that goes on so. With `~` before it, it is \
-             a regular expression, found anywhere in the name unless it says `^` or `$`. An empty \
-             name is a request without a host. Upper and lower case are the same.",
+             `example.com` itself. Upper and lower case are the same.",
             r#"["api.example.com", "*.example.com"]"#,
         ),
         Setting::optional(
@@ -64,15 +59,6 @@ static SECTION: Section = Section {
             "A prefix by whole segments: `/v1` fits `/v1` and `/v1/x`, not `/v10`. A slash at its \
              end makes no difference. Compared with the decoded, normalised path, as the other two.",
             r#""/v1""#,
-        ),
-        Setting::optional(
-            "path_prefix",
-            Kind::Text,
-            "see `path`",
-            "A prefix by bytes, as nginx's: `/v1` fits `/v1`, `/v1/x` and `/v10`, and `/v1/` does not \
-             fit `/v1`. Beside `path_regex`: the expression is tried only where this is the longest \
-             prefix of a route that fits, and before expressions without a prefix.",
-            r#""/v1/""#,
         ),
         Setting::optional(
             "path_exact",
@@ -89,22 +75,6 @@ static SECTION: Section = Section {
              unless it says `^` or `$`.",
             r#""^/u/[0-9]+$""#,
         ),
-        Setting::with_default(
-            "before_regex",
-            Kind::Bool,
-            "false",
-            "Where the route's prefix is the longest that fits, it goes before `path_regex` without \
-             a prefix (nginx: `^~`).",
-            "true",
-        ),
-        Setting::with_default(
-            "first",
-            Kind::Bool,
-            "false",
-            "The route goes before all routes of its hosts that do not say so, whatever its path; \
-             several in the order of the files.",
-            "true",
-        ),
         Setting::optional(
             "methods",
             TEXTS,
@@ -119,8 +89,6 @@ static SECTION: Section = Section {
             "What header fields must be, by name; all must hold. A plain text is the very value.",
             r#"{ x-canary = "1", authorization = { present = true } }"#,
         ),
-        WHEN,
-        ACCESS,
         Setting::optional(
             "upstream",
             Kind::Text,
@@ -153,15 +121,15 @@ static SECTION: Section = Section {
             "strip_prefix",
             Kind::Bool,
             "false",
-            "Cut the route's `path` or `path_prefix` off before the request is sent on; what is left \
-             begins with `/`.",
+            "Cut the route's `path` off before the request is sent on; what is left begins with \
+             `/`.",
             "true",
         ),
         Setting::optional(
             "replace_prefix",
             Kind::Text,
             "the path is sent byte for byte as it came",
-            "Put this in place of the route's `path`; of `path_prefix` and `path_exact`, byte for byte.",
+            "Put this in place of the route's `path`.",
             r#""/v2""#,
         ),
         Setting::with_default(
@@ -185,6 +153,10 @@ static SECTION: Section = Section {
             "Changes to the response's header fields.",
             r#"{ remove = ["Server"] }"#,
         ),
+        response::RESPONSE_TRAILERS,
+        response::REDIRECT_REWRITE,
+        response::COOKIE_REWRITE,
+        response::EARLY_HINTS,
         Setting::optional(
             "timeouts",
             Kind::Table(&TIMEOUTS),
@@ -213,6 +185,7 @@ static SECTION: Section = Section {
             "Protocols that a client may switch to by `Upgrade`.",
             "[]",
         ),
+        route_nginx::NGINX,
     ],
 };
 
@@ -344,14 +317,14 @@ static REQUEST_HEADERS: Section = Section {
     title: "request_headers = { … }",
     doc: "Changes to the request's header fields: first removed, then set, then added. The fields \
           that frame a message or belong to one connection (`Content-Length`, `Connection`, …) are \
-          not to be touched; for `Host` there is `host_header`.",
+          not to be touched; for `Host` there is `host_header`. A value that turns out empty is not sent.",
     settings: &[SET, ADD, REMOVE],
 };
 
 static RESPONSE_HEADERS: Section = Section {
     title: "response_headers = { … }",
     doc: "The same for the response's header fields.",
-    settings: &[SET, ADD, REMOVE],
+    settings: &[SET, ADD, REMOVE, response::FIELDS],
 };
 
 static TIMEOUTS: Section = Section {

@@ -69,7 +69,8 @@ pub(super) const PROXY: Part = Part {
         missing("proxy_cache*", "Responses are not cached.", "put a cache before or behind it"),
         missing("proxy_no_cache", "Responses are not cached.", ""),
         missing("proxy_store*", "Responses are not stored.", ""),
-        missing("early_hints", "Early hints (103) are always passed on.", ""),
+        row("early_hints", LEVELS, (1, MANY), Rule::Route(settings::early_hints),
+            "`early_hints`; without it, early hints (103) are swallowed."),
     ],
 };
 
@@ -85,20 +86,25 @@ pub(super) const HEADERS: Part = Part {
         row("proxy_hide_header", LEVELS, (1, 1), Rule::Route(settings::hide_header), "`response_headers.remove`."),
         row("grpc_hide_header", LEVELS, (1, 1), Rule::Route(settings::hide_header), "`response_headers.remove`."),
         row("proxy_pass_header", LEVELS, (1, 1), Rule::Route(settings::pass_header),
-            "The backend's Date and Server are passed on anyhow."),
+            "`nginx.passed_headers`: an exception from what `nginx.hidden_headers` keeps from clients."),
         row("grpc_pass_header", LEVELS, (1, 1), Rule::Route(settings::pass_header), "As `proxy_pass_header`."),
         row("add_header", Contexts::LEVELS_AND_IF, (2, 3), Rule::Route(settings::add_header),
-            "`response_headers.add`. It holds for every status, as with `always`."),
-        missing("add_trailer", "No trailers are added.", ""),
+            "`response_headers.add`; without `always`, or for several values of one name, \
+             `response_headers.fields` with its statuses."),
+        row("add_trailer", Contexts::LEVELS_AND_IF, (2, 3), Rule::Route(settings::add_trailer),
+            "`response_trailers.add`."),
         row("expires", Contexts::LEVELS_AND_IF, (1, 2), Rule::Route(settings::expires),
             "`off` needs nothing in its place, `epoch` and `-1` become Cache-Control: no-cache, a time \
              Cache-Control: max-age.").differs(),
         row("proxy_redirect", LEVELS, (1, 2), Rule::Route(settings::proxy_redirect),
-            "`off` is what Plimsoll does: Location is passed on as it is."),
-        missing("proxy_cookie_domain", "Cookies are passed on as they are.", "let the backend set the domain"),
-        missing("proxy_cookie_path", "Cookies are passed on as they are.", "let the backend set the path"),
-        missing("proxy_cookie_flags", "Cookies are passed on as they are.", "let the backend set the flags"),
-        missing("proxy_pass_trailers", "Trailers are passed on to clients that ask for them (TE: trailers).", ""),
+            "`redirect_rewrite`; nginx's default, which makes the address in `proxy_pass` the \
+             location's, is written out."),
+        row("proxy_cookie_domain", LEVELS, (1, 2), Rule::Route(settings::cookie_domain), "`cookie_rewrite.domain`."),
+        row("proxy_cookie_path", LEVELS, (1, 2), Rule::Route(settings::cookie_path), "`cookie_rewrite.path`."),
+        row("proxy_cookie_flags", LEVELS, (1, MANY), Rule::Route(settings::cookie_flags),
+            "`cookie_rewrite.flags`. Flags with variables are not carried."),
+        row("proxy_pass_trailers", LEVELS, (1, 1), Rule::Route(settings::pass_trailers),
+            "`response_trailers.pass`; `false` without it."),
         missing("more_*", "This module's directives are not read.", "use `request_headers` and `response_headers`"),
     ],
 };

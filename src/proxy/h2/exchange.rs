@@ -19,6 +19,7 @@ use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
 use crate::proxy::h2::{self, BodyFeed, Sender};
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
 
 /// A request under way as one stream.
@@ -78,6 +79,11 @@ impl<'a> H2Exchange<'a> {
         Ok(())
     }
 
+    /// The port to which the client has connected.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.down.stream.local_port()
+    }
+
     fn poll_head(
         &mut self,
         sent: Pin<&mut impl Future<Output = hyper::Result<Response<Incoming>>>>,
@@ -126,20 +132,26 @@ impl<'a> H2Exchange<'a> {
         response: &ResponseHead,
         out: Framing,
         head: &mut Vec<u8>,
+        trailers: &Trailers,
     ) -> Result<Relayed, Failure> {
         self.to_client.head.append(head);
         self.way.total = None;
+        let trailers = Some(trailers).filter(|_| out == Framing::Chunked);
         if response.framing() == Framing::None {
             self.answer = None;
+            if let Some(trailers) = trailers {
+                trailers.push_last_chunk(&mut self.to_client.head, &[]);
+            }
         }
         let mut body = 0;
-        poll_fn(|cx| self.poll_relay(out == Framing::Chunked, &mut body, cx)).await?;
+        poll_fn(|cx| self.poll_relay(trailers, &mut body, cx)).await?;
         Ok(Relayed { body, clean: true, waited: true })
     }
 
+    /// `trailers` are there for a body in chunks.
     fn poll_relay(
         &mut self,
-        chunked: bool,
+        trailers: Option<&Trailers>,
         body: &mut u64,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
@@ -152,7 +164,7 @@ impl<'a> H2Exchange<'a> {
                 Poll::Ready(Ok(())) if self.answer.is_none() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
             }
-            if self.poll_frame(chunked, body, cx)?.is_pending() {
+            if self.poll_frame(trailers, body, cx)?.is_pending() {
                 break true;
             }
         };
@@ -166,7 +178,7 @@ impl<'a> H2Exchange<'a> {
     /// Takes the next frame of the response and puts it on its way.
     fn poll_frame(
         &mut self,
-        chunked: bool,
+        trailers: Option<&Trailers>,
         body: &mut u64,
         cx: &mut Context<'_>,
     ) -> Result<Poll<()>, Failure> {
@@ -178,11 +190,12 @@ impl<'a> H2Exchange<'a> {
             Poll::Ready(frame) => frame.transpose(),
         };
         let out = &mut *self.to_client;
+        let chunked = trailers.is_some();
         match frame.map_err(|_| Failure::Attempt(Outcome::Truncated))? {
             None => {
                 self.answer = None;
-                if chunked {
-                    encode::push_last_chunk(&mut out.head, &[]);
+                if let Some(trailers) = trailers {
+                    trailers.push_last_chunk(&mut out.head, &[]);
                 }
             }
             Some(frame) => match frame.into_data() {
@@ -200,8 +213,8 @@ impl<'a> H2Exchange<'a> {
                 }
                 Err(frame) => {
                     self.answer = None;
-                    if let (true, Ok(trailers)) = (chunked, frame.into_trailers()) {
-                        encode::push_last_chunk(&mut out.head, &h2::trailer_lines(&trailers));
+                    if let (Some(trailers), Ok(theirs)) = (trailers, frame.into_trailers()) {
+                        trailers.push_last_chunk(&mut out.head, &h2::trailer_lines(&theirs));
                     }
                 }
             },

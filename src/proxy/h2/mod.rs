@@ -19,7 +19,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::http1::{Framing, Known, Limits, Parse, RequestHead, ResponseHead, classify, encode};
+use crate::http1::{Framing, Known, Limits, Parse, RequestHead, ResponseHead, encode, is_trailer};
 use crate::model::{Address, Outcome};
 use crate::proxy::failure::Failure;
 
@@ -135,16 +135,7 @@ pub(super) fn trailer_lines(trailers: &HeaderMap) -> Vec<u8> {
     let mut lines = Vec::new();
     for (name, value) in trailers {
         let name = name.as_str().as_bytes();
-        let framing_or_routing = matches!(
-            classify(name),
-            Known::ContentLength
-                | Known::TransferEncoding
-                | Known::Host
-                | Known::Trailer
-                | Known::SetCookie
-                | Known::Authorization
-        );
-        if !framing_or_routing {
+        if is_trailer(name) {
             encode::push_field(&mut lines, name, value.as_bytes());
         }
     }

@@ -15,16 +15,28 @@
 mod identity;
 mod request;
 mod response;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use identity::{ClientIdentity, client_address, request_id};
 pub use request::{RequestContext, push_target, write_request_head};
-pub use response::{Persistence, ResponseContext, write_informational, write_response_head};
+pub use response::{
+    Persistence, ResponseContext, trailer_lines, write_informational, write_response_head,
+};
+pub use rewrite::Rules;
 
-use crate::http1::{Known, encode::CRLF};
+use crate::http1::{Known, RequestHead, encode::CRLF};
 use crate::proxy::vars::{Vars, render};
+use crate::snapshot::Headers;
 use crate::snapshot::settings::{HeaderEdit, Template};
+
+impl Headers for RequestHead {
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let of_name = |field: &&_| self.name(**field).eq_ignore_ascii_case(name.as_bytes());
+        self.fields().iter().filter(of_name).map(|field| self.value(*field))
+    }
+}
 
 /// Whether a field belongs to one connection or frames the message, and so is never copied.
 fn is_per_connection(known: Known) -> bool {
@@ -41,25 +53,49 @@ fn is_per_connection(known: Known) -> bool {
     )
 }
 
-/// Applies `edits` one after the other to the field lines in `out[start..]`.
-fn apply_edits(out: &mut Vec<u8>, start: usize, edits: &[HeaderEdit], vars: &Vars<'_>) {
+/// Applies `edits` one after the other to the field lines in `out[start..]` of a head with this
+/// status; a request has none, 0.
+fn apply_edits(
+    out: &mut Vec<u8>,
+    start: usize,
+    edits: &[HeaderEdit],
+    status: u16,
+    vars: &Vars<'_>,
+) {
     for edit in edits {
         match edit {
-            HeaderEdit::Set(name, value) => {
-                remove_field(out, start, name);
-                push_rendered(out, name, value, vars);
-            }
-            HeaderEdit::Add(name, value) => push_rendered(out, name, value, vars),
-            HeaderEdit::Remove(name) => remove_field(out, start, name),
+            HeaderEdit::When(statuses, _) if !statuses.has(status) => {}
+            HeaderEdit::When(_, edit) => apply(out, start, edit, vars),
+            edit => apply(out, start, edit, vars),
         }
     }
 }
 
+fn apply(out: &mut Vec<u8>, start: usize, edit: &HeaderEdit, vars: &Vars<'_>) {
+    match edit {
+        HeaderEdit::Set(name, value) => {
+            remove_field(out, start, name);
+            push_rendered(out, name, value, vars);
+        }
+        HeaderEdit::Add(name, value) => push_rendered(out, name, value, vars),
+        HeaderEdit::Remove(name) => remove_field(out, start, name),
+        // One condition at most stands before a change.
+        HeaderEdit::When(_, edit) => apply(out, start, edit, vars),
+    }
+}
+
+/// Appends a field line; none when its value turns out empty.
 fn push_rendered(out: &mut Vec<u8>, name: &str, value: &Template, vars: &Vars<'_>) {
+    let begin = out.len();
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
+    let value_begin = out.len();
     render(value, vars, out);
-    out.extend_from_slice(CRLF);
+    if out.len() == value_begin {
+        out.truncate(begin);
+    } else {
+        out.extend_from_slice(CRLF);
+    }
 }
 
 /// Removes the lines of that name from `out[start..]`, which holds whole field lines.

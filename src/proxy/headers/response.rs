@@ -3,9 +3,9 @@
 use crate::http1::encode::{push_end, push_field, push_status_line};
 use crate::http1::{Framing, Known, ResponseHead, Version};
 use crate::proxy::headers::request::push_length;
-use crate::proxy::headers::{apply_edits, is_per_connection};
+use crate::proxy::headers::{Rules, apply_edits, is_per_connection, push_rendered, rewrite};
 use crate::proxy::vars::Vars;
-use crate::snapshot::settings::HeaderEdit;
+use crate::snapshot::settings::{HeaderEdit, Trailer};
 
 /// How a backend's response is passed on.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ pub struct ResponseContext<'a> {
     pub date: &'a [u8],
     /// The route's changes.
     pub edits: &'a [HeaderEdit],
+    /// What else the route wants of a backend's response.
+    pub rules: Option<Rules<'a>>,
 }
 
 /// What the client is told of its connection.
@@ -54,11 +56,16 @@ impl Persistence {
 /// the backend's `Content-Length` is passed on: after HEAD and in a 304 it tells of the body that
 /// GET would have.
 pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, ctx: &ResponseContext<'_>) {
-    let fields = push_end_to_end(out, head);
-    if head.status() >= 200 && head.first(Known::Date).is_none() {
+    let fields = match ctx.rules {
+        None => push_end_to_end(out, head),
+        Some(rules) => push_ruled(out, head, rules, ctx.vars),
+    };
+    let dated = head.first(Known::Date).is_some()
+        && ctx.rules.is_none_or(|rules| !rewrite::is_hidden(Known::Date, b"date", rules.rules));
+    if head.status() >= 200 && !dated {
         push_field(out, b"Date", ctx.date);
     }
-    apply_edits(out, fields, ctx.edits, ctx.vars);
+    apply_edits(out, fields, ctx.edits, head.status(), ctx.vars);
 
     match ctx.framing {
         Framing::None => {
@@ -82,11 +89,32 @@ pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, ctx: &Respons
     push_end(out);
 }
 
+/// The trailer fields that are added to a response with this status, as whole lines.
+pub fn trailer_lines(trailers: &[Trailer], status: u16, vars: &Vars<'_>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for one in trailers.iter().filter(|one| one.statuses.has(status)) {
+        push_rendered(&mut lines, &one.name, &one.value, vars);
+    }
+    lines
+}
+
 /// Appends the head of an interim response, such as early hints, as the backend sent it (RFC 9110
 /// §15.2). The route's changes are for what follows it.
 pub fn write_informational(out: &mut Vec<u8>, head: &ResponseHead) {
     push_end_to_end(out, head);
     push_end(out);
+}
+
+/// The same as [`push_end_to_end`], with what the rules say of single fields.
+fn push_ruled(out: &mut Vec<u8>, head: &ResponseHead, rules: Rules<'_>, vars: &Vars<'_>) -> usize {
+    push_status_line(out, head.status(), head.reason());
+    let fields = out.len();
+    for field in head.fields() {
+        if !is_per_connection(field.known) && !head.is_nominated(*field) {
+            rewrite::push_field(out, head, *field, rules, vars);
+        }
+    }
+    fields
 }
 
 /// Appends the status line and the end-to-end fields; gives the place where these begin.

@@ -1,6 +1,7 @@
 mod identity;
 mod request;
 mod response;
+mod rewrite;
 
 use std::net::IpAddr;
 
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::http1::{Framing, Limits, Parse, RequestHead, ResponseHead, Version};
+use crate::http1::{Framing, Limits, Parse, ResponseHead, Version};
 use crate::snapshot::settings::{
     AddressSource, ForwardPolicy, Forwarded, HostPolicy, PathRewrite, Piece, RequestIdField,
     Variable, XForwarded,
@@ -106,7 +107,8 @@ fn edited(
         if let HeaderEdit::Set(name, value) | HeaderEdit::Add(name, value) = edit {
             let mut rendered = Vec::new();
             render(value, vars, &mut rendered);
-            fields.push((name.clone(), rendered));
+            // A value that turns out empty is not sent.
+            fields.extend(Some((name.clone(), rendered)).filter(|(_, value)| !value.is_empty()));
         }
     }
     fields

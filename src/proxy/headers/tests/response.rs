@@ -41,6 +41,7 @@ impl Case {
             persistence: self.persistence,
             date: DATE.as_bytes(),
             edits: &self.edits,
+            rules: None,
         };
         let mut out = b"before".to_vec();
         write_response_head(&mut out, &response_head(&self.head, self.method), &ctx);

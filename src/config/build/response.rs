@@ -1,0 +1,185 @@
+//! Routes: what becomes of responses.
+
+use regex::bytes::Regex;
+
+use super::field::{self, Head};
+use super::template::template;
+use super::{Build, route};
+use crate::config::faults::Place;
+use crate::config::model::{
+    CookieFlags, CookieName, CookieRules, Fits, HeaderEdit, Piece, ResponseRules, Rewrite,
+    SameSite, Statuses, Template, ToPiece, Trailer,
+};
+use crate::config::tree::{Item, Table, Value};
+
+/// What a route wants of its responses; `None`: nothing.
+pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRules>> {
+    let keys = ["redirect_rewrite", "cookie_rewrite", "response_trailers", "early_hints", "nginx"];
+    if keys.iter().all(|key| table.written(key).is_none()) {
+        return None;
+    }
+    let mut rules = ResponseRules {
+        redirects: rewrites(b, table, "redirect_rewrite"),
+        early_hints: table.bool("early_hints"),
+        ..ResponseRules::default()
+    };
+    if let Some(cookies) = table.table("cookie_rewrite") {
+        rules.cookies = CookieRules {
+            domain: rewrites(b, cookies, "domain"),
+            path: rewrites(b, cookies, "path"),
+            flags: cookies.tables("flags").filter_map(|one| flags(b, one)).collect(),
+        };
+    }
+    if let Some(trailers) = table.table("response_trailers") {
+        rules.pass_trailers = trailers.bool("pass");
+        rules.trailers = trailers.tables("add").filter_map(|one| trailer(b, one)).collect();
+    }
+    if let Some(nginx) = table.table("nginx") {
+        rules.hides = nginx.bool("hidden_headers");
+        rules.passed = names(b, nginx, "passed_headers");
+        rules.absolute_redirects = nginx.bool("absolute_redirect");
+    }
+    Some(Box::new(rules))
+}
+
+fn names(b: &mut Build<'_>, table: &Table, key: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in table.list(key) {
+        if field::field_name(b, item.place, item.text()) {
+            names.push(item.text().to_owned());
+        }
+    }
+    names
+}
+
+fn statuses(table: &Table) -> Statuses {
+    let range = |item: &Item| match item.value {
+        Value::Statuses(first, last) => Some((first, last)),
+        _ => None,
+    };
+    Statuses(table.list("statuses").iter().filter_map(range).collect())
+}
+
+/// Fields that are put in one by one.
+pub(super) fn fields(b: &mut Build<'_>, table: &Table) -> Vec<HeaderEdit> {
+    let mut edits = Vec::new();
+    for one in table.tables("fields") {
+        let (Some((at, name)), Some(value)) = (one.written("name"), one.item("value")) else {
+            continue;
+        };
+        let good_name = field::changed_field(b, at, name.text(), Head::Response);
+        let name = name.text().to_owned();
+        let value = match value.table() {
+            Some(secret) => b.secret_value(secret).map(|text| Template(vec![Piece::Text(text)])),
+            None => Some(value_of(b, value)),
+        };
+        let (Some(value), true) = (value, good_name) else {
+            continue;
+        };
+        let replace = one.bool("replace");
+        let edit =
+            if replace { HeaderEdit::Set(name, value) } else { HeaderEdit::Add(name, value) };
+        let statuses = statuses(one);
+        edits.push(if statuses == Statuses::default() {
+            edit
+        } else {
+            HeaderEdit::When(statuses, Box::new(edit))
+        });
+    }
+    edits
+}
+
+fn value_of(b: &mut Build<'_>, item: &Item) -> Template {
+    field::field_value(b, item.place, item.text());
+    template(b, item.place, item.text())
+}
+
+fn trailer(b: &mut Build<'_>, table: &Table) -> Option<Trailer> {
+    let (at, name) = table.written("name")?;
+    let value = value_of(b, table.item("value")?);
+    if !field::field_name(b, at, name.text()) {
+        return None;
+    }
+    if !crate::http1::is_trailer(name.text().as_bytes()) {
+        let message = format!("`{}` cannot stand behind a body", name.text());
+        b.error(name.place, message, "put it into `response_headers`");
+        return None;
+    }
+    Some(Trailer { name: name.text().to_owned(), value, statuses: statuses(table) })
+}
+
+fn rewrites(b: &mut Build<'_>, table: &Table, key: &str) -> Vec<Rewrite> {
+    table.tables(key).filter_map(|one| rewrite(b, one)).collect()
+}
+
+fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<Rewrite> {
+    let (_, to) = table.written("to")?;
+    field::field_value(b, to.place, to.text());
+    match (table.written("from"), table.written("regex")) {
+        (Some((_, from)), None) => {
+            let from = Fits::Text(value_of(b, from));
+            Some(Rewrite { from, to: vec![ToPiece::Text(template(b, to.place, to.text()))] })
+        }
+        (None, Some((_, regex))) => {
+            let regex = route::regex(b, regex)?;
+            let to = with_groups(b, to.place, to.text(), &regex);
+            Some(Rewrite { from: Fits::Regex(regex), to })
+        }
+        _ => {
+            b.error(
+                table.place,
+                "exactly one of `from` and `regex` is needed",
+                "write one of them",
+            );
+            None
+        }
+    }
+}
+
+/// Cuts a text at `${N}` and `${NAME}` of the groups of `regex`.
+fn with_groups(b: &mut Build<'_>, at: Place, text: &str, regex: &Regex) -> Vec<ToPiece> {
+    let mut pieces = Vec::new();
+    let (mut done, mut from) = (0, 0);
+    while let Some(found) = text[from..].find("${").map(|found| from + found) {
+        from = found + 2;
+        let Some(length) = text[from..].find('}') else { break };
+        let name = &text[from..from + length];
+        let numbered = name.parse::<usize>().ok().filter(|n| *n < regex.captures_len());
+        let named = || regex.capture_names().position(|group| group == Some(name));
+        if text[..found].ends_with('$') {
+            continue;
+        }
+        if let Some(group) = numbered.or_else(named) {
+            if done < found {
+                pieces.push(ToPiece::Text(template(b, at, &text[done..found])));
+            }
+            pieces.push(ToPiece::Group(group));
+            done = from + length + 1;
+        }
+    }
+    if done < text.len() {
+        pieces.push(ToPiece::Text(template(b, at, &text[done..])));
+    }
+    pieces
+}
+
+fn flags(b: &mut Build<'_>, table: &Table) -> Option<CookieFlags> {
+    let cookie = match (table.written("cookie"), table.written("regex")) {
+        (Some((_, name)), None) => CookieName::Exact(name.text().to_owned()),
+        (None, Some((_, regex))) => CookieName::Regex(route::regex(b, regex)?),
+        _ => {
+            let message = "exactly one of `cookie` and `regex` is needed";
+            b.error(table.place, message, "write one of them");
+            return None;
+        }
+    };
+    let flag = |key| table.written(key).map(|_| table.bool(key));
+    let same_site = match table.text("same_site") {
+        "strict" => Some(SameSite::Strict),
+        "lax" => Some(SameSite::Lax),
+        "none" => Some(SameSite::None),
+        "remove" => Some(SameSite::Removed),
+        _ => None,
+    };
+    Some(CookieFlags { cookie, secure: flag("secure"), http_only: flag("http_only"), same_site })
+}

@@ -1,0 +1,19 @@
+//! Settings of `[route.nginx]`: what is only there to be exactly like nginx.
+
+use super::response;
+use crate::config::table::{Kind, Section, Setting};
+
+pub(super) const NGINX: Setting = Setting::optional(
+    "nginx",
+    Kind::Table(&SECTION),
+    "Plimsoll's own ways",
+    "For files that come from nginx: its ways where they are not ours.",
+    "{ hidden_headers = true }",
+);
+
+static SECTION: Section = Section {
+    title: "[route.nginx]",
+    doc: "What nginx does otherwise, for files that come from it (`plimsoll import-nginx` writes \
+          this). Where there is no need to be like nginx, leave it out.",
+    settings: &[response::HIDDEN_HEADERS, response::PASSED_HEADERS, response::ABSOLUTE_REDIRECT],
+};

@@ -1,0 +1,263 @@
+//! What becomes of responses → a route's settings: redirects, cookies, trailers, hidden fields.
+
+use regex::bytes::Regex;
+
+use super::draft::Setting;
+use super::findings::Findings;
+use super::location::Spot;
+use super::pass::Target;
+use super::settings::Settings;
+use super::tree::Directive;
+use super::variables::{Part, Scope, parts};
+use super::write::{quote, quoted_list};
+use crate::config::is_token;
+
+/// Statuses to which `add_header` and `add_trailer` add without `always`.
+pub(super) const ADDED_TO: &str = "[\"200-201\", 204, 206, \"301-304\", \"307-308\"]";
+
+/// The fields of responses that nginx keeps from clients.
+const HIDDEN: [&str; 8] = [
+    "date",
+    "server",
+    "x-pad",
+    "x-accel-expires",
+    "x-accel-redirect",
+    "x-accel-limit-rate",
+    "x-accel-buffering",
+    "x-accel-charset",
+];
+
+/// Whether nginx keeps a field from clients of its own accord.
+pub(super) fn is_hidden(name: &str) -> bool {
+    HIDDEN.contains(&&*name.to_ascii_lowercase())
+}
+
+/// The settings of a route with this `proxy_pass`.
+pub(super) fn responses(
+    pass: &Directive,
+    target: &Target,
+    s: &Settings<'_>,
+    spot: &Spot<'_>,
+    f: &mut Findings<'_>,
+) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let redirects = redirects(pass, target, s, spot, f);
+    let absolute = !redirects.is_empty() && !s.relative_redirect;
+    list(&mut settings, "redirect_rewrite", &redirects);
+    list(&mut settings, "cookie_rewrite.domain", &pairs(&s.cookie_domains, &spot.scope, f));
+    list(&mut settings, "cookie_rewrite.path", &pairs(&s.cookie_paths, &spot.scope, f));
+    let flags: Vec<_> = s.cookie_flags.iter().filter_map(|d| flags(d, &spot.scope, f)).collect();
+    list(&mut settings, "cookie_rewrite.flags", &flags);
+    if !target.grpc {
+        if !s.pass_trailers {
+            settings.push(("response_trailers.pass", "false".to_owned()));
+        }
+        if !hints(s, f) {
+            settings.push(("early_hints", "false".to_owned()));
+        }
+    }
+    let trailers: Vec<_> = s.trailers.iter().filter_map(|d| trailer(d, &spot.scope, f)).collect();
+    list(&mut settings, "response_trailers.add", &trailers);
+    settings.push(("nginx.hidden_headers", "true".to_owned()));
+    let passed: Vec<String> = s.pass_headers.iter().map(|d| d.arg(0).to_owned()).collect();
+    let passed: Vec<String> = passed.into_iter().filter(|name| is_hidden(name)).collect();
+    if !passed.is_empty() {
+        settings.push(("nginx.passed_headers", quoted_list(&passed)));
+    }
+    if absolute {
+        settings.push(("nginx.absolute_redirect", "true".to_owned()));
+    }
+    settings
+}
+
+fn list(settings: &mut Vec<Setting>, key: &'static str, values: &[String]) {
+    match values {
+        [] => {}
+        [one] => settings.push((key, format!("[{one}]"))),
+        many => settings.push((key, format!("[\n  {},\n]", many.join(",\n  ")))),
+    }
+}
+
+/// Early hints go on where the directive's values may be other than empty and 0.
+fn hints(s: &Settings<'_>, f: &mut Findings<'_>) -> bool {
+    let Some(d) = s.early_hints else { return false };
+    f.carried(d);
+    if d.args.iter().any(|arg| parts(&arg.text).any(|part| matches!(part, Part::Variable(_)))) {
+        f.differs(d, "early hints are passed on, whatever the variable says");
+        return true;
+    }
+    d.args.iter().any(|arg| !arg.text.is_empty() && arg.text != "0")
+}
+
+fn redirects(
+    pass: &Directive,
+    target: &Target,
+    s: &Settings<'_>,
+    spot: &Spot<'_>,
+    f: &mut Findings<'_>,
+) -> Vec<String> {
+    if s.redirects.iter().any(|d| d.arg(0) == "off") {
+        for d in &s.redirects {
+            f.carried(d);
+        }
+        return Vec::new();
+    }
+    let written = s.redirects.iter().filter(|d| d.arg(0) != "default");
+    let mut rules = pairs(&written.copied().collect::<Vec<_>>(), &spot.scope, f);
+    let default = s.redirects.iter().find(|d| d.arg(0) == "default");
+    if let Some(d) = default {
+        f.carried(d);
+    }
+    if (s.redirects.is_empty() || default.is_some()) && !target.variable && !target.grpc {
+        let url = pass.arg(0);
+        let (from, to) = match target.uri {
+            Some(_) => (url.to_owned(), &*spot.prefix),
+            None => (format!("{url}/"), "/"),
+        };
+        rules.push(format!("{{ from = {}, to = {} }}", quote(&from), quote(to)));
+    }
+    rules
+}
+
+/// `from to`, each as a rule.
+fn pairs(directives: &[&Directive], scope: &Scope, f: &mut Findings<'_>) -> Vec<String> {
+    if directives.iter().any(|d| d.arg(0) == "off") {
+        for d in directives {
+            f.carried(d);
+        }
+        return Vec::new();
+    }
+    directives.iter().filter_map(|d| pair(d, scope, f)).collect()
+}
+
+fn pair(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
+    if d.args.len() != 2 {
+        f.missing(d, "it takes what to replace and what to put in", "correct it");
+        return None;
+    }
+    let (from, to) = (d.arg(0), d.arg(1));
+    let made = match expression(from).map(|regex| (Regex::new(&regex), regex)) {
+        Some((Ok(compiled), regex)) => with_groups(to, &compiled, scope)
+            .map(|to| format!("{{ regex = {}, to = {} }}", quote(&regex), quote(&to))),
+        Some((Err(_), _)) => {
+            f.missing(d, "this regular expression cannot be said in Plimsoll's syntax", "");
+            return None;
+        }
+        None => plain_pair(from, to, d.name.text == "proxy_cookie_domain", scope),
+    };
+    match made {
+        Ok(rule) => {
+            f.carried(d);
+            Some(rule)
+        }
+        Err(variable) => {
+            f.missing(d, &format!("`{variable}` has no counterpart"), "");
+            None
+        }
+    }
+}
+
+/// A dot before a domain means nothing.
+fn plain_pair(from: &str, to: &str, domain: bool, scope: &Scope) -> Result<String, String> {
+    let bare = |text: &'_ str| match text.strip_prefix('.') {
+        Some(rest) if domain => rest.to_owned(),
+        _ => text.to_owned(),
+    };
+    let (from, to) = (scope.template(&bare(from))?, scope.template(&bare(to))?);
+    Ok(format!("{{ from = {}, to = {} }}", quote(&from.text), quote(&to.text)))
+}
+
+/// The regular expression behind `~` or `~*`.
+fn expression(text: &str) -> Option<String> {
+    let rest = text.strip_prefix('~')?;
+    Some(match rest.strip_prefix('*') {
+        Some(rest) => format!("(?i){rest}"),
+        None => rest.to_owned(),
+    })
+}
+
+/// The text as a template, in which the groups of a regular expression stay.
+fn with_groups(text: &str, regex: &Regex, scope: &Scope) -> Result<String, String> {
+    let mut template = String::new();
+    for part in parts(text) {
+        match part {
+            Part::Variable(name)
+                if name.parse::<usize>().is_ok_and(|n| n < regex.captures_len())
+                    || regex.capture_names().any(|group| group == Some(name)) =>
+            {
+                template.extend(["${", name, "}"]);
+            }
+            Part::Variable(name) => {
+                template.push_str(&scope.template(&format!("${{{name}}}"))?.text);
+            }
+            Part::Text(plain) => template.push_str(&scope.template(plain)?.text),
+        }
+    }
+    Ok(template)
+}
+
+fn flags(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
+    if d.arg(0) == "off" {
+        f.carried(d);
+        return None;
+    }
+    let mut rule = match (expression(d.arg(0)), scope.constant(d.arg(0))) {
+        (Some(regex), _) if Regex::new(&regex).is_ok() => format!("regex = {}", quote(&regex)),
+        (None, Some(name)) => format!("cookie = {}", quote(&name)),
+        _ => {
+            f.missing(d, "such a name of a cookie cannot be said", "");
+            return None;
+        }
+    };
+    f.carried(d);
+    for flag in &d.args[1..] {
+        let said = match &*flag.text.to_ascii_lowercase() {
+            "secure" => "secure = true",
+            "nosecure" => "secure = false",
+            "httponly" => "http_only = true",
+            "nohttponly" => "http_only = false",
+            "samesite=strict" => "same_site = \"strict\"",
+            "samesite=lax" => "same_site = \"lax\"",
+            "samesite=none" => "same_site = \"none\"",
+            "nosamesite" => "same_site = \"remove\"",
+            _ => {
+                f.missing(d, &format!("the flag `{}` is not carried", flag.text), "");
+                continue;
+            }
+        };
+        let key = said.split(' ').next().unwrap_or_default();
+        if rule.contains(&format!(", {key} =")) {
+            f.differs(d, "of two flags that exclude each other, the first is taken");
+        } else {
+            rule.push_str(", ");
+            rule.push_str(said);
+        }
+    }
+    Some(format!("{{ {rule} }}"))
+}
+
+fn trailer(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
+    let name = d.arg(0);
+    if !is_token(name) || !crate::config::is_trailer(name.as_bytes()) {
+        f.missing(d, &format!("`{name}` cannot stand behind a body"), "use `add_header`");
+        return None;
+    }
+    match scope.template(d.arg(1)) {
+        Ok(template) => {
+            f.carried(d);
+            template.notes.iter().for_each(|note| f.differs(d, note));
+            let statuses = if d.arg(2) == "always" { "" } else { ADDED_TO };
+            let statuses = if statuses.is_empty() {
+                String::new()
+            } else {
+                format!(", statuses = {statuses}")
+            };
+            let (name, value) = (quote(name), quote(&template.text));
+            Some(format!("{{ name = {name}, value = {value}{statuses} }}"))
+        }
+        Err(variable) => {
+            f.missing(d, &format!("`{variable}` has no counterpart"), "");
+            None
+        }
+    }
+}
