@@ -6,45 +6,35 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use plimsoll::config::model::{
-    Action, HostMatch, PathMatch, Respond, Route as Rule, TimeoutOverrides,
-};
-use plimsoll::snapshot::{Headers, Request, RouteTable};
+use plimsoll::config::model::{Action, Condition, HostMatch, PathMatch, Respond, Route as Rule};
+use plimsoll::snapshot::{Facts, Request, RouteTable};
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 const PREFIXES_PER_HOST: usize = 10;
 
-/// No header fields: the routes here have no rules for them.
-struct NoHeaders;
+/// Nothing but host and path: the routes here have no rules for more.
+struct NoFacts;
 
-impl Headers for NoHeaders {
+impl Facts for NoFacts {
     fn values(&self, _name: &str) -> impl Iterator<Item = &[u8]> {
         std::iter::empty()
+    }
+
+    fn holds(&self, _condition: &Condition) -> bool {
+        false
     }
 }
 
 fn rule(index: usize) -> Rule {
     let (host, path) = (index / PREFIXES_PER_HOST, index % PREFIXES_PER_HOST);
     let name = format!("shop-{host}.example.com");
+    let body = Vec::new();
+    let respond = Respond { status: 204, content_type: String::new(), body };
     Rule {
         name: format!("route-{index}"),
-        listeners: Vec::new(),
         hosts: vec![if host % 2 == 0 { HostMatch::Exact(name) } else { HostMatch::Suffix(name) }],
         path: PathMatch::Prefix(format!("/api/service-{path}")),
-        methods: Vec::new(),
-        headers: Vec::new(),
-        action: Action::Respond(Respond {
-            status: 204,
-            content_type: String::new(),
-            body: Vec::new(),
-        }),
-        request_headers: Vec::new(),
-        response_headers: Vec::new(),
-        response: None,
-        timeouts: TimeoutOverrides::default(),
-        retry: None,
-        max_body_bytes: None,
-        upgrades: Vec::new(),
+        ..Rule::new(Action::Respond(respond))
     }
 }
 
@@ -71,7 +61,7 @@ fn find(c: &mut Criterion) {
                 host: host.as_bytes(),
                 path: path.as_bytes(),
                 method: b"GET",
-                headers: &NoHeaders,
+                facts: &NoFacts,
             })
         };
         assert!((0..size).all(|index| find(index) == Some(index)), "every route is found");

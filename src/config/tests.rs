@@ -72,6 +72,8 @@ const LEADS: &[(&str, &str)] = &[
     ("x_forwarded = { … }", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.x_forwarded]"),
     ("[[route]]", "[[route]]"),
     ("headers = { NAME = … }", "[[route]]\nupstream = \"api\"\n[route.headers.x]"),
+    ("when = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.when]]\nvalue = \"${host}\""),
+    ("access = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.access]]"),
     ("split = [{ … }]", "[[route]]\n[[route.split]]\nupstream = \"api\""),
     ("redirect = { … }", "[[route]]\n[route.redirect]\nto = \"/\""),
     ("respond = { … }", "[[route]]\n[route.respond]"),
@@ -149,6 +151,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     let action = ["upstream", "split", "redirect", "respond"].contains(&key);
     let needed = match (section.title, key) {
         ("[[route]]", _) if !action => "upstream = \"api\"",
+        ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
         _ => "",

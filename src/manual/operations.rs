@@ -121,6 +121,7 @@
 //! | 502 | backends refuse connections, reset them or send what is not HTTP: see `outcome` | look at the backend's own log; if one backend is ill, give it `state = "disabled"` and reload |
 //! | 503 | nobody is eligible, or all have their `max_connections` | `why` in the list of backends; if the probe is wrong and not the backends, mend `[upstream.NAME.health]` or take it out |
 //! | 504 | backends are slow, or packets to them are lost | `connect_timeout`: network; `timeout`: the backend; `total_timeout`: the sum of attempts |
+//! | 403, `failure` is `forbidden` | the route's `access` keeps the client out | the client's address in the access log: behind a proxy it needs `trusted_proxies` |
 //! | 404, `failure` is `no_route` | no route fits host, path or method | `plimsoll check`, and read the warnings about routes that are never reached |
 //! | 400, 431, 414 | a client that does not speak HTTP as it should, or large cookies | `failure` says which rule; for large heads raise `max_head` |
 //! | 408, 499 | slow clients, or clients that gave up waiting | compare `duration_seconds` with the client's own time-out |
@@ -139,6 +140,7 @@
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
 //! | client gone | 499 in logs, nothing is sent | downstream |
+//! | client not let in by the route's `access` | 403 | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503 | upstream |
 //! | connection to the backend failed | 502 | upstream |

@@ -11,6 +11,7 @@
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
 //! | client gone | 499 in logs, nothing is sent | downstream |
+//! | client not let in by the route's `access` | 403 | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503 | upstream |
 //! | connection to the backend failed | 502 | upstream |
@@ -40,6 +41,8 @@ pub(super) enum Failure {
     BodyTooLarge,
     /// The client went away.
     ClientGone,
+    /// The route's `access` keeps the client out.
+    Forbidden,
     /// No route matches.
     NoRoute,
     /// No backend is eligible, or every one is full.
@@ -68,6 +71,7 @@ impl Failure {
             Self::HeaderTimeout | Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::ClientGone => 499,
+            Self::Forbidden => 403,
             Self::NoRoute => 404,
             Self::NoneEligible => 503,
             Self::TotalTimeout => 504,
@@ -97,6 +101,7 @@ impl Failure {
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::ClientGone => "client_gone",
+            Self::Forbidden => "forbidden",
             Self::NoRoute => "no_route",
             Self::NoneEligible => "none_eligible",
             Self::Attempt(outcome) => outcome.name(),
@@ -116,6 +121,7 @@ impl Failure {
     /// Whether the client's connection can go on after the answer. A request that was not read to
     /// its end, or whose end is not known, leaves the connection in doubt.
     pub(super) fn keeps_connection(self) -> bool {
-        matches!(self, Self::NoRoute | Self::NoneEligible | Self::Attempt(_) | Self::TotalTimeout)
+        let kept = matches!(self, Self::Forbidden | Self::NoRoute | Self::NoneEligible);
+        kept || matches!(self, Self::Attempt(_) | Self::TotalTimeout)
     }
 }

@@ -11,6 +11,7 @@ mod buffers;
 mod connect;
 mod downstream;
 mod exchange;
+mod facts;
 mod failure;
 mod forward;
 mod h2;

@@ -1,5 +1,6 @@
 //! One request, top to bottom: route, act, answer, and close the books once.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,12 +9,14 @@ use crate::http1::Framing;
 use crate::http1::target::normalise;
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::downstream::Downstream;
+use crate::proxy::facts::Asked;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::{ClientIdentity, request_id};
 use crate::proxy::local;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
+use crate::proxy::vars::Vars;
 use crate::proxy::view::{Local, View};
 use crate::proxy::worker::Worker;
 use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
@@ -110,16 +113,16 @@ pub(super) async fn handle(
     down: &mut Downstream,
     state: &mut State,
 ) -> (End, Instant) {
-    let routed = find(at.listener, state);
-    let entry = routed.ok();
-    let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
-    let books = Books::open(series.worker(at.worker.ix), at.started);
-    begin_upload(at.listener, entry, state);
     let client = ClientIdentity::new(down.peer, "http", &state.head, &at.listener.forwarded);
     let mut made = [0; 32];
     let random = at.worker.two_random();
     let field = at.listener.forwarded.request_id.as_ref();
     state.id.extend_from_slice(request_id(&state.head, field, random, &mut made));
+    let routed = find(at.listener, &client, state);
+    let entry = routed.ok();
+    let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
+    let books = Books::open(series.worker(at.worker.ix), at.started);
+    begin_upload(at.listener, entry, state);
     let destination = entry.and_then(|entry| destination(at, entry));
     let acted = match routed {
         Ok(entry) => act(at, entry, &client, destination, down, state).await,
@@ -165,11 +168,18 @@ pub(super) async fn refuse(
 }
 
 /// The route of a request.
-fn find<'a>(listener: &'a Listener, state: &mut State) -> Result<&'a RouteEntry, Failure> {
-    let State { head, path, .. } = state;
+fn find<'a>(
+    listener: &'a Listener,
+    client: &ClientIdentity,
+    state: &mut State,
+) -> Result<&'a RouteEntry, Failure> {
+    let State { head, path, id, key, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
-    let request = Request { host: head.host_name(), path, method: head.method(), headers: &*head };
+    let vars = Vars { head, client, request_id: id, route: "", upstream: "", backend: "" };
+    let facts = &Asked { vars, room: RefCell::new(key) };
+    let request = Request { host: head.host_name(), path, method: head.method(), facts };
     let place = listener.table.find(&request).ok_or(Failure::NoRoute)?;
+    key.clear();
     Ok(&listener.routes[place])
 }
 
@@ -202,6 +212,9 @@ async fn act(
     down: &mut Downstream,
     state: &mut State,
 ) -> Result<Done, Failure> {
+    if entry.route.access.as_ref().is_some_and(|access| !access.lets_in(client.address)) {
+        return Err(Failure::Forbidden);
+    }
     if state.upload.exceeds(state.head.framing()) {
         return Err(Failure::BodyTooLarge);
     }

@@ -15,17 +15,17 @@ pub use crate::model::Address;
 pub use cell::{Cell, Reader};
 pub use listener::{Listener, RouteEntry};
 pub use route::{Action, Destination, Route, Split};
-pub use route_table::{Headers, Request, RouteTable};
+pub use route_table::{Facts, Request, RouteTable};
 pub use upstream::{Backend, Cursors, Upstream};
 
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        AccessLogFormat, AddressSource, Client, CookieFlags, CookieName, CookieRules, Fits,
-        ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Passive, PathRewrite, Piece, Pool,
-        Protocol, Redirect, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
-        SameSite, Statuses, Template, Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible,
-        XForwarded,
+        Access, AccessLogFormat, AddressSource, Client, Condition, CookieFlags, CookieName,
+        CookieRules, Fits, ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Passive, PathRewrite,
+        Piece, Pool, Protocol, Redirect, RequestIdField, Respond, ResponseRules, Retry, RetryOn,
+        Rewrite, SameSite, Statuses, Template, Test, Timeouts, ToPiece, Trailer, Variable,
+        WhenNoneEligible, XForwarded,
     };
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
-    HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules, Retry, Timeouts,
+    Access, HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules, Retry, Timeouts,
 };
 
 /// A route, ready to be followed.
@@ -17,6 +17,8 @@ pub struct Route {
     pub action: Action,
     /// The path prefix that `PathRewrite` cuts off; empty unless the route has one.
     pub prefix: String,
+    /// Who may use it; `None` is everybody.
+    pub access: Option<Access>,
     /// Changes to the request's fields.
     pub request_headers: Box<[HeaderEdit]>,
     /// Changes to the response's fields.

@@ -14,6 +14,7 @@ mod addresses;
 mod back_pressure;
 mod bodies;
 mod books;
+mod choosing;
 mod connections;
 mod cut;
 mod failures;

@@ -101,10 +101,12 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
         b.error(at, message, "leave `strip_prefix` out: what is replaced is gone");
     }
     let key = if strip.is_some() { "strip_prefix" } else { "replace_prefix" };
-    let is_prefix = ["path_exact", "path_regex"].iter().all(|key| table.written(key).is_none());
-    if let (Some((at, _)), false) = (strip.or(replace), is_prefix) {
+    let written = |key| table.written(key).is_some();
+    let is_exact = strip.is_none() && written("path_exact");
+    let is_prefix = !written("path_exact") && !written("path_regex");
+    if let (Some((at, _)), false) = (strip.or(replace), is_prefix || is_exact) {
         let message = format!("`{key}` needs a prefix, and this route has none");
-        b.error(at, message, "use `path` in place of `path_exact` or `path_regex`");
+        b.error(at, message, "use `path` or `path_prefix` in place of another path rule");
     }
     match replace {
         Some((_, item)) => {
@@ -112,7 +114,10 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
                 let help = "write it like `/v2`, with other characters percent-encoded";
                 b.error(item.place, "replace_prefix must be a path that begins with `/`", help);
             }
-            PathRewrite::ReplacePrefix(item.text().to_owned())
+            let by_bytes = is_exact || written("path_prefix");
+            let kind =
+                if by_bytes { PathRewrite::ReplaceBytes } else { PathRewrite::ReplacePrefix };
+            kind(item.text().to_owned())
         }
         None if strip.is_some() => PathRewrite::StripPrefix,
         None => PathRewrite::Keep,

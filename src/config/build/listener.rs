@@ -106,7 +106,7 @@ fn request_id(b: &mut Build<'_>, table: &Table) -> Option<RequestIdField> {
     }
 }
 
-fn network(b: &mut Build<'_>, item: &Item) -> Option<IpNet> {
+pub(super) fn network(b: &mut Build<'_>, item: &Item) -> Option<IpNet> {
     let text = item.text();
     if let Ok(network) = text.parse::<IpNet>() {
         return Some(network.trunc());

@@ -4,10 +4,13 @@
 //! the checks go on; the model is handed out only if no error was reported. What concerns several
 //! sections at once is checked in `whole`.
 
+mod access;
 mod action;
 mod address;
+mod condition;
 mod field;
 mod health;
+mod host;
 mod listener;
 mod process;
 mod response;

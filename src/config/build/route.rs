@@ -2,14 +2,12 @@
 
 use regex::bytes::Regex;
 
-use super::address::is_name;
 use super::field::Head;
+use super::host::host;
 use super::upstream::retry;
-use super::{Build, action, field, response};
+use super::{Build, access, action, condition, field, response};
 use crate::config::faults::Place;
-use crate::config::model::{
-    HeaderMatch, HeaderValueMatch, HostMatch, PathMatch, Route, TimeoutOverrides,
-};
+use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
 use crate::config::tree::{Item, Key, Table};
 
 /// Checks the `n`-th route, counted from 1.
@@ -24,6 +22,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
     let methods = methods.map(|item| field::method(b, item.place, item.text())).collect();
     let headers = table.map("headers").iter();
     let headers = headers.filter_map(|(key, item)| header(b, key, item)).collect();
+    let when = condition::conditions(b, table);
     let upgrades = table.list("upgrades").iter();
     let upgrades = upgrades.filter_map(|item| upgrade(b, item)).collect();
     let listeners = table.list("listeners").iter().map(|item| item.text().to_owned());
@@ -41,6 +40,10 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         path,
         methods,
         headers,
+        when,
+        first: table.bool("first"),
+        before_regex: before_regex(b, table),
+        access: access::access(b, table),
         request_headers: table
             .table("request_headers")
             .map_or_else(Vec::new, |table| action::header_edits(b, table, Head::Request)),
@@ -64,28 +67,51 @@ fn timeouts(table: &Table) -> TimeoutOverrides {
     }
 }
 
+/// The path rules; each but `path_prefix` beside `path_regex` stands alone.
+const PATHS: [&str; 4] = ["path", "path_prefix", "path_exact", "path_regex"];
+
 fn path(b: &mut Build<'_>, table: &Table) -> PathMatch {
-    let mut rules = ["path", "path_exact", "path_regex"]
-        .into_iter()
-        .filter_map(|key| table.written(key).map(|(at, item)| (key, at, item)));
+    let mut rules =
+        PATHS.into_iter().filter_map(|key| table.written(key).map(|(at, item)| (key, at, item)));
+    let otherwise = || PathMatch::Prefix("/".to_owned());
     let Some((key, _, item)) = rules.next() else {
-        return PathMatch::Prefix("/".to_owned());
+        return otherwise();
     };
-    for (other, at, _) in rules {
+    let mut regex_within = None;
+    for (other, at, item) in rules {
+        if (key, other) == ("path_prefix", "path_regex") {
+            regex_within = Some(item);
+            continue;
+        }
         let message = format!("`{other}` cannot stand beside `{key}`");
         b.error(at, message, "a route has one path rule; write another route for the other");
     }
     let text = item.text();
     if key == "path_regex" {
-        let otherwise = PathMatch::Prefix("/".to_owned());
-        return regex(b, item).map_or(otherwise, PathMatch::Regex);
+        return regex(b, item).map_or_else(otherwise, PathMatch::Regex);
     }
     literal_path(b, item.place, text);
-    if key == "path_exact" {
-        return PathMatch::Exact(text.to_owned());
+    match (key, regex_within) {
+        ("path_exact", _) => PathMatch::Exact(text.to_owned()),
+        ("path_prefix", None) => PathMatch::BytePrefix(text.to_owned()),
+        ("path_prefix", Some(item)) => regex(b, item)
+            .map_or_else(otherwise, |regex| PathMatch::RegexWithin(text.to_owned(), regex)),
+        _ => {
+            let trimmed = text.trim_end_matches('/');
+            PathMatch::Prefix(if trimmed.is_empty() { "/" } else { trimmed }.to_owned())
+        }
     }
-    let trimmed = text.trim_end_matches('/');
-    PathMatch::Prefix(if trimmed.is_empty() { "/" } else { trimmed }.to_owned())
+}
+
+fn before_regex(b: &mut Build<'_>, table: &Table) -> bool {
+    let is_prefix = ["path_exact", "path_regex"].iter().all(|key| table.written(key).is_none());
+    if let (true, Some((at, _)), false) =
+        (table.bool("before_regex"), table.written("before_regex"), is_prefix)
+    {
+        let help = "use `path` or `path_prefix`, or leave it out";
+        b.error(at, "`before_regex` needs a prefix, and this route has none", help);
+    }
+    table.bool("before_regex")
 }
 
 /// Checks a path that is compared with decoded, normalised ones.
@@ -104,43 +130,15 @@ fn literal_path(b: &mut Build<'_>, at: Place, text: &str) {
 }
 
 pub(super) fn regex(b: &mut Build<'_>, item: &Item) -> Option<Regex> {
-    Regex::new(item.text())
-        .map_err(|error| {
-            // The crate draws the expression over several lines and ends with the reason.
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let help = "backslashes are doubled in \"…\"; in '…' they are not";
-            b.error(item.place, format!("invalid regular expression: {reason}"), help);
-        })
-        .ok()
+    Regex::new(item.text()).map_err(|error| invalid_regex(b, item.place, &error)).ok()
 }
 
-fn host(b: &mut Build<'_>, item: &Item) -> Option<HostMatch> {
-    let text = item.text().to_ascii_lowercase();
-    let (suffix, name) = match text.strip_prefix("*.") {
-        Some(name) => (true, name),
-        None => (false, &*text),
-    };
-    let is_v6 = name.starts_with('[') && name.ends_with(']');
-    let fault = if text == "*" {
-        Some(("`*` is no host name", "leave `hosts` out to take every host"))
-    } else if name.contains('*') {
-        Some(("`*` can only stand for whole labels at the front", "write it like `*.example.com`"))
-    } else if !is_v6 && name.contains(':') {
-        Some(("hosts are compared without port", "leave the port out; see `listeners`"))
-    } else if !name.is_ascii() {
-        Some(("browsers send this name in ASCII", "write its form that begins with `xn--`"))
-    } else if !is_v6 && !is_name(name) {
-        Some(("this is no host name", "write it like `api.example.com` or `*.example.com`"))
-    } else {
-        None
-    };
-    if let Some((message, help)) = fault {
-        b.error(item.place, message, help);
-        return None;
-    }
-    let name = name.strip_suffix('.').unwrap_or(name).to_owned();
-    Some(if suffix { HostMatch::Suffix(name) } else { HostMatch::Exact(name) })
+pub(super) fn invalid_regex(b: &mut Build<'_>, at: Place, error: &regex::Error) {
+    // The crate draws the expression over several lines and ends with the reason.
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let help = "backslashes are doubled in \"…\"; in '…' they are not";
+    b.error(at, format!("invalid regular expression: {reason}"), help);
 }
 
 fn header(b: &mut Build<'_>, key: &Key, item: &Item) -> Option<HeaderMatch> {

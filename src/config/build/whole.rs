@@ -166,8 +166,10 @@ struct Match<'r> {
     /// `None` is every listener.
     listener: Option<&'r str>,
     host: Option<&'r HostMatch>,
-    path: (u8, &'r str),
-    headers: &'r str,
+    first: bool,
+    path: (u8, &'r str, &'r str),
+    /// What it asks of a request beside the method.
+    conditions: &'r str,
 }
 
 /// The routes seen so far for one [`Match`].
@@ -182,10 +184,10 @@ struct Seen<'r> {
 /// Warns of routes that can never be taken: for each of its hosts and listeners there are earlier
 /// routes that match the same by the same conditions.
 fn shadowed(b: &mut Build<'_>, routes: &[Sourced<'_, Route>]) {
-    let headers: Vec<String> = routes.iter().map(|one| header_text(&one.model)).collect();
+    let conditions: Vec<String> = routes.iter().map(|one| condition_text(&one.model)).collect();
     let mut seen: AHashMap<Match<'_>, Seen<'_>> = AHashMap::new();
-    for (Sourced { model: route, table }, headers) in routes.iter().zip(&headers) {
-        let matches = matches(route, headers);
+    for (Sourced { model: route, table }, conditions) in routes.iter().zip(&conditions) {
+        let matches = matches(route, conditions);
         let by = |one: &Match<'_>| {
             let on_every_listener = Match { listener: None, ..*one };
             let earlier = seen.get(one).and_then(|seen| seen.covers(route));
@@ -224,12 +226,15 @@ impl<'r> Seen<'r> {
     }
 }
 
-fn matches<'r>(route: &'r Route, headers: &'r str) -> Vec<Match<'r>> {
+fn matches<'r>(route: &'r Route, conditions: &'r str) -> Vec<Match<'r>> {
     let path = match &route.path {
-        PathMatch::Exact(path) => (0, &**path),
-        PathMatch::Regex(regex) => (1, regex.as_str()),
-        PathMatch::Prefix(path) => (2, &**path),
+        PathMatch::Exact(path) => (0, &**path, ""),
+        PathMatch::Regex(regex) => (1, "", regex.as_str()),
+        PathMatch::RegexWithin(prefix, regex) => (1, &**prefix, regex.as_str()),
+        PathMatch::Prefix(path) => (2 + u8::from(route.before_regex), &**path, ""),
+        PathMatch::BytePrefix(path) => (4 + u8::from(route.before_regex), &**path, ""),
     };
+    let first = route.first;
     let listeners: Vec<_> = match &*route.listeners {
         [] => vec![None],
         names => names.iter().map(|name| Some(&**name)).collect(),
@@ -241,12 +246,12 @@ fn matches<'r>(route: &'r Route, headers: &'r str) -> Vec<Match<'r>> {
     let pairs =
         listeners.iter().flat_map(|listener| hosts.iter().map(move |host| (listener, host)));
     pairs
-        .map(|(listener, host)| Match { listener: *listener, host: *host, path, headers })
+        .map(|(listener, host)| Match { listener: *listener, host: *host, first, path, conditions })
         .collect()
 }
 
-/// The header rules as a text that is equal for equal rules, whatever their order.
-fn header_text(route: &Route) -> String {
+/// The conditions as a text that is equal for equal ones, whatever their order.
+fn condition_text(route: &Route) -> String {
     let mut rules: Vec<String> = route
         .headers
         .iter()
@@ -257,6 +262,7 @@ fn header_text(route: &Route) -> String {
             HeaderValueMatch::Regex(regex) => format!("{} ~ {:?}", rule.name, regex.as_str()),
         })
         .collect();
+    rules.extend(route.when.iter().map(|condition| format!("{condition:?}")));
     rules.sort();
     rules.join("; ")
 }

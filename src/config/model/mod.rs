@@ -3,8 +3,11 @@
 //! Every value here is valid on its own and together with the others: names resolve, weights are
 //! positive, addresses parse. Later rooms index and match; they do not check again.
 
+mod access;
+mod condition;
 mod health;
 mod listener;
+mod pattern;
 mod response;
 mod route;
 mod template;
@@ -15,11 +18,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::{Access, AccessRule, Who};
+pub use condition::{Condition, Test};
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
 pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
     XForwarded,
 };
+pub use pattern::Pattern;
 pub use response::{
     CookieFlags, CookieName, CookieRules, Fits, ResponseRules, Rewrite, SameSite, Statuses,
     ToPiece, Trailer,

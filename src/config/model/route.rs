@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::{ResponseRules, Retry, Statuses, Template};
+use super::{Access, Condition, Pattern, ResponseRules, Retry, Statuses, Template};
 use crate::model::Weight;
 
 /// Which requests, and what becomes of them.
@@ -23,6 +23,14 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Header rules; all must hold.
     pub headers: Vec<HeaderMatch>,
+    /// Conditions; all must hold.
+    pub when: Vec<Condition>,
+    /// Whether it goes before all routes of its hosts that do not say so.
+    pub first: bool,
+    /// Whether its prefix, when it is the longest, goes before regular expressions.
+    pub before_regex: bool,
+    /// Who may use it; `None` is everybody.
+    pub access: Option<Access>,
     /// What becomes of the request.
     pub action: Action,
     /// Changes to the request's header fields, in order.
@@ -41,6 +49,32 @@ pub struct Route {
     pub upgrades: Vec<String>,
 }
 
+impl Route {
+    /// A route without a name that takes every request.
+    pub fn new(action: Action) -> Self {
+        Self {
+            name: String::new(),
+            listeners: Vec::new(),
+            hosts: Vec::new(),
+            path: PathMatch::Prefix("/".to_owned()),
+            methods: Vec::new(),
+            headers: Vec::new(),
+            when: Vec::new(),
+            first: false,
+            before_regex: false,
+            access: None,
+            action,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            response: None,
+            timeouts: TimeoutOverrides::default(),
+            retry: None,
+            max_body_bytes: None,
+            upgrades: vec!["websocket".to_owned()],
+        }
+    }
+}
+
 /// A host rule. Names are lower case, without a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
@@ -48,6 +82,10 @@ pub enum HostMatch {
     Exact(String),
     /// Any name that ends in `.` and this suffix, at any depth (`*.example.com`).
     Suffix(String),
+    /// Any name that begins with this and a `.`, at any depth (`www.example.*`).
+    Prefix(String),
+    /// A regular expression, found in the name (`~^www\d+\.`).
+    Regex(Pattern),
 }
 
 /// A path rule, matched on the decoded, normalised path.
@@ -57,8 +95,12 @@ pub enum PathMatch {
     Exact(String),
     /// The path or anything below it, by whole segments; `/` is everything. No slash at the end.
     Prefix(String),
+    /// Whatever begins with these bytes.
+    BytePrefix(String),
     /// A regular expression, unanchored unless it says so.
     Regex(Regex),
+    /// A regular expression that is tried only where this is the longest prefix that fits.
+    RegexWithin(String, Regex),
 }
 
 /// A header rule.
@@ -123,6 +165,8 @@ pub enum PathRewrite {
     StripPrefix,
     /// The route's prefix is replaced by this one.
     ReplacePrefix(String),
+    /// The route's prefix, or its very path, is replaced by these bytes; what follows stays.
+    ReplaceBytes(String),
 }
 
 /// The `Host` sent to the backend.

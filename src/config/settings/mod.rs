@@ -3,6 +3,8 @@
 //! To add a setting, add a row here and read it in `build`; the schema, the reference manual and
 //! "did you mean" follow by themselves. Tests hold that every default and every example is valid.
 
+mod access;
+mod condition;
 mod health;
 mod listener;
 mod listener_nginx;

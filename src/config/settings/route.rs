@@ -1,5 +1,7 @@
 //! Settings of `[[route]]`.
 
+use super::access::ACCESS;
+use super::condition::WHEN;
 use super::upstream::RETRY_SETTINGS;
 use super::{SECRET, SECRET_TEXT};
 use super::{response, route_nginx};
@@ -20,12 +22,14 @@ static SECTION: Section = Section {
     doc: "Which requests, and what becomes of them. A request takes the route that fits it most \
           closely; the order in the file decides only between routes that are equal in all else:\n\
           \n\
-          1. host: an exact name, then the longest `*.` suffix, then no `hosts`;\n\
-          2. path: `path_exact`, then `path_regex` in the order of the files, then the longest \
-          `path`;\n\
-          3. conditions: the more of `methods` (counts once) and `headers` (each counts), the \
-          sooner;\n\
-          4. the order of the files.\n\
+          1. host: an exact name, then the longest `*.` suffix, then the longest `.*` prefix, then \
+          `~` expressions in the order of the files, then no `hosts`;\n\
+          2. `first`;\n\
+          3. path: `path_exact`, then `path_regex` in the order of the files, then the longest \
+          `path` or `path_prefix`;\n\
+          4. conditions: the more of `methods` and `when` (each of the two counts once) and \
+          `headers` (each field counts), the sooner;\n\
+          5. the order of the files.\n\
           \n\
           When conditions fail, the next route in this order is tried; when none is left, the \
           answer is 404. A route does exactly one of `upstream`, `split`, `redirect` and `respond`.",
@@ -49,7 +53,9 @@ static SECTION: Section = Section {
             TEXTS,
             "every host",
             "Host names without port. `*.example.com` is any name below, at any depth, but not \
-             `example.com` itself. Upper and lower case are the same.",
+             `example.com` itself; `example.*` is any name that goes on so. With `~` before it, it is \
+             a regular expression, found anywhere in the name unless it says `^` or `$`. An empty \
+             name is a request without a host. Upper and lower case are the same.",
             r#"["api.example.com", "*.example.com"]"#,
         ),
         Setting::optional(
@@ -59,6 +65,15 @@ static SECTION: Section = Section {
             "A prefix by whole segments: `/v1` fits `/v1` and `/v1/x`, not `/v10`. A slash at its \
              end makes no difference. Compared with the decoded, normalised path, as the other two.",
             r#""/v1""#,
+        ),
+        Setting::optional(
+            "path_prefix",
+            Kind::Text,
+            "see `path`",
+            "A prefix by bytes, as nginx's: `/v1` fits `/v1`, `/v1/x` and `/v10`, and `/v1/` does not \
+             fit `/v1`. Beside `path_regex`: the expression is tried only where this is the longest \
+             prefix of a route that fits, and before expressions without a prefix.",
+            r#""/v1/""#,
         ),
         Setting::optional(
             "path_exact",
@@ -75,6 +90,22 @@ static SECTION: Section = Section {
              unless it says `^` or `$`.",
             r#""^/u/[0-9]+$""#,
         ),
+        Setting::with_default(
+            "before_regex",
+            Kind::Bool,
+            "false",
+            "Where the route's prefix is the longest that fits, it goes before `path_regex` without \
+             a prefix (nginx: `^~`).",
+            "true",
+        ),
+        Setting::with_default(
+            "first",
+            Kind::Bool,
+            "false",
+            "The route goes before all routes of its hosts that do not say so, whatever its path; \
+             several in the order of the files.",
+            "true",
+        ),
         Setting::optional(
             "methods",
             TEXTS,
@@ -89,6 +120,8 @@ static SECTION: Section = Section {
             "What header fields must be, by name; all must hold. A plain text is the very value.",
             r#"{ x-canary = "1", authorization = { present = true } }"#,
         ),
+        WHEN,
+        ACCESS,
         Setting::optional(
             "upstream",
             Kind::Text,
@@ -121,15 +154,15 @@ static SECTION: Section = Section {
             "strip_prefix",
             Kind::Bool,
             "false",
-            "Cut the route's `path` off before the request is sent on; what is left begins with \
-             `/`.",
+            "Cut the route's `path` or `path_prefix` off before the request is sent on; what is left \
+             begins with `/`.",
             "true",
         ),
         Setting::optional(
             "replace_prefix",
             Kind::Text,
             "the path is sent byte for byte as it came",
-            "Put this in place of the route's `path`.",
+            "Put this in place of the route's `path`; of `path_prefix` and `path_exact`, byte for byte.",
             r#""/v2""#,
         ),
         Setting::with_default(

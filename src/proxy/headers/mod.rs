@@ -26,17 +26,9 @@ pub use response::{
 };
 pub use rewrite::Rules;
 
-use crate::http1::{Known, RequestHead, encode::CRLF};
+use crate::http1::{Known, encode::CRLF};
 use crate::proxy::vars::{Vars, render};
-use crate::snapshot::Headers;
 use crate::snapshot::settings::{HeaderEdit, Template};
-
-impl Headers for RequestHead {
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let of_name = |field: &&_| self.name(**field).eq_ignore_ascii_case(name.as_bytes());
-        self.fields().iter().filter(of_name).map(|field| self.value(*field))
-    }
-}
 
 /// Whether a field belongs to one connection or frames the message, and so is never copied.
 fn is_per_connection(known: Known) -> bool {

@@ -81,19 +81,26 @@ fn push_id(out: &mut Vec<u8>, fields: usize, ctx: &RequestContext<'_>) {
 /// byte for byte.
 pub fn push_target(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     let head = ctx.vars.head;
-    let replacement = match ctx.rewrite {
+    let by_segments = |prefix: &str| ctx.path.strip_prefix(prefix.trim_end_matches('/').as_bytes());
+    let rewritten = match ctx.rewrite {
         PathRewrite::Keep => None,
-        PathRewrite::StripPrefix => Some(""),
-        PathRewrite::ReplacePrefix(prefix) => Some(prefix.trim_end_matches('/')),
+        PathRewrite::StripPrefix => by_segments(ctx.prefix).map(|rest| ("", rest)),
+        PathRewrite::ReplacePrefix(to) => {
+            by_segments(ctx.prefix).map(|rest| (to.trim_end_matches('/'), rest))
+        }
+        PathRewrite::ReplaceBytes(to) => {
+            ctx.path.strip_prefix(ctx.prefix.as_bytes()).map(|rest| (&**to, rest))
+        }
     };
-    let rest = ctx.path.strip_prefix(ctx.prefix.trim_end_matches('/').as_bytes());
     // `*` of OPTIONS has no prefix, and stays as it is.
-    let (Some(replacement), Some([b'/', ..] | [])) = (replacement, rest) else {
+    let Some((replacement, rest)) = rewritten.filter(|_| ctx.path.starts_with(b"/")) else {
         return out.extend_from_slice(head.target());
     };
-    let rest = rest.unwrap_or_default();
-    push_path(out, replacement.as_bytes());
-    push_path(out, if replacement.is_empty() && rest.is_empty() { b"/" } else { rest });
+    out.extend_from_slice(replacement.as_bytes());
+    if replacement.is_empty() && !rest.starts_with(b"/") {
+        out.push(b'/');
+    }
+    push_path(out, rest);
     if let Some(query) = head.query() {
         out.push(b'?');
         out.extend_from_slice(query);

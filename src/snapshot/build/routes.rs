@@ -79,13 +79,17 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>) -> Route {
         config::Action::Respond(respond) => Action::Respond(respond.clone()),
     };
     let prefix = match &section.path {
-        config::PathMatch::Prefix(prefix) => prefix.clone(),
-        config::PathMatch::Exact(_) | config::PathMatch::Regex(_) => String::new(),
+        config::PathMatch::Prefix(prefix)
+        | config::PathMatch::BytePrefix(prefix)
+        | config::PathMatch::RegexWithin(prefix, _)
+        | config::PathMatch::Exact(prefix) => prefix.clone(),
+        config::PathMatch::Regex(_) => String::new(),
     };
     Route {
         name: section.name.clone(),
         action,
         prefix,
+        access: section.access.clone(),
         request_headers: section.request_headers.clone().into(),
         response_headers: section.response_headers.clone().into(),
         response: section.response.clone(),

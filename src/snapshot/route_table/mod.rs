@@ -2,29 +2,37 @@
 //!
 //! The most specific rule wins, by this order:
 //!
-//! 1. **Host**: the very name, then `*.suffix` (the longest first), then routes for any host.
-//! 2. **Path** within a host: the very path, then regular expressions in the order of the file (the
-//!    same expression twice is one rule, at its first place), then prefixes, the longest first.
-//! 3. **Conditions** within a path rule: the route with more of them first (a list of methods is
-//!    one, each header rule is one), then the order of the file.
+//! 1. **Host**: the very name, then `*.suffix` and `prefix.*` (the longest first), then regular
+//!    expressions in the order of the file, then routes for any host. As nginx chooses a server.
+//! 2. Within a host, what says `first`, in the order of the file.
+//! 3. **Path**: the very path, then regular expressions in the order of the file (the same
+//!    expression twice is one rule, at its first place), then prefixes, the longest first. A longest
+//!    prefix may have expressions of its own, which are tried before the others, or go before
+//!    those itself. That is nginx's search, its nested locations included.
+//! 4. **Conditions** within a path rule: the route with more of them first (lists of methods and of
+//!    conditions are one each, each header rule is one), then the order of the file.
 //!
 //! A route whose conditions do not hold is passed over: the search goes on with the next route of
 //! the rule, the next less specific path rule and the next less specific host.
 //!
-//! Hosts, exact paths and prefixes lie in hash maps that are asked once per label of the host and
-//! once per segment of the path, and never for a text longer than the longest that is configured:
-//! neither the number of routes nor a long path makes a search long. Only the regular expressions
-//! of a host are tried one after the other. Nothing is allocated.
+//! Hosts and exact paths lie in hash maps that are asked once per label of the host, and never for
+//! a text longer than the longest that is configured; prefixes lie in a sorted list that is halved:
+//! neither the number of routes nor a long path makes a search long. Only regular expressions are
+//! tried one after the other. Nothing is allocated.
 //!
 //! Built with the snapshot; asked by `proxy::service` for each request.
 
-use std::sync::Arc;
+mod conditions;
+mod paths;
+mod prefixes;
 
 use ahash::AHashMap;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr_iter};
 use regex::bytes::Regex;
 
-use crate::config::model::{HeaderMatch, HeaderValueMatch, HostMatch, PathMatch, Route};
+use crate::config::model::{Condition, HostMatch, Route};
+use conditions::{Candidate, count_conditions};
+use paths::{Paths, PathsBuilder};
 
 /// The longest name that DNS knows (RFC 1035 §2.3.4); longer ones match as any host only.
 const MAX_HOST_BYTES: usize = 255;
@@ -33,8 +41,13 @@ const MAX_HOST_BYTES: usize = 255;
 #[derive(Debug, Default)]
 pub struct RouteTable {
     names: AHashMap<Box<[u8]>, Paths>,
+    /// `*.suffix`, with the length of the longest.
     suffixes: AHashMap<Box<[u8]>, Paths>,
     longest_suffix: usize,
+    /// `prefix.*`, with the length of the longest.
+    prefixes: AHashMap<Box<[u8]>, Paths>,
+    longest_prefix: usize,
+    regexes: Box<[(Regex, Paths)]>,
     any: Paths,
 }
 
@@ -47,14 +60,17 @@ pub struct Request<'a, H> {
     pub path: &'a [u8],
     /// The method.
     pub method: &'a [u8],
-    /// The header fields.
-    pub headers: &'a H,
+    /// All else that conditions ask for.
+    pub facts: &'a H,
 }
 
-/// Gives the header fields of a request to header rules.
-pub trait Headers {
+/// Gives what conditions ask for.
+pub trait Facts {
     /// The values of all field lines of that name, which is in lower case.
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]>;
+
+    /// Whether the condition holds.
+    fn holds(&self, condition: &Condition) -> bool;
 }
 
 impl RouteTable {
@@ -65,37 +81,61 @@ impl RouteTable {
         // the order in which it is searched.
         by_conditions.sort_by_key(|index| std::cmp::Reverse(count_conditions(routes[*index])));
 
-        let mut table = Self::default();
+        let mut hosts: AHashMap<Option<&HostMatch>, PathsBuilder> = AHashMap::new();
         for index in by_conditions {
             let route = routes[index];
-            let candidate = Candidate { route: index, conditions: Conditions::of(route) };
+            let candidate = Candidate::of(index, route);
             if route.hosts.is_empty() {
-                table.any.add(&route.path, candidate.clone());
+                hosts.entry(None).or_default().add(route, candidate.clone());
             }
             for host in &route.hosts {
-                let paths = match host {
-                    HostMatch::Exact(name) => table.names.entry(name.as_bytes().into()),
-                    HostMatch::Suffix(suffix) => {
-                        table.longest_suffix = table.longest_suffix.max(suffix.len());
-                        table.suffixes.entry(suffix.as_bytes().into())
-                    }
-                };
-                paths.or_default().add(&route.path, candidate.clone());
+                hosts.entry(Some(host)).or_default().add(route, candidate.clone());
             }
         }
-        table.names.values_mut().chain(table.suffixes.values_mut()).for_each(Paths::order_regexes);
-        table.any.order_regexes();
+        let mut table = Self::default();
+        let mut regexes = Vec::new();
+        for (host, paths) in hosts {
+            let first = paths.first_route();
+            let paths = paths.finish();
+            match host {
+                None => table.any = paths,
+                Some(HostMatch::Exact(name)) => {
+                    table.names.insert(name.as_bytes().into(), paths);
+                }
+                Some(HostMatch::Suffix(suffix)) => {
+                    table.longest_suffix = table.longest_suffix.max(suffix.len());
+                    table.suffixes.insert(suffix.as_bytes().into(), paths);
+                }
+                Some(HostMatch::Prefix(prefix)) => {
+                    table.longest_prefix = table.longest_prefix.max(prefix.len());
+                    table.prefixes.insert(prefix.as_bytes().into(), paths);
+                }
+                Some(HostMatch::Regex(pattern)) => regexes.push((first, pattern.0.clone(), paths)),
+            }
+        }
+        regexes.sort_by_key(|(first, ..)| *first);
+        table.regexes = regexes.into_iter().map(|(_, regex, paths)| (regex, paths)).collect();
         table
     }
 
     /// The place of the request's route in the slice that the table was built from.
     #[inline]
-    pub fn find<H: Headers>(&self, request: &Request<'_, H>) -> Option<usize> {
+    pub fn find<H: Facts>(&self, request: &Request<'_, H>) -> Option<usize> {
         let mut buffer = [0; MAX_HOST_BYTES];
-        let host = plain_host(request.host, &mut buffer);
+        let Some(host) = plain_host(request.host, &mut buffer) else {
+            return self.any.find(request);
+        };
         let named = self.names.get(host);
         let suffixed = self.suffixes_of(host).filter_map(|suffix| self.suffixes.get(suffix));
-        named.into_iter().chain(suffixed).chain([&self.any]).find_map(|paths| paths.find(request))
+        let prefixed = self.prefixes_of(host).filter_map(|prefix| self.prefixes.get(prefix));
+        let matching = self.regexes.iter().filter(|(regex, _)| regex.is_match(host));
+        named
+            .into_iter()
+            .chain(suffixed)
+            .chain(prefixed)
+            .chain(matching.map(|(_, paths)| paths))
+            .chain([&self.any])
+            .find_map(|paths| paths.find(request))
     }
 
     /// What follows each dot of `host`, the longest first, as far as it can be configured.
@@ -103,136 +143,18 @@ impl RouteTable {
         let start = host.len().saturating_sub(self.longest_suffix + 1);
         memchr_iter(b'.', &host[start..]).map(move |dot| &host[start + dot + 1..])
     }
-}
 
-/// The rules of one host.
-#[derive(Debug, Default)]
-struct Paths {
-    exact: AHashMap<Box<[u8]>, Vec<Candidate>>,
-    regexes: Vec<RegexRule>,
-    /// Without the final `/`, so that `/` is the empty prefix.
-    prefixes: AHashMap<Box<[u8]>, Vec<Candidate>>,
-    longest_prefix: usize,
-}
-
-#[derive(Debug)]
-struct RegexRule {
-    regex: Regex,
-    /// The first route that has it.
-    first: usize,
-    candidates: Vec<Candidate>,
-}
-
-impl Paths {
-    fn add(&mut self, path: &PathMatch, candidate: Candidate) {
-        let bucket = match path {
-            PathMatch::Exact(path) => self.exact.entry(path.as_bytes().into()).or_default(),
-            PathMatch::Prefix(prefix) => {
-                let prefix = prefix.trim_end_matches('/').as_bytes();
-                self.longest_prefix = self.longest_prefix.max(prefix.len());
-                self.prefixes.entry(prefix.into()).or_default()
-            }
-            PathMatch::Regex(regex) => self.regex_bucket(regex, candidate.route),
-        };
-        bucket.push(candidate);
-    }
-
-    fn regex_bucket(&mut self, regex: &Regex, route: usize) -> &mut Vec<Candidate> {
-        let known = self.regexes.iter().position(|rule| rule.regex.as_str() == regex.as_str());
-        let place = known.unwrap_or_else(|| {
-            let rule = RegexRule { regex: regex.clone(), first: route, candidates: Vec::new() };
-            self.regexes.push(rule);
-            self.regexes.len() - 1
-        });
-        let rule = &mut self.regexes[place];
-        rule.first = rule.first.min(route);
-        &mut rule.candidates
-    }
-
-    fn order_regexes(&mut self) {
-        self.regexes.sort_by_key(|rule| rule.first);
-    }
-
-    fn find<H: Headers>(&self, request: &Request<'_, H>) -> Option<usize> {
-        let path = request.path;
-        let exact = self.exact.get(path).into_iter();
-        let regexes = self.regexes.iter().filter(|rule| rule.regex.is_match(path));
-        let prefixes = self.prefixes_of(path).filter_map(|prefix| self.prefixes.get(prefix));
-        exact
-            .chain(regexes.map(|rule| &rule.candidates))
-            .chain(prefixes)
-            .flatten()
-            .find(|candidate| candidate.accepts(request))
-            .map(|candidate| candidate.route)
-    }
-
-    /// `path` and what is above it, the longest first, as far as it can be configured.
-    fn prefixes_of<'p>(&self, path: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
-        // One byte more than the longest prefix shows whether a segment ends there.
-        let first = match path.get(..=self.longest_prefix) {
-            Some(head) => parent(head),
-            None => Some(path),
-        };
-        std::iter::successors(first, |path| parent(path))
+    /// What stands before each dot of `host`, the longest first, as far as it can be configured.
+    fn prefixes_of<'h>(&self, host: &'h [u8]) -> impl Iterator<Item = &'h [u8]> {
+        let end = host.len().min(self.longest_prefix + 1);
+        let end = if self.prefixes.is_empty() { 0 } else { end };
+        memrchr_iter(b'.', &host[..end]).map(|dot| &host[..dot])
     }
 }
 
-/// The path without its last segment; of `/` and of a path without one it is empty.
-fn parent(path: &[u8]) -> Option<&[u8]> {
-    if path.is_empty() { None } else { Some(&path[..memrchr(b'/', path).unwrap_or(0)]) }
-}
-
-/// A route under a path rule.
-#[derive(Debug, Clone)]
-struct Candidate {
-    route: usize,
-    /// `None` for most routes, which are found without another look into memory.
-    conditions: Option<Arc<Conditions>>,
-}
-
-impl Candidate {
-    #[inline]
-    fn accepts<H: Headers>(&self, request: &Request<'_, H>) -> bool {
-        self.conditions.as_ref().is_none_or(|conditions| conditions.hold(request))
-    }
-}
-
-/// What a request must have beside host and path.
-#[derive(Debug)]
-struct Conditions {
-    methods: Vec<String>,
-    headers: Vec<HeaderMatch>,
-}
-
-fn count_conditions(route: &Route) -> usize {
-    usize::from(!route.methods.is_empty()) + route.headers.len()
-}
-
-impl Conditions {
-    fn of(route: &Route) -> Option<Arc<Self>> {
-        let conditions = || Self { methods: route.methods.clone(), headers: route.headers.clone() };
-        (count_conditions(route) > 0).then(|| Arc::new(conditions()))
-    }
-
-    fn hold<H: Headers>(&self, request: &Request<'_, H>) -> bool {
-        (self.methods.is_empty() || self.methods.iter().any(|m| m.as_bytes() == request.method))
-            && self.headers.iter().all(|rule| header_holds(rule, request.headers))
-    }
-}
-
-fn header_holds<H: Headers>(rule: &HeaderMatch, headers: &H) -> bool {
-    let mut values = headers.values(&rule.name);
-    match &rule.value {
-        HeaderValueMatch::Present => values.next().is_some(),
-        HeaderValueMatch::Absent => values.next().is_none(),
-        HeaderValueMatch::Exact(wanted) => values.any(|value| value == wanted.as_bytes()),
-        HeaderValueMatch::Regex(regex) => values.any(|value| regex.is_match(value)),
-    }
-}
-
-/// The host in lower case, without port and final dot; an IPv6 address keeps its brackets. Empty
+/// The host in lower case, without port and final dot; an IPv6 address keeps its brackets. `None`
 /// for a name that is too long to be one.
-fn plain_host<'b>(host: &[u8], buffer: &'b mut [u8; MAX_HOST_BYTES]) -> &'b [u8] {
+fn plain_host<'b>(host: &[u8], buffer: &'b mut [u8; MAX_HOST_BYTES]) -> Option<&'b [u8]> {
     let end = if host.first() == Some(&b'[') {
         memchr(b']', host).map_or(host.len(), |bracket| bracket + 1)
     } else {
@@ -240,12 +162,10 @@ fn plain_host<'b>(host: &[u8], buffer: &'b mut [u8; MAX_HOST_BYTES]) -> &'b [u8]
     };
     let name = &host[..end];
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let Some(plain) = buffer.get_mut(..name.len()) else {
-        return &[];
-    };
+    let plain = buffer.get_mut(..name.len())?;
     plain.copy_from_slice(name);
     plain.make_ascii_lowercase();
-    plain
+    Some(plain)
 }
 
 #[cfg(test)]

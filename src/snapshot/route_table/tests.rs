@@ -4,41 +4,41 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::config::model::{Action, Respond, TimeoutOverrides};
+use crate::config::model::{
+    Action, HeaderMatch, HeaderValueMatch, PathMatch, Pattern, Respond, Template, Test,
+};
 
 /// Header fields as a list.
 struct Fields(Vec<(&'static str, &'static str)>);
 
-impl Headers for Fields {
+impl Facts for Fields {
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(move |field| field.0 == name).map(|field| field.1.as_bytes())
+    }
+
+    /// Whatever the text, its value is that of the field `when`.
+    fn holds(&self, condition: &Condition) -> bool {
+        let value = self.values("when").next().unwrap_or_default();
+        condition.test.passes(value)
     }
 }
 
 fn route(hosts: &[&str], path: PathMatch) -> Route {
-    let host = |text: &&str| match text.strip_prefix("*.") {
-        Some(suffix) => HostMatch::Suffix(suffix.to_owned()),
-        None => HostMatch::Exact((*text).to_owned()),
+    let host = |text: &&str| {
+        if let Some(regex) = text.strip_prefix('~') {
+            return HostMatch::Regex(Pattern(Regex::new(regex).unwrap()));
+        }
+        match (text.strip_prefix("*."), text.strip_suffix(".*")) {
+            (Some(suffix), _) => HostMatch::Suffix(suffix.to_owned()),
+            (None, Some(prefix)) => HostMatch::Prefix(prefix.to_owned()),
+            (None, None) => HostMatch::Exact((*text).to_owned()),
+        }
     };
+    let (content_type, body) = (String::new(), Vec::new());
     Route {
-        name: String::new(),
-        listeners: Vec::new(),
         hosts: hosts.iter().map(host).collect(),
         path,
-        methods: Vec::new(),
-        headers: Vec::new(),
-        action: Action::Respond(Respond {
-            status: 200,
-            content_type: String::new(),
-            body: Vec::new(),
-        }),
-        request_headers: Vec::new(),
-        response_headers: Vec::new(),
-        response: None,
-        timeouts: TimeoutOverrides::default(),
-        retry: None,
-        max_body_bytes: None,
-        upgrades: Vec::new(),
+        ..Route::new(Action::Respond(Respond { status: 200, content_type, body }))
     }
 }
 
@@ -48,6 +48,22 @@ fn exact(path: &str) -> PathMatch {
 
 fn prefix(path: &str) -> PathMatch {
     PathMatch::Prefix(path.to_owned())
+}
+
+fn bytes(prefix: &str) -> PathMatch {
+    PathMatch::BytePrefix(prefix.to_owned())
+}
+
+fn within(prefix: &str, pattern: &str) -> PathMatch {
+    PathMatch::RegexWithin(prefix.to_owned(), Regex::new(pattern).unwrap())
+}
+
+fn first(route: Route) -> Route {
+    Route { first: true, ..route }
+}
+
+fn before_regex(route: Route) -> Route {
+    Route { before_regex: true, ..route }
 }
 
 fn regex(pattern: &str) -> PathMatch {
@@ -63,7 +79,7 @@ fn get(table: &RouteTable, host: &str, path: &str) -> Option<usize> {
 }
 
 fn get_bytes(table: &RouteTable, host: &[u8], path: &[u8]) -> Option<usize> {
-    table.find(&Request { host, path, method: b"GET", headers: &Fields(Vec::new()) })
+    table.find(&Request { host, path, method: b"GET", facts: &Fields(Vec::new()) })
 }
 
 #[test]
@@ -132,6 +148,88 @@ fn the_very_path_wins_over_regexes_in_file_order_over_the_longest_prefix() {
 }
 
 #[test]
+fn prefixes_by_bytes_end_anywhere() {
+    let table = table(&[
+        route(&[], bytes("/")),
+        route(&[], bytes("/foo")),
+        route(&[], bytes("/bar/")),
+        route(&[], prefix("/foo")),
+        route(&[], bytes("/foo/x")),
+    ]);
+    assert_eq!(get(&table, "h", "/fo"), Some(0));
+    assert_eq!(get(&table, "h", "/foobar"), Some(1));
+    assert_eq!(get(&table, "h", "/bar"), Some(0));
+    assert_eq!(get(&table, "h", "/bar/x"), Some(2));
+    assert_eq!(get(&table, "h", "/foo"), Some(3), "of equal ones, that by segments goes first");
+    assert_eq!(get(&table, "h", "/foo/y"), Some(3));
+    assert_eq!(get(&table, "h", "/foo/xy"), Some(4));
+    assert_eq!(get(&table, "h", "*"), None);
+}
+
+#[test]
+fn the_longest_prefix_decides_which_expressions_are_tried() {
+    let table = table(&[
+        route(&[], bytes("/")),
+        route(&[], regex("[.]png$")),
+        before_regex(route(&[], bytes("/img/"))),
+        route(&[], bytes("/img/user/")),
+        route(&[], within("/img/user/", "^/img/user/x")),
+        route(&[], within("/img/", "[.]gif$")),
+    ]);
+    assert_eq!(get(&table, "h", "/a.png"), Some(1));
+    assert_eq!(get(&table, "h", "/img/a.png"), Some(2), "before all expressions but its own");
+    assert_eq!(get(&table, "h", "/img/a.gif"), Some(5));
+    assert_eq!(get(&table, "h", "/img/user/x.png"), Some(4), "its own go before the others");
+    assert_eq!(get(&table, "h", "/img/user/y.png"), Some(1));
+    assert_eq!(get(&table, "h", "/img/user/y.gif"), Some(3), "this prefix is longer");
+    assert_eq!(get(&table, "h", "/a.gif"), Some(0));
+}
+
+#[test]
+fn what_says_first_goes_before_the_very_path_in_the_order_of_the_file() {
+    let mut asked = first(route(&["a.test"], prefix("/")));
+    asked.when = vec![Condition { value: Template::default(), test: Test::Is("1".to_owned()) }];
+    let routes = [
+        route(&["a.test"], exact("/x")),
+        first(route(&[], prefix("/x"))),
+        asked,
+        first(route(&["a.test"], regex("y$"))),
+    ];
+    let table = table(&routes);
+    let find = |path: &[u8], fields| {
+        table.find(&Request { host: b"a.test", path, method: b"GET", facts: &Fields(fields) })
+    };
+    assert_eq!(find(b"/x", vec![("when", "1")]), Some(2));
+    assert_eq!(find(b"/y", vec![("when", "1")]), Some(2));
+    assert_eq!(find(b"/x/y", vec![("when", "2")]), Some(3));
+    assert_eq!(find(b"/x", vec![]), Some(0), "an exact host goes before any host");
+    assert_eq!(find(b"/x/z", vec![]), Some(1));
+}
+
+#[test]
+fn hosts_are_found_as_nginx_finds_servers() {
+    let table = table(&[
+        route(&[], prefix("/")),
+        route(&["~^www"], prefix("/")),
+        route(&["~test$"], prefix("/")),
+        route(&["www.*"], prefix("/")),
+        route(&["www.a.*"], prefix("/")),
+        route(&["*.test"], prefix("/")),
+        route(&["www.b.test"], prefix("/")),
+        route(&[""], prefix("/")),
+    ]);
+    assert_eq!(get(&table, "www.b.test", "/"), Some(6));
+    assert_eq!(get(&table, "www.c.test", "/"), Some(5));
+    assert_eq!(get(&table, "www.a.b.example", "/"), Some(4));
+    assert_eq!(get(&table, "www.a", "/"), Some(3));
+    assert_eq!(get(&table, "www", "/"), Some(1));
+    assert_eq!(get(&table, "WWW2.example:80", "/"), Some(1));
+    assert_eq!(get(&table, "test.", "/"), Some(2));
+    assert_eq!(get(&table, "example", "/"), Some(0));
+    assert_eq!(get(&table, "", "/"), Some(7));
+}
+
+#[test]
 fn a_path_that_is_not_utf8_does_not_slip_past_a_regex() {
     let table = table(&[route(&[], prefix("/")), route(&[], regex("^/admin"))]);
     assert_eq!(get_bytes(&table, b"h", b"/admin/\xff"), Some(1));
@@ -149,7 +247,7 @@ fn a_refused_route_gives_way_to_the_next_less_specific_rule() {
     let routes = [only_post, only_beta, only_put, route(&[], prefix("/"))];
     let table = table(&routes);
     let find = |method: &[u8], fields: Vec<(&'static str, &'static str)>| {
-        table.find(&Request { host: b"a.test", path: b"/x", method, headers: &Fields(fields) })
+        table.find(&Request { host: b"a.test", path: b"/x", method, facts: &Fields(fields) })
     };
     assert_eq!(find(b"POST", vec![]), Some(0));
     assert_eq!(find(b"GET", vec![("x-beta", "")]), Some(1));
@@ -168,7 +266,7 @@ fn header_rules_look_at_every_line_of_the_name() {
     routes[3].headers = rule(HeaderValueMatch::Present);
     let table = table(&routes);
     let find = |fields: Vec<(&'static str, &'static str)>| {
-        table.find(&Request { host: b"", path: b"/", method: b"GET", headers: &Fields(fields) })
+        table.find(&Request { host: b"", path: b"/", method: b"GET", facts: &Fields(fields) })
     };
     assert_eq!(find(vec![("x-b", "one")]), Some(0));
     assert_eq!(find(vec![("x-a", "zero"), ("x-a", "one")]), Some(1));
@@ -181,39 +279,84 @@ fn header_rules_look_at_every_line_of_the_name() {
 fn rank(routes: &[Route], index: usize, request: &Request<'_, Fields>) -> Option<impl Ord + use<>> {
     let route = &routes[index];
     let host = str::from_utf8(request.host).unwrap().to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
     let path = str::from_utf8(request.path).unwrap();
 
     let host_rank = |rule: &HostMatch| match rule {
-        HostMatch::Exact(name) => (*name == host).then_some((0, Reverse(0))),
+        HostMatch::Exact(name) => (*name == host).then_some((0, Reverse(0), 0)),
         HostMatch::Suffix(suffix) => {
-            host.ends_with(&format!(".{suffix}")).then_some((1, Reverse(suffix.len())))
+            host.ends_with(&format!(".{suffix}")).then_some((1, Reverse(suffix.len()), 0))
         }
-    };
-    let any_host = route.hosts.is_empty().then_some((2, Reverse(0)));
-    let host_rank = any_host.or_else(|| route.hosts.iter().filter_map(host_rank).min())?;
-
-    let path_rank = match &route.path {
-        PathMatch::Exact(exact) => (exact == path).then_some((0, 0, Reverse(0))),
-        PathMatch::Regex(regex) => regex.is_match(path.as_bytes()).then(|| {
-            let first = routes.iter().position(|other| {
-                matches!(&other.path, PathMatch::Regex(r) if r.as_str() == regex.as_str())
-                    && other.hosts == route.hosts
-            });
-            (1, first.unwrap(), Reverse(0))
+        HostMatch::Prefix(prefix) => {
+            host.starts_with(&format!("{prefix}.")).then_some((2, Reverse(prefix.len()), 0))
+        }
+        HostMatch::Regex(pattern) => pattern.0.is_match(host.as_bytes()).then(|| {
+            let same = |other: &Route| other.hosts == route.hosts;
+            (3, Reverse(0), routes.iter().position(same).unwrap())
         }),
-        PathMatch::Prefix(prefix) => {
-            let prefix = prefix.trim_end_matches('/');
-            let rest = path.strip_prefix(prefix);
-            let whole = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            whole.then_some((2, 0, Reverse(prefix.len())))
-        }
-    }?;
-
-    let accepts = Conditions::of(route).is_none_or(|conditions| conditions.hold(request));
+    };
+    let any_host = route.hosts.is_empty().then_some((4, Reverse(0), 0));
+    let host_rank = any_host.or_else(|| route.hosts.iter().filter_map(host_rank).min())?;
+    let path_rank = path_rank(routes, index, path)?;
+    let accepts = Candidate::of(index, route).accepts(request);
     accepts.then_some((host_rank, path_rank, Reverse(count_conditions(route)), index))
 }
 
-const HOSTS: &[&str] = &["a", "a.b", "*.b", "c.a.b", "*.a.b", "*.c.a.b"];
+/// How long the prefix of a rule is that fits a path; of equal ones, that by segments is more.
+fn prefix_of(rule: &PathMatch, path: &str) -> Option<(usize, bool)> {
+    match rule {
+        PathMatch::Prefix(prefix) => {
+            let prefix = prefix.trim_end_matches('/');
+            let rest = path.strip_prefix(prefix)?;
+            let whole = rest.is_empty() || rest.starts_with('/');
+            whole.then_some((prefix.len(), true))
+        }
+        PathMatch::BytePrefix(prefix) | PathMatch::RegexWithin(prefix, _) => {
+            path.starts_with(prefix).then_some((prefix.len(), false))
+        }
+        _ => None,
+    }
+}
+
+fn path_rank(routes: &[Route], index: usize, path: &str) -> Option<impl Ord + use<>> {
+    let route = &routes[index];
+    let there = |other: &&Route| other.hosts == route.hosts && !other.first;
+    let longest =
+        routes.iter().filter(there).filter_map(|other| prefix_of(&other.path, path)).max();
+    let own = prefix_of(&route.path, path);
+    let found = |regex: &Regex| regex.is_match(path.as_bytes());
+    // The same expression twice is one rule, at its first place.
+    let place = |regex: &Regex, within: Option<&str>| {
+        let same = |other: &Route| match (&other.path, within) {
+            (PathMatch::Regex(r), None) => r.as_str() == regex.as_str(),
+            (PathMatch::RegexWithin(p, r), Some(prefix)) => {
+                p == prefix && r.as_str() == regex.as_str()
+            }
+            _ => false,
+        };
+        routes.iter().position(|other| there(&other) && same(other)).unwrap()
+    };
+    let at = |class: u8, place: usize| Some((class, place, Reverse((0, false))));
+    match &route.path {
+        PathMatch::Exact(exact) if route.first => (exact == path).then_some(at(0, index))?,
+        PathMatch::Regex(regex) if route.first => found(regex).then_some(at(0, index))?,
+        PathMatch::RegexWithin(_, regex) if route.first => {
+            (own.is_some() && found(regex)).then_some(at(0, index))?
+        }
+        _ if route.first => own.and(at(0, index)),
+        PathMatch::Exact(exact) => (exact == path).then_some(at(1, 0))?,
+        PathMatch::RegexWithin(prefix, regex) => {
+            let here = own.is_some() && own == longest && found(regex);
+            here.then(|| at(2, place(regex, Some(prefix))))?
+        }
+        PathMatch::Regex(regex) => found(regex).then(|| at(4, place(regex, None)))?,
+        _ if route.before_regex && own.is_some() && own == longest => at(3, 0),
+        _ => Some((5, 0, Reverse(own?))),
+    }
+}
+
+const HOSTS: &[&str] =
+    &["a", "a.b", "*.b", "c.a.b", "*.a.b", "*.c.a.b", "c.*", "c.a.*", "a.*", "", "~a", "~^[cd]"];
 const PATHS: &[&str] = &["/", "/x", "/x/", "/x/y", "/x/y/z", "/xx", "/y", "/x/yy"];
 const REGEXES: &[&str] = &["y", "^/x", "z$", "^/x/y$"];
 
@@ -223,7 +366,12 @@ fn any_route() -> impl Strategy<Value = Route> {
     let path = prop_oneof![
         select(PATHS).prop_map(exact),
         select(PATHS).prop_map(prefix),
+        select(PATHS).prop_map(bytes),
         select(REGEXES).prop_map(regex),
+        (select(PATHS), select(REGEXES)).prop_map(|(prefix, regex)| within(prefix, regex)),
+    ];
+    let flags = prop_oneof![
+        6 => Just((false, false)), 2 => Just((false, true)), 1 => Just((true, false)),
     ];
     let methods = prop_oneof![3 => Just(Vec::new()), 1 => subsequence(vec!["GET", "PUT"], 1..=2)];
     let value = prop_oneof![
@@ -235,7 +383,10 @@ fn any_route() -> impl Strategy<Value = Route> {
     let header = (select(&["p", "q"][..]), value)
         .prop_map(|(name, value)| HeaderMatch { name: name.to_owned(), value });
     let headers = prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(header, 1..3)];
-    (hosts, path, methods, headers).prop_map(|(host, path, methods, headers)| Route {
+    let rule = (hosts, path, flags, methods, headers);
+    rule.prop_map(|(host, path, (first, before_regex), methods, headers)| Route {
+        first,
+        before_regex,
         methods: methods.into_iter().map(str::to_owned).collect(),
         headers,
         ..route(host.as_slice(), path)
@@ -255,7 +406,7 @@ proptest! {
             host: host.as_bytes(),
             path: path.as_bytes(),
             method: method.as_bytes(),
-            headers: &Fields(fields),
+            facts: &Fields(fields),
         };
         let ranked = (0..routes.len()).filter_map(|i| Some((rank(&routes, i, &request)?, i)));
         let scanned = ranked.min_by(|a, b| a.0.cmp(&b.0)).map(|(_, index)| index);

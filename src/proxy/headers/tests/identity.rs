@@ -125,11 +125,3 @@ fn a_sane_request_id_is_kept_and_any_other_is_made_anew() {
     }
     assert_eq!(id(""), "0123456789abcdeffedcba9876543210");
 }
-
-#[test]
-fn header_rules_of_routes_see_all_lines_of_a_name() {
-    let head = head("X-A: one\r\nX-B: two\r\nx-a: three\r\n");
-    let values: Vec<&[u8]> = head.values("x-a").collect();
-    assert_eq!(values, [b"one", &b"three"[..]]);
-    assert_eq!(head.values("x-c").count(), 0);
-}

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::http1::{Framing, Limits, Parse, ResponseHead, Version};
+use crate::http1::{Framing, Limits, Parse, RequestHead, ResponseHead, Version};
 use crate::snapshot::settings::{
     AddressSource, ForwardPolicy, Forwarded, HostPolicy, PathRewrite, Piece, RequestIdField,
     Variable, XForwarded,

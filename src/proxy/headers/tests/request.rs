@@ -201,7 +201,19 @@ fn a_prefix_is_stripped_or_replaced_on_the_normalised_path() {
     assert_eq!(replace("/api", "/", "/api"), "/");
     assert_eq!(replace("/api", "/", "/api/x"), "/x");
     assert_eq!(replace("/", "/v2", "/x"), "/v2/x");
-    assert_eq!(replace("/a", "/b c", "/a/x"), "/b%20c/x");
+    assert_eq!(replace("/a", "/b%20c", "/a/x"), "/b%20c/x");
+
+    let bytes = |prefix, by: &str, target: &str| {
+        let rewrite = PathRewrite::ReplaceBytes(by.to_owned());
+        Case { rewrite, prefix, ..get("") }.with_target(target).target()
+    };
+    assert_eq!(bytes("/api/", "/v2/", "/api/x?q"), "/v2/x?q");
+    assert_eq!(bytes("/api/", "/v2", "/api/x"), "/v2x");
+    assert_eq!(bytes("/api", "/", "/api/x"), "//x");
+    assert_eq!(bytes("/api", "/", "/apix"), "/x");
+    assert_eq!(bytes("/api", "/v%20/", "/api%20x"), "/v%20/%20x");
+    assert_eq!(bytes("/api", "/v2", "/api"), "/v2");
+    assert_eq!(strip("/api", "/apix"), "/x");
 }
 
 #[test]

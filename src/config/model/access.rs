@@ -1,0 +1,69 @@
+//! Who may use a route.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// An ordered list of who is let in and who is kept out. Who is in no rule is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access(pub Box<[AccessRule]>);
+
+/// One rule: the first that fits a client decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessRule {
+    /// Whether the rule lets in.
+    pub allow: bool,
+    /// Whom it is about.
+    pub who: Who,
+}
+
+/// Whom a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody.
+    All,
+    /// Clients with an address of this network.
+    Network(IpNet),
+}
+
+impl Access {
+    /// Whether a client of this address is let in. An IPv4 address in IPv6 form counts as IPv4.
+    pub fn lets_in(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let fits = |rule: &&AccessRule| match &rule.who {
+            Who::All => true,
+            Who::Network(network) => network.contains(&client),
+        };
+        self.0.iter().find(fits).is_none_or(|rule| rule.allow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rule = |allow, network: &str| AccessRule {
+            allow,
+            who: network.parse().map_or(Who::All, Who::Network),
+        };
+        let access = Access(Box::new([
+            rule(false, "192.0.2.7/32"),
+            rule(true, "192.0.2.0/24"),
+            rule(true, "2001:db8::/32"),
+            rule(false, "all"),
+        ]));
+        for (client, let_in) in [
+            ("192.0.2.7", false),
+            ("192.0.2.8", true),
+            ("::ffff:192.0.2.8", true),
+            ("192.0.3.8", false),
+            ("2001:db8::1", true),
+            ("2001:db9::1", false),
+        ] {
+            assert_eq!(access.lets_in(client.parse().unwrap()), let_in, "{client}");
+        }
+        assert!(Access(Box::new([rule(false, "10.0.0.0/8")])).lets_in([192, 0, 2, 1].into()));
+    }
+}
