@@ -98,6 +98,14 @@ const LEADS: &[(&str, &str)] = &[
         "response_trailers.add = [{ … }]",
         "[[route]]\nupstream = \"api\"\n[[route.response_trailers.add]]\nname = \"X\"\nvalue = \"1\"",
     ),
+    (
+        "rewrite = [{ … }]",
+        "[[route]]\nupstream = \"api\"\n[[route.rewrite]]\nregex = \"/(.*)\"\nto = \"/new\"",
+    ),
+    (
+        "error_pages = [{ … }]",
+        "[[route]]\nupstream = \"api\"\n[[route.error_pages]]\nstatuses = [404]",
+    ),
     ("[route.nginx]", "[[route]]\nupstream = \"api\"\n[route.nginx]"),
     ("timeouts = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.timeouts]"),
     ("retry = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.retry]"),
@@ -133,6 +141,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     let name = if of_listener.contains(&section.title) { "other" } else { "main" };
     let mut text = format!("[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\n");
     text += "[[route]]\npath = \"/other\"\nsplit = [{ upstream = \"api\" }, { upstream = \"canary\" }]\n";
+    text += "[[route]]\npath = \"@other\"\nupstream = \"api\"\n";
     text += "[[upstream.canary.backend]]\naddress = \"10.0.0.1\"\n";
     if !section.title.contains("[upstream.") {
         text += "[[upstream.api.backend]]\naddress = \"10.0.0.2\"\n";
@@ -148,9 +157,11 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     for beside in lead.lines().filter(beside) {
         text = format!("{text}{beside}\n");
     }
-    let action = ["upstream", "split", "redirect", "respond"].contains(&key);
+    let action = ["upstream", "split", "redirect", "respond", "go_to"].contains(&key);
     let needed = match (section.title, key) {
         ("[[route]]", _) if !action => "upstream = \"api\"",
+        ("error_pages = [{ … }]", "file" | "to") => "",
+        ("error_pages = [{ … }]", _) => "file = \"sorry.html\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
@@ -165,6 +176,7 @@ fn every_example_loads() {
     fs::create_dir(directory.path().join("secrets")).unwrap();
     fs::create_dir(directory.path().join("conf.d")).unwrap();
     fs::write(directory.path().join("secrets/token"), "x\n").unwrap();
+    fs::write(directory.path().join("sorry.html"), "sorry").unwrap();
     let path = directory.path().join("example.toml");
     for (section, setting) in settings() {
         let text = around(section, setting, &format!("{} = {}", setting.key, setting.example));

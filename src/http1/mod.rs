@@ -17,6 +17,7 @@
 //! byte that trickles in, so every line would have to be looked at before it. The tests hold our
 //! parser against `httparse`: what we accept, it accepts and reads alike.
 
+mod aim;
 mod body;
 pub mod encode;
 mod error;
@@ -30,6 +31,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
+pub use aim::Aim;
 pub use body::{BodyError, Decoded, Decoder, is_trailer};
 pub use error::HeadError;
 pub use framing::Framing;

@@ -16,22 +16,24 @@ const MAX_METHOD_BYTES: usize = 32;
 ///
 /// The accessors speak of the head that the last call of [`parse`](Self::parse) completed. When it was
 /// partial or an error they mean nothing, but harm nobody.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct RequestHead {
-    section: Section,
+    pub(super) section: Section,
     version: Version,
-    method: Span,
-    target: Span,
-    received_target: Span,
-    path: Span,
-    query: Option<Span>,
+    pub(super) method: Span,
+    pub(super) target: Span,
+    /// The target before it was changed on the way.
+    asked: Span,
+    pub(super) received_target: Span,
+    pub(super) path: Span,
+    pub(super) query: Option<Span>,
     /// From an absolute-form target, else from `Host`.
     authority: Option<Span>,
     host_name: Span,
-    framing: Framing,
+    pub(super) framing: Framing,
     keep_alive: bool,
-    expect_continue: bool,
-    upgrade: Option<Span>,
+    pub(super) expect_continue: bool,
+    pub(super) upgrade: Option<Span>,
 }
 
 field_access!(RequestHead);
@@ -69,6 +71,11 @@ impl RequestHead {
     /// The target to forward: origin-form, also when it came in absolute-form, or `*`.
     pub fn target(&self) -> &[u8] {
         self.target.of(&self.section.bytes)
+    }
+
+    /// The target that the client asked for, in origin-form or `*`, wherever the request went on.
+    pub fn asked_target(&self) -> &[u8] {
+        self.asked.of(&self.section.bytes)
     }
 
     /// The target as received, for the access log.
@@ -205,6 +212,7 @@ impl RequestHead {
     /// The rules that need the whole head.
     fn judge(&mut self) -> Result<(), HeadError> {
         self.complete_target();
+        self.asked = self.target;
         self.judge_host()?;
         let options = self.section.connection_options()?;
         let chunked = self.section.is_chunked(self.version)?;

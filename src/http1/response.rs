@@ -3,7 +3,7 @@
 //! invalid response (502), and nothing of it reaches the client.
 
 use crate::http1::{
-    Field, Framing, HeadError, Known, Limits, Parse, Version,
+    Field, Framing, HeadError, Known, Limits, Parse, Version, encode,
     section::{Section, Span, field_access},
 };
 
@@ -98,6 +98,23 @@ impl ResponseHead {
     /// must not reach the client.
     pub fn switches_to(&self, asked: &[u8]) -> bool {
         self.status == 101 && self.upgrade().is_some_and(|got| got.eq_ignore_ascii_case(asked))
+    }
+
+    /// Lets it have another status, with the usual reason. Where the status before forbade a body,
+    /// there is an empty one.
+    pub fn set_status(&mut self, status: u16) {
+        if matches!(self.status, 204 | 304) && self.content_length.is_none() {
+            self.content_length = Some(0);
+        }
+        let reason = encode::reason(status).as_bytes();
+        self.status = status;
+        self.reason = Span::new(self.section.bytes.len(), reason.len());
+        self.section.bytes.extend_from_slice(reason);
+    }
+
+    /// Adds a field behind those that came. Name and value must be valid.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.section.push(name, value);
     }
 
     fn advance(

@@ -167,7 +167,7 @@ enum Stage {
 }
 
 /// A head being read, and after that its text and fields.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Section {
     /// The text from the start line to the empty line, then what `request` and `framing` rewrote.
     pub(super) bytes: Vec<u8>,
@@ -322,6 +322,20 @@ impl Section {
         } else {
             push_field(out, name, value);
         }
+    }
+
+    /// Adds a field behind the others.
+    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        push_field(&mut self.bytes, name, value);
+        let known = classify(name);
+        self.present |= known.bit();
+        self.fields.push(Field {
+            name: Span::new(start, name.len()),
+            value: Span::new(start + name.len() + 2, value.len()),
+            known,
+            nominated: false,
+        });
     }
 
     /// The value of the only field with this name; `None` when there are more, or none.

@@ -74,9 +74,20 @@ fn is_normal(path: &[u8]) -> bool {
 /// Appends a normalised path as it may stand in a target: what RFC 3986 does not allow in a path is
 /// escaped.
 pub fn push_path(out: &mut Vec<u8>, path: &[u8]) {
+    push_escaped(out, path, is_path_byte);
+}
+
+/// Appends a query that may hold anything: what may not stand in a target is escaped. Escapes stay
+/// as they are.
+pub fn push_query(out: &mut Vec<u8>, query: &[u8]) {
+    push_escaped(out, query, |byte| byte.is_ascii_graphic() && byte != b'#');
+}
+
+/// Appends `text`; the bytes that are not `plain` are escaped.
+pub fn push_escaped(out: &mut Vec<u8>, text: &[u8], plain: impl Fn(u8) -> bool) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in path {
-        if is_path_byte(byte) {
+    for &byte in text {
+        if plain(byte) {
             out.push(byte);
         } else {
             let digit = |half: u8| HEX[usize::from(half)];

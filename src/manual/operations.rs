@@ -148,6 +148,10 @@
 //! | backend closed or reset before a whole head | 502 | upstream |
 //! | backend sent nothing in time, or total time used up | 504 | upstream |
 //! | backend's response invalid | 502 | upstream |
+//! | asked who may pass: refused | 401 or 403 | downstream |
+//! | asked who may pass: no answer that says it | 500 | upstream |
+//! | went on elsewhere too often, or to a name that is not there | 500 | upstream |
+//! | an answer that is an error without a page | its own | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
 //!
 //! # The build

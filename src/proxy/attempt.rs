@@ -35,6 +35,8 @@ pub(super) struct Passage<'a> {
     pub(super) rewrite: &'a PathRewrite,
     pub(super) host: &'a HostPolicy,
     pub(super) client: &'a ClientIdentity,
+    /// It is a question of ours: only the head of the answer counts, and the client gets none of it.
+    pub(super) asks: bool,
 }
 
 /// A backend picked for an attempt.
@@ -306,7 +308,10 @@ impl Passage<'_> {
         let context = RequestContext {
             vars: &self.vars(state, &backend.label),
             forwarded: &self.at.listener.forwarded,
-            rewrite: self.rewrite,
+            rewrite: match &state.trail {
+                Some(trail) if trail.whole_path => &PathRewrite::Keep,
+                _ => self.rewrite,
+            },
             prefix: &self.entry.route.prefix,
             path: state.normalised_path(),
             host: self.host,
@@ -399,7 +404,9 @@ impl Passage<'_> {
             Ok(Done { failure: Some(failure), .. }) | Err(failure) => failure.outcome(),
         };
         let record = Attempt {
+            upstream: self.destination.upstream,
             backend: choice.ix,
+            round: state.trail.as_ref().map_or(0, |trail| trail.rounds),
             connect: progress.connect,
             first_byte: progress.first_byte,
             duration: at.saturating_duration_since(begun),

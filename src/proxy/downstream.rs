@@ -168,7 +168,7 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
     let at = |came: Came| Entrance {
         worker,
         view: &view,
-        open,
+        open: Some(open),
         listener,
         served: wait.served + 1,
         accepted: wait.accepted,

@@ -19,6 +19,10 @@
 //! | backend closed or reset before a whole head | 502 | upstream |
 //! | backend sent nothing in time, or total time used up | 504 | upstream |
 //! | backend's response invalid | 502 | upstream |
+//! | asked who may pass: refused | 401 or 403 | downstream |
+//! | asked who may pass: no answer that says it | 500 | upstream |
+//! | went on elsewhere too often, or to a name that is not there | 500 | upstream |
+//! | an answer that is an error without a page | its own | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
 
 use crate::http1::HeadError;
@@ -51,6 +55,14 @@ pub(super) enum Failure {
     Attempt(Outcome),
     /// The route's total time was used up.
     TotalTimeout,
+    /// Who was asked whether the request may pass refused it with this status.
+    AuthRefused(u16),
+    /// Who was asked whether the request may pass did not say.
+    AuthFailed,
+    /// The request went on elsewhere too often, or there was no place where it should go on.
+    NoEnd,
+    /// The answer was this status, and nothing else.
+    Answered(u16),
 }
 
 /// Whose fault a failure is.
@@ -75,6 +87,8 @@ impl Failure {
             Self::NoRoute => 404,
             Self::NoneEligible => 503,
             Self::TotalTimeout => 504,
+            Self::AuthRefused(status) | Self::Answered(status) => status,
+            Self::AuthFailed | Self::NoEnd => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
                 Outcome::ClientGone => 499,
@@ -86,7 +100,12 @@ impl Failure {
     /// Whose fault it is.
     pub(super) fn fault(self) -> Fault {
         match self {
-            Self::NoneEligible | Self::Attempt(_) | Self::TotalTimeout => Fault::Upstream,
+            Self::NoneEligible
+            | Self::Attempt(_)
+            | Self::TotalTimeout
+            | Self::AuthFailed
+            | Self::NoEnd
+            | Self::Answered(_) => Fault::Upstream,
             _ => Fault::Downstream,
         }
     }
@@ -106,6 +125,10 @@ impl Failure {
             Self::NoneEligible => "none_eligible",
             Self::Attempt(outcome) => outcome.name(),
             Self::TotalTimeout => "total_timeout",
+            Self::AuthRefused(_) => "auth_refused",
+            Self::AuthFailed => "auth_failed",
+            Self::NoEnd => "no_end",
+            Self::Answered(_) => "error_answered",
         }
     }
 
@@ -121,7 +144,13 @@ impl Failure {
     /// Whether the client's connection can go on after the answer. A request that was not read to
     /// its end, or whose end is not known, leaves the connection in doubt.
     pub(super) fn keeps_connection(self) -> bool {
-        let kept = matches!(self, Self::Forbidden | Self::NoRoute | Self::NoneEligible);
-        kept || matches!(self, Self::Attempt(_) | Self::TotalTimeout)
+        matches!(self, Self::Forbidden | Self::NoRoute | Self::AuthRefused(_))
+            || self.fault() == Fault::Upstream
+    }
+
+    /// Whether the request may go on to a page for it. One that was not read to its end may not,
+    /// except that its body was too long.
+    pub(super) fn goes_on(self) -> bool {
+        self.keeps_connection() || self == Self::BodyTooLarge
     }
 }

@@ -16,7 +16,7 @@ use crate::proxy::headers::{
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
-use crate::proxy::service::{Done, End};
+use crate::proxy::service::{Done, End, Onward, error_page};
 use crate::proxy::trailers::Trailers;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
@@ -60,16 +60,22 @@ impl Outward {
                     (false, false) => End::Linger,
                 };
                 let ended = if relayed.waited { Instant::now() } else { head_at };
-                Done { status, body: relayed.body, end, failure: None, ended: Some(ended) }
+                Done { status, body: relayed.body, end, ended: Some(ended), ..Done::default() }
             }
             Err(failure) => {
                 // Only a reset shows to a client that reads until the close that it is not the whole.
                 let until_close = self.framing == Framing::UntilClose;
                 let end = if until_close { End::Cut } else { End::Close };
-                Done { status, body: 0, end, failure: Some(failure), ended: None }
+                Done { status, end, failure: Some(failure), ..Done::default() }
             }
         }
     }
+}
+
+/// What the books say of an answer that is followed.
+fn left(response: &ResponseHead, (onward, now): (Onward, Instant)) -> Done {
+    let (status, onward) = (response.status(), Some(onward));
+    Done { status, onward, ended: Some(now), ..Done::default() }
 }
 
 impl Forward<'_> {
@@ -103,10 +109,11 @@ impl Forward<'_> {
         if down.first_piece.is_none() {
             let_others_read().await;
         }
-        let State { upload, to_client, head, response, out, tried, key, id, .. } = state;
+        let State { upload, to_client, head, response, out, tried, key, id, trail, .. } = state;
         upload.restart(out, head.framing(), self.passage.destination.retry.replay_bytes);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
-        let received = exchange.head(response, head.method(), head.version()).await;
+        let version = self.hint_version(head);
+        let received = exchange.head(response, head.method(), version).await;
         progress.heard = exchange.read > 0;
         progress.shown = exchange.written > 0;
         let received = received?;
@@ -126,6 +133,12 @@ impl Forward<'_> {
             progress.next = Some(next);
             received.give_back(buffers);
             return Err(Failure::Attempt(Outcome::Status));
+        }
+        if let Some(onward) = self.onward(response) {
+            return Ok(self.leave(exchange, received, response, (onward, now)));
+        }
+        if let Some(trail) = trail {
+            trail.put_into(response);
         }
         let trailers = self.trailers((head, id), response);
         let outward = self.outward(head, response, exchange.upload, &trailers);
@@ -159,7 +172,7 @@ impl Forward<'_> {
     ) -> Result<Done, Failure> {
         // A stream is no connection: there is nothing that could switch its protocol.
         self.passage.write_request(self.backend, false, state);
-        let State { upload, to_client, head, response, out, tried, key, id, .. } = state;
+        let State { upload, to_client, head, response, out, tried, key, id, trail, .. } = state;
         let encoded = std::mem::take(out);
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
         let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
@@ -174,6 +187,12 @@ impl Forward<'_> {
             progress.next = Some(next);
             return Err(Failure::Attempt(Outcome::Status));
         }
+        if let Some(onward) = self.onward(response) {
+            return Ok(left(response, (onward, now)));
+        }
+        if let Some(trail) = trail {
+            trail.put_into(response);
+        }
         let trailers = self.trailers((head, id), response);
         let outward = self.outward(head, response, exchange.upload, &trailers);
         let told = (outward.framing, Persistence::of(outward.keep, head.version()));
@@ -186,6 +205,49 @@ impl Forward<'_> {
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
         Ok(Done { body, ..done })
+    }
+
+    /// The version by which early hints are passed on: a question of ours is none of the client's.
+    fn hint_version(&self, head: &RequestHead) -> Version {
+        if self.passage.asks { Version::Http10 } else { head.version() }
+    }
+
+    /// What is to be followed instead of sending this answer to the client.
+    fn onward(&self, response: &ResponseHead) -> Option<Onward> {
+        if self.passage.asks {
+            return Some(Onward::There);
+        }
+        let after = self.passage.entry.route.after.as_deref()?;
+        let status = response.status();
+        if after.intercept_errors
+            && error_page(self.passage.at, Some(self.passage.entry), status).is_some()
+        {
+            return Some(Onward::Error);
+        }
+        let accelerated = after.accel_redirect && response.find("x-accel-redirect").is_some();
+        accelerated.then_some(Onward::Accel)
+    }
+
+    /// Leaves an answer that the client does not get. Its connection is used again if all of it has
+    /// come already.
+    fn leave(
+        &self,
+        exchange: Exchange<'_>,
+        received: Received,
+        response: &ResponseHead,
+        onward: (Onward, Instant),
+    ) -> Done {
+        let whole = match response.framing() {
+            Framing::None => received.bytes().is_empty(),
+            Framing::Length(length) => received.bytes().len() as u64 == length,
+            Framing::Chunked | Framing::UntilClose => false,
+        };
+        received.give_back(&self.passage.at.worker.buffers);
+        if whole && exchange.upload.is_delivered() && response.keep_alive() {
+            let pool = &self.passage.local.pools[self.choice.ix.index()];
+            pool.put(exchange.connection, &self.passage.local.upstream.pool, onward.1);
+        }
+        left(response, onward)
     }
 
     /// Whether further requests share the HTTP/2 connection, after this one has ended on it.
@@ -347,8 +409,7 @@ impl Forward<'_> {
             status: 101,
             body: down.moved.saturating_sub(before),
             end: End::Close,
-            failure: None,
-            ended: None,
+            ..Done::default()
         }
     }
 }

@@ -13,10 +13,10 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::headers::{ClientIdentity, Persistence, ResponseContext, write_response_head};
 use crate::proxy::request::State;
-use crate::proxy::service::{Done, End, Entrance};
-use crate::proxy::vars::{self, Vars};
+use crate::proxy::service::{self, Done, End, Entrance};
+use crate::proxy::vars;
 use crate::snapshot::RouteEntry;
-use crate::snapshot::settings::{Redirect, Respond};
+use crate::snapshot::settings::{ErrorPage, Page, PageStatus, Redirect, Respond};
 
 /// A body up to this size is read and thrown away so that the connection can go on; a longer one
 /// ends the connection instead.
@@ -45,15 +45,27 @@ pub(super) async fn redirect(
     redirect: &Redirect,
 ) -> Done {
     let mut location = Vec::new();
-    vars::render(&redirect.to, &answer_vars(state, client, &entry.route.name), &mut location);
+    vars::render(&redirect.to, &state.vars(client, &entry.route.name), &mut location);
+    go_there(at, Some(entry), client, down, state, (redirect.status, &location)).await
+}
+
+/// Redirects there, with this status.
+pub(super) async fn go_there(
+    at: Entrance<'_>,
+    entry: Option<&RouteEntry>,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    (status, to): (u16, &[u8]),
+) -> Done {
     let answer = Answer {
-        status: redirect.status,
+        status,
         content_type: "text/plain; charset=utf-8",
-        body: &line(redirect.status),
-        field: Some(("Location", &location)),
+        body: &line(status),
+        field: Some(("Location", to)),
         failure: None,
     };
-    send(at, Some(entry), client, down, state, &answer).await
+    send(at, entry, client, down, state, &answer).await
 }
 
 /// Answers as the route says.
@@ -65,8 +77,9 @@ pub(super) async fn respond(
     state: &mut State,
     respond: &Respond,
 ) -> Done {
+    let status = state.trail.as_ref().and_then(|trail| trail.status);
     let answer = Answer {
-        status: respond.status,
+        status: status.unwrap_or(respond.status),
         content_type: &respond.content_type,
         body: &respond.body,
         field: None,
@@ -94,20 +107,25 @@ pub(super) async fn fail(
         _ if status == 405 => Some(("Allow", ALLOWED)),
         _ => None,
     };
-    let answer = Answer {
-        status,
-        content_type: "text/plain; charset=utf-8",
-        body: &line(status),
-        field,
-        failure: Some(failure),
+    let on_the_way = state.trail.as_ref().is_some_and(|trail| trail.to_error_page);
+    let page = service::error_page(at, entry, status).filter(|_| !on_the_way);
+    let answer = match page {
+        Some(ErrorPage { page: Page::Fixed { content_type, body }, status: of, .. }) => Answer {
+            status: if let PageStatus::Fixed(status) = of { *status } else { status },
+            content_type,
+            body,
+            field,
+            failure: Some(failure),
+        },
+        _ => Answer {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: &line(status),
+            field,
+            failure: Some(failure),
+        },
     };
     send(at, entry, client, down, state, &answer).await
-}
-
-/// What templates may speak of where no upstream is chosen.
-fn answer_vars<'a>(state: &'a State, client: &'a ClientIdentity, route: &'a str) -> Vars<'a> {
-    let State { head, id, .. } = state;
-    Vars { head, client, request_id: id, route, upstream: "", backend: "" }
 }
 
 /// The status in words, as the body of an answer that has no other.
@@ -130,15 +148,13 @@ async fn send(
 ) -> Done {
     let malformed = matches!(answer.failure, Some(failure) if failure.fault() == Fault::Downstream
         && !failure.keeps_connection());
-    let discard = !state.upload.is_complete()
-        && !state.upload.is_withheld()
-        && !matches!(state.head.framing(), Framing::Length(n) if n > DISCARD_UP_TO);
+    let discard = is_worth_discarding(state);
     let whole = state.upload.is_complete() || discard;
     let keep = !malformed && whole && state.head.keep_alive() && at.may_go_on();
     let sent = compose(at, entry, client, state, answer, keep);
     let deadline = Instant::now() + at.listener.client.write_timeout;
     let mut written = 0;
-    let State { to_client, upload, .. } = state;
+    let State { to_client, .. } = state;
     let buffers = &at.worker.buffers;
     let flush = poll_fn(|cx| to_client.poll_flush(&mut down.stream, cx, buffers, &mut written));
     let flushed = down.timer.within(deadline, flush).await;
@@ -146,19 +162,33 @@ async fn send(
     if !matches!(flushed, Ok(Ok(()))) {
         return done;
     }
-    if keep && discard {
-        upload.limit_to(DISCARD_UP_TO);
-        let Downstream { timer, .. } = down;
-        let mut timer = std::mem::take(timer);
-        let deadline = Instant::now() + at.listener.client.body_timeout;
-        let discarded =
-            timer.within(deadline, poll_fn(|cx| upload.poll_discard(down, buffers, cx))).await;
-        down.timer = timer;
-        if !matches!(discarded, Ok(Ok(()))) {
-            return Done { body: sent, end: End::Linger, ..done };
-        }
+    if keep && discard && !discard_body(at, down, state).await {
+        return Done { body: sent, end: End::Linger, ..done };
     }
     Done { body: sent, end: if keep { End::KeepAlive } else { End::Linger }, ..done }
+}
+
+/// Whether what is left of the body is little enough to be read and thrown away.
+pub(super) fn is_worth_discarding(state: &State) -> bool {
+    !state.upload.is_complete()
+        && !state.upload.is_withheld()
+        && !matches!(state.head.framing(), Framing::Length(n) if n > DISCARD_UP_TO)
+}
+
+/// Reads and throws away what is left of the body; `false` if it does not end soon.
+pub(super) async fn discard_body(
+    at: Entrance<'_>,
+    down: &mut Downstream,
+    state: &mut State,
+) -> bool {
+    state.upload.limit_to(DISCARD_UP_TO);
+    let (upload, buffers) = (&mut state.upload, &at.worker.buffers);
+    let mut timer = std::mem::take(&mut down.timer);
+    let deadline = Instant::now() + at.listener.client.body_timeout;
+    let discard = poll_fn(|cx| upload.poll_discard(down, buffers, cx));
+    let discarded = timer.within(deadline, discard).await;
+    down.timer = timer;
+    matches!(discarded, Ok(Ok(())))
 }
 
 /// Puts head and body into `to_client`; gives the length of the body that is sent.
@@ -188,6 +218,11 @@ fn compose(
     if let Some((name, value)) = answer.field {
         http1::encode::push_field(&mut text, name.as_bytes(), value);
     }
+    for (name, value) in state.trail.iter().flat_map(|trail| &trail.kept) {
+        if !name.eq_ignore_ascii_case(b"Content-Type") {
+            http1::encode::push_field(&mut text, name, value);
+        }
+    }
     http1::encode::push_end(&mut text);
     let mut head = ResponseHead::default();
     // What we compose is a valid head: names are ours, values were checked or rendered clean.
@@ -201,7 +236,7 @@ fn compose(
     };
     let mut to_client = std::mem::take(&mut state.to_client);
     let context = ResponseContext {
-        vars: &answer_vars(state, client, route),
+        vars: &state.vars(client, route),
         framing: if bodiless { Framing::None } else { Framing::Length(answer.body.len() as u64) },
         persistence: Persistence::of(keep, state.head.version()),
         date: &at.worker.date(at.started),

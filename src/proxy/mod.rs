@@ -3,9 +3,11 @@
 //! The way of a request through these files: `worker` accepts; `downstream` reads heads;
 //! `service` finds the route and acts; `attempt` picks a backend, gets a connection (`pool`,
 //! `connect`) and repeats where `retry` allows it; `upload` and `exchange` move the bytes both ways;
+//! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
 //! are pure.
 
+mod ask;
 mod attempt;
 mod buffers;
 mod connect;
@@ -17,20 +19,24 @@ mod forward;
 mod h2;
 pub mod headers;
 mod local;
+mod mirror;
 mod outgoing;
 mod pool;
 mod port;
 mod record;
 mod request;
 mod retry;
+mod rewrite;
 mod service;
 mod timer;
+mod trail;
 mod trailers;
 mod turn;
 mod upgrade;
 mod upload;
 pub mod vars;
 mod view;
+mod walk;
 mod worker;
 
 pub use worker::{Order, Parts, Sockets, run};

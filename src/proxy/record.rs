@@ -38,7 +38,8 @@ pub(super) fn access(
     let Place { entry, local, client, line } = place;
     let head = &state.head;
     let backend = |attempt: &crate::proxy::request::Attempt| {
-        local.map_or("", |local| &local.upstream.backends[attempt.backend.index()].label)
+        let upstream = &at.view.upstreams[attempt.upstream.index()].upstream;
+        &*upstream.backends[attempt.backend.index()].label
     };
     let attempts: Vec<Attempt<'_>> = state
         .attempts
@@ -60,7 +61,7 @@ pub(super) fn access(
         time: SystemTime::now(),
         client: Client::Ip(client),
         user: user.as_deref(),
-        method: head.method(),
+        method: head.received_method(),
         target: line.unwrap_or_else(|| head.received_target()),
         version: match head.version() {
             _ if line.is_some() => b"",

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use crate::balance::Tried;
 use crate::http1::{RequestHead, ResponseHead};
-use crate::model::{BackendIx, Outcome};
+use crate::model::{BackendIx, Outcome, UpstreamIx};
+use crate::proxy::headers::ClientIdentity;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::trail::Trail;
 use crate::proxy::upload::Upload;
+use crate::proxy::vars::Vars;
 
 /// States kept for the next requests.
 const KEPT: usize = 64;
@@ -31,6 +34,8 @@ pub(super) struct State {
     pub(super) out: Vec<u8>,
     /// The request's id.
     pub(super) id: Vec<u8>,
+    /// Where it has been, if it went on from its first route.
+    pub(super) trail: Option<Box<Trail>>,
 }
 
 impl State {
@@ -38,12 +43,32 @@ impl State {
     pub(super) fn normalised_path(&self) -> &[u8] {
         if self.path.is_empty() { self.head.path() } else { &self.path }
     }
+
+    /// Lets the request ask for another path, which is taken as it is, and query.
+    pub(super) fn retarget(&mut self, to: &[u8]) {
+        let (path, query) = match to.iter().position(|byte| *byte == b'?') {
+            Some(at) => (&to[..at], &to[at + 1..]),
+            None => (to, &b""[..]),
+        };
+        self.head.retarget(path, query);
+        self.path.clear();
+        self.path.extend_from_slice(path);
+    }
+
+    /// What templates may speak of where no upstream is chosen.
+    pub(super) fn vars<'a>(&'a self, client: &'a ClientIdentity, route: &'a str) -> Vars<'a> {
+        let Self { head, id, .. } = self;
+        Vars { head, client, request_id: id, route, upstream: "", backend: "" }
+    }
 }
 
 /// One attempt, for the access log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
+    pub(super) upstream: UpstreamIx,
     pub(super) backend: BackendIx,
+    /// How many upstreams the request had been with before this one.
+    pub(super) round: u8,
     pub(super) connect: Option<Duration>,
     pub(super) first_byte: Option<Duration>,
     pub(super) duration: Duration,
@@ -79,6 +104,7 @@ impl States {
             state.path.clear();
             state.out.clear();
             state.id.clear();
+            state.trail = None;
             free.push(state);
         }
     }

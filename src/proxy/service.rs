@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http1::Framing;
 use crate::http1::target::normalise;
+use crate::http1::{Framing, RequestHead};
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::facts::Asked;
@@ -18,7 +18,9 @@ use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
 use crate::proxy::vars::Vars;
 use crate::proxy::view::{Local, View};
+use crate::proxy::walk::{Step, Walk};
 use crate::proxy::worker::Worker;
+use crate::snapshot::settings::ErrorPage;
 use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
 
@@ -26,7 +28,8 @@ use crate::telemetry::RouteCell;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entrance<'a> {
     pub(super) worker: &'a Worker,
-    pub(super) open: &'a Open,
+    /// The client's connection; `None` of a request of our own.
+    pub(super) open: Option<&'a Open>,
     pub(super) view: &'a View,
     pub(super) listener: &'a Listener,
     /// Requests on this connection, this one included.
@@ -66,6 +69,19 @@ pub(super) struct Done {
     pub(super) failure: Option<Failure>,
     /// When it ended, if the clock has been read for it.
     pub(super) ended: Option<Instant>,
+    /// Nothing went to the client: this is to be followed first.
+    pub(super) onward: Option<Onward>,
+}
+
+/// Why an answer is not sent but followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onward {
+    /// The route says so.
+    There,
+    /// It is an error that has a page.
+    Error,
+    /// It has a field `X-Accel-Redirect` that is followed.
+    Accel,
 }
 
 impl Entrance<'_> {
@@ -73,7 +89,7 @@ impl Entrance<'_> {
     pub(super) fn may_go_on(&self) -> bool {
         let most = self.listener.client.max_requests;
         let oldest = self.listener.client.max_lifetime;
-        self.open.ending().is_none()
+        self.open.is_some_and(|open| open.ending().is_none())
             && (most == 0 || self.served < most)
             && oldest.is_none_or(|oldest| self.whole < self.accepted + oldest)
     }
@@ -124,18 +140,26 @@ pub(super) async fn handle(
     let books = Books::open(series.worker(at.worker.ix), at.started);
     begin_upload(at.listener, entry, state);
     let destination = entry.and_then(|entry| destination(at, entry));
-    let acted = match routed {
-        Ok(entry) => act(at, entry, &client, destination, down, state).await,
-        Err(failure) => Err(failure),
+    let step = match routed {
+        Ok(entry) if entry.route.before.is_some() => Step::Enter(entry),
+        Ok(entry) => match act(at, entry, &client, destination, down, state).await {
+            Ok(done) => Step::Acted(entry, done),
+            Err(failure) => Step::Failed(Some(entry), failure),
+        },
+        Err(failure) => Step::Failed(None, failure),
     };
-    let done = match acted {
-        Ok(done) => done,
-        Err(failure) => local::fail(at, entry, &client, down, state, failure).await,
+    let local = destination.map(|(_, local)| local);
+    let (done, local) = match step {
+        Step::Acted(_, done) if done.onward.is_none() => (done, local),
+        // Boxed: the common request shall not pay for the size of this one.
+        step => {
+            let mut walk = Walk { at, client: &client, down, state, local };
+            (Box::pin(walk.run(step)).await, walk.local)
+        }
     };
     let ended = done.ended.unwrap_or_else(Instant::now);
     let duration = ended.saturating_duration_since(at.started);
     books.close(done.status, duration, state.upload.received, done.body);
-    let local = destination.map(|(_, local)| local);
     let place = Place { entry, local, client: client.address, line: None };
     record::access(at, place, state, &done, duration);
     (done.end, ended)
@@ -175,12 +199,45 @@ fn find<'a>(
 ) -> Result<&'a RouteEntry, Failure> {
     let State { head, path, id, key, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
+    let entry = look_up(listener, client, (head, path), id, key).ok_or(Failure::NoRoute)?;
+    Ok(entry)
+}
+
+/// The route of where a request goes on: of its path by now, or of that name.
+pub(super) fn find_again<'a>(
+    listener: &'a Listener,
+    client: &ClientIdentity,
+    state: &mut State,
+    name: Option<&[u8]>,
+) -> Option<&'a RouteEntry> {
+    let State { head, path, id, key, .. } = state;
+    let path = if path.is_empty() { head.path() } else { path };
+    look_up(listener, client, (head, name.unwrap_or(path)), id, key)
+}
+
+fn look_up<'a>(
+    listener: &'a Listener,
+    client: &ClientIdentity,
+    (head, path): (&RequestHead, &[u8]),
+    id: &[u8],
+    room: &mut Vec<u8>,
+) -> Option<&'a RouteEntry> {
     let vars = Vars { head, client, request_id: id, route: "", upstream: "", backend: "" };
-    let facts = &Asked { vars, room: RefCell::new(key) };
+    let facts = &Asked { vars, room: RefCell::new(room) };
     let request = Request { host: head.host_name(), path, method: head.method(), facts };
-    let place = listener.table.find(&request).ok_or(Failure::NoRoute)?;
-    key.clear();
-    Ok(&listener.routes[place])
+    let place = listener.table.find(&request)?;
+    facts.room.borrow_mut().clear();
+    Some(&listener.routes[place])
+}
+
+/// The page for an error on this route.
+pub(super) fn error_page<'a>(
+    at: Entrance<'a>,
+    entry: Option<&'a RouteEntry>,
+    status: u16,
+) -> Option<&'a ErrorPage> {
+    let own = entry.and_then(|entry| entry.route.after.as_ref()?.error_pages.as_ref());
+    own.or(at.listener.error_pages.as_ref())?.find(status)
 }
 
 /// Makes the upload ready: what is kept for another attempt, and how much the client may send.
@@ -192,10 +249,10 @@ fn begin_upload(listener: &Listener, entry: Option<&RouteEntry>, state: &mut Sta
 }
 
 /// The destination of a proxied request, with this worker's side of its upstream.
-fn destination<'a>(
+pub(super) fn destination<'a, 'e>(
     at: Entrance<'a>,
-    entry: &'a RouteEntry,
-) -> Option<(&'a Destination, &'a Local)> {
+    entry: &'e RouteEntry,
+) -> Option<(&'e Destination, &'a Local)> {
     let Action::Proxy { split, .. } = &entry.route.action else {
         return None;
     };
@@ -203,8 +260,16 @@ fn destination<'a>(
     Some((destination, &at.view.upstreams[destination.upstream.index()]))
 }
 
+/// Whether the client may use the route.
+pub(super) fn admit(entry: &RouteEntry, client: &ClientIdentity) -> Result<(), Failure> {
+    match &entry.route.access {
+        Some(access) if !access.lets_in(client.address) => Err(Failure::Forbidden),
+        _ => Ok(()),
+    }
+}
+
 /// Does what the route says. An error means that nothing went to the client yet.
-async fn act(
+pub(super) async fn act(
     at: Entrance<'_>,
     entry: &RouteEntry,
     client: &ClientIdentity,
@@ -212,20 +277,27 @@ async fn act(
     down: &mut Downstream,
     state: &mut State,
 ) -> Result<Done, Failure> {
-    if entry.route.access.as_ref().is_some_and(|access| !access.lets_in(client.address)) {
-        return Err(Failure::Forbidden);
-    }
+    admit(entry, client)?;
     if state.upload.exceeds(state.head.framing()) {
         return Err(Failure::BodyTooLarge);
     }
     match (&entry.route.action, destination) {
         (Action::Proxy { rewrite, host, .. }, Some((destination, local))) => {
-            let passage = Passage { at, entry, destination, local, rewrite, host, client };
+            let passage =
+                Passage { at, entry, destination, local, rewrite, host, client, asks: false };
             attempt::run(&passage, down, state).await
         }
         (Action::Proxy { .. }, None) => Err(Failure::NoneEligible),
         (Action::Redirect(redirect), _) => {
             Ok(local::redirect(at, entry, client, down, state, redirect).await)
+        }
+        (Action::GoTo(_), _) => Ok(Done { onward: Some(Onward::There), ..Done::default() }),
+        (Action::Close, _) => Ok(Done { status: 444, ..Done::default() }),
+        (Action::Respond(respond), _)
+            if respond.body.is_empty() && error_page(at, Some(entry), respond.status).is_some() =>
+        {
+            let (status, onward) = (respond.status, Some(Onward::Error));
+            Ok(Done { status, onward, ..Done::default() })
         }
         (Action::Respond(respond), _) => {
             Ok(local::respond(at, entry, client, down, state, respond).await)

@@ -54,6 +54,8 @@ pub(super) struct Upload {
     complete: bool,
     /// This attempt's backend takes no more; it may still answer.
     broken: bool,
+    /// The body stays with the client: only heads are sent.
+    withheld: bool,
 }
 
 impl Upload {
@@ -71,6 +73,34 @@ impl Upload {
         self.sent = 0;
         self.complete = matches!(framing, Framing::None | Framing::Length(0));
         self.broken = false;
+        self.withheld = false;
+    }
+
+    /// Begins a request of our own with this body.
+    pub(super) fn begin_with(&mut self, body: &[u8]) {
+        self.begin(Framing::None, false, None);
+        self.kept.extend_from_slice(body);
+    }
+
+    /// The body, if all of it has come and was kept.
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        (self.complete && !self.outgrown).then_some(&*self.kept)
+    }
+
+    /// From here on, only heads are sent; the body stays with the client.
+    pub(super) fn withhold(&mut self) {
+        self.withheld = true;
+    }
+
+    /// The same for a while; gives what [`release`](Self::release) wants.
+    pub(super) fn hold(&mut self) -> bool {
+        std::mem::replace(&mut self.withheld, true)
+    }
+
+    /// The body may be sent again, if it could before.
+    pub(super) fn release(&mut self, held: bool) {
+        self.withheld = held;
+        self.outgoing.clear();
     }
 
     /// Forgets what is on its way.
@@ -90,6 +120,9 @@ impl Upload {
         self.outgoing.head.append(head);
         self.sent = 0;
         self.broken = false;
+        if self.withheld {
+            return;
+        }
         if !self.kept.is_empty() {
             if self.chunked {
                 http1::encode::push_chunk_head(&mut self.outgoing.head, self.kept.len());
@@ -126,12 +159,12 @@ impl Upload {
 
     /// Whether this attempt's backend got the whole request.
     pub(super) fn is_delivered(&self) -> bool {
-        self.complete && !self.broken && self.outgoing.is_empty()
+        (self.complete || self.withheld) && !self.broken && self.outgoing.is_empty()
     }
 
     /// Who has to move next.
     pub(super) fn waits(&self) -> Waits {
-        if self.broken || (self.complete && self.outgoing.is_empty()) {
+        if self.broken || (self.outgoing.is_empty() && (self.complete || self.withheld)) {
             Waits::Done
         } else if self.outgoing.is_empty() {
             Waits::ForClient
@@ -150,7 +183,11 @@ impl Upload {
     ) -> Poll<Result<(), Failure>> {
         loop {
             // What came with the head leaves with the head.
-            if down.first_piece.is_some() && !self.broken && self.outgoing.holds_no_buffer() {
+            if down.first_piece.is_some()
+                && !self.broken
+                && !self.withheld
+                && self.outgoing.holds_no_buffer()
+            {
                 ready!(self.poll_piece(down, buffers, cx))?;
             }
             if !self.broken {
@@ -160,7 +197,7 @@ impl Upload {
                     self.outgoing.clear();
                 }
             }
-            if self.broken || self.complete {
+            if self.broken || self.complete || self.withheld {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_piece(down, buffers, cx))?;
@@ -180,7 +217,7 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Result<Poll<Option<Bytes>>, Failure> {
         while self.outgoing.is_empty() {
-            if self.complete {
+            if self.complete || self.withheld {
                 return Ok(Poll::Ready(None));
             }
             if self.poll_piece(down, buffers, cx)?.is_pending() {

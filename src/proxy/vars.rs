@@ -45,7 +45,8 @@ pub fn render(template: &Template, vars: &Vars<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) {
+/// Appends the value of `variable`.
+pub(super) fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) {
     let head = vars.head;
     let value = match variable {
         Variable::ClientIp => return push_address(out, vars.client.address),
@@ -53,7 +54,7 @@ fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) {
         Variable::Method => head.method(),
         Variable::Path => head.path(),
         Variable::Query => head.query().unwrap_or_default(),
-        Variable::Uri => head.target(),
+        Variable::Uri => head.asked_target(),
         Variable::Scheme => vars.client.scheme.as_bytes(),
         Variable::RequestId => vars.request_id,
         Variable::Route => vars.route.as_bytes(),

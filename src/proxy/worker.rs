@@ -110,6 +110,8 @@ pub(super) struct Worker {
     closed_one: Notify,
     /// When want of descriptors was last told of.
     shortage_told: Cell<Option<Instant>>,
+    /// Copies of requests that are under way.
+    pub(super) copies: Cell<u32>,
 }
 
 /// An IMF-fixdate, always 29 bytes (RFC 9110 §5.6.7).
@@ -256,6 +258,7 @@ impl Worker {
             next_connection: Cell::new(0),
             closed_one: Notify::new(),
             shortage_told: Cell::default(),
+            copies: Cell::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::snapshot::settings::{Client, Forwarded};
+use crate::snapshot::settings::{Client, ErrorPages, Forwarded};
 use crate::snapshot::{Route, RouteTable};
 use crate::telemetry::{ListenerSeries, RouteSeries};
 
@@ -18,6 +18,8 @@ pub struct Listener {
     pub client: Client,
     /// Forwarding headers.
     pub forwarded: Forwarded,
+    /// Pages in place of errors where the route has none.
+    pub error_pages: Option<ErrorPages>,
     /// Finds a place in `routes`.
     pub table: RouteTable,
     /// The routes that apply here.

@@ -21,10 +21,11 @@ pub use upstream::{Backend, Cursors, Upstream};
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        Access, AccessLogFormat, AddressSource, Client, Condition, CookieFlags, CookieName,
-        CookieRules, Fits, ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Passive, PathRewrite,
-        Piece, Pool, Protocol, Redirect, RequestIdField, Respond, ResponseRules, Retry, RetryOn,
-        Rewrite, SameSite, Statuses, Template, Test, Timeouts, ToPiece, Trailer, Variable,
+        Access, AccessLogFormat, AddressSource, After, Before, Client, Condition, CookieFlags,
+        CookieName, CookieRules, ErrorPage, ErrorPages, Fits, ForwardPolicy, Forwarded, HeaderEdit,
+        HostPolicy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Piece, Pool,
+        Protocol, Redirect, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
+        SameSite, Statuses, Template, Test, Then, Timeouts, ToPiece, Trailer, Variable,
         WhenNoneEligible, XForwarded,
     };
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
-    Access, HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules, Retry, Timeouts,
+    Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules,
+    Retry, Template, Timeouts,
 };
 
 /// A route, ready to be followed.
@@ -13,8 +14,12 @@ use crate::snapshot::settings::{
 pub struct Route {
     /// The name in metrics and logs.
     pub name: String,
+    /// What happens to a request before; `None`: nothing.
+    pub before: Option<Box<Before>>,
     /// What is done.
     pub action: Action,
+    /// What may become of its answer; `None`: nothing special.
+    pub after: Option<Box<After>>,
     /// The path prefix that `PathRewrite` cuts off; empty unless the route has one.
     pub prefix: String,
     /// Who may use it; `None` is everybody.
@@ -47,6 +52,10 @@ pub enum Action {
     Redirect(Redirect),
     /// It is answered.
     Respond(Respond),
+    /// It goes on elsewhere.
+    GoTo(Template),
+    /// Its connection is closed.
+    Close,
 }
 
 /// One upstream of a route, with the settings that hold for this pair.

@@ -23,6 +23,7 @@ mod gone;
 mod interim;
 mod limits;
 mod messages;
+mod onward;
 mod pool;
 mod retries;
 mod upgrade;

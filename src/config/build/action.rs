@@ -5,7 +5,7 @@ use ahash::AHashSet;
 use super::address::is_authority;
 use super::field::{self, Head};
 use super::template::template;
-use super::{Build, response};
+use super::{Build, onward, response};
 use crate::config::model::{
     Action, HeaderEdit, HostPolicy, PathRewrite, Piece, Proxy, Redirect, Respond, Share, Template,
 };
@@ -13,7 +13,7 @@ use crate::config::tree::{Item, Key, Table};
 use crate::model::Weight;
 
 /// The settings that say what a route does.
-const ACTIONS: [&str; 4] = ["upstream", "split", "redirect", "respond"];
+const ACTIONS: [&str; 5] = ["upstream", "split", "redirect", "respond", "go_to"];
 
 /// Settings that mean something only where a request is sent on.
 const OF_PROXY: [&str; 11] = [
@@ -40,7 +40,11 @@ pub(super) fn action(b: &mut Build<'_>, table: &Table) -> Action {
     }
     let fixed = match first {
         Some(("redirect", _, item)) => item.table().map(|one| Action::Redirect(redirect(b, one))),
-        Some(("respond", _, item)) => item.table().map(|one| Action::Respond(respond(b, one))),
+        Some(("respond", _, item)) => Some(match item.table() {
+            Some(one) => Action::Respond(respond(b, one)),
+            None => Action::Close,
+        }),
+        Some(("go_to", _, item)) => Some(Action::GoTo(onward::target(b, item))),
         _ => None,
     };
     if let Some(action) = fixed {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::address::socket;
-use super::{Build, field};
+use super::{Build, field, onward};
 use crate::config::model::{
     AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
     XForwarded,
@@ -26,7 +26,13 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
             "raise `max_head` or lower `max_target`",
         );
     }
-    Listener { name, address, client, forwarded: forwarded(b, table) }
+    Listener {
+        name,
+        address,
+        client,
+        forwarded: forwarded(b, table),
+        error_pages: onward::error_pages(b, table),
+    }
 }
 
 fn client(table: &Table) -> Client {

@@ -12,6 +12,7 @@ mod field;
 mod health;
 mod host;
 mod listener;
+mod onward;
 mod process;
 mod response;
 mod route;

@@ -5,7 +5,7 @@ use regex::bytes::Regex;
 use super::field::Head;
 use super::host::host;
 use super::upstream::retry;
-use super::{Build, access, action, condition, field, response};
+use super::{Build, access, action, condition, field, onward, response};
 use crate::config::faults::Place;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
 use crate::config::tree::{Item, Key, Table};
@@ -36,7 +36,9 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         name,
         listeners: listeners.collect(),
         hosts,
+        before: onward::before(b, table),
         action: action::action(b, table),
+        after: onward::after(b, table),
         path,
         methods,
         headers,
@@ -87,6 +89,9 @@ fn path(b: &mut Build<'_>, table: &Table) -> PathMatch {
         b.error(at, message, "a route has one path rule; write another route for the other");
     }
     let text = item.text();
+    if key == "path" && onward::is_named(text) {
+        return PathMatch::Exact(text.to_owned());
+    }
     if key == "path_regex" {
         return regex(b, item).map_or_else(otherwise, PathMatch::Regex);
     }

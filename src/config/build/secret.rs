@@ -31,6 +31,25 @@ impl Build<'_> {
         value
     }
 
+    /// The bytes of the file of that name.
+    pub(super) fn file(&mut self, file: &Item) -> Option<Vec<u8>> {
+        let bytes = self.read_file(file)?;
+        self.secrets.add(&bytes);
+        Some(bytes)
+    }
+
+    fn read_file(&mut self, file: &Item) -> Option<Vec<u8>> {
+        let path = self.bases[file.place.file].join(file.text());
+        let result = files::read_regular(&path, LARGEST);
+        self.secret_files.push(path);
+        result
+            .map_err(|error| {
+                let message = format!("`{}` cannot be read: {error}", file.text());
+                self.error(file.place, message, "name a regular file that this user may read");
+            })
+            .ok()
+    }
+
     fn referred(&mut self, table: &Table) -> Option<Vec<u8>> {
         let bytes = self.look_up(table)?;
         self.secrets.add(&bytes);
@@ -39,18 +58,7 @@ impl Build<'_> {
 
     fn look_up(&mut self, table: &Table) -> Option<Vec<u8>> {
         match (table.written("file"), table.written("env")) {
-            (Some((_, file)), None) => {
-                let path = self.bases[file.place.file].join(file.text());
-                let result = files::read_regular(&path, LARGEST);
-                self.secret_files.push(path);
-                result
-                    .map_err(|error| {
-                        let message = format!("`{}` cannot be read: {error}", file.text());
-                        let help = "name a regular file that this user may read";
-                        self.error(file.place, message, help);
-                    })
-                    .ok()
-            }
+            (Some((_, file)), None) => self.read_file(file),
             (None, Some((_, name))) => {
                 let value = (self.environment)(name.text());
                 if value.is_none() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use ahash::{AHashMap, AHashSet};
 
-use super::{Build, Named, Sourced};
+use super::{Build, Named, Sourced, onward};
 use crate::config::faults::Place;
 use crate::config::model::{Admin, HeaderValueMatch, HostMatch, Listener, PathMatch, Route};
 use crate::config::nearest::did_you_mean;
@@ -38,6 +38,7 @@ pub(super) fn check(
     unique(b, "the name of two upstreams", names);
     addresses(b, parts, admin, listeners);
     references(b, listeners, routes, upstreams);
+    onward::check_names(b, listeners, routes);
     // After errors, such as a name with a slip, warnings would mostly be false alarms.
     if !b.faults.any_error() {
         unused(b, listeners, routes, upstreams);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::ErrorPages;
+
 /// A place where clients connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
@@ -16,6 +18,8 @@ pub struct Listener {
     pub client: Client,
     /// How the client's address is told from forwarding headers.
     pub forwarded: Forwarded,
+    /// Pages in place of errors where the route has none; `None`: a line of text.
+    pub error_pages: Option<ErrorPages>,
 }
 
 /// Limits and time-outs towards clients of one listener.

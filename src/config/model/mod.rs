@@ -7,6 +7,7 @@ mod access;
 mod condition;
 mod health;
 mod listener;
+mod onward;
 mod pattern;
 mod response;
 mod route;
@@ -24,6 +25,9 @@ pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
 pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
     XForwarded,
+};
+pub use onward::{
+    After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,
 };
 pub use pattern::Pattern;
 pub use response::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::{Access, Condition, Pattern, ResponseRules, Retry, Statuses, Template};
+use super::{Access, After, Before, Condition, Pattern, ResponseRules, Retry, Statuses, Template};
 use crate::model::Weight;
 
 /// Which requests, and what becomes of them.
@@ -31,8 +31,12 @@ pub struct Route {
     pub before_regex: bool,
     /// Who may use it; `None` is everybody.
     pub access: Option<Access>,
+    /// What happens to the request before; `None`: nothing.
+    pub before: Option<Before>,
     /// What becomes of the request.
     pub action: Action,
+    /// What may become of its answer; `None`: nothing special.
+    pub after: Option<After>,
     /// Changes to the request's header fields, in order.
     pub request_headers: Vec<HeaderEdit>,
     /// Changes to the response's header fields, in order.
@@ -63,7 +67,9 @@ impl Route {
             first: false,
             before_regex: false,
             access: None,
+            before: None,
             action,
+            after: None,
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             response: None,
@@ -134,6 +140,10 @@ pub enum Action {
     Redirect(Redirect),
     /// Is answered as written.
     Respond(Respond),
+    /// Goes on elsewhere.
+    GoTo(Template),
+    /// Is not answered: the connection is closed.
+    Close,
 }
 
 /// Goes to an upstream.

@@ -1,5 +1,6 @@
 //! Settings of `[[listener]]`.
 
+use super::onward;
 use crate::config::table::{COUNT, Kind, Section, Setting, TEXTS, TIMEOUT, TIMEOUT_OR_OFF};
 
 /// What may be done with a forwarding header.
@@ -176,6 +177,7 @@ static SECTION: Section = Section {
              needs a limit for memory's sake (nginx: 1 MiB).",
             r#""10MiB""#,
         ),
+        onward::ERROR_PAGES,
         super::listener_nginx::NGINX,
     ],
 };

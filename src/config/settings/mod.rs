@@ -8,6 +8,7 @@ mod condition;
 mod health;
 mod listener;
 mod listener_nginx;
+mod onward;
 mod process;
 mod response;
 mod route;

@@ -3,7 +3,7 @@
 use super::access::ACCESS;
 use super::condition::WHEN;
 use super::upstream::RETRY_SETTINGS;
-use super::{SECRET, SECRET_TEXT};
+use super::{SECRET, SECRET_TEXT, onward};
 use super::{response, route_nginx};
 use crate::config::table::{Kind, Section, Setting, TEXTS, TIMEOUT};
 
@@ -32,7 +32,8 @@ static SECTION: Section = Section {
           5. the order of the files.\n\
           \n\
           When conditions fail, the next route in this order is tried; when none is left, the \
-          answer is 404. A route does exactly one of `upstream`, `split`, `redirect` and `respond`.",
+          answer is 404. A route does exactly one of `upstream`, `split`, `redirect`, `respond` and \
+          `go_to`.",
     settings: &[
         Setting::optional(
             "name",
@@ -63,7 +64,8 @@ static SECTION: Section = Section {
             Kind::Text,
             "`/`",
             "A prefix by whole segments: `/v1` fits `/v1` and `/v1/x`, not `/v10`. A slash at its \
-             end makes no difference. Compared with the decoded, normalised path, as the other two.",
+             end makes no difference. Compared with the decoded, normalised path, as the other two. \
+             `@name` is no path but a name: requests go on there, and none comes there by itself.",
             r#""/v1""#,
         ),
         Setting::optional(
@@ -145,11 +147,19 @@ static SECTION: Section = Section {
         ),
         Setting::optional(
             "respond",
-            Kind::Table(&RESPOND),
+            Kind::Or(&Kind::Word(&["close"]), &RESPOND),
             "another action is given",
-            "Action: answer with a fixed response.",
+            "Action: answer with a fixed response, or close the connection without any.",
             r#"{ status = 200, body = "ok" }"#,
         ),
+        onward::GO_TO,
+        onward::INTERNAL,
+        onward::REWRITE,
+        onward::AUTH,
+        onward::MIRROR,
+        onward::MIRROR_BODY,
+        onward::ERROR_PAGES,
+        onward::INTERCEPT_ERRORS,
         Setting::with_default(
             "strip_prefix",
             Kind::Bool,

@@ -1,6 +1,6 @@
 //! Settings of `[route.nginx]`: what is only there to be exactly like nginx.
 
-use super::response;
+use super::{onward, response};
 use crate::config::table::{Kind, Section, Setting};
 
 pub(super) const NGINX: Setting = Setting::optional(
@@ -15,5 +15,11 @@ static SECTION: Section = Section {
     title: "[route.nginx]",
     doc: "What nginx does otherwise, for files that come from it (`plimsoll import-nginx` writes \
           this). Where there is no need to be like nginx, leave it out.",
-    settings: &[response::HIDDEN_HEADERS, response::PASSED_HEADERS, response::ABSOLUTE_REDIRECT],
+    settings: &[
+        response::HIDDEN_HEADERS,
+        response::PASSED_HEADERS,
+        response::ABSOLUTE_REDIRECT,
+        onward::ACCEL_REDIRECT,
+        onward::RECURSIVE_ERROR_PAGES,
+    ],
 };

@@ -55,6 +55,7 @@ fn listener(
         address: listener.address,
         client: listener.client.clone(),
         forwarded: listener.forwarded.clone(),
+        error_pages: listener.error_pages.clone(),
         table: RouteTable::build(&sections),
         routes: routes.into(),
         series: registry.listener(name),
@@ -77,6 +78,8 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>) -> Route {
         },
         config::Action::Redirect(redirect) => Action::Redirect(redirect.clone()),
         config::Action::Respond(respond) => Action::Respond(respond.clone()),
+        config::Action::GoTo(target) => Action::GoTo(target.clone()),
+        config::Action::Close => Action::Close,
     };
     let prefix = match &section.path {
         config::PathMatch::Prefix(prefix)
@@ -87,7 +90,9 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>) -> Route {
     };
     Route {
         name: section.name.clone(),
+        before: section.before.clone().map(Box::new),
         action,
+        after: section.after.clone().map(Box::new),
         prefix,
         access: section.access.clone(),
         request_headers: section.request_headers.clone().into(),

@@ -1,0 +1,108 @@
+//! Asks another route whether a request may pass, after nginx's `auth_request`.
+//!
+//! The question has the request's head, as a GET without a body, and goes the way of every proxied
+//! request; of the answer only the head counts.
+
+use crate::proxy::attempt::{self, Passage};
+use crate::proxy::failure::Failure;
+use crate::proxy::headers::ClientIdentity;
+use crate::proxy::request::State;
+use crate::proxy::rewrite::{Rewritten, rewrite};
+use crate::proxy::service::{self, Entrance};
+use crate::proxy::walk::Walk;
+use crate::snapshot::{Action, RouteEntry};
+
+/// Most rewrites on the way of a question.
+const MOST_STEPS: u8 = 10;
+
+/// Asks there.
+///
+/// # Errors
+/// The request may not pass, or it is not known.
+pub(super) async fn may_pass(walk: &mut Walk<'_, '_>, to: &[u8]) -> Result<(), Failure> {
+    let state = &mut *walk.state;
+    let (aim, path, attempts) = (state.head.aim(), state.path.clone(), state.attempts.len());
+    let trail = state.trail.take();
+    state.head.become_get();
+    state.head.without_body();
+    state.head.without_upgrade();
+    let held = state.upload.hold();
+    let answered = match settle(walk.at, walk.client, walk.state, to) {
+        Some(entry) => ask(walk, entry).await,
+        None => Err(Failure::AuthFailed),
+    };
+    let state = &mut *walk.state;
+    state.head.restore(aim);
+    state.path = path;
+    state.trail = trail;
+    state.upload.release(held);
+    state.attempts.truncate(attempts);
+    state.tried.clear();
+    state.key.clear();
+    match answered {
+        Ok(200..=299) => {
+            let answer = std::mem::take(&mut state.response);
+            state.trail().auth = Some(Box::new(answer));
+            Ok(())
+        }
+        Ok(status @ (401 | 403)) => {
+            let answer = std::mem::take(&mut state.response);
+            if status == 401 {
+                state.trail().keep_challenges(&answer);
+            }
+            Err(Failure::AuthRefused(status))
+        }
+        Err(Failure::ClientGone) => Err(Failure::ClientGone),
+        Ok(_) | Err(_) => Err(Failure::AuthFailed),
+    }
+}
+
+/// The route of a question or a copy, after its rewrites.
+pub(super) fn settle<'a>(
+    at: Entrance<'a>,
+    client: &ClientIdentity,
+    state: &mut State,
+    to: &[u8],
+) -> Option<&'a RouteEntry> {
+    let name = to.starts_with(b"@").then_some(to);
+    if name.is_none() {
+        state.retarget(to);
+    }
+    let mut entry = service::find_again(at.listener, client, state, name)?;
+    for _ in 0..MOST_STEPS {
+        let rules = entry.route.before.as_ref().map_or(&[][..], |before| &before.rewrites);
+        match rewrite(rules, client, &entry.route.name, state) {
+            Rewritten::Not => return Some(entry),
+            Rewritten::Here => {
+                state.trail().whole_path = true;
+                return Some(entry);
+            }
+            Rewritten::Elsewhere => {
+                entry = service::find_again(at.listener, client, state, None)?;
+            }
+            Rewritten::Redirect(..) => return None,
+        }
+    }
+    None
+}
+
+/// The status that the route answers with.
+async fn ask(walk: &mut Walk<'_, '_>, entry: &RouteEntry) -> Result<u16, Failure> {
+    walk.state.response = crate::http1::ResponseHead::default();
+    match &entry.route.action {
+        Action::Proxy { rewrite, host, .. } => {
+            let at = walk.at;
+            let (destination, local) =
+                service::destination(at, entry).ok_or(Failure::NoneEligible)?;
+            let client = walk.client;
+            let passage =
+                Passage { at, entry, destination, local, rewrite, host, client, asks: true };
+            walk.state.tried.clear();
+            walk.state.key.clear();
+            Ok(attempt::run(&passage, walk.down, walk.state).await?.status)
+        }
+        Action::Respond(respond) => Ok(respond.status),
+        Action::Redirect(redirect) => Ok(redirect.status),
+        Action::GoTo(_) | Action::Close => Err(Failure::AuthFailed),
+    }
+}

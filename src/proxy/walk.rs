@@ -1,0 +1,351 @@
+//! A request that goes on elsewhere: from route to route, until one answers.
+//!
+//! Most requests take one route and never come here. `service` calls it for a route that has
+//! something to do first (a rewrite, a question, a copy), and when an answer is not to be sent but to
+//! be followed: an error that has a page, a route that says `go_to`, `X-Accel-Redirect`. After nginx's
+//! internal redirects: at most ten steps, then 500.
+
+use crate::http1::target::normalise;
+use crate::proxy::ask;
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::headers::ClientIdentity;
+use crate::proxy::local;
+use crate::proxy::mirror;
+use crate::proxy::request::State;
+use crate::proxy::rewrite::{Rewritten, rewrite};
+use crate::proxy::service::{self, Done, Entrance, Onward};
+use crate::proxy::vars;
+use crate::proxy::view::Local;
+use crate::snapshot::settings::{Before, ErrorPage, Page, PageStatus, Template};
+use crate::snapshot::{Action, RouteEntry};
+
+/// What is next.
+#[derive(Debug)]
+pub(super) enum Step<'a> {
+    /// It comes to a route.
+    Enter(&'a RouteEntry),
+    /// The route of its path is looked for.
+    Search,
+    /// The route of that name is looked for.
+    SearchName(Vec<u8>),
+    /// The route has acted: the answer went out, or is to be followed.
+    Acted(&'a RouteEntry, Done),
+    /// It failed; nothing went out.
+    Failed(Option<&'a RouteEntry>, Failure),
+}
+
+/// A request on its way.
+pub(super) struct Walk<'a, 'r> {
+    pub(super) at: Entrance<'a>,
+    pub(super) client: &'r ClientIdentity,
+    pub(super) down: &'r mut Downstream,
+    pub(super) state: &'r mut State,
+    /// This worker's side of the upstream that was asked last.
+    pub(super) local: Option<&'a Local>,
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Goes on until there is an answer.
+    pub(super) async fn run(&mut self, mut step: Step<'a>) -> Done {
+        loop {
+            step = match step {
+                Step::Enter(entry) => self.enter(entry).await,
+                Step::Search => self.search(None),
+                Step::SearchName(name) => self.search(Some(&name)),
+                Step::Failed(entry, failure) => match self.failed(entry, failure).await {
+                    Ok(step) => step,
+                    Err(done) => return self.end(done),
+                },
+                Step::Acted(entry, done) => match done.onward {
+                    None => return self.end(done),
+                    Some(onward) => match self.follow(entry, done, onward).await {
+                        Ok(step) => step,
+                        Err(done) => return self.end(done),
+                    },
+                },
+            }
+        }
+    }
+
+    /// What went wrong on the way stays known, whatever the answer is.
+    fn end(&mut self, done: Done) -> Done {
+        mirror::send_late(self);
+        let failure = self.state.trail.as_ref().and_then(|trail| trail.failure);
+        Done { failure: done.failure.or(failure), ..done }
+    }
+
+    fn search(&mut self, name: Option<&[u8]>) -> Step<'a> {
+        match service::find_again(self.at.listener, self.client, self.state, name) {
+            Some(entry) => Step::Enter(entry),
+            // After nginx, a name that is not there is a fault of the configuration.
+            None if name.is_some() => Step::Failed(None, Failure::NoEnd),
+            None => Step::Failed(None, Failure::NoRoute),
+        }
+    }
+
+    /// What the route does first, then its action.
+    async fn enter(&mut self, entry: &'a RouteEntry) -> Step<'a> {
+        if let Some(before) = &entry.route.before {
+            match self.begin(entry, before).await {
+                Ok(None) => {}
+                Ok(Some(step)) => return step,
+                Err(failure) => return Step::Failed(Some(entry), failure),
+            }
+        }
+        self.state.forget_round();
+        let destination = service::destination(self.at, entry);
+        self.local = destination.map(|(_, local)| local);
+        let acted =
+            service::act(self.at, entry, self.client, destination, self.down, self.state).await;
+        match acted {
+            Ok(done) => Step::Acted(entry, done),
+            Err(failure) => Step::Failed(Some(entry), failure),
+        }
+    }
+
+    /// What comes before the route's action; a step if it does not come to that.
+    async fn begin(
+        &mut self,
+        entry: &'a RouteEntry,
+        before: &Before,
+    ) -> Result<Option<Step<'a>>, Failure> {
+        if before.internal && !self.state.trail.as_ref().is_some_and(|trail| trail.internal) {
+            return Err(Failure::NoRoute);
+        }
+        match rewrite(&before.rewrites, self.client, &entry.route.name, self.state) {
+            Rewritten::Not => {}
+            Rewritten::Here => {
+                let trail = self.state.trail();
+                (trail.internal, trail.whole_path) = (true, true);
+            }
+            Rewritten::Elsewhere => {
+                let trail = self.state.trail();
+                (trail.internal, trail.whole_path) = (true, false);
+                trail.step()?;
+                return Ok(Some(Step::Search));
+            }
+            Rewritten::Redirect(status, to) => {
+                let done = local::go_there(
+                    self.at,
+                    Some(entry),
+                    self.client,
+                    self.down,
+                    self.state,
+                    (status, &to),
+                )
+                .await;
+                return Ok(Some(Step::Acted(entry, done)));
+            }
+        }
+        service::admit(entry, self.client)?;
+        if let Some(auth) = &before.auth {
+            let to = self.render(auth, &entry.route.name);
+            ask::may_pass(self, &to).await?;
+        }
+        for to in &before.mirrors {
+            let to = self.render(to, &entry.route.name);
+            mirror::send(self, &to, before.mirror_body);
+        }
+        Ok(None)
+    }
+
+    fn render(&self, template: &Template, route: &str) -> Vec<u8> {
+        let mut text = Vec::new();
+        vars::render(template, &self.state.vars(self.client, route), &mut text);
+        text
+    }
+
+    /// Goes on where the route says.
+    async fn go_to(&mut self, entry: &'a RouteEntry, to: &Template) -> Step<'a> {
+        let to = self.render(to, &entry.route.name);
+        self.go(Some(entry), &to, Method::Same).await
+    }
+
+    /// Goes on at a path with its query, or at `@name`.
+    async fn go(&mut self, entry: Option<&'a RouteEntry>, to: &[u8], method: Method) -> Step<'a> {
+        let trail = self.state.trail();
+        if let Err(failure) = trail.step() {
+            return Step::Failed(entry, failure);
+        }
+        trail.internal = true;
+        if to.starts_with(b"@") {
+            return Step::SearchName(to.to_vec());
+        }
+        trail.whole_path = false;
+        self.state.retarget(to);
+        if method == Method::Get {
+            self.become_get().await;
+        }
+        Step::Search
+    }
+
+    /// Makes a GET of the request, or leaves it HEAD. Its body is for nobody.
+    async fn become_get(&mut self) {
+        let state = &mut *self.state;
+        if local::is_worth_discarding(state) {
+            // Whether the connection can go on shows later.
+            local::discard_body(self.at, self.down, state).await;
+        }
+        state.upload.withhold();
+        if state.head.method() == b"HEAD" {
+            state.head.without_body();
+        } else {
+            state.head.become_get();
+        }
+    }
+
+    /// Follows what came in place of an answer. `Err` is the answer.
+    async fn follow(
+        &mut self,
+        entry: &'a RouteEntry,
+        done: Done,
+        onward: Onward,
+    ) -> Result<Step<'a>, Done> {
+        match onward {
+            Onward::There => match &entry.route.action {
+                Action::GoTo(to) => Ok(self.go_to(entry, to).await),
+                _ => Ok(Step::Failed(Some(entry), Failure::NoEnd)),
+            },
+            Onward::Error => {
+                if done.status == 401 && matches!(entry.route.action, Action::Proxy { .. }) {
+                    let response = std::mem::take(&mut self.state.response);
+                    self.state.trail().keep_challenges(&response);
+                    self.state.response = response;
+                }
+                self.error(Some(entry), done.status, None).await
+            }
+            Onward::Accel => {
+                let response = std::mem::take(&mut self.state.response);
+                let to = response.find("x-accel-redirect").unwrap_or_default();
+                let to = accelerated(to);
+                self.state.trail().keep_of_accel(&response);
+                self.state.response = response;
+                Ok(match to {
+                    Some(to) => self.go(Some(entry), &to, Method::Get).await,
+                    None => Step::Failed(Some(entry), Failure::NoRoute),
+                })
+            }
+        }
+    }
+
+    /// A failure of ours. `Err` is the answer.
+    async fn failed(
+        &mut self,
+        entry: Option<&'a RouteEntry>,
+        failure: Failure,
+    ) -> Result<Step<'a>, Done> {
+        self.state.trail().failure.get_or_insert(failure);
+        self.error(entry, failure.status(), Some(failure)).await
+    }
+
+    /// An error, for which there may be a page. `Err` is the answer.
+    async fn error(
+        &mut self,
+        entry: Option<&'a RouteEntry>,
+        status: u16,
+        failure: Option<Failure>,
+    ) -> Result<Step<'a>, Done> {
+        let page =
+            self.page(entry, status).map(|page| (page, failure.is_none_or(Failure::goes_on)));
+        match page {
+            Some((ErrorPage { page: Page::Elsewhere(to), status: of, .. }, true)) => {
+                let route = entry.map_or("", |entry| &*entry.route.name);
+                let to = self.render(to, route);
+                let recursive = entry
+                    .and_then(|entry| entry.route.after.as_ref())
+                    .is_some_and(|after| after.recursive_error_pages);
+                let trail = self.state.trail();
+                trail.to_error_page |= !recursive;
+                trail.status = match of {
+                    PageStatus::OfError => Some(status),
+                    PageStatus::OfPage => None,
+                    PageStatus::Fixed(status) => Some(*status),
+                };
+                if to.starts_with(b"/")
+                    || (to.starts_with(b"@") && self.state.upload.is_replayable())
+                {
+                    let method = if to[0] == b'/' { Method::Get } else { Method::Same };
+                    return Ok(self.go(entry, &to, method).await);
+                }
+                if to.starts_with(b"@") {
+                    // The body that goes with the request cannot be sent again.
+                    return Err(self.plain(entry, status, failure).await);
+                }
+                let status = match of {
+                    PageStatus::Fixed(status @ (301 | 302 | 303 | 307 | 308)) => *status,
+                    _ => 302,
+                };
+                let (at, client) = (self.at, self.client);
+                let there = (status, &to[..]);
+                Err(local::go_there(at, entry, client, self.down, self.state, there).await)
+            }
+            _ => Err(self.plain(entry, status, failure).await),
+        }
+    }
+
+    /// The answer to an error by ourselves: its fixed page, or a line.
+    async fn plain(
+        &mut self,
+        entry: Option<&'a RouteEntry>,
+        status: u16,
+        failure: Option<Failure>,
+    ) -> Done {
+        let failure = failure.unwrap_or(Failure::Answered(status));
+        local::fail(self.at, entry, self.client, self.down, self.state, failure).await
+    }
+
+    /// The page for an error, unless it came up on the way to a page.
+    fn page(&self, entry: Option<&'a RouteEntry>, status: u16) -> Option<&'a ErrorPage> {
+        if self.state.trail.as_ref().is_some_and(|trail| trail.to_error_page) {
+            return None;
+        }
+        service::error_page(self.at, entry, status)
+    }
+}
+
+/// With which method a request goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    /// Its own, with its body.
+    Same,
+    /// GET, without a body; HEAD stays HEAD.
+    Get,
+}
+
+/// The target of an `X-Accel-Redirect`: decoded, and not above the root.
+fn accelerated(to: &[u8]) -> Option<Vec<u8>> {
+    if to.starts_with(b"@") {
+        return Some(to.to_vec());
+    }
+    let (raw, query) = match to.iter().position(|byte| *byte == b'?') {
+        Some(at) => (&to[..at], &to[at..]),
+        None => (to, &b""[..]),
+    };
+    let mut scratch = Vec::new();
+    let decoded = normalise(raw, &mut scratch).ok()?;
+    let climbs = raw.split(|byte| *byte == b'/').any(|segment| segment == b"..");
+    (!climbs && decoded.starts_with(b"/")).then(|| [decoded, query].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::accelerated;
+
+    #[test]
+    fn a_target_is_decoded_and_does_not_climb() {
+        for (to, expected) in [
+            ("/a%20b?c=%20", Some("/a b?c=%20")),
+            ("@name", Some("@name")),
+            ("/a/../b", None),
+            ("/a/%2e%2e/b", Some("/b")),
+            ("/..", None),
+            ("/%00", None),
+            ("a", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|text| text.as_bytes().to_vec());
+            assert_eq!(accelerated(to.as_bytes()), expected, "{to}");
+        }
+    }
+}
