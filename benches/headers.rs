@@ -75,12 +75,11 @@ fn with_vars(head: &RequestHead, forwarded: &Forwarded, bench: impl FnOnce(&Vars
     let client = ClientIdentity::new(downstream, "http", head, forwarded);
     let mut made = [0; 32];
     bench(&Vars {
-        head,
-        client: &client,
         request_id: request_id(head, forwarded.request_id.as_ref(), [1, 2], &mut made),
         route: "shop",
         upstream: "shop",
         backend: "127.0.0.1:9000",
+        ..Vars::new(head, &client)
     });
 }
 

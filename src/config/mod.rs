@@ -26,11 +26,12 @@ mod units;
 
 pub(crate) use build::{
     backend_address, is_authority, is_name, is_path, is_token, is_trailer, is_value,
+    stage_of_variable,
 };
 pub use diagnostic::{Diagnostic, Report, Severity, render};
 pub(crate) use faults::{Faults, Place};
 pub use load::{Environment, Loaded, load, parse, process_environment};
-pub use model::Config;
+pub use model::{Config, Stage};
 pub use reference::reference;
 pub use schema::schema;
 pub(crate) use units::{show_duration, show_size};

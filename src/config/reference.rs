@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::build::template::known;
+use super::build::variables::known;
+use super::model::Stage;
 use super::read::describe;
 use super::settings::ROOT;
 use super::table::{Kind, Section, Setting, Unset};
@@ -11,18 +12,16 @@ use super::units::{show_duration, show_size};
 /// The reference as Markdown: every section, and of every setting its type, default, range,
 /// meaning and an example.
 pub fn reference() -> String {
-    let variables: Vec<_> = known().map(|name| format!("`{name}`")).collect();
-    let mut text = format!(
-        "# Configuration reference\n\n\
+    let mut text = "# Configuration reference\n\n\
          Generated from the table of settings in `src/config/settings`; refresh it with \
          `UPDATE=1 cargo test --test config`.\n\n\
          Durations are texts with units, the largest first: `\"1h\"`, `\"1m30s\"`, `\"250ms\"` \
          (`d`, `h`, `m`, `s`, `ms`). Sizes are texts with a unit, or plain numbers of bytes: \
          `\"64KiB\"`, `\"10MB\"`, `512` (`B`; `kB`, `MB`, `GB` of 1000; `KiB`, `MiB`, `GiB` of \
          1024).\n\n\
-         Texts with `${{variables}}` know {}; `$${{` is a plain `${{`.\n",
-        variables.join(", ")
-    );
+         In texts, `${NAME}` is a variable; which there are stands at the end. `$${` is a plain \
+         `${`.\n"
+        .to_owned();
     let mut sections: Vec<&Section> = vec![&ROOT];
     let mut shown = 0;
     while let Some(section) = sections.get(shown) {
@@ -37,7 +36,25 @@ pub fn reference() -> String {
         }
         shown += 1;
     }
+    let _ = write_variables(&mut text);
     text
+}
+
+fn write_variables(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "\n## Variables\n\nWhat has no value is empty, in the access log `-`. A variable of the \
+         response can stand only where there is one.\n"
+    )?;
+    writeln!(text, "| variable | known | meaning |\n|---|---|---|")?;
+    known().try_for_each(|one| {
+        let stage = match one.stage {
+            Stage::Request => "always",
+            Stage::Response => "in `response_headers` and the access log",
+            Stage::End => "in the access log",
+        };
+        writeln!(text, "| `${{{}}}` | {stage} | {} |", one.name, cell(one.doc))
+    })
 }
 
 fn inner_section(kind: &Kind) -> Option<&'static Section> {

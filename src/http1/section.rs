@@ -292,6 +292,10 @@ impl Section {
         Ok(())
     }
 
+    pub(super) fn text_len(&self) -> u64 {
+        self.line.saturating_sub(self.start) as u64
+    }
+
     pub(super) fn has(&self, known: Known) -> bool {
         self.present & known.bit() != 0
     }
@@ -369,6 +373,11 @@ impl Section {
 macro_rules! field_access {
     ($head:ty) => {
         impl $head {
+            /// Bytes of the head as it came, from the start line to the empty line.
+            pub fn text_len(&self) -> u64 {
+                self.section.text_len()
+            }
+
             /// The fields in the order they came. `Content-Length` is among them at most once.
             pub fn fields(&self) -> &[Field] {
                 &self.section.fields
@@ -397,6 +406,13 @@ macro_rules! field_access {
             /// The value of the first field with this name, in any case. Looks at every field.
             pub fn find(&self, name: &str) -> Option<&[u8]> {
                 self.section.find(name)
+            }
+
+            /// The values of all fields with this name, in any case, in order.
+            pub fn find_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+                let of_name =
+                    move |field: &&Field| self.name(**field).eq_ignore_ascii_case(name.as_bytes());
+                self.fields().iter().filter(of_name).map(|field| self.value(*field))
             }
 
             /// Appends a field of this head to what is sent on: `name: value`, each as received.

@@ -5,7 +5,7 @@ use super::findings::Findings;
 use super::settings::Settings;
 use super::tree::Directive;
 use super::variables::Scope;
-use crate::config::is_value;
+use crate::config::{Stage, is_value};
 
 /// What is answered where there is no counterpart: visibly nothing that nginx would have said.
 pub(super) fn not_carried() -> Action {
@@ -74,7 +74,7 @@ fn redirect(
     port: Option<u16>,
     f: &mut Findings<'_>,
 ) -> Action {
-    let made = scope.template(to).map(|template| {
+    let made = scope.template(to, Stage::Request).map(|template| {
         template.notes.iter().for_each(|note| f.differs(d, note));
         template.text
     });

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::tree::Directive;
 use super::units;
 use super::variables::Scope;
-use crate::config::{is_authority, is_token, is_value};
+use crate::config::{Stage, is_authority, is_token, is_value};
 
 /// Fields that are between two ends of one connection, or frame the message.
 const OWN: [&str; 6] =
@@ -138,7 +138,7 @@ fn edit(edits: &mut Vec<HeaderEdit>, d: &Directive, scope: &Scope, f: &mut Findi
         f.missing(d, "the field is set twice in one place; the first is taken", "");
         return;
     }
-    match scope.template(value) {
+    match scope.template(value, Stage::Request) {
         Ok(template) if template.text.is_empty() => {
             f.carried(d);
             edits.push(HeaderEdit::Remove(name.to_owned()));
@@ -191,7 +191,7 @@ fn add(edits: &mut ResponseEdits, d: &Directive, scope: &Scope, f: &mut Findings
         f.missing(d, &format!("`{name}` cannot be added"), "");
         return;
     }
-    match scope.template(d.arg(1)) {
+    match scope.template(d.arg(1), Stage::Response) {
         Ok(template) if template.text.is_empty() => f.carried(d),
         Ok(template) if is_value(template.text.as_bytes()) => {
             f.carried(d);

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::tree::Directive;
 use super::variables::{Part, Scope, parts};
 use super::write::{quote, quoted_list};
-use crate::config::is_token;
+use crate::config::{Stage, is_token};
 
 /// Statuses to which `add_header` and `add_trailer` add without `always`.
 pub(super) const ADDED_TO: &str = "[\"200-201\", 204, 206, \"301-304\", \"307-308\"]";
@@ -163,7 +163,10 @@ fn plain_pair(from: &str, to: &str, domain: bool, scope: &Scope) -> Result<Strin
         Some(rest) if domain => rest.to_owned(),
         _ => text.to_owned(),
     };
-    let (from, to) = (scope.template(&bare(from))?, scope.template(&bare(to))?);
+    let (from, to) = (
+        scope.template(&bare(from), Stage::Response)?,
+        scope.template(&bare(to), Stage::Response)?,
+    );
     Ok(format!("{{ from = {}, to = {} }}", quote(&from.text), quote(&to.text)))
 }
 
@@ -188,9 +191,9 @@ fn with_groups(text: &str, regex: &Regex, scope: &Scope) -> Result<String, Strin
                 template.extend(["${", name, "}"]);
             }
             Part::Variable(name) => {
-                template.push_str(&scope.template(&format!("${{{name}}}"))?.text);
+                template.push_str(&scope.template(&format!("${{{name}}}"), Stage::Response)?.text);
             }
-            Part::Text(plain) => template.push_str(&scope.template(plain)?.text),
+            Part::Text(plain) => template.push_str(&scope.template(plain, Stage::Response)?.text),
         }
     }
     Ok(template)
@@ -242,7 +245,7 @@ fn trailer(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String>
         f.missing(d, &format!("`{name}` cannot stand behind a body"), "use `add_header`");
         return None;
     }
-    match scope.template(d.arg(1)) {
+    match scope.template(d.arg(1), Stage::Response) {
         Ok(template) => {
             f.carried(d);
             template.notes.iter().for_each(|note| f.differs(d, note));

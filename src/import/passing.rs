@@ -46,7 +46,8 @@ impl<'t> Translator<'t, '_> {
         let rewrite = self.rewrite(d, &target, rewrites, spot);
         let f = &mut self.findings;
         let edits = if target.grpc { &s.grpc_set_headers } else { &s.set_headers };
-        let fields = headers::request(edits, &target.host, d, (&spot.scope, &self.maps), f);
+        let scope = spot.scope.with_target(&target.host);
+        let fields = headers::request(edits, &target.host, d, (&scope, &self.maps), f);
         self.appending.extend(fields.appends);
         if target.grpc {
             let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";

@@ -8,7 +8,7 @@ use super::table::{self, SERVER};
 use super::tree::Directive;
 use super::units;
 use super::variables::Scope;
-use crate::config::{Place, backend_address};
+use crate::config::{Place, Stage, backend_address};
 
 /// A group of servers.
 #[derive(Debug, Default, Clone)]
@@ -219,7 +219,7 @@ pub(super) fn random(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
 }
 
 pub(super) fn hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
-    let key = match Scope::default().template(d.arg(0)) {
+    let key = match Scope::default().template(d.arg(0), Stage::Request) {
         Ok(key) if !key.text.is_empty() => key,
         Ok(_) => {
             f.missing(d, "an empty key sends all to one server", "use `round_robin`");
@@ -241,9 +241,6 @@ pub(super) fn hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     }
     f.carried(d);
     key.notes.iter().for_each(|note| f.differs(d, note));
-    if d.arg(0).contains("binary_remote_addr") {
-        f.differs(d, "the address is hashed as text: clients are placed elsewhere, once");
-    }
     group.key = Some(key.text);
 }
 

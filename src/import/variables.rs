@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::{Stage, stage_of_variable};
+
 /// A text with constants put in is cut off from the import when it gets longer.
 const LONGEST: usize = 4096;
 
@@ -27,6 +29,16 @@ impl Scope {
         }
     }
 
+    /// The same where `proxy_pass` leads to a host.
+    pub(super) fn with_target(&self, host: &str) -> Self {
+        let mut scope = self.clone();
+        let port = host.rsplit_once(':').map(|(_, port)| port);
+        let port = port.filter(|port| port.bytes().all(|c| c.is_ascii_digit())).unwrap_or("80");
+        scope.constants.insert("proxy_host".to_owned(), Some(host.to_owned()));
+        scope.constants.insert("proxy_port".to_owned(), Some(port.to_owned()));
+        scope
+    }
+
     /// The text with constants put in; what is left of variables stays.
     pub(super) fn fold(&self, text: &str) -> String {
         let mut folded = String::new();
@@ -49,24 +61,25 @@ impl Scope {
         (plain && folded.len() <= LONGEST).then_some(folded)
     }
 
-    /// The text as a template of Plimsoll's, or the first variable that has no counterpart.
-    pub(super) fn template(&self, text: &str) -> Result<Template, String> {
+    /// The text as a template of Plimsoll's, or the first variable that has no counterpart. What
+    /// is known at `stage` only later is empty, as it is for nginx.
+    pub(super) fn template(&self, text: &str, stage: Stage) -> Result<Template, String> {
         let folded = self.fold(text);
-        let mut template = Template { text: String::new(), notes: Vec::new(), may_be_empty: true };
+        let mut template = Template { text: String::new(), notes: Vec::new() };
         if folded.len() > LONGEST {
             return Err("…".to_owned());
         }
         for part in parts(&folded) {
             match part {
-                Part::Text(text) => {
-                    template.may_be_empty = false;
-                    template.text.push_str(&text.replace("${", "$${"));
-                }
+                Part::Text(text) => template.text.push_str(&text.replace("${", "$${")),
                 Part::Variable(name) => {
-                    let (ours, note) = counterpart(name).ok_or_else(|| format!("${name}"))?;
-                    template.may_be_empty &= can_be_empty(name);
-                    template.text.extend(["${", &ours, "}"]);
-                    template.notes.extend(note);
+                    let found = counterpart(name).ok_or_else(|| format!("${name}"))?;
+                    if found.from <= stage {
+                        template.text.extend(["${", &found.ours, "}"]);
+                        template.notes.extend(found.note);
+                    } else {
+                        template.notes.push("what is known of the response only is empty here");
+                    }
                 }
             }
         }
@@ -79,8 +92,6 @@ pub(super) struct Template {
     pub text: String,
     /// In what it differs.
     pub notes: Vec<&'static str>,
-    /// Whether a request may leave nothing of it.
-    pub may_be_empty: bool,
 }
 
 /// A part of a text.
@@ -136,38 +147,91 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_name_char)
 }
 
-/// Plimsoll's variable for one of nginx's, and in what it differs.
-fn counterpart(name: &str) -> Option<(String, Option<&'static str>)> {
-    let plain = |ours: &str| Some((ours.to_owned(), None));
-    let differs = |ours: &str, note| Some((ours.to_owned(), Some(note)));
-    match name {
-        "remote_addr" | "binary_remote_addr" => plain("client_ip"),
-        "host" => plain("host"),
-        "http_host" => plain("header.host"),
-        "scheme" => plain("scheme"),
-        "request_method" => plain("method"),
-        "request_uri" => plain("uri"),
-        "uri" | "document_uri" => {
-            differs("path", "`$uri` is decoded and rewritten, `${path}` is as the client sent it")
-        }
-        "args" | "query_string" => plain("query"),
-        "request_id" => plain("request_id"),
-        "upstream_addr" => differs("backend", "the last backend only, with its name as written"),
-        _ => {
-            let (family, of) = name.split_once('_').filter(|(_, of)| !of.is_empty())?;
-            match family {
-                "http" => plain(&format!("header.{}", of.replace('_', "-"))),
-                "cookie" | "arg" => plain(&format!("{family}.{of}")),
-                _ => None,
-            }
-        }
-    }
+/// Plimsoll's variable for one of nginx's.
+struct Counterpart {
+    ours: String,
+    /// From when on it is known.
+    from: Stage,
+    /// In what it differs.
+    note: Option<&'static str>,
 }
 
-fn can_be_empty(name: &str) -> bool {
-    let families = ["http_", "cookie_", "arg_", "upstream_"];
-    matches!(name, "args" | "query_string")
-        || (families.iter().any(|family| name.starts_with(family)) && name != "http_host")
+/// nginx's variables without an argument, with Plimsoll's.
+const PLAIN: [(&str, &str); 38] = [
+    ("remote_addr", "client_ip"),
+    ("binary_remote_addr", "client_ip_bytes"),
+    ("remote_port", "client_port"),
+    ("realip_remote_addr", "downstream_ip"),
+    ("remote_user", "user"),
+    ("proxy_add_x_forwarded_for", "forwarded_for"),
+    ("server_addr", "server_ip"),
+    ("server_port", "server_port"),
+    ("server_protocol", "version"),
+    ("connection_requests", "connection_requests"),
+    ("host", "host"),
+    ("scheme", "scheme"),
+    ("request", "request_line"),
+    ("request_method", "method"),
+    ("request_uri", "uri"),
+    ("request_id", "request_id"),
+    ("request_length", "request_length"),
+    ("request_time", "duration"),
+    ("uri", "normalized_path"),
+    ("document_uri", "normalized_path"),
+    ("args", "query"),
+    ("query_string", "query"),
+    ("is_args", "query_mark"),
+    ("content_length", "header.content-length"),
+    ("content_type", "header.content-type"),
+    ("msec", "time"),
+    ("time_local", "time.local"),
+    ("time_iso8601", "time.iso8601"),
+    ("status", "status"),
+    ("bytes_sent", "response_length"),
+    ("upstream_addr", "upstream.addr"),
+    ("upstream_status", "upstream.status"),
+    ("upstream_connect_time", "upstream.connect_time"),
+    ("upstream_header_time", "upstream.header_time"),
+    ("upstream_response_time", "upstream.response_time"),
+    ("upstream_response_length", "upstream.response_length"),
+    ("upstream_bytes_received", "upstream.bytes_received"),
+    ("upstream_bytes_sent", "upstream.bytes_sent"),
+];
+
+/// The same where something differs.
+const DIFFERENT: [(&str, &str, &str); 3] = [
+    ("connection", "connection", "connections are counted by each worker for itself"),
+    ("body_bytes_sent", "body_length", "what chunks are framed with is not counted"),
+    ("proxy_host", "upstream", "an upstream without a name is called by its address"),
+];
+
+/// Variables with an argument.
+const FAMILIES: [(&str, &str); 6] = [
+    ("upstream_http_", "upstream.header."),
+    ("upstream_cookie_", "upstream.cookie."),
+    ("sent_http_", "response."),
+    ("http_", "header."),
+    ("cookie_", "cookie."),
+    ("arg_", "arg."),
+];
+
+fn counterpart(name: &str) -> Option<Counterpart> {
+    let made = |ours: String, note| {
+        let from = stage_of_variable(&ours)?;
+        Some(Counterpart { ours, from, note })
+    };
+    if let Some((_, ours)) = PLAIN.iter().find(|(theirs, _)| *theirs == name) {
+        return made((*ours).to_owned(), None);
+    }
+    if let Some((_, ours, note)) = DIFFERENT.iter().find(|(theirs, ..)| *theirs == name) {
+        return made((*ours).to_owned(), Some(*note));
+    }
+    FAMILIES.iter().find_map(|(theirs, ours)| {
+        let of = name.strip_prefix(theirs).filter(|of| !of.is_empty())?;
+        let is_field = !matches!(*theirs, "cookie_" | "arg_" | "upstream_cookie_");
+        let of = if is_field { of.replace('_', "-") } else { of.to_owned() };
+        made(format!("{ours}{of}"), None)
+    })
 }
 
 #[cfg(test)]
@@ -177,7 +241,7 @@ mod tests {
     use super::*;
 
     fn ours(text: &str) -> Result<String, String> {
-        Scope::default().template(text).map(|template| template.text)
+        Scope::default().template(text, Stage::Request).map(|template| template.text)
     }
 
     #[test]
@@ -186,6 +250,7 @@ mod tests {
         assert_eq!(ours("${http_x_a}b").unwrap(), "${header.x-a}b");
         assert_eq!(ours("a$").unwrap(), "a$");
         assert_eq!(ours("é$arg_x$").unwrap(), "é${arg.x}$");
+        assert_eq!(ours("a$upstream_status$is_args").unwrap(), "a${query_mark}");
         assert_eq!(ours("$ssl_cipher"), Err("$ssl_cipher".to_owned()));
         assert_eq!(ours("$1"), Err("$1".to_owned()));
         assert_eq!(ours("$http_"), Err("$http_".to_owned()));
@@ -203,6 +268,18 @@ mod tests {
         assert_eq!(scope.constant("$b"), None);
         scope.forget("$a");
         assert_eq!(scope.constant("$a"), None);
+    }
+
+    #[test]
+    fn every_counterpart_is_a_variable() {
+        let plain = PLAIN.iter().map(|(theirs, _)| *theirs);
+        let different = DIFFERENT.iter().map(|(theirs, ..)| *theirs);
+        for name in plain.chain(different) {
+            assert!(counterpart(name).is_some(), "{name}");
+        }
+        for (family, _) in FAMILIES {
+            assert!(counterpart(&format!("{family}x")).is_some(), "{family}");
+        }
     }
 
     proptest! {

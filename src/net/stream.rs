@@ -7,7 +7,7 @@
 //! say `WouldBlock`.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -62,6 +62,14 @@ impl Stream {
         match pieces {
             [one] => forward!(self, s => Pin::new(s).poll_write(cx, one)),
             many => forward!(self, s => Pin::new(s).poll_write_vectored(cx, many)),
+        }
+    }
+
+    /// The two ends, the other one first; `None` where they are no Internet addresses.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().zip(stream.local_addr().ok()),
+            Self::Unix(_) => None,
         }
     }
 

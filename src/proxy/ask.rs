@@ -68,17 +68,17 @@ pub(super) fn settle<'a>(
     if name.is_none() {
         state.retarget(to);
     }
-    let mut entry = service::find_again(at.listener, client, state, name)?;
+    let mut entry = service::find_again(at, client, state, name)?;
     for _ in 0..MOST_STEPS {
         let rules = entry.route.before.as_ref().map_or(&[][..], |before| &before.rewrites);
-        match rewrite(rules, client, &entry.route.name, state) {
+        match rewrite(rules, (at, client), &entry.route.name, state) {
             Rewritten::Not => return Some(entry),
             Rewritten::Here => {
                 state.trail().whole_path = true;
                 return Some(entry);
             }
             Rewritten::Elsewhere => {
-                entry = service::find_again(at.listener, client, state, None)?;
+                entry = service::find_again(at, client, state, None)?;
             }
             Rewritten::Redirect(..) => return None,
         }

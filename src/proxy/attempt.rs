@@ -16,10 +16,10 @@ use crate::proxy::forward::Forward;
 use crate::proxy::h2::{self, Sender};
 use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
 use crate::proxy::pool::Connection;
-use crate::proxy::request::{Attempt, State};
+use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::service::{Done, Entrance};
-use crate::proxy::vars::{self, Vars};
+use crate::proxy::vars::{self, Answer, At, Attempt, Vars};
 use crate::proxy::view::Local;
 use crate::snapshot::settings::{HostPolicy, PathRewrite, Protocol};
 use crate::snapshot::{Backend, Destination, RouteEntry};
@@ -79,6 +79,7 @@ pub(super) async fn run(
     passage.make_key(state);
     let Some(mut choice) = passage.choose(&mut state.tried, &state.key) else {
         cell.none_eligible();
+        state.attempts.push(passage.nobody(state.round()));
         return Err(Failure::NoneEligible);
     };
     let mut tries = 1;
@@ -123,7 +124,7 @@ impl Passage<'_> {
     fn make_key(&self, state: &mut State) {
         if self.local.upstream.strategy.needs() == Need::Key {
             let mut key = std::mem::take(&mut state.key);
-            vars::render(&self.local.upstream.key, &self.vars(state, ""), &mut key);
+            vars::render_raw(&self.local.upstream.key, &self.vars(state, ""), &mut key);
             state.key = key;
         }
     }
@@ -213,7 +214,8 @@ impl Passage<'_> {
         let upstream = &self.local.upstream;
         let (record, live) = (&ended.record, &upstream.live[choice.ix.index()]);
         let backend = &upstream.backends[choice.ix.index()];
-        backend.series.worker(self.at.worker.ix).attempt(record.outcome, record.duration);
+        let took = record.duration.unwrap_or_default();
+        backend.series.worker(self.at.worker.ix).attempt(record.outcome, took);
         // A kept connection that turns out dead says nothing about the backend; nor does a client
         // that left, or our own want of descriptors.
         let no_verdict =
@@ -239,7 +241,7 @@ impl Passage<'_> {
             }
             return;
         }
-        live.observe_failure(record.duration, now);
+        live.observe_failure(took, now);
         let passive = &upstream.passive;
         if live.record_failure(now, passive.fail_timeout, passive.max_fails) {
             self.at.worker.report(Event::FailuresCrossed { backend: backend.id, at: now });
@@ -284,12 +286,15 @@ impl Passage<'_> {
     /// What templates may speak of.
     fn vars<'v>(&'v self, state: &'v State, backend: &'v str) -> Vars<'v> {
         Vars {
-            head: &state.head,
-            client: self.client,
             request_id: &state.id,
+            path: state.normalised_path(),
             route: &self.entry.route.name,
             upstream: &self.local.upstream.name,
             backend,
+            link: self.at.link(state.ends),
+            clock: Some(self.at.clock(self.at.whole)),
+            answer: Answer { request_body: state.upload.received, ..Answer::default() },
+            ..Vars::new(&state.head, self.client)
         }
     }
 
@@ -350,6 +355,12 @@ pub(super) struct Progress {
     pub(super) first_byte: Option<Duration>,
     pub(super) status: Option<u16>,
     pub(super) reused: bool,
+    /// Bytes that came back.
+    pub(super) received: u64,
+    /// Bytes of the response's body among them.
+    pub(super) body: u64,
+    /// Bytes of the request's body that came by then.
+    pub(super) uploaded: u64,
     /// Bytes came back.
     pub(super) heard: bool,
     /// Early hints went to the client.
@@ -404,19 +415,49 @@ impl Passage<'_> {
             Ok(Done { failure: Some(failure), .. }) | Err(failure) => failure.outcome(),
         };
         let record = Attempt {
-            upstream: self.destination.upstream,
-            backend: choice.ix,
-            round: state.trail.as_ref().map_or(0, |trail| trail.rounds),
-            connect: progress.connect,
-            first_byte: progress.first_byte,
-            duration: at.saturating_duration_since(begun),
-            status: progress.status,
             outcome,
-            reused: progress.reused,
-            retried_because: None,
+            duration: Some(at.saturating_duration_since(begun)),
+            sent: state.upload.sent,
+            ..self.running(choice, state.round(), &progress)
         };
         let sent = state.upload.sent > 0;
         Ended { result, at, record, sent, progress }
+    }
+
+    /// What can be told of an attempt while it runs.
+    pub(super) fn running(&self, choice: Choice, round: u8, progress: &Progress) -> Attempt {
+        Attempt {
+            at: At::Backend(self.destination.upstream, choice.ix),
+            round,
+            connect: progress.connect,
+            first_byte: progress.first_byte,
+            duration: None,
+            status: progress.status,
+            outcome: Outcome::Ok,
+            reused: progress.reused,
+            sent: 0,
+            received: progress.received,
+            body: progress.body,
+            retried_because: None,
+        }
+    }
+
+    /// What stands for an attempt where nobody could be picked.
+    fn nobody(&self, round: u8) -> Attempt {
+        Attempt {
+            at: At::Nobody(self.destination.upstream),
+            round,
+            connect: None,
+            first_byte: None,
+            duration: Some(Duration::ZERO),
+            status: None,
+            outcome: Outcome::ConnectFailed,
+            reused: false,
+            sent: 0,
+            received: 0,
+            body: 0,
+            retried_because: None,
+        }
     }
 
     /// A connection from the pool, else a fresh one.

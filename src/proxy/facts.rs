@@ -43,8 +43,7 @@ mod tests {
         let address = [192, 0, 2, 1].into();
         let client =
             ClientIdentity { address, downstream: address, trusted: false, scheme: "http" };
-        let (head, client) = (&head, &client);
-        let vars = Vars { head, client, request_id: b"", route: "", upstream: "", backend: "" };
+        let vars = Vars::new(&head, &client);
         look(&Asked { vars, room: RefCell::new(&mut b"old".to_vec()) });
     }
 

@@ -1,5 +1,7 @@
 //! One attempt that has its connection: the request goes out, the response comes back.
 
+use std::net::SocketAddr;
+
 use tokio::time::Instant;
 
 use crate::balance::Tried;
@@ -21,7 +23,7 @@ use crate::proxy::trailers::Trailers;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::Vars;
+use crate::proxy::vars::{Answer, Attempt, Attempts, Vars};
 use crate::snapshot::Backend;
 use crate::snapshot::settings::ResponseRules;
 
@@ -32,6 +34,16 @@ pub(super) struct Forward<'a> {
     pub(super) backend: &'a Backend,
     pub(super) tries: u32,
     pub(super) begun: Instant,
+}
+
+/// What variables may speak of beside the response.
+struct Said<'s> {
+    head: &'s RequestHead,
+    id: &'s [u8],
+    path: &'s [u8],
+    attempts: &'s [Attempt],
+    ends: Option<(SocketAddr, SocketAddr)>,
+    round: u8,
 }
 
 /// What the client is told before the body.
@@ -60,7 +72,7 @@ impl Outward {
                     (false, false) => End::Linger,
                 };
                 let ended = if relayed.waited { Instant::now() } else { head_at };
-                Done { status, body: relayed.body, end, ended: Some(ended), ..Done::default() }
+                Done { status, end, ended: Some(ended), ..Done::default() }
             }
             Err(failure) => {
                 // Only a reset shows to a client that reads until the close that it is not the whole.
@@ -109,7 +121,10 @@ impl Forward<'_> {
         if down.first_piece.is_none() {
             let_others_read().await;
         }
-        let State { upload, to_client, head, response, out, tried, key, id, trail, .. } = state;
+        let round = state.round();
+        let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
+        let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
+        let said = Said { head, id, path, attempts, ends: state.ends, round };
         upload.restart(out, head.framing(), self.passage.destination.retry.replay_bytes);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
         let version = self.hint_version(head);
@@ -118,6 +133,7 @@ impl Forward<'_> {
         progress.shown = exchange.written > 0;
         let received = received?;
         let now = self.note_head(response, progress);
+        progress.uploaded = exchange.upload.received;
         if response.status() == 101 {
             if !(asks && head.upgrade().is_some_and(|asked| response.switches_to(asked))) {
                 received.give_back(buffers);
@@ -125,7 +141,9 @@ impl Forward<'_> {
             }
             self.passage.switched(self.choice, progress);
             let switched = (Framing::None, Persistence::Upgraded);
-            self.write_answer((head, id), response, 0, switched, now, out);
+            let running = self.passage.running(self.choice, said.round, progress);
+            let vars = self.vars(&said, response, &running, progress.uploaded, now);
+            self.write_answer(&vars, response, 0, switched, now, out);
             return Ok(self.tunnel(exchange, received, out).await);
         }
         let replayable = exchange.upload.is_replayable();
@@ -135,32 +153,36 @@ impl Forward<'_> {
             return Err(Failure::Attempt(Outcome::Status));
         }
         if let Some(onward) = self.onward(response) {
+            (progress.received, progress.body) = (exchange.read, received.bytes().len() as u64);
             return Ok(self.leave(exchange, received, response, (onward, now)));
         }
         if let Some(trail) = trail {
             trail.put_into(response);
         }
-        let trailers = self.trailers((head, id), response);
+        let running = self.passage.running(self.choice, said.round, progress);
+        let vars = self.vars(&said, response, &running, progress.uploaded, now);
+        let trailers = self.trailers(&vars, response);
         let outward = self.outward(head, response, exchange.upload, &trailers);
         let told = (outward.framing, Persistence::of(outward.keep, head.version()));
         let port = self.port(response, || exchange.local_port());
-        self.write_answer((head, id), response, port, told, now, out);
+        self.write_answer(&vars, response, port, told, now, out);
         let relay = exchange.begin_relay(response, outward.framing, received, out, trailers)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }
         let relayed = exchange.relay(relay).await;
+        let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
+        (progress.received, progress.body) = (exchange.read, body);
         let done = outward.done(response, relayed, exchange.upload, now);
+        let done = Done { body, ..done };
         if let Ok(Relayed { clean: true, .. }) = relayed
             && response.keep_alive()
         {
             let pool = &self.passage.local.pools[self.choice.ix.index()];
             let at = done.ended.unwrap_or(now);
             pool.put(exchange.connection, &self.passage.local.upstream.pool, at);
-            return Ok(done);
         }
-        let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
-        Ok(Done { body, ..done })
+        Ok(done)
     }
 
     async fn over_http2(
@@ -172,7 +194,10 @@ impl Forward<'_> {
     ) -> Result<Done, Failure> {
         // A stream is no connection: there is nothing that could switch its protocol.
         self.passage.write_request(self.backend, false, state);
-        let State { upload, to_client, head, response, out, tried, key, id, trail, .. } = state;
+        let round = state.round();
+        let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
+        let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
+        let said = Said { head, id, path, attempts, ends: state.ends, round };
         let encoded = std::mem::take(out);
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
         let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
@@ -182,6 +207,7 @@ impl Forward<'_> {
         self.keep_shared(answered.err());
         answered?;
         let now = self.note_head(response, progress);
+        progress.uploaded = exchange.upload.received;
         let replayable = exchange.upload.is_replayable();
         if let Some(next) = self.another(head, (tried, key), replayable, progress, now) {
             progress.next = Some(next);
@@ -193,17 +219,20 @@ impl Forward<'_> {
         if let Some(trail) = trail {
             trail.put_into(response);
         }
-        let trailers = self.trailers((head, id), response);
+        let running = self.passage.running(self.choice, said.round, progress);
+        let vars = self.vars(&said, response, &running, progress.uploaded, now);
+        let trailers = self.trailers(&vars, response);
         let outward = self.outward(head, response, exchange.upload, &trailers);
         let told = (outward.framing, Persistence::of(outward.keep, head.version()));
         let port = self.port(response, || exchange.local_port());
-        self.write_answer((head, id), response, port, told, now, out);
+        self.write_answer(&vars, response, port, told, now, out);
         let head_len = out.len() as u64;
         let relayed = exchange.relay(response, outward.framing, out, &trailers).await;
         self.keep_shared(relayed.err());
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
+        (progress.received, progress.body) = (exchange.read, body);
         Ok(Done { body, ..done })
     }
 
@@ -339,44 +368,62 @@ impl Forward<'_> {
     }
 
     /// The trailer fields of this response; none are added where there is no body.
-    fn trailers(&self, (head, id): (&RequestHead, &[u8]), response: &ResponseHead) -> Trailers {
+    fn trailers(&self, vars: &Vars<'_>, response: &ResponseHead) -> Trailers {
         let Some(rules) = self.rules() else {
             return Trailers { pass: true, added: Vec::new() };
         };
-        let bodiless = head.method() == b"HEAD" || matches!(response.status(), 204 | 304);
+        let bodiless = vars.head.method() == b"HEAD" || matches!(response.status(), 204 | 304);
         let added = if bodiless { &[] } else { &*rules.trailers };
-        let added = trailer_lines(added, response.status(), &self.vars(head, id));
+        let added = trailer_lines(added, response.status(), vars);
         Trailers { pass: rules.pass_trailers, added }
     }
 
     /// What templates may speak of.
-    fn vars<'v>(&'v self, head: &'v RequestHead, id: &'v [u8]) -> Vars<'v> {
+    fn vars<'v>(
+        &'v self,
+        said: &Said<'v>,
+        response: &'v ResponseHead,
+        running: &'v Attempt,
+        request_body: u64,
+        now: Instant,
+    ) -> Vars<'v> {
+        let at = self.passage.at;
         Vars {
-            head,
-            client: self.passage.client,
-            request_id: id,
+            request_id: said.id,
+            path: if said.path.is_empty() { said.head.path() } else { said.path },
             route: &self.passage.entry.route.name,
             upstream: &self.passage.local.upstream.name,
             backend: &self.backend.label,
+            link: at.link(said.ends),
+            clock: Some(at.clock(now)),
+            attempts: Attempts {
+                ended: said.attempts,
+                running: Some(running),
+                upstreams: &at.view.snapshot.upstreams,
+                response: Some(response),
+            },
+            answer: Answer { status: response.status(), request_body, ..Answer::default() },
+            ..Vars::new(said.head, self.passage.client)
         }
     }
 
     /// Encodes the response head for the client into `out`.
     fn write_answer(
         &self,
-        (head, id): (&RequestHead, &[u8]),
+        vars: &Vars<'_>,
         response: &ResponseHead,
         port: u16,
         (framing, persistence): (Framing, Persistence),
         now: Instant,
         out: &mut Vec<u8>,
     ) {
+        let at = self.passage.at;
         let route = &self.passage.entry.route;
         let context = ResponseContext {
-            vars: &self.vars(head, id),
+            vars,
             framing,
             persistence,
-            date: &self.passage.at.worker.date(now),
+            date: &at.worker.date(now),
             edits: &route.response_headers,
             rules: self.rules().map(|rules| Rules { rules, port }),
         };

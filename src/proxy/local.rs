@@ -14,7 +14,7 @@ use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::headers::{ClientIdentity, Persistence, ResponseContext, write_response_head};
 use crate::proxy::request::State;
 use crate::proxy::service::{self, Done, End, Entrance};
-use crate::proxy::vars;
+use crate::proxy::vars::{self, Answer, Vars};
 use crate::snapshot::RouteEntry;
 use crate::snapshot::settings::{ErrorPage, Page, PageStatus, Redirect, Respond};
 
@@ -26,7 +26,7 @@ const DISCARD_UP_TO: u64 = 256 * 1024;
 const ALLOWED: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What is answered.
-struct Answer<'a> {
+struct Reply<'a> {
     status: u16,
     content_type: &'a str,
     body: &'a [u8],
@@ -45,7 +45,7 @@ pub(super) async fn redirect(
     redirect: &Redirect,
 ) -> Done {
     let mut location = Vec::new();
-    vars::render(&redirect.to, &state.vars(client, &entry.route.name), &mut location);
+    vars::render(&redirect.to, &state.vars(at, client, &entry.route.name), &mut location);
     go_there(at, Some(entry), client, down, state, (redirect.status, &location)).await
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn go_there(
     state: &mut State,
     (status, to): (u16, &[u8]),
 ) -> Done {
-    let answer = Answer {
+    let answer = Reply {
         status,
         content_type: "text/plain; charset=utf-8",
         body: &line(status),
@@ -78,7 +78,7 @@ pub(super) async fn respond(
     respond: &Respond,
 ) -> Done {
     let status = state.trail.as_ref().and_then(|trail| trail.status);
-    let answer = Answer {
+    let answer = Reply {
         status: status.unwrap_or(respond.status),
         content_type: &respond.content_type,
         body: &respond.body,
@@ -110,14 +110,14 @@ pub(super) async fn fail(
     let on_the_way = state.trail.as_ref().is_some_and(|trail| trail.to_error_page);
     let page = service::error_page(at, entry, status).filter(|_| !on_the_way);
     let answer = match page {
-        Some(ErrorPage { page: Page::Fixed { content_type, body }, status: of, .. }) => Answer {
+        Some(ErrorPage { page: Page::Fixed { content_type, body }, status: of, .. }) => Reply {
             status: if let PageStatus::Fixed(status) = of { *status } else { status },
             content_type,
             body,
             field,
             failure: Some(failure),
         },
-        _ => Answer {
+        _ => Reply {
             status,
             content_type: "text/plain; charset=utf-8",
             body: &line(status),
@@ -144,7 +144,7 @@ async fn send(
     client: &ClientIdentity,
     down: &mut Downstream,
     state: &mut State,
-    answer: &Answer<'_>,
+    answer: &Reply<'_>,
 ) -> Done {
     let malformed = matches!(answer.failure, Some(failure) if failure.fault() == Fault::Downstream
         && !failure.keeps_connection());
@@ -158,7 +158,8 @@ async fn send(
     let buffers = &at.worker.buffers;
     let flush = poll_fn(|cx| to_client.poll_flush(&mut down.stream, cx, buffers, &mut written));
     let flushed = down.timer.within(deadline, flush).await;
-    let done = Done { status: answer.status, failure: answer.failure, ..Done::default() };
+    let (status, failure) = (answer.status, answer.failure);
+    let done = Done { status, failure, ..Done::default() };
     if !matches!(flushed, Ok(Ok(()))) {
         return done;
     }
@@ -197,7 +198,7 @@ fn compose(
     entry: Option<&RouteEntry>,
     client: &ClientIdentity,
     state: &mut State,
-    answer: &Answer<'_>,
+    answer: &Reply<'_>,
     keep: bool,
 ) -> u64 {
     let bodiless = state.head.method() == b"HEAD" || matches!(answer.status, 204 | 304);
@@ -236,7 +237,14 @@ fn compose(
     };
     let mut to_client = std::mem::take(&mut state.to_client);
     let context = ResponseContext {
-        vars: &state.vars(client, route),
+        vars: &Vars {
+            answer: Answer {
+                status: answer.status,
+                request_body: state.upload.received,
+                ..Answer::default()
+            },
+            ..state.vars(at, client, route)
+        },
         framing: if bodiless { Framing::None } else { Framing::Length(answer.body.len() as u64) },
         persistence: Persistence::of(keep, state.head.version()),
         date: &at.worker.date(at.started),

@@ -132,7 +132,8 @@ pub(super) struct Open {
     pub(super) worker: Rc<Worker>,
     pub(super) port: Rc<Port>,
     series: Arc<ListenerSeries>,
-    number: u64,
+    /// Its number, within the worker.
+    pub(super) number: u64,
 }
 
 impl Open {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::http1::{Known, Version};
 use crate::proxy::request::State;
 use crate::proxy::service::{Done, Entrance};
+use crate::proxy::vars::At;
 use crate::proxy::view::Local;
 use crate::snapshot::RouteEntry;
 use crate::snapshot::settings::AccessLogFormat;
@@ -37,22 +38,25 @@ pub(super) fn access(
     };
     let Place { entry, local, client, line } = place;
     let head = &state.head;
-    let backend = |attempt: &crate::proxy::request::Attempt| {
-        let upstream = &at.view.upstreams[attempt.upstream.index()].upstream;
-        &*upstream.backends[attempt.backend.index()].label
-    };
+    let upstreams = &at.view.snapshot.upstreams;
     let attempts: Vec<Attempt<'_>> = state
         .attempts
         .iter()
         .filter(|_| format == Format::Json)
-        .map(|attempt| Attempt {
-            backend: backend(attempt),
+        .filter_map(|attempt| match attempt.at {
+            At::Backend(upstream, ix) => {
+                Some((attempt, &*upstreams[upstream.index()].backends[ix.index()].label))
+            }
+            At::Nobody(_) | At::Address(_) => None,
+        })
+        .map(|(attempt, backend)| Attempt {
+            backend,
             outcome: attempt.outcome,
             status: attempt.status,
             reused: attempt.reused,
             connect: attempt.connect,
             first_byte: attempt.first_byte,
-            duration: attempt.duration,
+            duration: attempt.duration.unwrap_or_default(),
             retried_because: attempt.retried_because,
         })
         .collect();

@@ -1,16 +1,16 @@
 //! What a request needs while it is under way, lent by the worker and used again.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use crate::balance::Tried;
 use crate::http1::{RequestHead, ResponseHead};
-use crate::model::{BackendIx, Outcome, UpstreamIx};
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::service::Entrance;
 use crate::proxy::trail::Trail;
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::Vars;
+use crate::proxy::vars::{Answer, Attempt, Attempts, Vars};
 
 /// States kept for the next requests.
 const KEPT: usize = 64;
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) id: Vec<u8>,
     /// Where it has been, if it went on from its first route.
     pub(super) trail: Option<Box<Trail>>,
+    /// The two ends of the client's connection, if a text asks for them.
+    pub(super) ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl State {
@@ -56,27 +58,33 @@ impl State {
     }
 
     /// What templates may speak of where no upstream is chosen.
-    pub(super) fn vars<'a>(&'a self, client: &'a ClientIdentity, route: &'a str) -> Vars<'a> {
-        let Self { head, id, .. } = self;
-        Vars { head, client, request_id: id, route, upstream: "", backend: "" }
+    pub(super) fn vars<'a>(
+        &'a self,
+        at: Entrance<'a>,
+        client: &'a ClientIdentity,
+        route: &'a str,
+    ) -> Vars<'a> {
+        Vars {
+            request_id: &self.id,
+            path: self.normalised_path(),
+            route,
+            link: at.link(self.ends),
+            clock: Some(at.clock(at.whole)),
+            attempts: Attempts {
+                ended: &self.attempts,
+                running: None,
+                upstreams: &at.view.snapshot.upstreams,
+                response: Some(&self.response),
+            },
+            answer: Answer { request_body: self.upload.received, ..Answer::default() },
+            ..Vars::new(&self.head, client)
+        }
     }
-}
 
-/// One attempt, for the access log.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attempt {
-    pub(super) upstream: UpstreamIx,
-    pub(super) backend: BackendIx,
-    /// How many upstreams the request had been with before this one.
-    pub(super) round: u8,
-    pub(super) connect: Option<Duration>,
-    pub(super) first_byte: Option<Duration>,
-    pub(super) duration: Duration,
-    pub(super) status: Option<u16>,
-    pub(super) outcome: Outcome,
-    pub(super) reused: bool,
-    /// Why another attempt followed; `None` on the last one.
-    pub(super) retried_because: Option<&'static str>,
+    /// How many upstreams the request has been with before.
+    pub(super) fn round(&self) -> u8 {
+        self.trail.as_ref().map_or(0, |trail| trail.rounds)
+    }
 }
 
 /// A worker's free states.
@@ -105,6 +113,7 @@ impl States {
             state.out.clear();
             state.id.clear();
             state.trail = None;
+            state.ends = None;
             free.push(state);
         }
     }

@@ -6,6 +6,7 @@
 use crate::http1::target::push_escaped;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::request::State;
+use crate::proxy::service::Entrance;
 use crate::proxy::vars::push_variable;
 use crate::snapshot::settings::{PathChange, PathPiece, Then};
 
@@ -25,13 +26,13 @@ pub(super) enum Rewritten {
 /// Applies the rules in their order.
 pub(super) fn rewrite(
     rules: &[PathChange],
-    client: &ClientIdentity,
+    (at, client): (Entrance<'_>, &ClientIdentity),
     route: &str,
     state: &mut State,
 ) -> Rewritten {
     let mut rewritten = Rewritten::Not;
     for rule in rules {
-        let Some((path, query)) = apply(rule, client, route, state) else { continue };
+        let Some((path, query)) = apply(rule, (at, client), route, state) else { continue };
         if let Then::Redirect(status) = rule.then {
             let mut location = path;
             if !query.is_empty() {
@@ -54,12 +55,12 @@ pub(super) fn rewrite(
 /// The path and query that a rule makes; `None` if it does not hold.
 fn apply(
     rule: &PathChange,
-    client: &ClientIdentity,
+    (at, client): (Entrance<'_>, &ClientIdentity),
     route: &str,
     state: &State,
 ) -> Option<(Vec<u8>, Vec<u8>)> {
     let found = rule.regex.captures(state.normalised_path())?;
-    let vars = state.vars(client, route);
+    let vars = state.vars(at, client, route);
     let is_redirect = matches!(rule.then, Then::Redirect(_));
     // What came escaped is escaped again where it would mean something else.
     let was_escaped = state.head.path().iter().any(|byte| matches!(byte, b'%' | b'+'));
@@ -68,7 +69,9 @@ fn apply(
         for piece in pieces {
             match piece {
                 PathPiece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                PathPiece::Variable(variable) => push_variable(variable, &vars, &mut out),
+                PathPiece::Variable(variable) => {
+                    push_variable(variable, &vars, &mut out);
+                }
                 PathPiece::Capture(group) => {
                     let text = found.get(*group).map_or(&b""[..], |found| found.as_bytes());
                     escape.push(&mut out, text);

@@ -1,12 +1,13 @@
 //! One request, top to bottom: route, act, answer, and close the books once.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::http1::Framing;
 use crate::http1::target::normalise;
-use crate::http1::{Framing, RequestHead};
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::facts::Asked;
@@ -16,7 +17,7 @@ use crate::proxy::local;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
-use crate::proxy::vars::Vars;
+use crate::proxy::vars::{Clock, Link, Vars};
 use crate::proxy::view::{Local, View};
 use crate::proxy::walk::{Step, Walk};
 use crate::proxy::worker::Worker;
@@ -95,6 +96,24 @@ impl Entrance<'_> {
     }
 }
 
+impl<'a> Entrance<'a> {
+    /// What variables speak of the client's connection.
+    pub(super) fn link(&self, ends: Option<(SocketAddr, SocketAddr)>) -> Link<'a> {
+        let number = self.open.map_or(0, |open| open.number);
+        Link { listener: &self.listener.name, number, served: self.served, ends }
+    }
+
+    /// What variables speak of the time.
+    pub(super) fn clock(&self, now: Instant) -> Clock<'a> {
+        Clock {
+            now: now.into_std(),
+            started: self.started.into_std(),
+            anchor: self.worker.anchor(),
+            zone: &self.worker.zone,
+        }
+    }
+}
+
 /// A request in its route's books. One that is never answered, because it was cut at the end of a
 /// drain or its task panicked, is closed as a failure of ours.
 struct Books<'a> {
@@ -134,7 +153,10 @@ pub(super) async fn handle(
     let random = at.worker.two_random();
     let field = at.listener.forwarded.request_id.as_ref();
     state.id.extend_from_slice(request_id(&state.head, field, random, &mut made));
-    let routed = find(at.listener, &client, state);
+    if at.view.snapshot.asked.ends {
+        state.ends = down.stream.ends();
+    }
+    let routed = find(at, &client, state);
     let entry = routed.ok();
     let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
     let books = Books::open(series.worker(at.worker.ix), at.started);
@@ -193,41 +215,41 @@ pub(super) async fn refuse(
 
 /// The route of a request.
 fn find<'a>(
-    listener: &'a Listener,
+    at: Entrance<'a>,
     client: &ClientIdentity,
     state: &mut State,
 ) -> Result<&'a RouteEntry, Failure> {
-    let State { head, path, id, key, .. } = state;
+    let State { head, path, id, key, ends, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
-    let entry = look_up(listener, client, (head, path), id, key).ok_or(Failure::NoRoute)?;
-    Ok(entry)
+    let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
+    look_up(at, &vars, path, key).ok_or(Failure::NoRoute)
 }
 
 /// The route of where a request goes on: of its path by now, or of that name.
 pub(super) fn find_again<'a>(
-    listener: &'a Listener,
+    at: Entrance<'a>,
     client: &ClientIdentity,
     state: &mut State,
     name: Option<&[u8]>,
 ) -> Option<&'a RouteEntry> {
-    let State { head, path, id, key, .. } = state;
+    let State { head, path, id, key, ends, .. } = state;
     let path = if path.is_empty() { head.path() } else { path };
-    look_up(listener, client, (head, name.unwrap_or(path)), id, key)
+    let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
+    look_up(at, &vars, name.unwrap_or(path), key)
 }
 
 fn look_up<'a>(
-    listener: &'a Listener,
-    client: &ClientIdentity,
-    (head, path): (&RequestHead, &[u8]),
-    id: &[u8],
+    at: Entrance<'a>,
+    vars: &Vars<'_>,
+    path: &[u8],
     room: &mut Vec<u8>,
 ) -> Option<&'a RouteEntry> {
-    let vars = Vars { head, client, request_id: id, route: "", upstream: "", backend: "" };
+    let vars = Vars { clock: Some(at.clock(at.whole)), ..*vars };
     let facts = &Asked { vars, room: RefCell::new(room) };
-    let request = Request { host: head.host_name(), path, method: head.method(), facts };
-    let place = listener.table.find(&request)?;
+    let (host, method) = (vars.head.host_name(), vars.head.method());
+    let place = at.listener.table.find(&Request { host, path, method, facts })?;
     facts.room.borrow_mut().clear();
-    Some(&listener.routes[place])
+    Some(&at.listener.routes[place])
 }
 
 /// The page for an error on this route.

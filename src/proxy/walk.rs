@@ -76,7 +76,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn search(&mut self, name: Option<&[u8]>) -> Step<'a> {
-        match service::find_again(self.at.listener, self.client, self.state, name) {
+        match service::find_again(self.at, self.client, self.state, name) {
             Some(entry) => Step::Enter(entry),
             // After nginx, a name that is not there is a fault of the configuration.
             None if name.is_some() => Step::Failed(None, Failure::NoEnd),
@@ -113,7 +113,7 @@ impl<'a> Walk<'a, '_> {
         if before.internal && !self.state.trail.as_ref().is_some_and(|trail| trail.internal) {
             return Err(Failure::NoRoute);
         }
-        match rewrite(&before.rewrites, self.client, &entry.route.name, self.state) {
+        match rewrite(&before.rewrites, (self.at, self.client), &entry.route.name, self.state) {
             Rewritten::Not => {}
             Rewritten::Here => {
                 let trail = self.state.trail();
@@ -152,7 +152,7 @@ impl<'a> Walk<'a, '_> {
 
     fn render(&self, template: &Template, route: &str) -> Vec<u8> {
         let mut text = Vec::new();
-        vars::render(template, &self.state.vars(self.client, route), &mut text);
+        vars::render(template, &self.state.vars(self.at, self.client, route), &mut text);
         text
     }
 

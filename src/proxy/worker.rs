@@ -25,7 +25,7 @@ use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
 use crate::proxy::view::View;
 use crate::snapshot::Reader;
-use crate::telemetry::{LocalLog, Registry};
+use crate::telemetry::{LocalLog, Registry, Zone};
 
 /// Between two looks at pools and logs.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -100,6 +100,8 @@ pub(super) struct Worker {
     reader: RefCell<Reader>,
     view: RefCell<Rc<View>>,
     date: Cell<Date>,
+    /// In which people are told the time.
+    pub(super) zone: Zone,
     /// Since when it has finished what it has and taken nothing new.
     draining: Cell<Option<Instant>>,
     /// What it accepts on, and what still has connections.
@@ -121,16 +123,20 @@ pub(super) type DateText = [u8; 29];
 #[derive(Debug, Clone, Copy)]
 struct Date {
     made: Instant,
+    /// When that was, since 1970.
+    time: Duration,
     text: DateText,
 }
 
 impl Date {
     fn new(now: Instant) -> Self {
-        let formatted = httpdate::fmt_http_date(SystemTime::now());
+        let time = SystemTime::now();
+        let formatted = httpdate::fmt_http_date(time);
         let mut text = [b' '; 29];
         let n = formatted.len().min(text.len());
         text[..n].copy_from_slice(&formatted.as_bytes()[..n]);
-        Self { made: now, text }
+        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { made: now, time, text }
     }
 }
 
@@ -252,6 +258,7 @@ impl Worker {
             reader: RefCell::new(reader),
             view: RefCell::new(Rc::new(view)),
             date: Cell::new(Date::new(Instant::now())),
+            zone: Zone::system(),
             draining: Cell::default(),
             ports: RefCell::default(),
             connections: RefCell::default(),
@@ -338,6 +345,12 @@ impl Worker {
             self.date.set(date);
         }
         date.text
+    }
+
+    /// A moment of the last second, and the time since 1970 at that moment.
+    pub(super) fn anchor(&self) -> (std::time::Instant, Duration) {
+        let Date { made, time, .. } = self.date.get();
+        (made.into_std(), time)
     }
 
     /// Two random numbers, for a request's id.

@@ -21,12 +21,12 @@ pub use upstream::{Backend, Cursors, Upstream};
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        Access, AccessLogFormat, AddressSource, After, Before, Client, Condition, CookieFlags,
-        CookieName, CookieRules, ErrorPage, ErrorPages, Fits, ForwardPolicy, Forwarded, HeaderEdit,
-        HostPolicy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Piece, Pool,
-        Protocol, Redirect, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
-        SameSite, Statuses, Template, Test, Then, Timeouts, ToPiece, Trailer, Variable,
-        WhenNoneEligible, XForwarded,
+        Access, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before, Client,
+        Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
+        ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Page, PageStatus, Passive, PathChange,
+        PathPiece, PathRewrite, Piece, Pool, Protocol, Redirect, RequestIdField, Respond,
+        ResponseRules, Retry, RetryOn, Rewrite, SameSite, Statuses, Template, Test, Then, TimeForm,
+        Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible, XForwarded,
     };
 }
 
@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub upstreams: Box<[Arc<Upstream>]>,
     /// Form of the access log.
     pub access_log: settings::AccessLogFormat,
+    /// What texts with variables need to know.
+    pub asked: settings::Asked,
 }
 
 impl Snapshot {
@@ -58,6 +60,7 @@ impl Snapshot {
             listeners: Box::default(),
             upstreams: Box::default(),
             access_log: settings::AccessLogFormat::Off,
+            asked: settings::Asked::default(),
         }
     }
 

@@ -14,6 +14,7 @@ mod process;
 mod registry;
 mod text;
 mod upstream;
+mod zone;
 
 pub use access_log::{
     AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user,
@@ -24,3 +25,4 @@ pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;
 pub use registry::Registry;
 pub use upstream::{RetryDenied, UpstreamCell, UpstreamSeries};
+pub use zone::Zone;

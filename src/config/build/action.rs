@@ -4,10 +4,11 @@ use ahash::AHashSet;
 
 use super::address::is_authority;
 use super::field::{self, Head};
-use super::template::template;
+use super::template::{template, template_at};
 use super::{Build, onward, response};
 use crate::config::model::{
-    Action, HeaderEdit, HostPolicy, PathRewrite, Piece, Proxy, Redirect, Respond, Share, Template,
+    Action, HeaderEdit, HostPolicy, PathRewrite, Piece, Proxy, Redirect, Respond, Share, Stage,
+    Template,
 };
 use crate::config::tree::{Item, Key, Table};
 use crate::model::Weight;
@@ -207,7 +208,11 @@ fn header_value(b: &mut Build<'_>, key: &Key, item: &Item, head: Head) -> Option
         Template(vec![Piece::Text(b.secret_value(secret)?)])
     } else {
         field::field_value(b, item.place, item.text());
-        template(b, item.place, item.text())
+        let stage = match head {
+            Head::Request => Stage::Request,
+            Head::Response => Stage::Response,
+        };
+        template_at(b, item.place, item.text(), stage)
     };
     good_name.then_some(value)
 }

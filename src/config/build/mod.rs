@@ -17,14 +17,16 @@ mod process;
 mod response;
 mod route;
 mod secret;
-pub(super) mod template;
+mod template;
 mod upstream;
+pub(super) mod variables;
 mod whole;
 
 pub(crate) use crate::http1::is_trailer;
 pub(crate) use action::is_path;
 pub(crate) use address::{backend as backend_address, is_authority, is_name};
 pub(crate) use field::{is_token, is_value};
+pub(crate) use variables::stage_of as stage_of_variable;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ use std::path::PathBuf;
 use super::faults::{Faults, Place};
 use super::files::Hash;
 use super::load::Environment;
-use super::model::{Config, Listener, Route, Upstream};
+use super::model::{Asked, Config, Listener, Route, Upstream};
 use super::tree::{Item, Key, Table};
 
 /// What a build works with.
@@ -46,6 +48,8 @@ pub(super) struct Build<'e> {
     pub secret_files: Vec<PathBuf>,
     /// A hash of what was read from files and the environment.
     pub secrets: Hash,
+    /// What the texts that were read need.
+    asked: Asked,
 }
 
 /// A part of the model beside the section it comes from, for checks that need places.
@@ -63,7 +67,14 @@ struct Named<'t> {
 impl<'e> Build<'e> {
     /// A build for sources in these directories.
     pub(super) fn new(faults: Faults, bases: Vec<PathBuf>, environment: Environment<'e>) -> Self {
-        Self { faults, bases, environment, secret_files: Vec::new(), secrets: Hash::EMPTY }
+        Self {
+            faults,
+            bases,
+            environment,
+            secret_files: Vec::new(),
+            secrets: Hash::EMPTY,
+            asked: Asked::default(),
+        }
     }
 
     fn error(&mut self, at: Place, message: impl Into<String>, help: impl Into<String>) {
@@ -107,6 +118,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
             .into_iter()
             .map(|one| (one.key.name.clone(), one.model))
             .collect::<BTreeMap<_, _>>(),
+        asked: b.asked,
         files: files.to_vec(),
     }
 }

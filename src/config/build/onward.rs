@@ -3,12 +3,12 @@
 use ahash::AHashSet;
 use regex::bytes::Regex;
 
-use super::template::template;
+use super::template::{template, template_at};
 use super::{Build, Sourced, field};
 use crate::config::faults::Place;
 use crate::config::model::{
     After, Before, ErrorPage, ErrorPages, Listener, Page, PageStatus, PathChange, PathMatch,
-    PathPiece, Piece, Route, Template, Then,
+    PathPiece, Piece, Route, Stage, Template, Then,
 };
 use crate::config::nearest::did_you_mean;
 use crate::config::tree::{Item, Table, Value};
@@ -165,7 +165,7 @@ fn error_page(b: &mut Build<'_>, table: &Table) -> Option<ErrorPage> {
                 let help = "write a path like `/sorry`, a name like `@sorry`, or a URL";
                 b.error(item.place, "there is no page", help);
             }
-            Page::Elsewhere(template(b, item.place, item.text()))
+            Page::Elsewhere(template_at(b, item.place, item.text(), Stage::Response))
         }
         _ => {
             let help = "write `file = \"sorry.html\"` or `to = \"@sorry\"`";

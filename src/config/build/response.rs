@@ -3,12 +3,12 @@
 use regex::bytes::Regex;
 
 use super::field::{self, Head};
-use super::template::template;
+use super::template::template_at;
 use super::{Build, route};
 use crate::config::faults::Place;
 use crate::config::model::{
     CookieFlags, CookieName, CookieRules, Fits, HeaderEdit, Piece, ResponseRules, Rewrite,
-    SameSite, Statuses, Template, ToPiece, Trailer,
+    SameSite, Stage, Statuses, Template, ToPiece, Trailer,
 };
 use crate::config::tree::{Item, Table, Value};
 
@@ -91,7 +91,7 @@ pub(super) fn fields(b: &mut Build<'_>, table: &Table) -> Vec<HeaderEdit> {
 
 fn value_of(b: &mut Build<'_>, item: &Item) -> Template {
     field::field_value(b, item.place, item.text());
-    template(b, item.place, item.text())
+    template_at(b, item.place, item.text(), Stage::Response)
 }
 
 fn trailer(b: &mut Build<'_>, table: &Table) -> Option<Trailer> {
@@ -118,7 +118,10 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<Rewrite> {
     match (table.written("from"), table.written("regex")) {
         (Some((_, from)), None) => {
             let from = Fits::Text(value_of(b, from));
-            Some(Rewrite { from, to: vec![ToPiece::Text(template(b, to.place, to.text()))] })
+            Some(Rewrite {
+                from,
+                to: vec![ToPiece::Text(template_at(b, to.place, to.text(), Stage::Response))],
+            })
         }
         (None, Some((_, regex))) => {
             let regex = route::regex(b, regex)?;
@@ -151,14 +154,14 @@ fn with_groups(b: &mut Build<'_>, at: Place, text: &str, regex: &Regex) -> Vec<T
         }
         if let Some(group) = numbered.or_else(named) {
             if done < found {
-                pieces.push(ToPiece::Text(template(b, at, &text[done..found])));
+                pieces.push(ToPiece::Text(template_at(b, at, &text[done..found], Stage::Response)));
             }
             pieces.push(ToPiece::Group(group));
             done = from + length + 1;
         }
     }
     if done < text.len() {
-        pieces.push(ToPiece::Text(template(b, at, &text[done..])));
+        pieces.push(ToPiece::Text(template_at(b, at, &text[done..], Stage::Response)));
     }
     pieces
 }

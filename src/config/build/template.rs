@@ -3,37 +3,19 @@
 use std::ops::Range;
 
 use super::Build;
-use super::field::is_token;
+use super::variables;
 use crate::config::faults::Place;
-use crate::config::model::{Piece, Template, Variable};
+use crate::config::model::{Piece, Stage, Template, Variable};
 use crate::config::nearest::nearest;
 
-/// The variables without an argument.
-const PLAIN: [(&str, Variable); 11] = [
-    ("client_ip", Variable::ClientIp),
-    ("host", Variable::Host),
-    ("method", Variable::Method),
-    ("path", Variable::Path),
-    ("query", Variable::Query),
-    ("uri", Variable::Uri),
-    ("scheme", Variable::Scheme),
-    ("request_id", Variable::RequestId),
-    ("route", Variable::Route),
-    ("upstream", Variable::Upstream),
-    ("backend", Variable::Backend),
-];
-
-/// The families of variables; each takes a name.
-const FAMILIES: [&str; 3] = ["header.", "cookie.", "arg."];
-
-/// All variables by name, for texts.
-pub(in crate::config) fn known() -> impl Iterator<Item = String> {
-    let plain = PLAIN.iter().map(|(name, _)| (*name).to_owned());
-    plain.chain(FAMILIES.iter().map(|family| format!("{family}NAME")))
+/// Reads a text with variables that are known once the request is; faults are reported, and what is
+/// good of it is kept.
+pub(super) fn template(b: &mut Build<'_>, at: Place, text: &str) -> Template {
+    template_at(b, at, text, Stage::Request)
 }
 
-/// Reads a text with variables; faults are reported, and what is good of it is kept.
-pub(super) fn template(b: &mut Build<'_>, at: Place, text: &str) -> Template {
+/// The same with variables that are known at `stage`.
+pub(super) fn template_at(b: &mut Build<'_>, at: Place, text: &str, stage: Stage) -> Template {
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut rest = 0;
@@ -53,11 +35,13 @@ pub(super) fn template(b: &mut Build<'_>, at: Place, text: &str) -> Template {
             break;
         };
         rest = found + length + 1;
-        match variable(&text[found + 2..rest - 1]) {
+        let name = &text[found + 2..rest - 1];
+        match variable(name).and_then(|variable| in_time(variable, name, stage)) {
             Ok(variable) => {
                 if !plain.is_empty() {
                     pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 }
+                b.asked.note(&variable);
                 pieces.push(Piece::Variable(variable));
             }
             Err((message, help)) => fault(b, at, text, found..rest, message, help),
@@ -83,29 +67,31 @@ fn fault(
 }
 
 fn variable(name: &str) -> Result<Variable, (String, String)> {
-    if let Some((_, variable)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
-        return Ok(variable.clone());
+    if let Some(variable) = variables::plain(name) {
+        return Ok(variable);
     }
-    for family in FAMILIES {
-        if let Some(argument) = name.strip_prefix(family) {
-            return with_argument(family, argument).ok_or_else(|| {
-                let message = format!("`{argument}` cannot be the name in `${{{name}}}`");
-                (message, format!("write it like `${{{family}name}}`"))
-            });
+    match variables::of_family(name) {
+        Some(Ok(variable)) => Ok(variable),
+        Some(Err((family, argument))) => {
+            let message = format!("`{argument}` cannot be the name in `${{{name}}}`");
+            Err((message, format!("write it like `${{{family}name}}`")))
+        }
+        None => {
+            let known: Vec<String> = variables::known().map(|one| one.name).collect();
+            let near = nearest(name, known.iter().map(String::as_str));
+            let near = near.map(|near| format!("did you mean `${{{near}}}`? ")).unwrap_or_default();
+            let help = format!("{near}the manual's configuration reference lists all of them");
+            Err((format!("unknown variable `${{{name}}}`"), help))
         }
     }
-    let known = || PLAIN.iter().map(|(plain, _)| *plain);
-    let near = nearest(name, known());
-    let near = near.map(|near| format!("did you mean `${{{near}}}`? ")).unwrap_or_default();
-    let list = known().collect::<Vec<_>>().join(", ");
-    let help = format!("{near}known: {list}, header.NAME, cookie.NAME, arg.NAME");
-    Err((format!("unknown variable `${{{name}}}`"), help))
 }
 
-fn with_argument(family: &str, name: &str) -> Option<Variable> {
-    match family {
-        "header." => is_token(name).then(|| Variable::Header(name.to_ascii_lowercase())),
-        "cookie." => is_token(name).then(|| Variable::Cookie(name.to_owned())),
-        _ => (!name.is_empty()).then(|| Variable::Arg(name.to_owned())),
-    }
+/// The variable, unless it has no value yet.
+fn in_time(variable: Variable, name: &str, stage: Stage) -> Result<Variable, (String, String)> {
+    let (when, help) = match variable.stage() {
+        known if known <= stage => return Ok(variable),
+        Stage::End => ("the response is sent", "it can stand in the access log"),
+        _ => ("there is a response", "it can stand in `response_headers` and in the access log"),
+    };
+    Err((format!("`${{{name}}}` is not known until {when}"), help.to_owned()))
 }

@@ -38,7 +38,7 @@ pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
 };
-pub use template::{Piece, Template, Variable};
+pub use template::{Asked, AttemptFact, Piece, Stage, Template, TimeForm, Variable};
 pub use upstream::{
     Backend, BackendAddress, Dns, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream,
 };
@@ -56,6 +56,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Upstream>,
+    /// What texts with variables need to know.
+    pub asked: Asked,
     /// Every configuration file that was read, the main one first.
     pub files: Vec<PathBuf>,
 }

@@ -13,35 +13,157 @@ pub enum Piece {
     Variable(Variable),
 }
 
-/// The variables of templates and hash keys.
+/// The variables of templates and hash keys. `config::build::variables` has their names and what
+/// they mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variable {
     /// `${client_ip}`: the client's address, after `trusted_proxies`.
     ClientIp,
+    /// `${client_ip_bytes}`: the same as 4 or 16 bytes, for keys.
+    ClientIpBytes,
+    /// `${client_port}`.
+    ClientPort,
+    /// `${downstream_ip}`: the other end of the connection.
+    DownstreamIp,
+    /// `${forwarded_for}`: the client's `X-Forwarded-For` with the client's address behind it.
+    ForwardedFor,
+    /// `${server_ip}`: the address that the client connected to.
+    ServerIp,
+    /// `${server_port}`.
+    ServerPort,
+    /// `${connection}`: the connection's number.
+    Connection,
+    /// `${connection_requests}`: requests on the connection, this one included.
+    ConnectionRequests,
     /// `${host}`: the request's host, lower case, without port.
     Host,
     /// `${method}`.
     Method,
     /// `${path}`: the path as the client sent it, without the query.
     Path,
+    /// `${normalized_path}`: the path decoded, without `.`, `..` and empty segments.
+    NormalizedPath,
     /// `${query}`: what follows the first `?`, without it.
     Query,
+    /// `${query_mark}`: `?` if there is a query that is not empty.
+    QueryMark,
     /// `${uri}`: path and query as the client sent them.
     Uri,
+    /// `${version}`: `HTTP/1.0` or `HTTP/1.1`.
+    Version,
+    /// `${request_line}`.
+    RequestLine,
     /// `${scheme}`: `http` or `https`.
     Scheme,
+    /// `${user}`: the user of Basic authentication.
+    User,
     /// `${request_id}`.
     RequestId,
+    /// `${listener}`: the listener's name.
+    Listener,
     /// `${route}`: the route's name.
     Route,
     /// `${upstream}`: the upstream's name; empty where none is chosen.
     Upstream,
     /// `${backend}`: the backend's address as written; empty where none is chosen.
     Backend,
-    /// `${header.NAME}`: the first request field of that name, lower case.
+    /// `${header.NAME}`: the request fields of that name, lower case.
     Header(String),
     /// `${cookie.NAME}`: the cookie's value.
     Cookie(String),
     /// `${arg.NAME}`: the query argument's raw value.
     Arg(String),
+    /// `${time}` and its like.
+    Time(TimeForm),
+    /// `${duration}`: since the request's first byte, in seconds.
+    Duration,
+    /// `${request_length}`: bytes of the request with its head.
+    RequestLength,
+    /// `${status}`: of the response.
+    Status,
+    /// `${response_length}`: bytes sent to the client, with the head.
+    ResponseLength,
+    /// `${body_length}`: the same without the head.
+    BodyLength,
+    /// `${response.NAME}`: the response's fields of that name as they were sent.
+    ResponseHeader(String),
+    /// `${upstream.status}` and its like: a value for each attempt.
+    Attempts(AttemptFact),
+    /// `${upstream.header.NAME}`: the backend's response fields of that name.
+    UpstreamHeader(String),
+    /// `${upstream.cookie.NAME}`: the value of a cookie that the backend set.
+    UpstreamCookie(String),
+}
+
+/// How a moment is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeForm {
+    /// Seconds since 1970 with milliseconds.
+    Seconds,
+    /// `21/Nov/2026:05:00:00 +0000`.
+    Local,
+    /// `2026-11-21T05:00:00+00:00`.
+    Iso8601,
+}
+
+/// What is told of each attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptFact {
+    /// The backend's address.
+    Address,
+    /// The status of its response.
+    Status,
+    /// Until the connection stood.
+    ConnectTime,
+    /// Until the response's head was there.
+    HeaderTime,
+    /// Until the end.
+    ResponseTime,
+    /// Bytes of the response's body.
+    ResponseLength,
+    /// Bytes that came from the backend.
+    BytesReceived,
+    /// Bytes that the backend took.
+    BytesSent,
+}
+
+/// From when on a variable has its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Once the request's head is there.
+    Request,
+    /// Once there is an answer.
+    Response,
+    /// Once the answer is sent.
+    End,
+}
+
+impl Variable {
+    /// From when on it has its value.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Status
+            | Self::Attempts(_)
+            | Self::UpstreamHeader(_)
+            | Self::UpstreamCookie(_) => Stage::Response,
+            Self::ResponseLength | Self::BodyLength | Self::ResponseHeader(_) => Stage::End,
+            _ => Stage::Request,
+        }
+    }
+}
+
+/// What has to be found out for the texts of a configuration, beyond what is known of each request
+/// anyhow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// The two ends of the client's connection.
+    pub ends: bool,
+}
+
+impl Asked {
+    /// Takes in what a variable needs.
+    pub fn note(&mut self, variable: &Variable) {
+        self.ends |=
+            matches!(variable, Variable::ClientPort | Variable::ServerIp | Variable::ServerPort);
+    }
 }

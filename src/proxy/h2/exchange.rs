@@ -32,7 +32,7 @@ pub(crate) struct H2Exchange<'a> {
     answer: Option<Incoming>,
     /// Bytes of the response, its head included, that the client took.
     pub(crate) written: u64,
-    read: u64,
+    pub(crate) read: u64,
     still: Option<(Instant, u64)>,
 }
 

@@ -75,6 +75,7 @@ pub fn build(input: Input<'_>) -> Snapshot {
         listeners: routes::listeners(config, known.registry),
         upstreams,
         access_log: config.process.access_log.format,
+        asked: config.asked,
     }
 }
 
@@ -97,6 +98,7 @@ pub fn rebuild(
         listeners: previous.listeners.clone(),
         upstreams,
         access_log: previous.access_log,
+        asked: previous.asked,
     }
 }
 

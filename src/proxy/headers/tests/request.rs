@@ -38,12 +38,11 @@ impl Case {
         let head = request_head(&self.head);
         let client = ClientIdentity::new(address(self.downstream), "https", &head, &self.forwarded);
         let vars = Vars {
-            head: &head,
-            client: &client,
             request_id: b"id-1",
             route: "shop",
             upstream: "api",
             backend: "127.0.0.1:9000",
+            ..Vars::new(&head, &client)
         };
         let mut scratch = Vec::new();
         let path = crate::http1::target::normalise(head.path(), &mut scratch).unwrap();
@@ -366,7 +365,7 @@ fn edits_are_made_one_after_the_other_on_what_would_be_sent() {
          X-Gone-Not: 3\r\n\
          X-Forwarded-For: 192.0.2.1\r\n\
          X-Forwarded-Host: Shop.test:8080\r\n\
-         X-A: r=shop x=one\r\n\
+         X-A: r=shop x=one, uno\r\n\
          x-a: two\r\n\
          x-request-id: 127.0.0.1:9000\r\n\
          \r\n"

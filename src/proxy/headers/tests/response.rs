@@ -28,12 +28,11 @@ impl Case {
         let request = request_head(request.as_bytes());
         let client = ClientIdentity::new(address("192.0.2.1"), "http", &request, &forwarded());
         let vars = Vars {
-            head: &request,
-            client: &client,
             request_id: b"id-1",
             route: "shop",
             upstream: "api",
             backend: "127.0.0.1:9000",
+            ..Vars::new(&request, &client)
         };
         let ctx = ResponseContext {
             vars: &vars,

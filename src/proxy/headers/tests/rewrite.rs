@@ -11,12 +11,11 @@ fn passed(rules: &ResponseRules, fields: &str) -> String {
     let request = request_head(b"GET /a HTTP/1.1\r\nHost: Front.test:8080\r\n\r\n");
     let client = ClientIdentity::new(address("192.0.2.1"), "http", &request, &forwarded());
     let vars = Vars {
-        head: &request,
-        client: &client,
         request_id: b"id-1",
         route: "shop",
         upstream: "api",
         backend: "127.0.0.1:9000",
+        ..Vars::new(&request, &client)
     };
     let head = response_head(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes(), "GET");
     let ctx = ResponseContext {
@@ -120,14 +119,7 @@ fn changes_and_trailers_hold_for_their_statuses() {
     let trailer = |value| Trailer { name: "X-T".to_owned(), value, statuses: statuses.clone() };
     let request = request_head(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     let client = ClientIdentity::new(address("192.0.2.1"), "http", &request, &forwarded());
-    let vars = Vars {
-        head: &request,
-        client: &client,
-        request_id: b"",
-        route: "shop",
-        upstream: "",
-        backend: "",
-    };
+    let vars = Vars { route: "shop", ..Vars::new(&request, &client) };
     let trailers = [trailer(variable(Variable::Route)), trailer(variable(Variable::Upstream))];
     assert_eq!(trailer_lines(&trailers, 200, &vars), b"X-T: shop\r\n", "an empty one is not sent");
     assert_eq!(trailer_lines(&trailers, 500, &vars), b"");

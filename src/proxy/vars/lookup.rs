@@ -1,0 +1,64 @@
+//! What is looked up in heads: fields, cookies, query arguments.
+
+use crate::http1::{Known, RequestHead, ResponseHead};
+
+/// The value of the first cookie of that name (RFC 6265 §5.4), as sent. Case matters.
+pub fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
+    let pairs = head.all(Known::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs
+        .map(<[u8]>::trim_ascii)
+        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The value of the first query argument of that name, not decoded; empty when it has no `=`. Case
+/// matters.
+pub fn arg<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
+    let mut pairs = head.query()?.split(|byte| *byte == b'&');
+    pairs.find_map(|pair| match pair.strip_prefix(name.as_bytes())? {
+        [] => Some(&[][..]),
+        [b'=', value @ ..] => Some(value),
+        _ => None,
+    })
+}
+
+/// The value of the cookie of that name that the response sets last, up to its attributes (RFC 6265
+/// §4.1.1). Case matters.
+pub(super) fn set_cookie<'h>(head: &'h ResponseHead, name: &str) -> Option<&'h [u8]> {
+    let mut last = None;
+    for line in head.all(Known::SetCookie) {
+        let pair = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let value = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        last = value.or(last);
+    }
+    last
+}
+
+/// Appends values, joined; whether there were any.
+pub(super) fn push_joined<'v>(
+    out: &mut Vec<u8>,
+    values: impl Iterator<Item = &'v [u8]>,
+    separator: &[u8],
+) -> bool {
+    let mut any = false;
+    for value in values {
+        if any {
+            out.extend_from_slice(separator);
+        }
+        out.extend_from_slice(value);
+        any = true;
+    }
+    any
+}
+
+/// The values of the fields of that name in `lines`, a head's text as it was sent.
+pub(super) fn sent_fields<'l>(
+    lines: &'l [u8],
+    name: &'l str,
+) -> impl Iterator<Item = &'l [u8]> + use<'l> {
+    let lines = lines.split(|byte| *byte == b'\n').skip(1);
+    lines.filter_map(move |line| {
+        let (of, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(b":")?;
+        of.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+    })
+}

@@ -1,0 +1,434 @@
+//! The variables of templates: what a request gives for `${name}`.
+//!
+//! Header edits, redirects, hash keys and access lines are templates that were parsed with the
+//! configuration; here their pieces are put together for one request. Pure: what has to be asked for
+//! (the time, the ends of a connection) is handed in. Called by `proxy::headers` for edits, by
+//! `proxy::attempt` for keys, by `proxy::local` for redirects.
+
+mod address;
+mod attempts;
+mod lookup;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::http1::encode::push_decimal;
+use crate::http1::{Known, RequestHead, Version, is_field_value};
+use crate::proxy::headers::ClientIdentity;
+use crate::snapshot::settings::{Piece, Template, TimeForm, Variable};
+use crate::telemetry::{Zone, basic_user};
+pub(crate) use address::push_address;
+pub use attempts::{At, Attempt, Attempts};
+pub use lookup::{arg, cookie};
+
+/// Everything that variables speak of.
+#[derive(Debug, Clone, Copy)]
+pub struct Vars<'a> {
+    /// The request.
+    pub head: &'a RequestHead,
+    /// Who sent it.
+    pub client: &'a ClientIdentity,
+    /// Its id, as [`request_id`](crate::proxy::headers::request_id) gives it.
+    pub request_id: &'a [u8],
+    /// The path by which its route was found.
+    pub path: &'a [u8],
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's name; empty where none is chosen.
+    pub upstream: &'a str,
+    /// The backend's address as written; empty where none is chosen.
+    pub backend: &'a str,
+    /// What it came by.
+    pub link: Link<'a>,
+    /// The time; `None` where nothing asks for it.
+    pub clock: Option<Clock<'a>>,
+    /// Its attempts.
+    pub attempts: Attempts<'a>,
+    /// What the client gets.
+    pub answer: Answer<'a>,
+}
+
+/// The client's connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Link<'a> {
+    /// The listener's name.
+    pub listener: &'a str,
+    /// The connection's number.
+    pub number: u64,
+    /// Requests on it, this one included.
+    pub served: u64,
+    /// Its two ends, the client's first; `None` where nothing asks for them.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// The time, as far as a request needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock<'a> {
+    /// Now.
+    pub now: Instant,
+    /// When the request's first byte was there.
+    pub started: Instant,
+    /// A moment, and the time since 1970 at that moment.
+    pub anchor: (Instant, Duration),
+    /// The time zone for people.
+    pub zone: &'a Zone,
+}
+
+/// What the client gets, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// The status; 0 before it is known.
+    pub status: u16,
+    /// The head as it was sent; empty before that.
+    pub head: &'a [u8],
+    /// Bytes sent, with the head.
+    pub length: u64,
+    /// Bytes of the body sent.
+    pub body: u64,
+    /// Bytes of the request's body that came.
+    pub request_body: u64,
+}
+
+impl<'a> Vars<'a> {
+    /// A request of which nothing is known but its head and who sent it.
+    pub fn new(head: &'a RequestHead, client: &'a ClientIdentity) -> Self {
+        Self {
+            head,
+            client,
+            request_id: b"",
+            path: head.path(),
+            route: "",
+            upstream: "",
+            backend: "",
+            link: Link::default(),
+            clock: None,
+            attempts: Attempts::default(),
+            answer: Answer::default(),
+        }
+    }
+}
+
+impl Clock<'_> {
+    /// The time since 1970.
+    fn since_epoch(&self) -> Duration {
+        let (moment, time) = self.anchor;
+        match self.now.checked_duration_since(moment) {
+            Some(later) => time + later,
+            None => time.saturating_sub(moment.saturating_duration_since(self.now)),
+        }
+    }
+}
+
+/// Appends the text of `template` for this request.
+///
+/// What is appended may stand in a field: control characters other than HTAB are left out, so no
+/// value can end a line (RFC 9110 §5.5). A variable without a value gives nothing.
+pub fn render(template: &Template, vars: &Vars<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    render_raw(template, vars, out);
+    if !is_field_value(&out[start..]) {
+        remove_controls(out, start);
+    }
+}
+
+/// The same byte for byte, for keys.
+pub fn render_raw(template: &Template, vars: &Vars<'_>, out: &mut Vec<u8>) {
+    for piece in &template.0 {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Piece::Variable(variable) => {
+                push_variable(variable, vars, out);
+            }
+        }
+    }
+}
+
+/// Appends a variable's value; `false` if there is none.
+pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> bool {
+    let head = vars.head;
+    let value = match variable {
+        Variable::Host => Some(head.host_name()),
+        Variable::Method => Some(head.method()),
+        Variable::Path => Some(head.path()),
+        Variable::NormalizedPath => Some(vars.path),
+        Variable::Query => head.query(),
+        Variable::QueryMark => head.query().filter(|query| !query.is_empty()).map(|_| &b"?"[..]),
+        Variable::Uri => Some(head.asked_target()),
+        Variable::Version => version(head),
+        Variable::Scheme => Some(vars.client.scheme.as_bytes()),
+        Variable::RequestId => Some(vars.request_id),
+        Variable::Listener => Some(vars.link.listener.as_bytes()),
+        Variable::Route => Some(vars.route.as_bytes()),
+        Variable::Upstream => Some(vars.upstream.as_bytes()),
+        Variable::Backend => Some(vars.backend.as_bytes()),
+        Variable::Cookie(name) => cookie(head, name),
+        Variable::Arg(name) => arg(head, name),
+        Variable::UpstreamCookie(name) => {
+            vars.attempts.response().and_then(|head| lookup::set_cookie(head, name))
+        }
+        composed => return push_composed(composed, vars, out),
+    };
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return false };
+    out.extend_from_slice(value);
+    true
+}
+
+fn version(head: &RequestHead) -> Option<&'static [u8]> {
+    Some(match head.version() {
+        _ if head.method().is_empty() => return None,
+        Version::Http10 => b"HTTP/1.0",
+        Version::Http11 => b"HTTP/1.1",
+    })
+}
+
+/// Appends what does not stand anywhere as it is.
+fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> bool {
+    let Vars { head, client, link, answer, .. } = *vars;
+    let before = out.len();
+    match variable {
+        Variable::ClientIp => push_address(out, client.address),
+        Variable::ClientIpBytes => match client.address {
+            IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
+        },
+        Variable::DownstreamIp => push_address(out, client.downstream),
+        Variable::ForwardedFor => {
+            if lookup::push_joined(out, head.all(Known::XForwardedFor), b", ") {
+                out.extend_from_slice(b", ");
+            }
+            push_address(out, client.address);
+        }
+        Variable::ClientPort => push_end(link, out, |out, (client, _)| push_port(out, client)),
+        Variable::ServerPort => push_end(link, out, |out, (_, server)| push_port(out, server)),
+        Variable::ServerIp => {
+            push_end(link, out, |out, (_, server)| push_address(out, server.ip().to_canonical()));
+        }
+        Variable::Connection => push_decimal(out, link.number),
+        Variable::ConnectionRequests => push_decimal(out, link.served),
+        Variable::RequestLine => push_request_line(head, out),
+        Variable::User => {
+            let user = head.first(Known::Authorization).and_then(basic_user);
+            out.extend(user.unwrap_or_default());
+        }
+        Variable::Header(name) => {
+            let separator: &[u8] = if name == "cookie" { b"; " } else { b", " };
+            return lookup::push_joined(out, head.find_all(name), separator);
+        }
+        Variable::Time(form) => push_time(*form, vars.clock, out),
+        Variable::Duration => {
+            if let Some(clock) = vars.clock {
+                push_seconds(out, clock.now.saturating_duration_since(clock.started));
+            }
+        }
+        Variable::RequestLength => push_decimal(out, head.text_len() + answer.request_body),
+        Variable::Status if answer.status == 0 => {}
+        Variable::Status => push_decimal(out, u64::from(answer.status)),
+        Variable::ResponseLength => push_decimal(out, answer.length),
+        Variable::BodyLength => push_decimal(out, answer.body),
+        Variable::ResponseHeader(name) => {
+            return lookup::push_joined(out, lookup::sent_fields(answer.head, name), b", ");
+        }
+        Variable::Attempts(fact) => vars.attempts.push(*fact, out),
+        Variable::UpstreamHeader(name) => {
+            let Some(response) = vars.attempts.response() else { return false };
+            return lookup::push_joined(out, response.find_all(name), b", ");
+        }
+        // Told by `push_variable`.
+        _ => {}
+    }
+    out.len() > before
+}
+
+fn push_end(
+    link: Link<'_>,
+    out: &mut Vec<u8>,
+    push: impl Fn(&mut Vec<u8>, (SocketAddr, SocketAddr)),
+) {
+    if let Some(ends) = link.ends {
+        push(out, ends);
+    }
+}
+
+fn push_port(out: &mut Vec<u8>, address: SocketAddr) {
+    push_decimal(out, u64::from(address.port()));
+}
+
+fn push_request_line(head: &RequestHead, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method());
+    if let Some(version) = version(head) {
+        out.push(b' ');
+        out.extend_from_slice(head.received_target());
+        out.push(b' ');
+        out.extend_from_slice(version);
+    }
+}
+
+fn push_time(form: TimeForm, clock: Option<Clock<'_>>, out: &mut Vec<u8>) {
+    let Some(clock) = clock else { return };
+    let time = clock.since_epoch();
+    match form {
+        TimeForm::Seconds => push_seconds(out, time),
+        TimeForm::Local => clock.zone.push_local(time, out),
+        TimeForm::Iso8601 => clock.zone.push_iso8601(time, out),
+    }
+}
+
+/// Appends seconds with three decimals.
+pub(super) fn push_seconds(out: &mut Vec<u8>, time: Duration) {
+    push_decimal(out, time.as_secs());
+    let thousandths = time.subsec_millis();
+    let digit = |number: u32| b'0' + (number % 10) as u8;
+    let digits = [digit(thousandths / 100), digit(thousandths / 10), digit(thousandths)];
+    out.push(b'.');
+    out.extend_from_slice(&digits);
+}
+
+/// Removes what may not stand in a field from `out[start..]`.
+fn remove_controls(out: &mut Vec<u8>, start: usize) {
+    let mut at = 0;
+    out.retain(|byte| {
+        at += 1;
+        at <= start || *byte == b'\t' || !byte.is_ascii_control()
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::Limits;
+
+    fn head(text: &str) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.parse(text.as_bytes(), &Limits::default()).unwrap();
+        head
+    }
+
+    fn rendered(template: Vec<Piece>, text: &str, address: &str) -> String {
+        let head = head(text);
+        let address = address.parse().unwrap();
+        let client =
+            ClientIdentity { address, downstream: address, trusted: false, scheme: "https" };
+        let ends = ("192.0.2.7:5000".parse().unwrap(), "192.0.2.8:80".parse().unwrap());
+        let vars = Vars {
+            request_id: b"id-1",
+            path: b"/a b",
+            route: "sh\rop",
+            upstream: "api",
+            backend: "127.0.0.1:9000",
+            link: Link { listener: "web", number: 7, served: 3, ends: Some(ends) },
+            answer: Answer {
+                status: 204,
+                head: b"HTTP/1.1 204 No Content\r\nX-A: 1\r\nx-a:2\r\n\r\n",
+                length: 300,
+                body: 0,
+                request_body: 5,
+            },
+            ..Vars::new(&head, &client)
+        };
+        let mut out = b"a\r\nb: ".to_vec();
+        render(&Template(template), &vars, &mut out);
+        let rendered = out.strip_prefix(b"a\r\nb: ").expect("what was there stays as it is");
+        String::from_utf8(rendered.to_vec()).unwrap()
+    }
+
+    const REQUEST: &str = "PUT /a%20b?x=1&y&xx=2&x=3&=4 HTTP/1.1\r\nHost: Shop.Test:81\r\n\
+                           X-A: one\r\nx-a: two\r\nCookie: s=1; theme=\"a=b\"\r\n\
+                           Cookie: t=;S=2;s=3;flag\r\nAuthorization: Basic bWU6c2VjcmV0\r\n\
+                           X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\n\r\n";
+
+    #[test]
+    fn every_variable_has_its_value() {
+        for (variable, expected) in [
+            (Variable::ClientIp, "192.0.2.10"),
+            (Variable::Host, "shop.test"),
+            (Variable::Method, "PUT"),
+            (Variable::Path, "/a%20b"),
+            (Variable::Query, "x=1&y&xx=2&x=3&=4"),
+            (Variable::Uri, "/a%20b?x=1&y&xx=2&x=3&=4"),
+            (Variable::Scheme, "https"),
+            (Variable::RequestId, "id-1"),
+            (Variable::Route, "shop"),
+            (Variable::Upstream, "api"),
+            (Variable::Backend, "127.0.0.1:9000"),
+            (Variable::NormalizedPath, "/a b"),
+            (Variable::QueryMark, "?"),
+            (Variable::Version, "HTTP/1.1"),
+            (Variable::RequestLine, "PUT /a%20b?x=1&y&xx=2&x=3&=4 HTTP/1.1"),
+            (Variable::User, "me"),
+            (Variable::ForwardedFor, "10.0.0.1, 10.0.0.2, 192.0.2.10"),
+            (Variable::ClientPort, "5000"),
+            (Variable::ServerIp, "192.0.2.8"),
+            (Variable::ServerPort, "80"),
+            (Variable::Connection, "7"),
+            (Variable::ConnectionRequests, "3"),
+            (Variable::Listener, "web"),
+            (Variable::Status, "204"),
+            (Variable::ResponseLength, "300"),
+            (Variable::BodyLength, "0"),
+            (Variable::ResponseHeader("x-a".to_owned()), "1, 2"),
+            (Variable::ResponseHeader("x-b".to_owned()), ""),
+            (Variable::Time(TimeForm::Seconds), ""),
+            (Variable::Header("x-a".to_owned()), "one, two"),
+            (Variable::Header("cookie".to_owned()), "s=1; theme=\"a=b\"; t=;S=2;s=3;flag"),
+            (Variable::Header("x-b".to_owned()), ""),
+            (Variable::Cookie("s".to_owned()), "1"),
+            (Variable::Cookie("S".to_owned()), "2"),
+            (Variable::Cookie("theme".to_owned()), "\"a=b\""),
+            (Variable::Cookie("t".to_owned()), ""),
+            (Variable::Cookie("flag".to_owned()), ""),
+            (Variable::Arg("x".to_owned()), "1"),
+            (Variable::Arg("xx".to_owned()), "2"),
+            (Variable::Arg("y".to_owned()), ""),
+            (Variable::Arg("z".to_owned()), ""),
+        ] {
+            let template = vec![Piece::Variable(variable.clone())];
+            assert_eq!(rendered(template, REQUEST, "192.0.2.10"), expected, "{variable:?}");
+        }
+        let template = vec![Piece::Variable(Variable::ClientIp)];
+        assert_eq!(rendered(template, REQUEST, "2001:db8::1"), "2001:db8::1");
+    }
+
+    #[test]
+    fn what_would_end_a_line_is_left_out() {
+        let template = vec![
+            Piece::Text("a\r\nX: b\0\t\u{7f}\u{e4}".to_owned()),
+            Piece::Variable(Variable::Route),
+        ];
+        assert_eq!(rendered(template, REQUEST, "::1"), "aX: b\t\u{e4}shop");
+    }
+
+    #[test]
+    fn times_are_told_from_an_anchor() {
+        let head = head(REQUEST);
+        let address = "192.0.2.1".parse().unwrap();
+        let client =
+            ClientIdentity { address, downstream: address, trusted: false, scheme: "http" };
+        let anchor = Instant::now();
+        let zone = Zone::utc();
+        let clock = Clock {
+            now: anchor + Duration::from_millis(1_250),
+            started: anchor + Duration::from_millis(200),
+            anchor: (anchor, Duration::from_hours(498_677)),
+            zone: &zone,
+        };
+        let vars = Vars { clock: Some(clock), ..Vars::new(&head, &client) };
+        let told = |variable: Variable| {
+            let mut out = Vec::new();
+            assert!(push_variable(&variable, &vars, &mut out));
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(told(Variable::Time(TimeForm::Seconds)), "1795237201.250");
+        assert_eq!(told(Variable::Time(TimeForm::Local)), "21/Nov/2026:05:00:01 +0000");
+        assert_eq!(told(Variable::Time(TimeForm::Iso8601)), "2026-11-21T05:00:01+00:00");
+        assert_eq!(told(Variable::Duration), "1.050");
+    }
+
+    #[test]
+    fn cookies_and_arguments_that_are_not_there_are_none() {
+        let head = head(REQUEST);
+        assert_eq!(cookie(&head, "flag"), None);
+        assert_eq!(cookie(&head, "hem"), None);
+        assert_eq!(arg(&head, "z"), None);
+        assert_eq!(arg(&head, "y"), Some(&b""[..]));
+    }
+}
