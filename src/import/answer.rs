@@ -104,6 +104,23 @@ fn redirect(
     }
 }
 
+/// The redirect from a location's name without the slash at its end to the one with it, and `query`.
+pub(super) fn with_slash(
+    d: &Directive,
+    (bare, query): (&str, &str),
+    s: &Settings<'_>,
+    scope: &Scope,
+    port: Option<u16>,
+    f: &mut Findings<'_>,
+) -> Action {
+    let mut path = String::new();
+    for byte in bare.bytes() {
+        let plain = byte.is_ascii_graphic() && !b"\"#$%<>?\\^`{|}".contains(&byte);
+        if plain { path.push(char::from(byte)) } else { path.push_str(&format!("%{byte:02X}")) }
+    }
+    redirect(d, 301, &format!("{path}/{query}"), s, scope, port, f)
+}
+
 /// A `rewrite` that sends the client elsewhere, whatever was asked for.
 pub(super) fn redirecting_rewrite(
     d: &Directive,

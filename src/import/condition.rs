@@ -1,21 +1,15 @@
 //! `if (…)` → what a route can ask of a request.
 
+use super::draft::Check;
 use super::tree::Directive;
 use super::variables::Scope;
-use crate::config::{is_name, is_token};
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Condition {
     Always,
     Never,
-    /// One of these methods.
-    Methods(Vec<String>),
-    /// None of these methods.
-    NotMethods(Vec<String>),
-    Hosts(Vec<String>),
-    /// A header field, with what it must be as TOML.
-    Header(String, String),
+    When(Check),
 }
 
 /// Reads the condition; `None` if a route cannot ask for it.
@@ -29,7 +23,9 @@ pub(super) fn condition(d: &Directive, scope: &Scope) -> Option<Condition> {
     match words[..] {
         [variable] => bare(variable.strip_prefix('$')?, scope),
         [variable, operator, value] => {
-            let value = scope.constant(value)?;
+            // Of an expression, `$` is the end.
+            let is_regex = operator.contains('~');
+            let value = if is_regex { value.to_owned() } else { scope.constant(value)? };
             compared(variable.strip_prefix('$')?, operator, &value, scope)
         }
         // An empty text is compared with.
@@ -38,94 +34,53 @@ pub(super) fn condition(d: &Directive, scope: &Scope) -> Option<Condition> {
     }
 }
 
-fn bare(name: &str, scope: &Scope) -> Option<Condition> {
-    if let Some(Some(value)) = scope.constants.get(name) {
-        let holds = !value.is_empty() && value != "0";
-        return Some(if holds { Condition::Always } else { Condition::Never });
-    }
-    if let Some(field) = field(name) {
-        return Some(Condition::Header(field, "{ present = true }".to_owned()));
-    }
-    let cookie = cookie(name)?;
-    Some(cookie_is(&format!("{}=[^;]", regex::escape(cookie))))
-}
-
-fn compared(name: &str, operator: &str, value: &str, scope: &Scope) -> Option<Condition> {
-    if let Some(Some(constant)) = scope.constants.get(name) {
-        let holds = match operator {
-            "=" => constant == value,
-            "!=" => constant != value,
-            _ => return None,
-        };
-        return Some(if holds { Condition::Always } else { Condition::Never });
-    }
-    match (name, operator) {
-        // What nginx hears without TLS comes by http.
-        ("scheme", "=") => Some(sure(value == "http")),
-        ("scheme", "!=") => Some(sure(value != "http")),
-        ("https", "=") => Some(sure(value.is_empty())),
-        ("https", "!=") => Some(sure(!value.is_empty())),
-        ("request_method", "=") => Some(Condition::Methods(vec![method(value)?])),
-        ("request_method", "!=") => Some(Condition::NotMethods(vec![method(value)?])),
-        ("request_method", "~" | "~*") => Some(Condition::Methods(methods(value)?)),
-        ("request_method", "!~" | "!~*") => Some(Condition::NotMethods(methods(value)?)),
-        ("host" | "http_host", "=") => {
-            is_name(value).then(|| Condition::Hosts(vec![value.to_ascii_lowercase()]))
-        }
-        (_, "=") if value.is_empty() => {
-            Some(Condition::Header(field(name)?, "{ present = false }".to_owned()))
-        }
-        (_, "!=") if value.is_empty() => {
-            Some(Condition::Header(field(name)?, "{ present = true }".to_owned()))
-        }
-        (_, "=") => {
-            if let Some(cookie) = cookie(name) {
-                let (cookie, value) = (regex::escape(cookie), regex::escape(value));
-                return Some(cookie_is(&format!("{cookie}={value}(;|$)")));
-            }
-            Some(Condition::Header(field(name)?, super::write::quote(value)))
-        }
-        (_, "~") => Some(Condition::Header(field(name)?, matches(value)?)),
-        (_, "~*") => Some(Condition::Header(field(name)?, matches(&format!("(?i){value}"))?)),
+/// What nginx hears without TLS comes by http.
+fn constant<'s>(name: &str, scope: &'s Scope) -> Option<&'s str> {
+    match (name, scope.constants.get(name)) {
+        (_, Some(known)) => known.as_deref(),
+        ("scheme", None) => Some("http"),
+        ("https", None) => Some(""),
         _ => None,
     }
 }
 
+fn bare(name: &str, scope: &Scope) -> Option<Condition> {
+    if let Some(value) = constant(name, scope) {
+        return Some(sure(!value.is_empty() && value != "0"));
+    }
+    let value = value(name, scope)?;
+    Some(Condition::When(Check { value, rule: "not_regex", text: "^0?$".to_owned() }))
+}
+
+fn compared(name: &str, operator: &str, text: &str, scope: &Scope) -> Option<Condition> {
+    let (rule, text) = match operator {
+        "=" => ("is", text.to_owned()),
+        "!=" => ("not", text.to_owned()),
+        "~" => ("regex", text.to_owned()),
+        "~*" => ("regex", format!("(?i){text}")),
+        "!~" => ("not_regex", text.to_owned()),
+        "!~*" => ("not_regex", format!("(?i){text}")),
+        _ => return None,
+    };
+    let regex = match rule {
+        "regex" | "not_regex" => Some(regex::Regex::new(&text).ok()?),
+        _ => None,
+    };
+    if let Some(known) = constant(name, scope) {
+        let found = regex.map_or(known == text, |regex| regex.is_match(known));
+        return Some(sure(found == matches!(rule, "is" | "regex")));
+    }
+    Some(Condition::When(Check { value: value(name, scope)?, rule, text }))
+}
+
+/// The variable as a text of Plimsoll's.
+fn value(name: &str, scope: &Scope) -> Option<String> {
+    let template = scope.template(&format!("${name}")).ok()?;
+    (!template.text.is_empty()).then_some(template.text)
+}
+
 fn sure(holds: bool) -> Condition {
     if holds { Condition::Always } else { Condition::Never }
-}
-
-fn method(text: &str) -> Option<String> {
-    (is_token(text) && text.bytes().all(|c| c.is_ascii_uppercase())).then(|| text.to_owned())
-}
-
-/// `^(GET|HEAD)$`, the usual way to list methods.
-fn methods(regex: &str) -> Option<Vec<String>> {
-    let inner = regex.strip_prefix('^').unwrap_or(regex);
-    let inner = inner.strip_suffix('$').unwrap_or(inner);
-    let inner = inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(inner);
-    inner.trim_start_matches("?:").split('|').map(method).collect()
-}
-
-/// The field of `http_NAME`.
-fn field(name: &str) -> Option<String> {
-    let name = name.strip_prefix("http_")?.replace('_', "-");
-    is_token(&name).then_some(name)
-}
-
-fn cookie(name: &str) -> Option<&str> {
-    name.strip_prefix("cookie_").filter(|name| is_token(name))
-}
-
-fn cookie_is(regex: &str) -> Condition {
-    let regex = super::write::quote(&format!("(^|; *){regex}"));
-    Condition::Header("cookie".to_owned(), format!("{{ regex = {regex} }}"))
-}
-
-/// A rule for a header field, if the expression is one that can be read.
-pub(super) fn matches(regex: &str) -> Option<String> {
-    regex::bytes::Regex::new(regex).ok()?;
-    Some(format!("{{ regex = {} }}", super::write::quote(regex)))
 }
 
 /// What a variable of a request must be for a `map` to give its value, by a key of the map.
@@ -139,13 +94,9 @@ pub(super) fn mapped(source: &str, key: &str) -> Option<Condition> {
         return compared(name, "~", regex, &scope);
     }
     let key = key.strip_prefix('\\').unwrap_or(key);
-    match compared(name, "=", key, &scope)? {
-        // Plain keys are compared in any case.
-        Condition::Header(field, rule) if name.starts_with("http_") && !key.is_empty() => {
-            let any_case = key.bytes().any(|c| c.is_ascii_alphabetic());
-            let regex = format!("(?i)^{}$", regex::escape(key));
-            Some(Condition::Header(field, if any_case { matches(&regex)? } else { rule }))
-        }
-        condition => Some(condition),
+    // Plain keys are compared in any case.
+    if key.bytes().any(|c| c.is_ascii_alphabetic()) {
+        return compared(name, "~*", &format!("^{}$", regex::escape(key)), &scope);
     }
+    compared(name, "=", key, &scope)
 }

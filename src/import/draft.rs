@@ -32,23 +32,37 @@ pub(super) struct Route {
     pub listeners: Vec<String>,
     pub hosts: Vec<String>,
     pub path: PathRule,
-    pub methods: Vec<String>,
-    /// Field names with what they must be, as TOML.
-    pub headers: Vec<(String, String)>,
+    /// Whether it goes before all others of its hosts.
+    pub first: bool,
+    pub before_regex: bool,
+    /// What must hold besides.
+    pub when: Vec<Check>,
+    /// Who is let in and who is kept out; empty is everybody.
+    pub access: Vec<(bool, String)>,
     pub action: Action,
     pub response: ResponseEdits,
     /// Bytes of a request body at most; 0 is no limit.
     pub body_limit: u64,
-    /// Where it stands among the routes of its server: regular expressions go by order.
-    pub rank: (u8, usize),
+}
+
+/// One of `when`: a text with variables, and what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Check {
+    pub value: String,
+    /// `is`, `not`, `regex` or `not_regex`.
+    pub rule: &'static str,
+    pub text: String,
 }
 
 /// A path rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum PathRule {
+    /// By bytes.
     Prefix(String),
     Exact(String),
     Regex(String),
+    /// A regular expression where this prefix is the longest.
+    Within(String, String),
 }
 
 /// What becomes of a request.

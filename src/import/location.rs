@@ -1,4 +1,4 @@
-//! A server's locations → places in its path space, flat and in order.
+//! A server's locations → places in its path space, flat.
 
 use super::draft::PathRule;
 use super::scope;
@@ -47,184 +47,215 @@ pub(super) struct Spot<'t> {
     /// The levels that hold here, the outermost first.
     pub levels: Vec<&'t [Directive]>,
     pub scope: Scope,
-    pub rank: (u8, usize),
-    /// In what it differs from the location.
-    pub notes: Vec<String>,
+    /// Whether it goes before regular expressions that have no prefix.
+    pub before_regex: bool,
+    /// Expressions around it that have to be found too.
+    pub around: Vec<String>,
+    /// Whether it is the location's name without the slash at its end, which is answered with the
+    /// one with it.
+    pub bare: bool,
 }
-
-/// Classes of [`Spot::rank`]: regular expressions are tried in the order of the file.
-pub(super) const EARLY: u8 = 0;
-const CARET: u8 = 1;
-const NESTED: u8 = 2;
-const PLAIN: u8 = 3;
 
 /// A location that has no place among routes, and why.
 pub(super) type Refused<'t> = (&'t Directive, String, &'static str);
 
 /// Finds the places of a server's locations.
+///
+/// nginx looks for the longest prefix of a level, within that for the longest nested one, and so on;
+/// then it tries the regular expressions of the innermost of these levels, and goes out level by
+/// level, leaving out the expressions beside a prefix with `^~`. A route can have an expression that
+/// is tried only where a prefix is the longest: so each prefix gets the expressions that nginx would
+/// try for it, in that order, but for those of the server's level, which stand for themselves.
 pub(super) struct Walk<'t> {
     pub spots: Vec<Spot<'t>>,
     pub refused: Vec<Refused<'t>>,
     /// Named locations, with their levels.
     pub named: Vec<(&'t Directive, Vec<&'t [Directive]>)>,
-    prefixes: Vec<(String, bool)>,
-    any_regex: bool,
+}
+
+/// A location with what stands in it.
+struct Node<'t> {
+    location: &'t Directive,
+    kind: Kind<'t>,
+    levels: Vec<&'t [Directive]>,
+    scope: Scope,
+    inner: Vec<Node<'t>>,
+}
+
+/// What holds for the prefixes of a level.
+struct Around<'n, 't> {
+    /// The levels above with the location that this one stands in, the innermost last.
+    above: Vec<(&'n [Node<'t>], &'n Node<'t>)>,
+    /// What is tried after the expressions of this level.
+    rest: Vec<&'n Node<'t>>,
+    before_regex: bool,
 }
 
 impl<'t> Walk<'t> {
     /// All places below `levels`, the innermost of which is the server's.
     pub(super) fn of(levels: &[&'t [Directive]], scope: &Scope) -> Self {
-        let mut walk = Self {
-            spots: Vec::new(),
-            refused: Vec::new(),
-            named: Vec::new(),
-            prefixes: Vec::new(),
-            any_regex: false,
-        };
-        if let Some(server) = levels.last() {
-            walk.survey(server);
-        }
-        walk.enter(levels, scope, "", 0);
-        walk.tell_shadows();
-        walk.spots.sort_by_key(|spot| spot.rank);
+        let mut walk = Self { spots: Vec::new(), refused: Vec::new(), named: Vec::new() };
+        let nodes = walk.nodes(levels, scope);
+        let around = Around { above: Vec::new(), rest: Vec::new(), before_regex: false };
+        walk.place(&nodes, &around);
         walk
     }
 
-    /// What there is, before places are given.
-    fn survey(&mut self, directives: &'t [Directive]) {
-        for d in directives.iter().filter(|d| d.name.text == "location") {
-            match kind(d) {
-                Some(Kind::Prefix(path)) => self.prefixes.push((path.to_owned(), false)),
-                Some(Kind::Caret(path)) => self.prefixes.push((path.to_owned(), true)),
-                Some(Kind::Regex(_)) => self.any_regex = true,
-                _ => {}
-            }
-            self.survey(d.inner());
-        }
-    }
-
-    fn enter(&mut self, levels: &[&'t [Directive]], scope: &Scope, above: &str, depth: u8) {
-        let Some(level) = levels.last() else { return };
+    fn nodes(&mut self, levels: &[&'t [Directive]], scope: &Scope) -> Vec<Node<'t>> {
+        let level: &'t [Directive] = levels.last().copied().unwrap_or_default();
+        let mut nodes: Vec<Node<'t>> = Vec::new();
         for d in level.iter().filter(|d| d.name.text == "location") {
             let mut inner = levels.to_vec();
             inner.push(d.inner());
             let mut scope = scope.clone();
             scope::constants(d.inner(), &mut scope);
-            let mut notes = Vec::new();
-            let (path, prefix, class) = match kind(d) {
+            match kind(d) {
                 None => {
                     let why = "it matches no path, for paths begin with `/`";
                     self.refused.push((d, why.to_owned(), "write `location /…`"));
-                    continue;
                 }
-                Some(Kind::Named(_)) => {
-                    self.named.push((d, inner));
-                    continue;
+                Some(Kind::Named(_)) => self.named.push((d, inner)),
+                Some(Kind::Regex(regex)) if invalid(&regex).is_some() => {
+                    let why = invalid(&regex).unwrap_or_default();
+                    let help = "write it without look-around and back-references";
+                    self.refused.push((d, why, help));
                 }
-                Some(Kind::Exact(path)) => (PathRule::Exact(path.to_owned()), path, PLAIN),
-                Some(Kind::Regex(regex)) => match Self::regex(&regex, above, &mut notes) {
-                    Ok(regex) => (regex, "", if depth > 0 { NESTED } else { PLAIN }),
-                    Err(why) => {
-                        let help = "write it without look-around and back-references";
-                        self.refused.push((d, why, help));
-                        continue;
-                    }
-                },
-                Some(Kind::Caret(path)) if self.any_regex => {
-                    (PathRule::Regex(format!("^{}", regex::escape(path))), path, CARET)
+                Some(kind) => {
+                    let within = self.nodes(&inner, &scope);
+                    nodes.push(Node { location: d, kind, levels: inner, scope, inner: within });
                 }
-                Some(Kind::Caret(path) | Kind::Prefix(path)) => {
-                    (self.prefix(path, &mut notes), path, PLAIN)
-                }
-            };
-            let rank = (class, self.spots.len());
-            let prefix_text = prefix.to_owned();
-            self.spots.push(Spot {
-                location: d,
-                path,
-                prefix: prefix_text,
-                levels: inner.clone(),
-                scope: scope.clone(),
-                rank,
-                notes,
-            });
-            self.enter(&inner, &scope, if prefix.is_empty() { above } else { prefix }, depth + 1);
+            }
         }
+        nodes
     }
 
-    fn regex(regex: &str, above: &str, notes: &mut Vec<String>) -> Result<PathRule, String> {
-        let bare = regex.trim_start_matches("(?i)");
-        let within = above.is_empty() || bare.starts_with(&format!("^{}", regex::escape(above)));
-        let regex = if within {
-            regex.to_owned()
-        } else {
-            notes.push(format!("the expression has to be found behind `{above}`"));
-            let flag = &regex[..regex.len() - bare.len()];
-            format!("{flag}^{}.*(?:{})", regex::escape(above), bare.trim_start_matches('^'))
-        };
-        match regex::bytes::Regex::new(&regex) {
-            Ok(_) => Ok(PathRule::Regex(regex)),
-            Err(error) => {
-                let text = error.to_string();
-                let reason = text.lines().last().unwrap_or_default();
-                Err(format!(
-                    "the regular expression cannot be read: {}",
-                    reason.trim_start_matches("error: ")
-                ))
+    fn place(&mut self, level: &[Node<'t>], around: &Around<'_, 't>) {
+        let top = around.above.is_empty();
+        for node in level {
+            if let Some(bare) = bare(node, level).filter(|bare| reached(bare, true, &around.above))
+            {
+                let path = PathRule::Exact(bare.to_owned());
+                let spot = node.spot(path, bare);
+                self.spots.push(Spot { bare: true, ..spot });
+            }
+            match &node.kind {
+                Kind::Exact(path) if reached(path, true, &around.above) => {
+                    self.spots.push(node.spot(PathRule::Exact((*path).to_owned()), path));
+                }
+                Kind::Regex(_) if top => self.place_regex(node, None, &[]),
+                Kind::Prefix(path) | Kind::Caret(path) if reached(path, false, &around.above) => {
+                    let caret = matches!(node.kind, Kind::Caret(_));
+                    let beside =
+                        level.iter().filter(|_| !top && !caret).filter(|one| one.is_regex());
+                    let mut above = around.above.clone();
+                    above.push((level, node));
+                    let within = Around {
+                        above,
+                        rest: beside.chain(around.rest.iter().copied()).collect(),
+                        before_regex: if top { caret } else { around.before_regex },
+                    };
+                    self.place_prefix(node, path, &within);
+                }
+                _ => {}
             }
         }
     }
 
-    /// A prefix goes by whole segments. Where nginx has `/a` and `/a/`, the former is the path alone.
-    fn prefix(&self, path: &str, notes: &mut Vec<String>) -> PathRule {
-        let known = |other: &str| self.prefixes.iter().any(|(one, _)| one == other);
-        if path == "/" {
-            return PathRule::Prefix(path.to_owned());
+    fn place_prefix(&mut self, node: &Node<'t>, path: &str, within: &Around<'_, 't>) {
+        self.place(&node.inner, within);
+        // Nothing is left of a location that holds one of the same name.
+        if node.inner.iter().any(|inner| inner.prefix() == Some(path)) {
+            return;
         }
-        match path.strip_suffix('/') {
-            Some(bare) if known(bare) => {}
-            Some(bare) => notes.push(format!("`{bare}` is taken too, with no slash behind it")),
-            None => notes.push(format!("`{path}x` is not taken: prefixes go by whole segments")),
+        let own = node.inner.iter().filter(|one| one.is_regex());
+        for regex in own.chain(within.rest.iter().copied()) {
+            self.place_regex(regex, Some(path), &[]);
         }
-        if !path.ends_with('/') && known(&format!("{path}/")) {
-            return PathRule::Exact(path.to_owned());
-        }
-        PathRule::Prefix(path.to_owned())
+        let spot = node.spot(PathRule::Prefix(path.to_owned()), path);
+        self.spots.push(Spot { before_regex: within.before_regex, ..spot });
     }
 
-    /// A `^~` that became a regular expression also takes what a longer prefix below it should.
-    fn tell_shadows(&mut self) {
-        for spot in self.spots.iter_mut().filter(|spot| spot.rank.0 == CARET) {
-            let longer = |(other, caret): &&(String, bool)| {
-                !caret && other.len() > spot.prefix.len() && other.starts_with(&spot.prefix)
-            };
-            if let Some((other, _)) = self.prefixes.iter().find(longer) {
-                spot.notes.push(format!("it takes `{other}` too"));
-            }
+    /// What stands within an expression goes before it, and asks for both.
+    fn place_regex(&mut self, node: &Node<'t>, prefix: Option<&str>, around: &[String]) {
+        let Kind::Regex(regex) = &node.kind else { return };
+        let mut all = around.to_vec();
+        all.push(regex.clone());
+        for inner in &node.inner {
+            self.place_regex(inner, prefix, &all);
         }
-        // Longer ones first: they are regular expressions, which go by order.
-        let mut carets: Vec<usize> =
-            (0..self.spots.len()).filter(|index| self.spots[*index].rank.0 == CARET).collect();
-        carets.sort_by_key(|index| std::cmp::Reverse(self.spots[*index].prefix.len()));
-        for (order, index) in carets.into_iter().enumerate() {
-            self.spots[index].rank.1 = order;
-        }
-    }
-
-    /// The expression that takes exactly what nginx's prefix takes, if nothing longer is below it.
-    pub(super) fn exactly(&self, spot: &Spot<'_>) -> Option<PathRule> {
-        let alone =
-            |(other, _): &(String, bool)| other == &spot.prefix || !other.starts_with(&spot.prefix);
-        let plain = matches!(spot.path, PathRule::Prefix(_)) && spot.prefix != "/";
-        (plain && self.prefixes.iter().all(alone))
-            .then(|| PathRule::Regex(format!("^{}", regex::escape(&spot.prefix))))
-    }
-
-    /// Whether [`exactly`](Self::exactly) gave this expression.
-    pub(super) fn was_prefix(&self, regex: &str) -> bool {
-        let is = |(prefix, caret): &(String, bool)| {
-            !(*caret && self.any_regex) && format!("^{}", regex::escape(prefix)) == regex
+        let mut regex = regex.clone();
+        let rule = |regex: &String| match prefix {
+            Some(prefix) => PathRule::Within(prefix.to_owned(), regex.clone()),
+            None => PathRule::Regex(regex.clone()),
         };
-        self.prefixes.iter().any(is)
+        // The same expression twice would be one rule, at its first place.
+        while self.spots.iter().any(|spot| spot.path == rule(&regex)) {
+            regex = format!("(?:{regex})");
+        }
+        let spot = node.spot(rule(&regex), "");
+        self.spots.push(Spot { around: around.to_vec(), ..spot });
     }
+}
+
+impl<'t> Node<'t> {
+    fn spot(&self, path: PathRule, prefix: &str) -> Spot<'t> {
+        Spot {
+            location: self.location,
+            path,
+            prefix: prefix.to_owned(),
+            levels: self.levels.clone(),
+            scope: self.scope.clone(),
+            before_regex: false,
+            around: Vec::new(),
+            bare: false,
+        }
+    }
+
+    fn is_regex(&self) -> bool {
+        matches!(self.kind, Kind::Regex(_))
+    }
+
+    fn prefix(&self) -> Option<&'t str> {
+        match self.kind {
+            Kind::Prefix(path) | Kind::Caret(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    fn path(&self) -> Option<&'t str> {
+        match self.kind {
+            Kind::Exact(path) => Some(path),
+            _ => self.prefix(),
+        }
+    }
+}
+
+/// Why an expression cannot be read.
+fn invalid(regex: &str) -> Option<String> {
+    let error = regex::bytes::Regex::new(regex).err()?;
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    Some(format!("the regular expression cannot be read: {reason}"))
+}
+
+/// The name without its slash of a location that sends requests on, if nothing beside it has that
+/// name: nginx redirects from there.
+fn bare<'t>(node: &Node<'t>, level: &[Node<'t>]) -> Option<&'t str> {
+    let passes = |d: &Directive| matches!(&*d.name.text, "proxy_pass" | "grpc_pass");
+    let bare = node.path()?.strip_suffix('/').filter(|bare| !bare.is_empty())?;
+    let alone = level.iter().all(|other| other.path() != Some(bare));
+    (alone && node.location.inner().iter().any(passes)).then_some(bare)
+}
+
+/// Whether nginx comes to a path or prefix on its way through the locations above it.
+fn reached(path: &str, exact: bool, above: &[(&[Node<'_>], &Node<'_>)]) -> bool {
+    above.iter().all(|(level, through)| {
+        let longest = level.iter().filter_map(Node::prefix).filter(|one| path.starts_with(one));
+        let longest = longest.max_by_key(|one| one.len());
+        let taken = |other: &Node<'_>| {
+            matches!(other.kind, Kind::Exact(one) if one == path)
+                || bare(other, level) == Some(path)
+        };
+        longest.is_some() && longest == through.prefix() && !(exact && level.iter().any(taken))
+    })
 }

@@ -26,9 +26,26 @@ pub(super) fn names(server: &Directive, f: &mut Findings<'_>) -> Names {
 }
 
 fn name(names: &mut Names, d: &Directive, text: &str, f: &mut Findings<'_>) {
+    if let Some(regex) = text.strip_prefix('~') {
+        if regex::bytes::Regex::new(regex).is_err() {
+            let help = "write it without look-around and back-references";
+            f.missing(d, "the regular expression cannot be read", help);
+        } else {
+            names.add(text, [text.to_owned()]);
+        }
+        return;
+    }
     let text = text.to_ascii_lowercase();
     // These fit no Host; they are written for default servers.
-    if matches!(&*text, "" | "_" | "-" | "__" | "--") {
+    if matches!(&*text, "_" | "-" | "__" | "--") {
+        return;
+    }
+    if text.is_empty() {
+        names.add("", [text]);
+        return;
+    }
+    if let Some(bare) = text.strip_suffix(".*").filter(|bare| is_name(bare)) {
+        names.add(bare, [text.clone()]);
         return;
     }
     let (bare, below, itself) = match (text.strip_prefix("*."), text.strip_prefix('.')) {
@@ -36,35 +53,25 @@ fn name(names: &mut Names, d: &Directive, text: &str, f: &mut Findings<'_>) {
         (_, Some(bare)) => (bare, true, true),
         _ => (&*text, false, true),
     };
-    if text.starts_with('~') {
-        f.missing(
-            d,
-            "hosts are not compared with regular expressions",
-            "name them, or use `*.name`",
-        );
-        return;
-    }
-    if text.ends_with(".*") {
-        f.missing(
-            d,
-            &format!("`{text}` cannot be said: `*` stands for the front"),
-            "name the hosts",
-        );
-        return;
-    }
     let bare = bare.strip_suffix('.').unwrap_or(bare);
     let is_v6 = bare.starts_with('[') && bare.ends_with(']');
     if bare.contains('*') || !bare.is_ascii() || !(is_name(bare) || is_v6) {
         f.missing(d, &format!("`{text}` is no host name"), "correct it");
         return;
     }
-    if names.first.is_empty() {
-        bare.clone_into(&mut names.first);
-    }
     let both = [(itself, bare.to_owned()), (below, format!("*.{bare}"))];
-    for (wanted, name) in both {
-        if wanted && !names.all.contains(&name) {
-            names.all.push(name);
+    names.add(bare, both.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name));
+}
+
+impl Names {
+    fn add(&mut self, shown: &str, hosts: impl IntoIterator<Item = String>) {
+        if self.first.is_empty() {
+            shown.clone_into(&mut self.first);
+        }
+        for host in hosts {
+            if !self.all.contains(&host) {
+                self.all.push(host);
+            }
         }
     }
 }

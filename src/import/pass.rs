@@ -103,7 +103,7 @@ fn host(authority: &str, default_port: &str) -> String {
 pub(super) fn rewrite(
     d: &Directive,
     target: &Target,
-    path: &mut PathRule,
+    path: &PathRule,
     prefix: &str,
     f: &mut Findings<'_>,
 ) -> Rewrite {
@@ -119,28 +119,18 @@ pub(super) fn rewrite(
         f.missing(d, &format!("the path `{uri}` cannot be put in"), "use a path without a query");
         return Rewrite::Keep;
     }
-    match path {
-        PathRule::Regex(_) => {
-            let why = "a path cannot be replaced where a regular expression finds the route";
-            f.missing(d, why, "write the location as a prefix");
-            return Rewrite::Keep;
-        }
-        PathRule::Exact(exact) if exact == uri => return Rewrite::Keep,
-        PathRule::Exact(exact) => {
-            f.differs(d, "paths below are taken too: only a prefix can be replaced");
-            *path = PathRule::Prefix(exact.clone());
-        }
-        PathRule::Prefix(_) => {}
+    if matches!(path, PathRule::Regex(_) | PathRule::Within(..)) {
+        let why = "a path cannot be replaced where a regular expression finds the route";
+        f.missing(d, why, "correct it: nginx refuses it too");
+        return Rewrite::Keep;
     }
-    if prefix != "/" && prefix.ends_with('/') && !uri.ends_with('/') {
-        f.differs(d, &format!("`{prefix}x` becomes `{uri}/x`; with nginx it is `{uri}x`"));
-    } else if !prefix.ends_with('/') && uri.ends_with('/') {
-        f.differs(d, &format!("`{prefix}/x` becomes `{uri}x`; with nginx it is `{uri}/x`"));
+    if matches!(path, PathRule::Prefix(_)) && !prefix.ends_with('/') && uri.ends_with('/') {
         f.lint(
             d.args[0].place,
             &format!("`location {prefix}` with a path that ends in `/`: backends get `{uri}/…`"),
             &format!("write `location {prefix}/`"),
         );
     }
-    if uri == "/" { Rewrite::Strip } else { Rewrite::Replace(uri.to_owned()) }
+    let strips = uri == "/" && prefix.ends_with('/') && matches!(path, PathRule::Prefix(_));
+    if strips { Rewrite::Strip } else { Rewrite::Replace(uri.to_owned()) }
 }

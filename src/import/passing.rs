@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::answer::status;
 use super::condition::{Condition, mapped};
-use super::draft::{Action, PathRule, Policy, Proxy, Rewrite};
+use super::draft::{Action, Check, PathRule, Policy, Proxy, Rewrite};
 use super::headers;
 use super::location::Spot;
 use super::messages;
@@ -25,9 +25,9 @@ impl<'t> Translator<'t, '_> {
         &mut self,
         d: &'t Directive,
         rewrites: &[&'t Directive],
-        spot: &mut Spot<'t>,
+        spot: &Spot<'t>,
         s: &Settings<'t>,
-    ) -> Vec<(Vec<Condition>, Action)> {
+    ) -> Vec<(Vec<Check>, Action)> {
         let found = pass::target(d, &spot.scope)
             .and_then(|target| self.branches(d, &target).map(|branches| (target, branches)));
         let (target, branches) = match found {
@@ -81,10 +81,10 @@ impl<'t> Translator<'t, '_> {
         d: &Directive,
         target: &Target,
         rewrites: &[&Directive],
-        spot: &mut Spot<'t>,
+        spot: &Spot<'t>,
     ) -> Rewrite {
         let f = &mut self.findings;
-        let mut rewrite = pass::rewrite(d, target, &mut spot.path, &spot.prefix, f);
+        let mut rewrite = pass::rewrite(d, target, &spot.path, &spot.prefix, f);
         for one in rewrites {
             match prefix_rewrite(one, spot) {
                 Some(other) if rewrite == Rewrite::Keep => {
@@ -105,7 +105,7 @@ impl<'t> Translator<'t, '_> {
         &mut self,
         d: &'t Directive,
         target: &Target,
-    ) -> Result<Vec<(Vec<Condition>, Split)>, Refusal> {
+    ) -> Result<Vec<(Vec<Check>, Split)>, Refusal> {
         let name = match &target.authority {
             Authority::Fixed(authority) => {
                 let one = self.used(d, authority, target.grpc)?;
@@ -140,7 +140,11 @@ impl<'t> Translator<'t, '_> {
                     format!("no route can ask for `{}` of `{}`", entry.name.text, block.arg(0));
                 (why, "choose the upstream by a header field or a cookie")
             })?;
-            branches.push((vec![condition], vec![(one, 1)]));
+            match condition {
+                Condition::When(check) => branches.push((vec![check], vec![(one, 1)])),
+                Condition::Always => branches.push((Vec::new(), vec![(one, 1)])),
+                Condition::Never => {}
+            }
         }
         let otherwise = otherwise.ok_or_else(|| {
             let why = format!("`${name}` has no default");
@@ -189,7 +193,7 @@ impl<'t> Translator<'t, '_> {
         &mut self,
         d: &Directive,
         target: &Target,
-        branches: &[(Vec<Condition>, Split)],
+        branches: &[(Vec<Check>, Split)],
         s: &Settings<'_>,
         keeps: bool,
     ) {
@@ -246,8 +250,8 @@ fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> {
     if to.is_empty() {
         return Some(Rewrite::Strip);
     }
-    (crate::config::is_path(to) && !to.contains(['?', '$']))
-        .then(|| Rewrite::Replace(to.to_owned()))
+    let to = if spot.prefix.ends_with('/') { format!("{to}/") } else { to.to_owned() };
+    (crate::config::is_path(&to) && !to.contains(['?', '$'])).then_some(Rewrite::Replace(to))
 }
 
 /// What holds with nginx's defaults.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::draft::{PathRule, Route};
+use super::draft::Route;
 use super::translate::Site;
 
 /// The server that answers for each address when no name fits: the one that says so, or the first.
@@ -34,18 +34,11 @@ pub(super) fn placements(
     let (default, other): (Vec<_>, Vec<_>) =
         addresses().partition(|address| defaults.get(address) == Some(&index));
     let mut found = Vec::new();
-    // A name of the default server must be met before another server's `*.name`.
-    let wildcards = || {
-        let others = sites.iter().enumerate().filter(|(other, _)| *other != index);
-        others.flat_map(|(_, site)| &site.names.all).filter_map(|name| name.strip_prefix('*'))
-    };
-    let caught: Vec<String> = site
-        .names
-        .all
-        .iter()
-        .filter(|name| wildcards().any(|suffix| name.ends_with(suffix)))
-        .cloned()
-        .collect();
+    // A name of the default server must be met before what another server takes by a pattern.
+    let others = || sites.iter().enumerate().filter(|(other, _)| *other != index);
+    let names = || others().flat_map(|(_, site)| &site.names.all);
+    let caught = |name: &&String| names().any(|pattern| catches(pattern, name));
+    let caught: Vec<String> = site.names.all.iter().filter(caught).cloned().collect();
     if !default.is_empty() {
         if !caught.is_empty() {
             found.push((text(&default), caught));
@@ -58,12 +51,24 @@ pub(super) fn placements(
     found
 }
 
+/// Whether a pattern of another server may fit what a name fits.
+fn catches(pattern: &str, name: &str) -> bool {
+    let is_pattern = |one: &str| one.starts_with(['*', '~']) || one.ends_with(".*");
+    if is_pattern(name) {
+        return is_pattern(pattern);
+    }
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*'), pattern.strip_prefix('~')) {
+        (Some(suffix), ..) => name.ends_with(suffix),
+        (_, Some(prefix), _) => name.starts_with(prefix),
+        (.., Some(_)) => true,
+        _ => false,
+    }
+}
+
 /// A route at its listeners and hosts, with its name.
 pub(super) fn place(mut route: Route, listeners: &[String], hosts: &[String], host: &str) -> Route {
     route.listeners = listeners.to_vec();
-    if route.hosts.is_empty() {
-        route.hosts = hosts.to_vec();
-    }
+    route.hosts = hosts.to_vec();
     route.name = format!("{host}{}", route.name);
     route
 }
@@ -75,16 +80,11 @@ pub(super) fn unique(routes: Vec<Route>) -> Vec<Route> {
     let mut taken = BTreeSet::new();
     let mut kept = Vec::with_capacity(routes.len());
     for mut route in routes {
-        let path = match &route.path {
-            PathRule::Prefix(path) => PathRule::Prefix(path.trim_end_matches('/').to_owned()),
-            path => path.clone(),
-        };
         let rule = (
             route.listeners.clone(),
             route.hosts.clone(),
-            path,
-            route.methods.clone(),
-            route.headers.clone(),
+            (route.first, route.path.clone()),
+            route.when.clone(),
         );
         if !rules.insert(rule) {
             continue;

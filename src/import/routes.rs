@@ -1,10 +1,10 @@
 //! One place of a server → its routes: what is answered under which condition, and what is sent on.
 
-use super::answer::{answer, not_carried, redirecting_rewrite, status};
+use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
 use super::condition::{Condition, condition};
-use super::draft::{Action, Added, PathRule, ResponseEdits, Route};
+use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Route};
 use super::headers;
-use super::location::{EARLY, Spot};
+use super::location::Spot;
 use super::scope::effective;
 use super::settings::Settings;
 use super::table::Rule;
@@ -19,16 +19,8 @@ const FILE_SERVER: &str = "serve files by a file server of their own, as an upst
 pub(super) struct Server<'t> {
     /// The port that redirects name, if it is one for all.
     pub port: Option<u16>,
-    /// Conditions of the server that hold for every place.
-    pub refusals: Vec<(Vec<String>, &'t Directive)>,
     /// Named locations with their levels.
     pub named: Vec<(&'t Directive, Vec<&'t [Directive]>)>,
-}
-
-/// Requests that are not of these methods are answered so.
-struct Refusal {
-    methods: Vec<String>,
-    action: Action,
 }
 
 impl<'t> Translator<'t, '_> {
@@ -53,77 +45,126 @@ impl<'t> Translator<'t, '_> {
                 _ => {}
             }
         }
-        // A list of those let in changes nothing without a `deny` behind it.
-        s.guard = s.guard.filter(|guard| guard.name.text != "allow");
+        if s.satisfy_any && !s.access.is_empty() && s.guard.take().is_some() {
+            // Who is not let in by address, would have to say who they are.
+            s.access.push((false, "all"));
+        }
         s
     }
 
     /// The routes of a place, the more special ones first.
-    pub(super) fn routes_of(&mut self, spot: &mut Spot<'t>, server: &Server<'t>) -> Vec<Route> {
+    pub(super) fn routes_of(&mut self, spot: &Spot<'t>, server: &Server<'t>) -> Vec<Route> {
         let s = self.settings(&spot.levels, false);
         let location = spot.location;
-        let own = location.inner();
         self.findings.carried(location);
-        spot.notes.iter().for_each(|note| self.findings.differs(location, note));
-        let response = headers::response(&s, &spot.scope, &mut self.findings);
+        let edits = headers::response(&s, &spot.scope, &mut self.findings);
+        if spot.bare {
+            let asked = Check { value: "${query}".to_owned(), rule: "not", text: String::new() };
+            let cases = [(vec![asked], "?$args"), (Vec::new(), "")];
+            let route = |(when, query)| {
+                let (f, to) = (&mut self.findings, (&*spot.prefix, query));
+                let action = answer::with_slash(location, to, &s, &spot.scope, server.port, f);
+                Self::route(spot, when, action, &edits, &s)
+            };
+            return cases.into_iter().map(route).collect();
+        }
         let mut routes = Vec::new();
-        let mut refusals = Vec::new();
-        let mut early = None;
-        for d in own.iter().filter(|d| d.name.text == "if") {
-            match self.early(d, &s, &spot.scope, server.port) {
-                Some((Condition::Always, action)) => {
-                    early = Some(action);
-                    break;
+        let mut changed = Vec::new();
+        let before = |d: &&Directive| s.answer.is_none_or(|answer| d.id < answer.id);
+        for d in location.inner().iter().filter(|d| d.name.text == "if").filter(before) {
+            if answers(d).is_some() {
+                if let Some((when, action)) = self.early(d, &s, &spot.scope, server.port) {
+                    let all = when.is_empty();
+                    routes.push(Self::route(spot, when, action, &edits, &s));
+                    if all {
+                        return routes;
+                    }
                 }
-                Some((Condition::NotMethods(methods), action)) => {
-                    refusals.push(Refusal { methods, action });
-                }
-                Some((condition, action)) => {
-                    let mut route = Self::route(spot, action, &response, &s);
-                    narrow(&mut route, condition);
-                    routes.push(route);
-                }
-                None => {}
+            } else {
+                changed.push(d);
             }
         }
-        for (methods, d) in &server.refusals {
-            let action = answer(d, &s, &spot.scope, server.port, &mut self.findings);
-            refusals.push(Refusal { methods: methods.clone(), action });
-        }
-        for d in own.iter().filter(|d| d.name.text == "limit_except") {
-            refusals.extend(self.limit_except(d));
-        }
-        let mains = match early {
-            Some(action) => vec![(Vec::new(), action)],
-            None => self.main(spot, &s, server),
-        };
-        for (conditions, action) in mains {
-            let mut route = Self::route(spot, action, &response, &s);
-            for one in conditions {
-                narrow(&mut route, one);
+        // Of several blocks that change something, the last one whose condition holds is taken.
+        let limits = location.inner().iter().filter(|d| d.name.text == "limit_except");
+        for d in changed.into_iter().rev().chain(limits) {
+            let when = match &*d.name.text {
+                "if" => self.changing(d, &spot.scope),
+                _ => self.other_methods(d).filter(|_| s.answer.is_none()),
+            };
+            if let Some(when) = when {
+                let all = when.is_empty();
+                routes.extend(self.within(d, when, spot, &s, server));
+                if all {
+                    return routes;
+                }
             }
-            if let [refusal, ..] = &*refusals {
-                route.methods =
-                    refusals[1..].iter().fold(refusal.methods.clone(), |mut kept, one| {
-                        kept.retain(|method| one.methods.contains(method));
-                        kept
-                    });
-            }
-            routes.push(route);
         }
-        // A request that fits none of the lists gets the first answer.
-        if let Some(refusal) = refusals.into_iter().next() {
-            routes.push(Self::route(spot, refusal.action, &response, &s));
-        }
+        routes.extend(self.mains(Vec::new(), &edits, spot, &s, server));
         routes
     }
 
-    fn route(spot: &Spot<'t>, action: Action, edits: &ResponseEdits, s: &Settings<'_>) -> Route {
-        let mut route = route(spot.location.name.place, spot.path.clone(), action, edits, s);
-        if matches!(spot.path, PathRule::Regex(_)) && !spot.prefix.is_empty() {
-            route.name.clone_from(&spot.prefix);
+    /// What is done with the requests that come to a place under a condition.
+    fn mains(
+        &mut self,
+        when: Vec<Check>,
+        edits: &ResponseEdits,
+        spot: &Spot<'t>,
+        s: &Settings<'t>,
+        server: &Server<'t>,
+    ) -> Vec<Route> {
+        let mains = self.main(spot, s, server);
+        let with = |(more, action): (Vec<Check>, Action)| {
+            let proxied = matches!(action, Action::Proxy(_));
+            let mut route = Self::route(spot, [when.clone(), more].concat(), action, edits, s);
+            let own = |(allow, who): &(bool, &str)| (*allow, (*who).to_owned());
+            // To let everybody in changes nothing.
+            if proxied && s.access.iter().any(|(allow, _)| !allow) {
+                route.access = s.access.iter().map(own).collect();
+            }
+            route
+        };
+        mains.into_iter().map(with).collect()
+    }
+
+    /// The routes of a block within a location, which has all that the location has.
+    fn within(
+        &mut self,
+        d: &'t Directive,
+        when: Vec<Check>,
+        spot: &Spot<'t>,
+        outer: &Settings<'t>,
+        server: &Server<'t>,
+    ) -> Vec<Route> {
+        let mut levels = spot.levels.clone();
+        levels.push(d.inner());
+        let mut s = self.settings(&levels, false);
+        if s.pass.is_none() {
+            s.pass = outer.pass;
         }
-        route.rank = spot.rank;
+        s.answer = outer.answer;
+        s.rewrites.clone_from(&outer.rewrites);
+        s.try_files = outer.try_files;
+        s.internal = outer.internal;
+        s.content = s.content.or(outer.content);
+        let edits = headers::response(&s, &spot.scope, &mut self.findings);
+        self.mains(when, &edits, spot, &s, server)
+    }
+
+    fn route(
+        spot: &Spot<'t>,
+        mut when: Vec<Check>,
+        action: Action,
+        edits: &ResponseEdits,
+        s: &Settings<'_>,
+    ) -> Route {
+        let mut route = route(spot.location.name.place, spot.path.clone(), action, edits, s);
+        route.before_regex = spot.before_regex;
+        when.extend(spot.around.iter().map(|regex| Check {
+            value: "${path}".to_owned(),
+            rule: "regex",
+            text: regex.clone(),
+        }));
+        route.when = when;
         route
     }
 
@@ -134,42 +175,71 @@ impl<'t> Translator<'t, '_> {
         s: &Settings<'t>,
         scope: &Scope,
         port: Option<u16>,
-    ) -> Option<(Condition, Action)> {
-        let f = &mut self.findings;
-        let Some(returns) = only_return(d) else {
-            if !d.inner().iter().all(|one| one.name.text == "set") {
-                f.lint(
-                    d.name.place,
-                    "within `if` only `return` and `rewrite … last` are sure to do what they say",
-                    "use a location, a `map`, or let the application decide",
-                );
-            }
-            f.missing_whole(
-                d,
-                "an `if` is carried only if all it does is `return`",
-                "use a route with a condition",
-            );
+    ) -> Option<(Vec<Check>, Action)> {
+        let Some(says) = answers(d) else {
+            self.not_answering(d);
             return None;
         };
-        let Some(condition) = condition(d, scope) else {
-            f.missing_whole(
-                d,
-                "no route can have this condition",
-                "use `hosts`, `methods` or `headers` of a route",
+        let Some(when) = self.condition_of(d, scope)? else {
+            self.findings.carried(says);
+            return None;
+        };
+        let f = &mut self.findings;
+        let action = match &*says.name.text {
+            "return" => Some(answer(says, s, scope, port, f)),
+            _ => redirecting_rewrite(says, s, scope, port, f),
+        };
+        if action.is_none() {
+            self.not_answering(d);
+        }
+        Some((when, action?))
+    }
+
+    /// When an `if` that answers nothing changes how requests are sent on.
+    fn changing(&mut self, d: &'t Directive, scope: &Scope) -> Option<Vec<Check>> {
+        let script = ["set", "rewrite", "break", "return"];
+        if d.inner().iter().any(|one| script.contains(&&*one.name.text)) {
+            self.not_answering(d);
+            return None;
+        }
+        self.condition_of(d, scope)?
+    }
+
+    fn not_answering(&mut self, d: &'t Directive) {
+        let f = &mut self.findings;
+        if !d.inner().iter().all(|one| one.name.text == "set") {
+            f.lint(
+                d.name.place,
+                "within `if` only `return` and `rewrite … last` are sure to do what they say",
+                "use a location, a `map`, or let the application decide",
             );
+        }
+        let why = "what this `if` does to the request is not carried";
+        f.missing_whole(d, why, "use a route with a condition");
+    }
+
+    /// When the block of an `if` holds; the inner `None` if never, the outer if a route cannot ask.
+    fn condition_of(&mut self, d: &'t Directive, scope: &Scope) -> Option<Option<Vec<Check>>> {
+        let f = &mut self.findings;
+        let Some(condition) = condition(d, scope) else {
+            let why = "no route can have this condition";
+            f.missing_whole(d, why, "use `when` of a route");
             return None;
         };
         f.carried(d);
-        if condition == Condition::Never {
-            f.carried_as(d, "it never holds on a listener without TLS");
-            f.carried(returns);
-            return None;
-        }
-        let action = answer(returns, s, scope, port, f);
-        Some((condition, action))
+        Some(match condition {
+            Condition::Always => Some(Vec::new()),
+            Condition::When(check) => Some(vec![check]),
+            Condition::Never => {
+                f.carried_as(d, "it never holds on a listener without TLS");
+                d.inner().iter().for_each(|one| f.carried(one));
+                None
+            }
+        })
     }
 
-    fn limit_except(&mut self, d: &'t Directive) -> Option<Refusal> {
+    /// The methods that a `limit_except` is about: all but those that it names.
+    fn other_methods(&mut self, d: &'t Directive) -> Option<Vec<Check>> {
         let f = &mut self.findings;
         let mut methods: Vec<String> =
             d.args.iter().map(|arg| arg.text.to_ascii_uppercase()).collect();
@@ -181,31 +251,19 @@ impl<'t> Translator<'t, '_> {
             f.missing_whole(d, "these are no methods", "correct it");
             return None;
         }
-        let says = |name: &str, value: &str| {
-            d.inner().iter().any(|one| one.name.text == name && one.arg(0) == value)
-        };
         f.carried(d);
-        for one in d.inner() {
-            match (&*one.name.text, one.arg(0)) {
-                ("deny", "all") => f.carried(one),
-                ("allow" | "auth_basic", _) => {
-                    f.missing(one, "other methods are refused for everybody", "");
-                }
-                _ => f.missing(one, "it is not carried within `limit_except`", ""),
-            }
-        }
-        let guarded =
-            says("deny", "all") || d.inner().iter().any(|one| one.name.text == "auth_basic");
-        guarded.then(|| Refusal { methods, action: status(403) })
+        let methods: Vec<_> = methods.iter().map(|method| regex::escape(method)).collect();
+        let text = format!("^({})$", methods.join("|"));
+        Some(vec![Check { value: "${method}".to_owned(), rule: "not_regex", text }])
     }
 
     /// What is done with requests that no `if` answered, with conditions.
     fn main(
         &mut self,
-        spot: &mut Spot<'t>,
+        spot: &Spot<'t>,
         s: &Settings<'t>,
         server: &Server<'t>,
-    ) -> Vec<(Vec<Condition>, Action)> {
+    ) -> Vec<(Vec<Check>, Action)> {
         let f = &mut self.findings;
         let only = |action| vec![(Vec::new(), action)];
         let mut rewrites = Vec::new();
@@ -225,7 +283,7 @@ impl<'t> Translator<'t, '_> {
         if s.internal {
             return only(status(404));
         }
-        if s.guard.is_some() || s.deny_all.is_some() {
+        if s.keeps_all_out() {
             for d in s.pass.into_iter().chain(s.try_files) {
                 f.missing(d, "its route refuses everybody, see the access rules", "");
             }
@@ -251,10 +309,10 @@ impl<'t> Translator<'t, '_> {
     fn try_files(
         &mut self,
         d: &'t Directive,
-        spot: &mut Spot<'t>,
+        spot: &Spot<'t>,
         s: &Settings<'t>,
         server: &Server<'t>,
-    ) -> Vec<(Vec<Condition>, Action)> {
+    ) -> Vec<(Vec<Check>, Action)> {
         let only = |action| vec![(Vec::new(), action)];
         let f = &mut self.findings;
         let last = d.args.last().map_or("", |arg| &*arg.text);
@@ -270,7 +328,7 @@ impl<'t> Translator<'t, '_> {
         }
         let there = self.settings(levels, false);
         match there.pass {
-            _ if there.guard.is_some() || there.deny_all.is_some() => only(status(403)),
+            _ if there.keeps_all_out() => only(status(403)),
             Some(pass) => self.pass(pass, &there.rewrites, spot, &there),
             None => only(not_carried()),
         }
@@ -321,6 +379,9 @@ pub(super) fn route(
     let name = match &path {
         PathRule::Prefix(path) | PathRule::Exact(path) => path.clone(),
         PathRule::Regex(regex) => regex.trim_start_matches("(?i)").to_owned(),
+        PathRule::Within(prefix, regex) => {
+            format!("{prefix}:{}", regex.trim_start_matches("(?i)"))
+        }
     };
     Route {
         at,
@@ -328,12 +389,13 @@ pub(super) fn route(
         listeners: Vec::new(),
         hosts: Vec::new(),
         path,
-        methods: Vec::new(),
-        headers: Vec::new(),
+        first: false,
+        before_regex: false,
+        when: Vec::new(),
+        access: Vec::new(),
         response: edits_of(&action, edits),
         action,
         body_limit: s.body_limit.unwrap_or(1 << 20),
-        rank: (EARLY, 0),
     }
 }
 
@@ -341,21 +403,16 @@ fn holds(level: &[Directive], d: &Directive) -> bool {
     level.iter().any(|one| one.id == d.id)
 }
 
-/// The `return` of a block that does nothing else.
-fn only_return(d: &Directive) -> Option<&Directive> {
-    let returns = d.inner().iter().find(|one| one.name.text == "return")?;
-    let rest = d.inner().iter().filter(|one| one.id != returns.id);
-    rest.into_iter().all(|one| one.name.text == "access_log").then_some(returns)
-}
-
-/// A route for a condition.
-pub(super) fn narrow(route: &mut Route, condition: Condition) {
-    match condition {
-        Condition::Methods(methods) => route.methods = methods,
-        Condition::Hosts(hosts) => route.hosts = hosts,
-        Condition::Header(name, rule) => route.headers.push((name, rule)),
-        Condition::Always | Condition::Never | Condition::NotMethods(_) => {}
-    }
+/// The `return` or `rewrite` of a block that does nothing else.
+fn answers(d: &Directive) -> Option<&Directive> {
+    let says = |one: &&Directive| matches!(&*one.name.text, "return" | "rewrite");
+    let first = d.inner().iter().find(says)?;
+    let mut rest = d.inner().iter().filter(|one| one.id != first.id);
+    // What stands behind is not reached.
+    let idle = |one: &Directive| {
+        matches!(&*one.name.text, "access_log" | "break") || (one.id > first.id && says(&one))
+    };
+    rest.all(idle).then_some(first)
 }
 
 /// The scope of a server: what its `set`s say.

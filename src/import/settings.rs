@@ -18,7 +18,9 @@ pub(super) struct Settings<'t> {
     pub internal: bool,
     /// A rule that keeps clients out, and is not carried.
     pub guard: Option<&'t Directive>,
-    pub deny_all: Option<&'t Directive>,
+    /// Who is let in and who is kept out, in order.
+    pub access: Vec<(bool, &'t str)>,
+    pub satisfy_any: bool,
     /// Something that makes content, and is not carried.
     pub content: Option<&'t Directive>,
     pub http11: bool,
@@ -90,6 +92,13 @@ pub(super) struct Client {
     /// What is written of `ignore_invalid_headers` and `underscores_in_headers`.
     pub ignore_invalid: Option<bool>,
     pub underscores: Option<bool>,
+}
+
+impl Settings<'_> {
+    /// Whether nobody comes in.
+    pub(super) fn keeps_all_out(&self) -> bool {
+        self.guard.is_some() || self.access.first() == Some(&(false, "all"))
+    }
 }
 
 fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
@@ -349,27 +358,31 @@ pub(super) fn internal(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>
 }
 
 pub(super) fn allow<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    if d.arg(0) == "all" && s.guard.is_none() {
-        f.carried(d);
-    } else if d.arg(0) != "all" {
-        f.carried_as(d, "see `deny`");
-        // Without a `deny` behind it, it changes nothing; with one it makes a list.
-        s.guard.get_or_insert(d);
-    }
+    access(s, d, true, f);
 }
 
 pub(super) fn deny<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    if d.arg(0) != "all" {
-        let why = "there are no lists of addresses yet: this one is let in";
-        f.missing(d, why, "keep the list in a firewall");
-    } else if s.guard.is_some_and(|guard| guard.name.text == "allow") {
-        let why = "there are no lists of addresses yet: the route answers 403 to everybody";
-        f.missing(d, why, "keep the list in a firewall, then write the route's action anew");
-        s.guard = Some(d);
-    } else {
+    access(s, d, false, f);
+}
+
+fn access<'t>(s: &mut Settings<'t>, d: &'t Directive, allow: bool, f: &mut Findings<'_>) {
+    let who = d.arg(0);
+    let known = who.parse::<ipnet::IpNet>().is_ok() || who.parse::<std::net::IpAddr>().is_ok();
+    if known || who == "all" {
         f.carried(d);
-        s.deny_all = Some(d);
+        s.access.push((allow, who));
+    } else if who == "unix:" {
+        f.carried_as(d, "no client comes over a Unix socket");
+    } else {
+        let why = "this is neither an address nor a network: the route answers 403 to everybody";
+        f.missing(d, why, "correct it: nginx refuses it too");
+        s.guard = Some(d);
     }
+}
+
+pub(super) fn satisfy(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.satisfy_any = d.arg(0) == "any";
 }
 
 pub(super) fn auth_basic<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {

@@ -135,7 +135,7 @@ fn inner_levels_hide_outer_ones_as_a_whole() {
            location / { proxy_pass http://a; }
            location /x/ { proxy_pass http://a; proxy_set_header C 3; } } }",
     )]);
-    let (root, inner) = imported.toml.split_once("path = \"/x/\"").unwrap();
+    let (root, inner) = imported.toml.split_once("path_prefix = \"/x/\"").unwrap();
     assert!(root.contains("set.A") && root.contains("set.B"), "{root}");
     assert!(inner.contains("set.C") && !inner.contains("set.A"), "{inner}");
 }
@@ -143,7 +143,8 @@ fn inner_levels_hide_outer_ones_as_a_whole() {
 #[test]
 fn what_would_let_in_whom_nginx_keeps_out_refuses() {
     for guard in [
-        "allow 10.0.0.0/8; deny all;",
+        "deny all; allow 10.0.0.0/8;",
+        "allow nobody; deny all;",
         "auth_basic closed; auth_basic_user_file x;",
         "auth_request /auth;",
         "deny all;",
@@ -154,6 +155,27 @@ fn what_would_let_in_whom_nginx_keeps_out_refuses() {
         let imported = imported(&[("a.conf", &text)]);
         assert!(imported.toml.contains("respond = { status = 403 }"), "{guard}: {}", imported.toml);
         assert!(!imported.toml.contains("upstream = "), "{guard}");
+    }
+}
+
+#[test]
+fn lists_of_addresses_are_carried_and_the_last_word_of_satisfy_any_is_no() {
+    for (rules, expected) in [
+        ("allow 10.0.0.0/8; deny all;", "[{ allow = [\"10.0.0.0/8\"] }, { deny = [\"all\"] }]"),
+        (
+            "deny 10.0.0.1; deny 10.0.0.2; allow all;",
+            "[{ deny = [\"10.0.0.1\", \"10.0.0.2\"] }, { allow = [\"all\"] }]",
+        ),
+        (
+            "satisfy any; allow 10.0.0.1; auth_basic closed;",
+            "[{ allow = [\"10.0.0.1\"] }, { deny = [\"all\"] }]",
+        ),
+    ] {
+        let text =
+            format!("server {{ listen 80; location / {{ {rules} proxy_pass http://10.0.0.1; }} }}");
+        let toml = imported(&[("a.conf", &text)]).toml;
+        assert!(toml.contains(&format!("access = {expected}\n")), "{rules}: {toml}");
+        assert!(toml.contains("upstream = "), "{rules}");
     }
 }
 

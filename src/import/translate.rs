@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::condition::Condition;
-use super::draft::{Action, Draft, PathRule, ResponseEdits, Route};
+use super::draft::{Draft, PathRule, ResponseEdits, Route};
 use super::findings::Findings;
 use super::listen::{Listen, listen};
 use super::location::Walk;
@@ -211,10 +210,10 @@ impl<'t> Translator<'t, '_> {
         let scope = routes::server_scope(block, &site.names.first, port);
         let levels = [http, block.inner()];
         let walk = Walk::of(&levels, &scope);
-        let mut server = Server { port, refusals: Vec::new(), named: walk.named.clone() };
+        let server = Server { port, named: walk.named.clone() };
         let s = self.settings(&levels, true);
         let edits = headers::response(&s, &scope, &mut self.findings);
-        let (mut routes, answers_all) = self.first(block, &s, (&scope, &edits), &mut server);
+        let (mut routes, answers_all) = self.first(block, &s, (&scope, &edits), &server);
         if answers_all {
             return routes;
         }
@@ -227,11 +226,8 @@ impl<'t> Translator<'t, '_> {
             }
         }
         routes.extend(self.spots(walk, &server));
-        let has_root = |route: &Route| {
-            route.path == PathRule::Prefix("/".to_owned())
-                && route.headers.is_empty()
-                && route.methods.is_empty()
-        };
+        let has_root =
+            |route: &Route| route.path == PathRule::Prefix("/".to_owned()) && route.when.is_empty();
         if !routes.iter().any(has_root) && (others || s.content.is_some() || routes.is_empty()) {
             let action = match s.content {
                 Some(content) => {
@@ -257,89 +253,51 @@ impl<'t> Translator<'t, '_> {
         block: &'t Directive,
         s: &Settings<'t>,
         (scope, edits): (&Scope, &ResponseEdits),
-        server: &mut Server<'t>,
+        server: &Server<'t>,
     ) -> (Vec<Route>, bool) {
-        let mut found: Vec<(Option<Condition>, PathRule, Action, Place)> = Vec::new();
-        let mut all = false;
-        let every = || PathRule::Regex("^/".to_owned());
+        let mut routes = Vec::new();
+        let root = || PathRule::Prefix("/".to_owned());
         for d in block.inner() {
-            let at = d.name.place;
-            match &*d.name.text {
-                "return" => {
-                    let action = answer::answer(d, s, scope, server.port, &mut self.findings);
-                    found.push((None, every(), action, at));
-                    all = true;
-                }
+            let f = &mut self.findings;
+            let (path, when, action) = match &*d.name.text {
+                "return" => (root(), Vec::new(), answer::answer(d, s, scope, server.port, f)),
                 "rewrite" => {
-                    let f = &mut self.findings;
                     if let Some(action) = answer::redirecting_rewrite(d, s, scope, server.port, f) {
-                        found.push((None, every(), action, at));
-                        all = true;
+                        (root(), Vec::new(), action)
                     } else if let Some((path, action)) = answer::moved(d, s, scope, server.port, f)
                     {
-                        found.push((None, path, action, at));
+                        (path, Vec::new(), action)
                     } else {
                         f.missing(
                             d,
                             "paths are not rewritten so",
                             "use `strip_prefix`, `replace_prefix` or `redirect`",
                         );
+                        continue;
                     }
                 }
                 "if" => match self.early(d, s, scope, server.port) {
-                    Some((Condition::Always, action)) => {
-                        found.push((None, every(), action, at));
-                        all = true;
-                    }
-                    Some((Condition::NotMethods(methods), _)) => {
-                        let returns = d.inner().iter().find(|one| one.name.text == "return");
-                        server.refusals.extend(returns.map(|one| (methods, one)));
-                    }
-                    Some((condition, action)) => found.push((Some(condition), every(), action, at)),
-                    None => {}
+                    Some((when, action)) => (root(), when, action),
+                    None => continue,
                 },
-                _ => {}
-            }
+                _ => continue,
+            };
+            let all = when.is_empty() && path == root();
+            let mut route = routes::route(d.name.place, path, action, edits, s);
+            route.when = when;
+            // Where nothing else is reached, it goes without saying.
+            route.first = !(all && routes.is_empty());
+            routes.push(route);
             if all {
-                break;
+                return (routes, true);
             }
         }
-        let make = |(condition, path, action, at): (Option<Condition>, PathRule, Action, Place)| {
-            // Where nothing else is reached, the plain path says the same.
-            let path = if all && path == every() { PathRule::Prefix("/".to_owned()) } else { path };
-            let mut route = routes::route(at, path, action, edits, s);
-            if let Some(condition) = condition {
-                routes::narrow(&mut route, condition);
-            }
-            route
-        };
-        (found.into_iter().map(make).collect(), all)
+        (routes, false)
     }
 
     /// The routes of all locations.
-    fn spots(&mut self, mut walk: Walk<'t>, server: &Server<'t>) -> Vec<Route> {
-        let mut routes = Vec::new();
-        let spots = std::mem::take(&mut walk.spots);
-        for mut spot in spots {
-            let mut own = self.routes_of(&mut spot, server);
-            let refuses =
-                |route: &Route| matches!(route.action, Action::Respond { status: 400..500, .. });
-            // Where nginx keeps clients out, nothing less is kept out.
-            if own.iter().all(refuses)
-                && let Some(path) = walk.exactly(&spot)
-            {
-                for route in &mut own {
-                    route.path = path.clone();
-                }
-            }
-            routes.extend(own);
-        }
-        // What became a regular expression for exactness must not stand before the others.
-        let (mut others, last): (Vec<_>, Vec<_>) = routes.into_iter().partition(|route: &Route| {
-            !matches!(&route.path, PathRule::Regex(regex) if walk.was_prefix(regex))
-        });
-        others.extend(last);
-        others
+    fn spots(&mut self, walk: Walk<'t>, server: &Server<'t>) -> Vec<Route> {
+        walk.spots.into_iter().flat_map(|spot| self.routes_of(&spot, server)).collect()
     }
 
     /// The place in the list of upstreams in use of what stands behind `http://`.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::draft::{
-    Action, Added, Draft, HeaderEdit, PathRule, Policy, Proxy, Rewrite, Route, Upstream,
+    Action, Added, Check, Draft, HeaderEdit, PathRule, Policy, Proxy, Rewrite, Route, Upstream,
 };
 use super::finish::usual_body_limit;
 use super::messages::ADDED_TO;
@@ -151,18 +151,22 @@ impl Writer<'_> {
         if !route.hosts.is_empty() {
             self.setting("hosts", &quoted_list(&route.hosts));
         }
-        match &route.path {
-            PathRule::Prefix(path) if path == "/" => {}
-            PathRule::Prefix(path) => self.setting("path", &quote(path)),
-            PathRule::Exact(path) => self.setting("path_exact", &quote(path)),
-            PathRule::Regex(regex) => self.setting("path_regex", &quote(regex)),
+        self.path(route);
+        if route.first {
+            self.setting("first", "true");
         }
-        if !route.methods.is_empty() {
-            self.setting("methods", &quoted_list(&route.methods));
+        if route.before_regex {
+            self.setting("before_regex", "true");
         }
-        for (name, rule) in &route.headers {
-            self.setting(&format!("headers.{}", key(name)), rule);
+        match &*route.when {
+            [] => {}
+            [one] => self.setting("when", &format!("[{}]", check(one))),
+            all => {
+                let all = all.iter().map(|one| format!("  {},\n", check(one)));
+                self.setting("when", &format!("[\n{}]", all.collect::<String>()));
+            }
         }
+        self.access(&route.access);
         let limited = match &route.action {
             Action::Proxy(proxy) => {
                 self.proxy(proxy, route, draft);
@@ -210,6 +214,38 @@ impl Writer<'_> {
         }
     }
 
+    fn path(&mut self, route: &Route) {
+        // By bytes, also the root's slash is put another path in place of.
+        let replaces = match &route.action {
+            Action::Proxy(proxy) => matches!(proxy.rewrite, Rewrite::Replace(_)),
+            _ => false,
+        };
+        match &route.path {
+            PathRule::Prefix(path) if path == "/" && !replaces && !route.before_regex => {}
+            PathRule::Prefix(path) => self.setting("path_prefix", &quote(path)),
+            PathRule::Exact(path) => self.setting("path_exact", &quote(path)),
+            PathRule::Regex(regex) => self.setting("path_regex", &quote(regex)),
+            PathRule::Within(prefix, regex) => {
+                self.setting("path_prefix", &quote(prefix));
+                self.setting("path_regex", &quote(regex));
+            }
+        }
+    }
+
+    /// Neighbours of one kind go into one rule.
+    fn access(&mut self, access: &[(bool, String)]) {
+        let rules = access.chunk_by(|one, next| one.0 == next.0).map(|rules| {
+            let who: Vec<String> = rules.iter().map(|(_, who)| who.clone()).collect();
+            let allow = rules.first().is_some_and(|(allow, _)| *allow);
+            let kind = if allow { "allow" } else { "deny" };
+            format!("{{ {kind} = {} }}", quoted_list(&who))
+        });
+        let rules: Vec<String> = rules.collect();
+        if !rules.is_empty() {
+            self.setting("access", &format!("[{}]", rules.join(", ")));
+        }
+    }
+
     fn respond(&mut self, status: u16, body: &str, content_type: Option<&str>) {
         let mut parts = vec![format!("status = {status}")];
         if !body.is_empty() {
@@ -233,10 +269,10 @@ impl Writer<'_> {
                 self.setting("split", &format!("[{}]", parts.join(", ")));
             }
         }
-        // Only a prefix can be cut off or replaced.
+        // Only a prefix can be cut off; what an expression finds, cannot be replaced.
         match (&proxy.rewrite, &route.path) {
             (Rewrite::Strip, PathRule::Prefix(_)) => self.setting("strip_prefix", "true"),
-            (Rewrite::Replace(to), PathRule::Prefix(_)) => {
+            (Rewrite::Replace(to), PathRule::Prefix(_) | PathRule::Exact(_)) => {
                 self.setting("replace_prefix", &quote(to));
             }
             _ => {}
@@ -355,6 +391,10 @@ fn field(added: &Added) -> String {
     }
     text.push_str(" }");
     text
+}
+
+fn check(check: &Check) -> String {
+    format!("{{ value = {}, {} = {} }}", quote(&check.value), check.rule, quote(&check.text))
 }
 
 /// A retry policy as far as it differs from Plimsoll's own.

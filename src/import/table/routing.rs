@@ -16,20 +16,20 @@ pub(super) const ROUTING: Part = Part {
              listened on."),
         row("server_name", Contexts::SERVER, (1, MANY), Rule::Shape,
             "`hosts` of the server's routes; those of a default server take every host. `.name` is the \
-             name and all below it. Regular expressions and `name.*` have no counterpart."),
+             name and all below it."),
         row("location", Contexts::SERVER.and(Contexts::LOCATION), (1, 2), Rule::Shape,
-            "`=` is `path_exact`, `~` and `~*` are `path_regex`, a prefix is `path`. Plimsoll's prefixes \
-             go by whole segments: `/foo` does not take `/foobar`, and `/foo/` takes `/foo` too. `^~` \
-             becomes a regular expression before the others where there are any. Nested locations are \
-             made flat."),
+            "`=` is `path_exact`, `~` and `~*` are `path_regex`, a prefix is `path_prefix`, with `^~` also \
+             `before_regex`. Nested locations are made flat: expressions among them become routes with \
+             `path_regex` beside `path_prefix`. A prefix with a slash at its end from which requests are sent \
+             on gets a redirect from its name without the slash."),
         row("return", SERVER_DOWN, (1, 2), Rule::Route(settings::answer),
             "`redirect` for 301, 302, 303, 307 and 308, otherwise `respond`. Where nginx makes a page of \
              its own for a status, the body is empty. 444 becomes 404.").own(),
         row("if", Contexts::SERVER.and(Contexts::LOCATION), (1, MANY), Rule::Shape,
-            "Carried where all it does is `return`, and its condition is about the method, the host, the \
-             scheme, a header field or a cookie: a route with that condition."),
+            "A route with `when` that goes before the others, where the block returns, redirects, or changes \
+             how requests are sent on. Files are not looked for."),
         row("limit_except", Contexts::LOCATION, (1, MANY), Rule::Shape,
-            "Carried with `deny all`: a route with these methods, and one that answers 403 to others."),
+            "A route for all other methods, with what stands in the block, above all `access`."),
         row("rewrite", SERVER_DOWN, (2, 3), Rule::Route(settings::rewrite),
             "Carried as a redirect with `permanent` and `redirect` where no capture but the whole path is \
              used, and as `strip_prefix` or `replace_prefix` for `^/prefix/(.*)$ /other/$1 break` in the \
@@ -47,11 +47,9 @@ pub(super) const ROUTING: Part = Part {
         row("internal", Contexts::LOCATION, (0, 0), Rule::Route(settings::internal),
             "The route answers 404, as it does to every client.").own(),
         row("allow", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::allow),
-            "`allow all` needs nothing in its place; for others see `deny`.").group("access"),
+            "`access` of the route.").group("access"),
         row("deny", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::deny),
-            "`deny all` alone is a route that answers 403. There are no lists of addresses yet: a route \
-             that lets some in and denies all others answers 403 to everybody, so that nobody is let \
-             in by mistake; single addresses are not kept out.").group("access"),
+            "`access` of the route; where everybody is kept out, a route that answers 403.").group("access"),
         row("auth_basic", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::auth_basic),
             "`off` needs nothing in its place. There is no authentication yet: the route answers 403 to \
              everybody."),
@@ -61,7 +59,9 @@ pub(super) const ROUTING: Part = Part {
         needless("auth_request_set", Contexts::ANY, "See `auth_request`."),
         guard("auth_jwt*", "There is no authentication yet: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
-        needless("satisfy", Contexts::ANY, "See `deny` and `auth_basic`."),
+        row("satisfy", Contexts::LEVELS, (1, 1), Rule::Route(settings::satisfy),
+            "With `any`, whom `allow` lets in comes in; others, who would have to say who they are, are \
+             kept out."),
         guard("secure_link*", "Links are not checked: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
         missing("valid_referers", "Variables are not computed.", "use `headers` of a route with a `regex`"),
