@@ -1,5 +1,7 @@
 //! `return` and redirecting `rewrite`s → answers.
 
+use std::fmt::Write as _;
+
 use super::draft::{Action, PathRule};
 use super::findings::Findings;
 use super::settings::Settings;
@@ -116,7 +118,11 @@ pub(super) fn with_slash(
     let mut path = String::new();
     for byte in bare.bytes() {
         let plain = byte.is_ascii_graphic() && !b"\"#$%<>?\\^`{|}".contains(&byte);
-        if plain { path.push(char::from(byte)) } else { path.push_str(&format!("%{byte:02X}")) }
+        if plain {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
     }
     redirect(d, 301, &format!("{path}/{query}"), s, scope, port, f)
 }

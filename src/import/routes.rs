@@ -93,20 +93,20 @@ impl<'t> Translator<'t, '_> {
             };
             if let Some(when) = when {
                 let all = when.is_empty();
-                routes.extend(self.within(d, when, spot, &s, server));
+                routes.extend(self.within(d, &when, spot, &s, server));
                 if all {
                     return routes;
                 }
             }
         }
-        routes.extend(self.mains(Vec::new(), &edits, spot, &s, server));
+        routes.extend(self.mains(&[], &edits, spot, &s, server));
         routes
     }
 
     /// What is done with the requests that come to a place under a condition.
     fn mains(
         &mut self,
-        when: Vec<Check>,
+        when: &[Check],
         edits: &ResponseEdits,
         spot: &Spot<'t>,
         s: &Settings<'t>,
@@ -115,7 +115,7 @@ impl<'t> Translator<'t, '_> {
         let mains = self.main(spot, s, server);
         let with = |(more, action): (Vec<Check>, Action)| {
             let proxied = matches!(action, Action::Proxy(_));
-            let mut route = Self::route(spot, [when.clone(), more].concat(), action, edits, s);
+            let mut route = Self::route(spot, [when, &more].concat(), action, edits, s);
             let own = |(allow, who): &(bool, &str)| (*allow, (*who).to_owned());
             // To let everybody in changes nothing.
             if proxied && s.access.iter().any(|(allow, _)| !allow) {
@@ -130,7 +130,7 @@ impl<'t> Translator<'t, '_> {
     fn within(
         &mut self,
         d: &'t Directive,
-        when: Vec<Check>,
+        when: &[Check],
         spot: &Spot<'t>,
         outer: &Settings<'t>,
         server: &Server<'t>,
@@ -180,10 +180,7 @@ impl<'t> Translator<'t, '_> {
             self.not_answering(d);
             return None;
         };
-        let Some(when) = self.condition_of(d, scope)? else {
-            self.findings.carried(says);
-            return None;
-        };
+        let when = self.condition_of(d, scope)?;
         let f = &mut self.findings;
         let action = match &*says.name.text {
             "return" => Some(answer(says, s, scope, port, f)),
@@ -202,7 +199,7 @@ impl<'t> Translator<'t, '_> {
             self.not_answering(d);
             return None;
         }
-        self.condition_of(d, scope)?
+        self.condition_of(d, scope)
     }
 
     fn not_answering(&mut self, d: &'t Directive) {
@@ -218,8 +215,8 @@ impl<'t> Translator<'t, '_> {
         f.missing_whole(d, why, "use a route with a condition");
     }
 
-    /// When the block of an `if` holds; the inner `None` if never, the outer if a route cannot ask.
-    fn condition_of(&mut self, d: &'t Directive, scope: &Scope) -> Option<Option<Vec<Check>>> {
+    /// When the block of an `if` holds; `None` if never, or if a route cannot ask for it.
+    fn condition_of(&mut self, d: &'t Directive, scope: &Scope) -> Option<Vec<Check>> {
         let f = &mut self.findings;
         let Some(condition) = condition(d, scope) else {
             let why = "no route can have this condition";
@@ -227,7 +224,7 @@ impl<'t> Translator<'t, '_> {
             return None;
         };
         f.carried(d);
-        Some(match condition {
+        match condition {
             Condition::Always => Some(Vec::new()),
             Condition::When(check) => Some(vec![check]),
             Condition::Never => {
@@ -235,7 +232,7 @@ impl<'t> Translator<'t, '_> {
                 d.inner().iter().for_each(|one| f.carried(one));
                 None
             }
-        })
+        }
     }
 
     /// The methods that a `limit_except` is about: all but those that it names.
