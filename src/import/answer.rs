@@ -106,10 +106,10 @@ fn redirect(
     }
 }
 
-/// The redirect from a location's name without the slash at its end to the one with it, and `query`.
+/// The redirect from a location's name without the slash at its end to the one with it.
 pub(super) fn with_slash(
     d: &Directive,
-    (bare, query): (&str, &str),
+    bare: &str,
     s: &Settings<'_>,
     scope: &Scope,
     port: Option<u16>,
@@ -124,7 +124,7 @@ pub(super) fn with_slash(
             let _ = write!(path, "%{byte:02X}");
         }
     }
-    redirect(d, 301, &format!("{path}/{query}"), s, scope, port, f)
+    redirect(d, 301, &format!("{path}/$is_args$args"), s, scope, port, f)
 }
 
 /// A `rewrite` that sends the client elsewhere, whatever was asked for.

@@ -3,6 +3,7 @@
 use super::draft::Check;
 use super::tree::Directive;
 use super::variables::Scope;
+use crate::config::Stage;
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ fn compared(name: &str, operator: &str, text: &str, scope: &Scope) -> Option<Con
 
 /// The variable as a text of Plimsoll's.
 fn value(name: &str, scope: &Scope) -> Option<String> {
-    let template = scope.template(&format!("${name}")).ok()?;
+    let template = scope.template(&format!("${name}"), Stage::Request).ok()?;
     (!template.text.is_empty()).then_some(template.text)
 }
 

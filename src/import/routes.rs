@@ -59,14 +59,10 @@ impl<'t> Translator<'t, '_> {
         self.findings.carried(location);
         let edits = headers::response(&s, &spot.scope, &mut self.findings);
         if spot.bare {
-            let asked = Check { value: "${query}".to_owned(), rule: "not", text: String::new() };
-            let cases = [(vec![asked], "?$args"), (Vec::new(), "")];
-            let route = |(when, query)| {
-                let (f, to) = (&mut self.findings, (&*spot.prefix, query));
-                let action = answer::with_slash(location, to, &s, &spot.scope, server.port, f);
-                Self::route(spot, when, action, &edits, &s)
-            };
-            return cases.into_iter().map(route).collect();
+            let f = &mut self.findings;
+            let action =
+                answer::with_slash(location, &spot.prefix, &s, &spot.scope, server.port, f);
+            return vec![Self::route(spot, Vec::new(), action, &edits, &s)];
         }
         let mut routes = Vec::new();
         let mut changed = Vec::new();
@@ -160,7 +156,7 @@ impl<'t> Translator<'t, '_> {
         let mut route = route(spot.location.name.place, spot.path.clone(), action, edits, s);
         route.before_regex = spot.before_regex;
         when.extend(spot.around.iter().map(|regex| Check {
-            value: "${path}".to_owned(),
+            value: "${normalized_path}".to_owned(),
             rule: "regex",
             text: regex.clone(),
         }));
