@@ -25,6 +25,7 @@
 //! | [`net`] | listening sockets, one stream type over TCP and Unix sockets |
 //! | [`http1`] | our HTTP/1 codec: heads, framing, bodies |
 //! | [`balance`] | who may be picked, and the eight ways to pick |
+//! | [`limit`] | how often a key may ask, and how often at once |
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
 //! | [`health`] | verdicts from probes and from traffic; the prober |
 //! | [`snapshot`] | configuration and states to the world that workers read |
@@ -53,12 +54,13 @@
 //! | [`http1`] | – | `memchr` `thiserror` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
 //! | [`config`] | `model` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
+//! | [`limit`] | – | – | `pure` |
 //! | [`health`] | `model` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
-//! | [`snapshot`] | `model` `balance` `config::model` `telemetry` | `ahash` `arc_swap` `memchr` `regex` `tokio` | |
+//! | [`snapshot`] | `model` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `memchr` `regex` `tokio` | |
 //! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `rustix` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `balance` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
@@ -138,6 +140,7 @@ pub mod control;
 pub mod health;
 pub mod http1;
 pub mod import;
+pub mod limit;
 pub mod manual;
 pub mod model;
 pub mod net;

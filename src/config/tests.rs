@@ -123,6 +123,8 @@ const LEADS: &[(&str, &str)] = &[
         "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.passive]",
     ),
     ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
+    ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
+    ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
     ("[upstream.NAME.dns]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.dns]"),
 ];
 
@@ -143,6 +145,9 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     text += "[[route]]\npath = \"/other\"\nsplit = [{ upstream = \"api\" }, { upstream = \"canary\" }]\n";
     text += "[[route]]\npath = \"@other\"\nupstream = \"api\"\n";
     text += "[[upstream.canary.backend]]\naddress = \"10.0.0.1\"\n";
+    if key != "limit" {
+        text += "[limit.clients]\nrate = \"1/s\"\n[limit.logins]\nconcurrency = 1\n";
+    }
     if !section.title.contains("[upstream.") {
         text += "[[upstream.api.backend]]\naddress = \"10.0.0.2\"\n";
     }

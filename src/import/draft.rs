@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::Zone;
 use super::process::Process;
 use crate::config::Place;
 
@@ -12,6 +13,7 @@ pub(super) struct Draft {
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
+    pub limits: Vec<Zone>,
 }
 
 /// `[[listener]]`
@@ -41,6 +43,8 @@ pub(super) struct Route {
     pub access: Vec<(bool, String)>,
     pub action: Action,
     pub response: ResponseEdits,
+    /// Limits, each as TOML.
+    pub limits: Vec<String>,
     /// Bytes of a request body at most; 0 is no limit.
     pub body_limit: u64,
 }

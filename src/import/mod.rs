@@ -20,6 +20,7 @@ mod finish;
 mod glob;
 mod headers;
 mod lexer;
+mod limits;
 mod listen;
 mod location;
 mod maps;

@@ -96,6 +96,13 @@ impl<'t> Translator<'t, '_> {
             }
         }
         routes.extend(self.mains(&[], &edits, spot, &s, server));
+        // What nginx answers by itself it answers before it looks at limits.
+        let limits = self.zones.uses(&s.limits, &mut self.findings);
+        for route in &mut routes {
+            if matches!(route.action, Action::Proxy(_)) {
+                route.limits.clone_from(&limits);
+            }
+        }
         routes
     }
 
@@ -388,6 +395,7 @@ pub(super) fn route(
         access: Vec::new(),
         response: edits_of(&action, edits),
         action,
+        limits: Vec::new(),
         body_limit: s.body_limit.unwrap_or(1 << 20),
     }
 }

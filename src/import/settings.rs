@@ -46,6 +46,7 @@ pub(super) struct Settings<'t> {
     /// `resolver … valid=`; the directive tells that there is one.
     pub resolver: Option<(&'t Directive, Option<Duration>)>,
     pub client: Client,
+    pub limits: Limits<'t>,
 }
 
 /// Time-outs and retries towards backends.
@@ -69,6 +70,23 @@ pub(super) struct Next {
     pub invalid: bool,
     pub non_idempotent: bool,
     pub statuses: Vec<u16>,
+}
+
+/// `limit_req`, `limit_conn` and what goes with them.
+#[derive(Debug, Default)]
+pub(super) struct Limits<'t> {
+    pub req: Vec<&'t Directive>,
+    pub conn: Vec<&'t Directive>,
+    pub req_rules: LimitRules,
+    pub conn_rules: LimitRules,
+}
+
+/// What is written of `limit_…_status`, `_dry_run` and `_log_level`.
+#[derive(Debug, Default)]
+pub(super) struct LimitRules {
+    pub status: Option<u16>,
+    pub dry_run: bool,
+    pub log_level: Option<&'static str>,
 }
 
 /// What concerns the listener.
@@ -484,4 +502,38 @@ pub(super) fn real_ip_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut
 
 pub(super) fn real_ip_recursive<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     s.client.real_ip_recursive = carried_flag(d, f) == Some(true);
+}
+
+pub(super) fn limit_req<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+    s.limits.req.push(d);
+}
+
+pub(super) fn limit_conn<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+    s.limits.conn.push(d);
+}
+
+/// `limit_req_status` and its like: what they set goes by their name.
+pub(super) fn limit_rule<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    let name = &*d.name.text;
+    let rules = if name.starts_with("limit_req_") {
+        &mut s.limits.req_rules
+    } else {
+        &mut s.limits.conn_rules
+    };
+    if name.ends_with("_status") {
+        rules.status = number(d, 0, f).filter(|status| (400..600).contains(status));
+    } else if name.ends_with("_dry_run") {
+        rules.dry_run = carried_flag(d, f) == Some(true);
+    } else {
+        rules.log_level = match d.arg(0) {
+            "info" | "notice" => Some("info"),
+            "warn" => Some("warn"),
+            "error" => Some("error"),
+            _ => None,
+        };
+        match rules.log_level {
+            Some(_) => f.carried(d),
+            None => f.missing(d, "this is no level", "use info, notice, warn or error"),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::draft::{Draft, PathRule, ResponseEdits, Route};
 use super::findings::Findings;
+use super::limits::Zones;
 use super::listen::{Listen, listen};
 use super::location::Walk;
 use super::maps::Maps;
@@ -34,6 +35,7 @@ pub(super) struct Translator<'t, 'f> {
     pub maps: Maps<'t>,
     pub groups: BTreeMap<String, Group>,
     pub uses: Vec<Use>,
+    pub zones: Zones,
     /// Directives that append the client's address to X-Forwarded-For.
     pub appending: BTreeSet<usize>,
 }
@@ -52,6 +54,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
         maps: Maps::default(),
         groups: BTreeMap::new(),
         uses: Vec::new(),
+        zones: Zones::default(),
         appending: BTreeSet::new(),
     };
     let mut draft = Draft::default();
@@ -74,6 +77,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
                 let group = group(d, &mut t.findings);
                 t.groups.insert(d.arg(0).to_owned(), group);
             }
+            "limit_req_zone" | "limit_conn_zone" => t.zones.add(d, &mut t.findings),
             "map" | "split_clients" => t.maps.add(d),
             _ => {}
         }
@@ -98,6 +102,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     draft.listeners = finish::listeners(&mut t, http, &sites, &defaults, &draft.routes);
     finish::fields(&mut t, &mut draft);
     draft.upstreams = finish::upstreams(&mut t, &draft.routes);
+    draft.limits = std::mem::take(&mut t.zones).into_used(&mut t.findings, http);
     t.maps.unused(&mut t.findings);
     for d in http.iter().filter(|d| d.name.text == "upstream") {
         let used = draft.upstreams.iter().any(|one| one.used && one.at == d.name.place);

@@ -82,6 +82,12 @@ pub(super) fn write(draft: &Draft, main: &str, places: &Places<'_>) -> String {
     for upstream in draft.upstreams.iter().filter(|one| one.used) {
         out.upstream(upstream);
     }
+    for limit in &draft.limits {
+        out.section(&format!("[limit.{}]", key(&limit.name)), limit.at);
+        for (name, value) in &limit.settings {
+            out.setting(name, value);
+        }
+    }
     out.text
 }
 
@@ -185,6 +191,9 @@ impl Writer<'_> {
             self.setting("response_headers.remove", &quoted_list(&route.response.remove));
         }
         self.added(&route.response.add);
+        if !route.limits.is_empty() {
+            self.setting("limits", &format!("[{}]", route.limits.join(", ")));
+        }
         if limited && route.body_limit != body_limit {
             let limit = route.body_limit.min(1 << 40);
             let limit = if limit == 0 { "unlimited".to_owned() } else { show_size(limit) };

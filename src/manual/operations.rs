@@ -141,6 +141,7 @@
 //! | request body too large | 413 | downstream |
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
+//! | over a limit | that of the limit | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503 | upstream |
 //! | connection to the backend failed | 502 | upstream |

@@ -12,6 +12,7 @@
 //! | request body too large | 413 | downstream |
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
+//! | over a limit | that of the limit | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503 | upstream |
 //! | connection to the backend failed | 502 | upstream |
@@ -47,6 +48,8 @@ pub(super) enum Failure {
     ClientGone,
     /// The route's `access` keeps the client out.
     Forbidden,
+    /// A limit of its route refuses it, with this status.
+    Limited(u16),
     /// No route matches.
     NoRoute,
     /// No backend is eligible, or every one is full.
@@ -87,7 +90,7 @@ impl Failure {
             Self::NoRoute => 404,
             Self::NoneEligible => 503,
             Self::TotalTimeout => 504,
-            Self::AuthRefused(status) | Self::Answered(status) => status,
+            Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
             Self::AuthFailed | Self::NoEnd => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
@@ -121,6 +124,7 @@ impl Failure {
             Self::BodyTooLarge => "body_too_large",
             Self::ClientGone => "client_gone",
             Self::Forbidden => "forbidden",
+            Self::Limited(_) => "limited",
             Self::NoRoute => "no_route",
             Self::NoneEligible => "none_eligible",
             Self::Attempt(outcome) => outcome.name(),
@@ -144,7 +148,7 @@ impl Failure {
     /// Whether the client's connection can go on after the answer. A request that was not read to
     /// its end, or whose end is not known, leaves the connection in doubt.
     pub(super) fn keeps_connection(self) -> bool {
-        matches!(self, Self::Forbidden | Self::NoRoute | Self::AuthRefused(_))
+        matches!(self, Self::Forbidden | Self::Limited(_) | Self::NoRoute | Self::AuthRefused(_))
             || self.fault() == Fault::Upstream
     }
 

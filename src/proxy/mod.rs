@@ -18,6 +18,7 @@ mod failure;
 mod forward;
 mod h2;
 pub mod headers;
+mod limits;
 mod local;
 mod mirror;
 mod outgoing;

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) trail: Option<Box<Trail>>,
     /// The two ends of the client's connection, if a text asks for them.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
+    /// A route's limits have judged it.
+    pub(super) limited: bool,
 }
 
 impl State {
@@ -114,6 +116,7 @@ impl States {
             state.id.clear();
             state.trail = None;
             state.ends = None;
+            state.limited = false;
             free.push(state);
         }
     }

@@ -13,7 +13,6 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::facts::Asked;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::{ClientIdentity, request_id};
-use crate::proxy::local;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
@@ -21,6 +20,7 @@ use crate::proxy::vars::{Clock, Link, Vars};
 use crate::proxy::view::{Local, View};
 use crate::proxy::walk::{Step, Walk};
 use crate::proxy::worker::Worker;
+use crate::proxy::{limits, local};
 use crate::snapshot::settings::ErrorPage;
 use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
@@ -299,10 +299,19 @@ pub(super) async fn act(
     down: &mut Downstream,
     state: &mut State,
 ) -> Result<Done, Failure> {
-    admit(entry, client)?;
     if state.upload.exceeds(state.head.framing()) {
         return Err(Failure::BodyTooLarge);
     }
+    let _holds = match &entry.route.limits {
+        // After nginx, the first route with limits counts.
+        Some(limits) if !std::mem::replace(&mut state.limited, true) => {
+            let vars = state.vars(at, client, &entry.route.name);
+            // Boxed: what is not limited shall not pay for the size of this.
+            Box::pin(limits::pass(at, limits, &vars, down)).await?
+        }
+        _ => limits::Holds::new(),
+    };
+    admit(entry, client)?;
     match (&entry.route.action, destination) {
         (Action::Proxy { rewrite, host, .. }, Some((destination, local))) => {
             let passage =

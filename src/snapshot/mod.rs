@@ -6,6 +6,7 @@
 
 pub mod build;
 mod cell;
+mod limit;
 mod listener;
 mod route;
 mod route_table;
@@ -13,6 +14,7 @@ mod upstream;
 
 pub use crate::model::Address;
 pub use cell::{Cell, Reader};
+pub use limit::{Limit, LimitUse};
 pub use listener::{Listener, RouteEntry};
 pub use route::{Action, Destination, Route, Split};
 pub use route_table::{Facts, Request, RouteTable};
@@ -23,10 +25,10 @@ pub mod settings {
     pub use crate::config::model::{
         Access, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before, Client,
         Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
-        ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, Page, PageStatus, Passive, PathChange,
-        PathPiece, PathRewrite, Piece, Pool, Protocol, Redirect, RequestIdField, Respond,
-        ResponseRules, Retry, RetryOn, Rewrite, SameSite, Statuses, Template, Test, Then, TimeForm,
-        Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible, XForwarded,
+        ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, LimitLog, Page, PageStatus, Passive,
+        PathChange, PathPiece, PathRewrite, Piece, Pool, Protocol, Redirect, RequestIdField,
+        Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Statuses, Template, Test, Then,
+        TimeForm, Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible, XForwarded,
     };
 }
 
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub listeners: Box<[Arc<Listener>]>,
     /// The upstreams, sorted by name.
     pub upstreams: Box<[Arc<Upstream>]>,
+    /// The limits that routes use.
+    pub limits: Box<[Arc<Limit>]>,
     /// Form of the access log.
     pub access_log: settings::AccessLogFormat,
     /// What texts with variables need to know.
@@ -59,6 +63,7 @@ impl Snapshot {
             config_hash: 0,
             listeners: Box::default(),
             upstreams: Box::default(),
+            limits: Box::default(),
             access_log: settings::AccessLogFormat::Off,
             asked: settings::Asked::default(),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
+use crate::snapshot::LimitUse;
 use crate::snapshot::settings::{
     Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules,
     Retry, Template, Timeouts,
@@ -32,6 +33,8 @@ pub struct Route {
     pub response: Option<Box<ResponseRules>>,
     /// Instead of the listener's limit where set.
     pub max_body_bytes: Option<Option<u64>>,
+    /// Limits that requests have to be within.
+    pub limits: Option<Box<[LimitUse]>>,
     /// Protocols a client may switch to, lower case.
     pub upgrades: Box<[String]>,
 }

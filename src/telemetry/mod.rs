@@ -8,6 +8,7 @@ mod access_log;
 mod backend;
 mod cell;
 mod downstream;
+mod limit;
 mod log;
 pub mod names;
 mod process;
@@ -21,6 +22,7 @@ pub use access_log::{
 };
 pub use backend::{BackendCell, BackendSeries, Cause, Status};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
+pub use limit::{LimitCell, LimitSeries, Limited};
 pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;
 pub use registry::Registry;

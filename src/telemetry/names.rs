@@ -51,6 +51,8 @@ families! {
         = "Bytes of request bodies received from clients.";
     RESPONSE_BYTES: COUNTER "plimsoll_response_bytes_total" ["listener", "route"]
         = "Bytes of response bodies sent to clients.";
+    LIMIT_REQUESTS: COUNTER "plimsoll_limit_requests_total" ["limit", "result"]
+        = "Requests judged by a limit: passed, delayed or refused (in a dry run: as they would be).";
 
     UPSTREAM_ATTEMPTS: COUNTER "plimsoll_upstream_attempts_total" ["upstream", "backend", "outcome"]
         = "Attempts at backends by how they ended.";

@@ -25,6 +25,7 @@ mod limits;
 mod messages;
 mod onward;
 mod pool;
+mod rates;
 mod retries;
 mod upgrade;
 mod wired;

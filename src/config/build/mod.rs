@@ -11,6 +11,7 @@ mod condition;
 mod field;
 mod health;
 mod host;
+mod limit;
 mod listener;
 mod onward;
 mod process;
@@ -108,7 +109,9 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
             Some(Named { key, model: upstream::upstream(b, key, item.table()?) })
         })
         .collect();
+    let limits = limit::limits(b, parts);
     whole::check(b, parts, admin.as_ref(), &listeners, &routes, &upstreams);
+    let limits = limit::check(b, limits, &routes);
     Config {
         process,
         admin,
@@ -119,6 +122,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
             .map(|one| (one.key.name.clone(), one.model))
             .collect::<BTreeMap<_, _>>(),
         asked: b.asked,
+        limits,
         files: files.to_vec(),
     }
 }

@@ -5,7 +5,7 @@ use regex::bytes::Regex;
 use super::field::Head;
 use super::host::host;
 use super::upstream::retry;
-use super::{Build, access, action, condition, field, onward, response};
+use super::{Build, access, action, condition, field, limit, onward, response};
 use crate::config::faults::Place;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
 use crate::config::tree::{Item, Key, Table};
@@ -56,6 +56,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         timeouts: table.table("timeouts").map_or_else(TimeoutOverrides::default, timeouts),
         retry: table.table("retry").map(retry),
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),
+        limits: limit::uses(table),
         upgrades,
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod condition;
 mod health;
+mod limit;
 mod listener;
 mod onward;
 mod pattern;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use access::{Access, AccessRule, Who};
 pub use condition::{Condition, Test};
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
+pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
     XForwarded,
@@ -58,6 +60,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// What texts with variables need to know.
     pub asked: Asked,
+    /// How often clients may ask, in the order of the files.
+    pub limits: Vec<Limit>,
     /// Every configuration file that was read, the main one first.
     pub files: Vec<PathBuf>,
 }

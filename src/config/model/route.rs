@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::{Access, After, Before, Condition, Pattern, ResponseRules, Retry, Statuses, Template};
+use super::{
+    Access, After, Before, Condition, LimitUse, Pattern, ResponseRules, Retry, Statuses, Template,
+};
 use crate::model::Weight;
 
 /// Which requests, and what becomes of them.
@@ -49,6 +51,8 @@ pub struct Route {
     pub retry: Option<Retry>,
     /// Replaces the listener's limit for request bodies where set; `Some(None)` lifts it.
     pub max_body_bytes: Option<Option<u64>>,
+    /// Limits of how often clients may ask, in their order.
+    pub limits: Vec<LimitUse>,
     /// Protocols a client may switch to by `Upgrade`, lower case; `websocket` unless told otherwise.
     pub upgrades: Vec<String>,
 }
@@ -76,6 +80,7 @@ impl Route {
             timeouts: TimeoutOverrides::default(),
             retry: None,
             max_body_bytes: None,
+            limits: Vec::new(),
             upgrades: vec!["websocket".to_owned()],
         }
     }

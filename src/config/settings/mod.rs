@@ -6,6 +6,7 @@
 mod access;
 mod condition;
 mod health;
+mod limit;
 mod listener;
 mod listener_nginx;
 mod onward;
@@ -34,11 +35,12 @@ pub(super) static ROOT: Section = Section {
         listener::LISTENER,
         route::ROUTE,
         upstream::UPSTREAM,
+        limit::LIMIT,
     ],
 };
 
 /// The keys of [`ROOT`] that an included file may hold too.
-pub(super) const INCLUDABLE: [&str; 3] = ["listener", "route", "upstream"];
+pub(super) const INCLUDABLE: [&str; 4] = ["listener", "route", "upstream", "limit"];
 
 /// In place of a text that shall not stand in the configuration.
 static SECRET: Section = Section {

@@ -221,6 +221,7 @@ static SECTION: Section = Section {
             "Bytes of a request body. More: 413.",
             r#""10MiB""#,
         ),
+        super::limit::LIMITS,
         Setting::with_default(
             "upgrades",
             TEXTS,

@@ -7,6 +7,7 @@
 
 mod backends;
 mod identities;
+mod limits;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,11 +70,13 @@ pub fn build(input: Input<'_>) -> Snapshot {
             }
         })
         .collect();
+    let limits = limits::limits(config, previous, known.registry);
     Snapshot {
         generation,
         config_hash: hash,
-        listeners: routes::listeners(config, known.registry),
+        listeners: routes::listeners(config, &limits, known.registry),
         upstreams,
+        limits: limits.into_values().map(|(_, limit)| limit).collect(),
         access_log: config.process.access_log.format,
         asked: config.asked,
     }
@@ -97,6 +100,7 @@ pub fn rebuild(
         config_hash: previous.config_hash,
         listeners: previous.listeners.clone(),
         upstreams,
+        limits: previous.limits.clone(),
         access_log: previous.access_log,
         asked: previous.asked,
     }

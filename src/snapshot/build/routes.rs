@@ -9,6 +9,8 @@ use crate::model::UpstreamIx;
 use crate::snapshot::{Action, Destination, Listener, Route, RouteEntry, RouteTable, Split};
 use crate::telemetry::Registry;
 
+use super::limits::{Limits, uses};
+
 /// The name under which requests that no route took are counted.
 const UNROUTED: &str = "_none";
 
@@ -16,7 +18,11 @@ const UNROUTED: &str = "_none";
 type Upstreams<'a> = AHashMap<&'a str, (&'a config::Upstream, UpstreamIx, Arc<config::Retry>)>;
 
 /// Builds every listener with its routes.
-pub(super) fn listeners(config: &config::Config, registry: &Registry) -> Box<[Arc<Listener>]> {
+pub(super) fn listeners(
+    config: &config::Config,
+    limits: &Limits<'_>,
+    registry: &Registry,
+) -> Box<[Arc<Listener>]> {
     let upstreams: Upstreams<'_> = (0..)
         .zip(config.upstreams.values())
         .map(|(place, section)| {
@@ -25,7 +31,7 @@ pub(super) fn listeners(config: &config::Config, registry: &Registry) -> Box<[Ar
         })
         .collect();
     let routes: Vec<_> =
-        config.routes.iter().map(|section| Arc::new(route(section, &upstreams))).collect();
+        config.routes.iter().map(|section| Arc::new(route(section, &upstreams, limits))).collect();
     config
         .listeners
         .iter()
@@ -63,7 +69,7 @@ fn listener(
     }
 }
 
-fn route(section: &config::Route, upstreams: &Upstreams<'_>) -> Route {
+fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>) -> Route {
     let action = match &section.action {
         config::Action::Proxy(proxy) => Action::Proxy {
             split: Split::new(
@@ -99,6 +105,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>) -> Route {
         response_headers: section.response_headers.clone().into(),
         response: section.response.clone(),
         max_body_bytes: section.max_body_bytes,
+        limits: uses(section, limits),
         upgrades: section.upgrades.clone().into(),
     }
 }

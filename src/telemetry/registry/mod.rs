@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::backend::BackendSeries;
 use super::downstream::{ListenerSeries, RouteSeries};
+use super::limit::LimitSeries;
 use super::process::ProcessSeries;
 use super::text::Text;
 use super::upstream::UpstreamSeries;
@@ -19,6 +20,7 @@ pub struct Registry {
     workers: usize,
     listeners: Table<ListenerSeries>,
     routes: Table<RouteSeries>,
+    limits: Table<LimitSeries>,
     upstreams: Table<UpstreamSeries>,
     backends: Table<BackendSeries>,
     process: ProcessSeries,
@@ -31,6 +33,7 @@ impl Registry {
             workers,
             listeners: Table::default(),
             routes: Table::default(),
+            limits: Table::default(),
             upstreams: Table::default(),
             backends: Table::default(),
             process: ProcessSeries::new(),
@@ -45,6 +48,11 @@ impl Registry {
     /// The series of a route on a listener; `_none` is the route of what no route took.
     pub fn route(&self, listener: &str, route: &str) -> Arc<RouteSeries> {
         self.routes.series([listener, route], || RouteSeries::new(listener, route, self.workers))
+    }
+
+    /// The series of a limit.
+    pub fn limit(&self, name: &str) -> Arc<LimitSeries> {
+        self.limits.series([name, ""], || LimitSeries::new(name, self.workers))
     }
 
     /// The series of an upstream.
@@ -71,6 +79,7 @@ impl Registry {
         let mut text = Text::default();
         ListenerSeries::encode(&self.listeners.alive(), &mut text);
         RouteSeries::encode(&self.routes.alive(), &mut text);
+        LimitSeries::encode(&self.limits.alive(), &mut text);
         UpstreamSeries::encode(&self.upstreams.alive(), &mut text);
         BackendSeries::encode(&self.backends.alive(), &mut text);
         self.process.encode(&mut text);

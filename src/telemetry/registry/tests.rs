@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::model::{AdminState, BackendState, Generation, Outcome, WorkerIx};
-use crate::telemetry::{Cause, RetryDenied, Status, names};
+use crate::telemetry::{Cause, Limited, RetryDenied, Status, names};
 
 const W0: WorkerIx = WorkerIx(0);
 const W1: WorkerIx = WorkerIx(1);
@@ -31,6 +31,11 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     route.worker(W1).begin();
     route.worker(W1).finish(502, Duration::from_secs(31), 1, 2);
     route.worker(W1).begin();
+
+    let limit = registry.limit("clients");
+    limit.worker(W0).judged(Limited::Passed);
+    limit.worker(W1).judged(Limited::Refused);
+    limit.worker(W1).judged(Limited::Delayed);
 
     let upstream = registry.upstream("cart");
     let cell = upstream.worker(W0);
@@ -71,7 +76,7 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     process.event_dropped();
     process.access_log_dropped(3);
     process.dns_update(true);
-    (registry, (listener, route, upstream, backend))
+    (registry, (listener, route, limit, upstream, backend))
 }
 
 #[test]
