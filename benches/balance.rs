@@ -44,7 +44,7 @@ impl Condition {
 
 /// What is measured, by name.
 fn variants() -> impl Iterator<Item = (&'static str, Settings)> {
-    let settings = |strategy| Settings { strategy, choices: 2, bounded_load: None };
+    let settings = |strategy| Settings { strategy, choices: 2, ..Settings::default() };
     let bounded = Settings { bounded_load: Some(1.25), ..settings(Strategy::ConsistentHash) };
     let plain = Strategy::ALL.map(|strategy| (strategy.name(), settings(strategy)));
     plain.into_iter().chain([("consistent_hash_bounded", bounded)])
@@ -68,6 +68,7 @@ fn candidates(strategy: Strategy, labels: &[String], condition: Condition) -> Ve
             weight: Weight::try_from(i64::from(weight(n))).unwrap(),
             eligible: condition.is_up(n),
             max_connections: 0,
+            failures: None,
         })
         .collect()
 }

@@ -99,6 +99,7 @@ fn requests(c: &mut Criterion) {
                 authority: "127.0.0.1:9000",
                 framing: Framing::None,
                 upgrade: None,
+                close: false,
                 edits: &[],
             };
             let mut out = Vec::with_capacity(8 << 10);

@@ -44,8 +44,9 @@ fn built_in(strategy: Strategy) -> Plan {
         weight: Weight::try_from(1).expect("1 is a weight"),
         eligible: true,
         max_connections: 0,
+        failures: None,
     };
-    let settings = Settings { strategy, choices: 1, bounded_load: None };
+    let settings = Settings { strategy, ..Settings::default() };
     Plan::build(&settings, &[0, 1, 2, 3].map(candidate))
 }
 

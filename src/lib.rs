@@ -58,14 +58,14 @@
 //! | [`health`] | `model` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
-//! | [`snapshot`] | `model` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `memchr` `regex` `tokio` | |
+//! | [`snapshot`] | `model` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `proxy::headers` | – | `pure` |
-//! | `proxy::h2` | `model` `http1` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
+//! | `proxy::h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |

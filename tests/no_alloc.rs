@@ -49,6 +49,7 @@ fn variants() -> impl Iterator<Item = Settings> {
             strategy,
             choices,
             bounded_load,
+            ..Settings::default()
         })
     })
 }
@@ -78,6 +79,7 @@ fn picks_of(settings: &Settings, backends: u32) {
             weight: Weight::try_from(i64::from(n % 4 + 1)).unwrap(),
             eligible: n % 3 != 2,
             max_connections: 2,
+            failures: None,
         })
         .collect();
     let plan = Plan::build(settings, &candidates);

@@ -38,26 +38,29 @@ struct Backend {
 
 impl Bed {
     pub(super) fn weighted(strategy: Strategy, weights: &[u32]) -> Self {
-        Self::new(Settings { strategy, choices: 1, bounded_load: None }, weights)
+        Self::new(Settings { strategy, choices: 1, ..Settings::default() }, weights)
     }
 
     pub(super) fn two_choices(weights: &[u32]) -> Self {
         let strategy = Strategy::Random;
-        Self::new(Settings { strategy, choices: 2, bounded_load: None }, weights)
+        Self::new(Settings { strategy, choices: 2, ..Settings::default() }, weights)
     }
 
     pub(super) fn bounded(weights: &[u32], factor: f64) -> Self {
         let strategy = Strategy::ConsistentHash;
-        Self::new(Settings { strategy, choices: 1, bounded_load: Some(factor) }, weights)
+        Self::new(
+            Settings { strategy, choices: 1, bounded_load: Some(factor), ..Settings::default() },
+            weights,
+        )
     }
 
     pub(super) fn labelled(strategy: Strategy, backends: &[(&str, u32)]) -> Self {
-        let settings = Settings { strategy, choices: 1, bounded_load: None };
+        let settings = Settings { strategy, choices: 1, ..Settings::default() };
         let label = |(label, weight): &(&str, u32)| ((*label).to_owned(), *weight);
         Self::of(settings, backends.iter().map(label))
     }
 
-    fn new(settings: Settings, weights: &[u32]) -> Self {
+    pub(super) fn new(settings: Settings, weights: &[u32]) -> Self {
         let label = |n: u32| format!("10.0.{}.{}:80", n / 250, n % 250 + 1);
         Self::of(settings, (0..).zip(weights).map(|(n, weight)| (label(n), *weight)))
     }
@@ -174,6 +177,7 @@ fn candidates(backends: &[Backend]) -> Vec<Candidate<'_>> {
             weight: Weight::try_from(i64::from(backend.weight)).unwrap(),
             eligible: backend.eligible,
             max_connections: backend.max_connections,
+            failures: None,
         })
         .collect()
 }
@@ -184,7 +188,7 @@ pub(super) fn keys(n: u32) -> impl Iterator<Item = String> {
 
 /// All that an operator can choose.
 fn variants() -> Vec<Settings> {
-    let plain = |strategy| Settings { strategy, choices: 1, bounded_load: None };
+    let plain = |strategy| Settings { strategy, choices: 1, ..Settings::default() };
     let mut all: Vec<Settings> = Strategy::ALL.into_iter().map(plain).collect();
     all.push(Settings { choices: 2, ..plain(Strategy::Random) });
     all.push(Settings { bounded_load: Some(1.25), ..plain(Strategy::ConsistentHash) });

@@ -127,7 +127,7 @@ impl ConsistentHash {
         let usable = |place: &usize| roster.usable(*place, p);
         let (found, any) = if self.ring.has_twin(owner) {
             let here = || self.ring.with_twins(owner).filter(usable);
-            (roster.smooth(cursor, here().filter(within)), here().next().is_some())
+            (roster.smooth(cursor, here().filter(within), p), here().next().is_some())
         } else {
             let any = usable(&owner);
             (Some(owner).filter(|owner| any && within(owner)), any)

@@ -72,9 +72,10 @@ fn plan(recording: &Recording, backups: bool) -> Plan {
             weight: Weight::try_from(backend.weight).unwrap(),
             eligible: !backend.down,
             max_connections: backend.max_connections,
+            failures: None,
         })
         .collect();
-    let settings = Settings { strategy: recording.strategy, choices: 2, bounded_load: None };
+    let settings = Settings { strategy: recording.strategy, choices: 2, ..Settings::default() };
     Plan::build(&settings, &candidates)
 }
 

@@ -116,7 +116,7 @@ fn least_of_few(roster: &Roster, cursor: &mut Cursor, p: &Pick<'_>) -> Option<us
     match cursor.tied[..] {
         // As in nginx: one that is alone neither gains nor pays.
         [place] => Some(place as usize),
-        _ => roster.smooth_tied(cursor),
+        _ => roster.smooth_tied(cursor, p),
     }
 }
 

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::model::Tick;
+use crate::model::{Tick, Weight};
 
 use super::lives::Count;
+use super::tally::{Limits, Tally};
 
 /// How fast an old response time loses its weight: after this long it counts 1/e.
 const DECAY: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ pub struct Live {
     response_time: AtomicU64,
     /// Failures in the present window and when it began; 0 is none.
     failures: AtomicU64,
+    /// Failures as nginx counts them.
+    tally: Tally,
 }
 
 impl Live {
@@ -149,6 +152,23 @@ impl Live {
         self.failures
             .fetch_update(Relaxed, Relaxed, |word| Some(next(count(word))))
             .is_ok_and(|before| next(count(before)) == 0)
+    }
+
+    /// Where failures are counted as in nginx.
+    #[inline]
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Counts a failure as nginx does; true when it takes the backend out.
+    #[must_use = "that it is out is worth telling"]
+    pub fn tally_failure(&self, limits: &Limits, weight: Weight, now: Tick) -> bool {
+        self.tally.failed(limits, weight.value(), now)
+    }
+
+    /// Counts an attempt that did not fail, as nginx does.
+    pub fn tally_success(&self) {
+        self.tally.passed();
     }
 
     /// Puts one trial request on offer. Called by the control loop when a pause is over, and by an

@@ -16,9 +16,10 @@
 //!     weight: Weight::try_from(weight).unwrap(),
 //!     eligible: true,
 //!     max_connections: 0,
+//!     failures: None,
 //! };
 //! let settings =
-//!     Settings { strategy: Strategy::WeightedRoundRobin, choices: 1, bounded_load: None };
+//!     Settings { strategy: Strategy::WeightedRoundRobin, ..Settings::default() };
 //! let backends = [backend(0, "10.0.0.1:80", 5), backend(1, "10.0.0.2:80", 1)];
 //! let plan = Plan::build(&settings, &backends);
 //!
@@ -65,6 +66,7 @@ mod roster;
 mod round_robin;
 mod shares;
 mod strategy;
+mod tally;
 mod tried;
 mod url_hash;
 mod weighted;
@@ -82,4 +84,5 @@ pub use lives::Lives;
 pub use plan::{Candidate, Key, Pick, Plan, Settings};
 pub use rng::Rng;
 pub use strategy::{Need, Strategy};
+pub use tally::Limits;
 pub use tried::Tried;

@@ -17,12 +17,13 @@ use super::random::Random;
 use super::rng::Rng;
 use super::roster::Roster;
 use super::strategy::Strategy;
+use super::tally::Limits;
 use super::tried::Tried;
 use super::url_hash::UrlHash;
 use super::{round_robin, weighted};
 
 /// How an upstream picks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// The strategy.
     pub strategy: Strategy,
@@ -31,6 +32,9 @@ pub struct Settings {
     /// `consistent_hash` only: the most requests in flight that a backend may have, as a multiple of
     /// its share of all requests in flight. Above 1; `None` is no bound.
     pub bounded_load: Option<f64>,
+    /// `random` with two choices only: of two that are equally loaded the second draw is taken, as in
+    /// nginx, not the first.
+    pub second_of_equals: bool,
 }
 
 /// One backend as a plan sees it.
@@ -49,6 +53,8 @@ pub struct Candidate<'a> {
     pub eligible: bool,
     /// Requests in flight at which it is full; 0 is never.
     pub max_connections: u32,
+    /// Failures after which it is out, where they are counted as in nginx.
+    pub failures: Option<Limits>,
 }
 
 /// What a pick looks at.
@@ -129,7 +135,7 @@ impl Plan {
             }
             Strategy::IpHash => Table::IpHash(IpHash::new(&roster)),
             Strategy::UrlHash => Table::UrlHash(UrlHash::new(&roster)),
-            Strategy::Random => Table::Random(Random::new(&roster, settings.choices)),
+            Strategy::Random => Table::Random(Random::new(&roster, settings)),
             Strategy::ConsistentHash => {
                 let ring = old.and_then(|old| match &old.table {
                     Table::ConsistentHash(table) if old.roster.same_shares(&roster) => {
@@ -160,6 +166,21 @@ impl Plan {
     /// one: it goes on where it was. Costs O(n), once per worker and plan.
     pub fn refit(&self, cursor: &mut Cursor) {
         self.roster.refit(cursor, self.needs_credits());
+    }
+
+    /// Whether a backend, eligible or not, is neither tried nor full nor out: for requests that are
+    /// bound to it.
+    pub fn has_room(&self, ix: BackendIx, p: &Pick<'_>) -> bool {
+        self.roster.place_of(ix).is_some_and(|place| self.roster.has_room(place, p))
+    }
+
+    /// Takes note of a backend that was picked because the request is bound to it: it has had a turn,
+    /// so that the other requests' turns even out.
+    pub fn note_bound(&self, ix: BackendIx, cursor: &mut Cursor, p: &mut Pick<'_>) {
+        if let Some(place) = self.roster.place_of(ix) {
+            self.roster.note_turn(place, cursor, p);
+            self.roster.note_pick(place, p);
+        }
     }
 
     /// Whether both pick by the very same ring.
@@ -205,6 +226,7 @@ impl Plan {
             Table::Random(table) => table.pick(roster, p),
             Table::ConsistentHash(table) => table.pick(roster, cursor, p),
         }?;
+        roster.note_pick(place, p);
         Some(roster.ix(place))
     }
 }

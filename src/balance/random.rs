@@ -6,18 +6,20 @@ use std::cmp::Ordering;
 
 use super::draw::Draw;
 use super::least_connections::Load;
-use super::plan::Pick;
+use super::plan::{Pick, Settings};
 use super::roster::Roster;
 
 #[derive(Debug)]
 pub(super) struct Random {
     draw: Draw,
     two: bool,
+    second_of_equals: bool,
 }
 
 impl Random {
-    pub(super) fn new(roster: &Roster, choices: u8) -> Self {
-        Self { draw: Draw::new(roster), two: choices == 2 }
+    pub(super) fn new(roster: &Roster, settings: &Settings) -> Self {
+        let Settings { choices, second_of_equals, .. } = *settings;
+        Self { draw: Draw::new(roster), two: choices == 2, second_of_equals }
     }
 
     #[inline]
@@ -31,8 +33,12 @@ impl Random {
         };
         let load = |place| Load::at(place, roster, p);
         // At a tie the first draw stands: so shares follow weights when all are equally loaded.
-        let second_is_less = load(second).compare(&load(first)) == Ordering::Less;
-        Some(if second_is_less { second } else { first })
+        let takes_second = match load(second).compare(&load(first)) {
+            Ordering::Less => true,
+            Ordering::Equal => self.second_of_equals,
+            Ordering::Greater => false,
+        };
+        Some(if takes_second { second } else { first })
     }
 }
 
@@ -40,6 +46,7 @@ impl Random {
 mod tests {
     use super::super::conformance::Bed;
     use super::super::strategy::Strategy;
+    use super::Settings;
 
     #[test]
     fn of_two_draws_the_less_loaded_is_taken() {
@@ -53,6 +60,22 @@ mod tests {
         let mut bed = Bed::two_choices(&[60_000, 1, 1]);
         let _held = bed.hold(&[60_001, 0, 0]);
         assert_eq!(bed.hits(1_000)[0], 0);
+    }
+
+    #[test]
+    fn of_equally_loaded_ones_the_first_draw_is_taken_or_as_in_nginx_the_second() {
+        let hits = |second_of_equals| {
+            let settings = Settings {
+                strategy: Strategy::Random,
+                choices: 2,
+                second_of_equals,
+                ..Settings::default()
+            };
+            Bed::new(settings, &[3, 1]).hits(4_000)
+        };
+        let (ours, theirs) = (hits(false), hits(true));
+        assert!(ours[0].abs_diff(3_000) < 200, "{ours:?}");
+        assert!(theirs[0].abs_diff(1_000) < 200, "{theirs:?}");
     }
 
     #[test]

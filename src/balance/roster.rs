@@ -13,6 +13,7 @@ use super::live::Live;
 use super::plan::{Candidate, Pick};
 use super::rng::{GOLDEN, Rng, fraction, mix};
 use super::strategy::Strategy;
+use super::tally::Limits;
 use super::wheel::Wheel;
 
 /// Misses in a row after which a strategy gives up its own way and falls back (nginx's number).
@@ -29,6 +30,10 @@ pub(super) struct Roster {
     /// The places of the eligible, ascending.
     open: Box<[u32]>,
     wheel: Wheel,
+    /// Looking at each of the eligible in every pick is cheap, or asked for.
+    few: bool,
+    /// By place, where failures are counted as in nginx; else empty.
+    failures: Box<[Limits]>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +43,8 @@ struct Entry {
     /// Requests in flight at which it is full; the largest number is never reached.
     full_at: u32,
     eligible: bool,
+    /// Whether it can be full or out.
+    bounded: bool,
 }
 
 impl Roster {
@@ -49,6 +56,7 @@ impl Roster {
                 weight: c.weight.value(),
                 full_at: if c.max_connections == 0 { u32::MAX } else { c.max_connections },
                 eligible: c.eligible,
+                bounded: c.max_connections > 0 || c.failures.is_some(),
             })
             .collect();
         let open: Box<[u32]> = (0..)
@@ -56,22 +64,25 @@ impl Roster {
             .filter(|(_, entry)| entry.eligible)
             .map(|(place, _)| place)
             .collect();
+        let failures: Box<[Limits]> = candidates.iter().filter_map(|c| c.failures).collect();
+        // Weights that change from pick to pick cannot be written down in a wheel.
+        let few = open.len() <= FEW || !failures.is_empty();
         let weight = |place: &u32| entries[*place as usize].weight;
         let wheel = match strategy {
             Strategy::RoundRobin | Strategy::LeastResponseTime | Strategy::Random => {
                 Wheel::even(&open)
             }
             // Few take their turns by credits; a wheel that costs nothing keeps a cursor's place.
-            _ if open.len() <= FEW => Wheel::even(&open),
+            _ if few => Wheel::even(&open),
             _ => Wheel::weighted(&open, weight),
         };
-        Self { ids: candidates.iter().map(|c| c.id).collect(), entries, open, wheel }
+        Self { ids: candidates.iter().map(|c| c.id).collect(), entries, open, wheel, few, failures }
     }
 
-    /// Whether so few are eligible that looking at each of them is cheap.
+    /// Whether each of the eligible is looked at in every pick: there are few, or their weights change.
     #[inline]
     pub(super) fn is_few(&self) -> bool {
-        self.open.len() <= FEW
+        self.few
     }
 
     /// Whether the backends and their weights are the same, in the same order.
@@ -118,20 +129,56 @@ impl Roster {
         self.open.binary_search(&(place as u32)).ok()
     }
 
-    /// **The** test: eligible, not tried, not full.
+    /// **The** test: eligible, not tried, not full, not out.
     #[inline]
     pub(super) fn usable(&self, place: usize, p: &Pick<'_>) -> bool {
         let entry = &self.entries[place];
         entry.eligible
             && !p.tried.contains(entry.ix)
-            && (entry.full_at == u32::MAX || self.in_flight(place, p) < entry.full_at)
+            && (!entry.bounded || self.is_within(self.in_flight(place, p), place, p))
     }
 
     /// The same, of a place that has so many requests in flight.
     #[inline]
     pub(super) fn usable_with(&self, in_flight: u32, place: usize, p: &Pick<'_>) -> bool {
         let entry = &self.entries[place];
-        entry.eligible && !p.tried.contains(entry.ix) && in_flight < entry.full_at
+        entry.eligible
+            && !p.tried.contains(entry.ix)
+            && (!entry.bounded || self.is_within(in_flight, place, p))
+    }
+
+    /// The same whether it is eligible or not.
+    pub(super) fn has_room(&self, place: usize, p: &Pick<'_>) -> bool {
+        !p.tried.contains(self.entries[place].ix)
+            && self.is_within(self.in_flight(place, p), place, p)
+    }
+
+    fn is_within(&self, in_flight: u32, place: usize, p: &Pick<'_>) -> bool {
+        let out = |limits: &Limits| self.live(place, p).tally().is_out(limits, p.now);
+        in_flight < self.entries[place].full_at && !self.failures.get(place).is_some_and(out)
+    }
+
+    /// Takes note that a place was picked.
+    #[inline]
+    pub(super) fn note_pick(&self, place: usize, p: &Pick<'_>) {
+        if let Some(limits) = self.failures.get(place) {
+            self.live(place, p).tally().picked(limits, p.now);
+        }
+    }
+
+    /// Gives a place a turn that was not its own: all gain as in a pick, and it pays.
+    pub(super) fn note_turn(&self, place: usize, cursor: &mut Cursor, p: &Pick<'_>) {
+        if !cursor.credits.is_empty() && self.entries[place].eligible {
+            let usable = self.open().filter(|one| self.usable(*one, p));
+            let (total, _) = self.gain(cursor, usable, p);
+            cursor.credits[place] -= total;
+        }
+    }
+
+    /// The place of a backend.
+    pub(super) fn place_of(&self, ix: BackendIx) -> Option<usize> {
+        let by_ix = |entry: &Entry| entry.ix.cmp(&ix);
+        self.entries.binary_search_by(by_ix).ok()
     }
 
     /// The counters of a place.
@@ -190,9 +237,9 @@ impl Roster {
     }
 
     /// One step of smooth weighted round robin among those that tied in this pick.
-    pub(super) fn smooth_tied(&self, cursor: &mut Cursor) -> Option<usize> {
+    pub(super) fn smooth_tied(&self, cursor: &mut Cursor, p: &Pick<'_>) -> Option<usize> {
         let tied = std::mem::take(&mut cursor.tied);
-        let place = self.smooth(cursor, tied.iter().map(|place| *place as usize));
+        let place = self.smooth(cursor, tied.iter().map(|place| *place as usize), p);
         cursor.tied = tied;
         place
     }
@@ -202,7 +249,7 @@ impl Roster {
     #[inline]
     pub(super) fn turn_by_weight(&self, cursor: &mut Cursor, p: &mut Pick<'_>) -> Option<usize> {
         if self.is_few() {
-            self.smooth(cursor, self.open().filter(|place| self.usable(*place, p)))
+            self.smooth(cursor, self.open().filter(|place| self.usable(*place, p)), p)
         } else {
             self.turn(cursor, p)
         }
@@ -214,11 +261,26 @@ impl Roster {
         &self,
         cursor: &mut Cursor,
         places: impl Iterator<Item = usize>,
+        p: &Pick<'_>,
     ) -> Option<usize> {
+        let (total, richest) = self.gain(cursor, places, p);
+        let place = richest?;
+        cursor.credits[place] -= total;
+        Some(place)
+    }
+
+    /// Each of `places` gains its weight. Gives the sum, and who is the richest then.
+    #[inline]
+    fn gain(
+        &self,
+        cursor: &mut Cursor,
+        places: impl Iterator<Item = usize>,
+        p: &Pick<'_>,
+    ) -> (i64, Option<usize>) {
         let mut total = 0;
         let mut richest: Option<(usize, i64)> = None;
         for place in places {
-            let weight = i64::from(self.weight(place));
+            let weight = i64::from(self.weight_now(place, p));
             let credit = &mut cursor.credits[place];
             *credit += weight;
             total += weight;
@@ -226,9 +288,18 @@ impl Roster {
                 richest = Some((place, *credit));
             }
         }
-        let (place, _) = richest?;
-        cursor.credits[place] -= total;
-        Some(place)
+        (total, richest.map(|(place, _)| place))
+    }
+
+    /// The weight in this pick: less for who failed lately, where failures are counted as in nginx.
+    #[inline]
+    fn weight_now(&self, place: usize, p: &Pick<'_>) -> u32 {
+        let weight = self.weight(place);
+        if self.failures.is_empty() {
+            weight
+        } else {
+            self.live(place, p).tally().take_weight(weight)
+        }
     }
 
     pub(super) fn cursor(&self, worker: WorkerIx, seed: u64, credits: bool) -> Cursor {

@@ -125,6 +125,8 @@ const LEADS: &[(&str, &str)] = &[
     ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
     ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
+    ("[upstream.NAME.sticky]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.sticky]"),
+    ("[upstream.NAME.nginx]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.nginx]"),
     ("[upstream.NAME.dns]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.dns]"),
 ];
 
@@ -168,6 +170,9 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("error_pages = [{ … }]", "file" | "to") => "",
         ("error_pages = [{ … }]", _) => "file = \"sorry.html\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
+        ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
+            "cookie = \"a\""
+        }
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
         _ => "",

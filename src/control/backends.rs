@@ -19,7 +19,7 @@ use crate::health::rise::{Pace, Rise};
 use crate::model::{
     BackendId, BackendIx, BackendState, Clock, Event, PassiveState, ProbedState, Tick, UpstreamIx,
 };
-use crate::snapshot::{Snapshot, Upstream};
+use crate::snapshot::{Limits, Snapshot};
 use crate::telemetry::{Cause, Status};
 
 /// A trial that nobody made, or whose end was never told, is offered again after at least this.
@@ -153,8 +153,7 @@ impl Control {
         match event {
             Event::Probed { backend, result, took, at } => self.probed(backend, &result, took, at),
             Event::FailuresCrossed { backend, at } => {
-                self.judge(backend, |passive, others_left, upstream| {
-                    let settings = &upstream.passive;
+                self.judge(backend, |passive, others_left, settings| {
                     let ruling =
                         passive::failures_crossed(passive, others_left, at, settings.fail_timeout);
                     let why = format!(
@@ -165,8 +164,8 @@ impl Control {
                 });
             }
             Event::TrialEnded { backend, ok, at } => {
-                self.judge(backend, |passive, others_left, upstream| {
-                    let pause = upstream.passive.fail_timeout;
+                self.judge(backend, |passive, others_left, settings| {
+                    let pause = settings.fail_timeout;
                     let why = match (ok, others_left) {
                         (true, _) => "the trial request succeeded",
                         (false, true) => "the trial request failed",
@@ -184,18 +183,18 @@ impl Control {
         if self.backends.state(id).is_some_and(|state| state.passive == PassiveState::Trial) {
             return self.offer_trial(id, now);
         }
-        self.judge(id, |passive, _, upstream| {
-            let why = format!("parked for {:?}", upstream.passive.fail_timeout);
+        self.judge(id, |passive, _, settings| {
+            let why = format!("parked for {:?}", settings.fail_timeout);
             (passive::pause_ended(passive, now), why)
         });
     }
 
     /// Asks `rule` what becomes of a backend by its requests, and does it. `rule` is told the
-    /// passive state, whether others are left, and the upstream; it gives its reason too.
+    /// passive state, whether others are left, and the backend's limits; it gives its reason too.
     fn judge(
         &mut self,
         id: BackendId,
-        rule: impl FnOnce(PassiveState, bool, &Upstream) -> (Ruling, String),
+        rule: impl FnOnce(PassiveState, bool, Limits) -> (Ruling, String),
     ) {
         let Some(tracked) = self.backends.0.get(&id) else {
             return;
@@ -203,7 +202,8 @@ impl Control {
         let (place, ix) = (tracked.upstream, tracked.ix);
         let upstream = Arc::clone(self.snapshot.upstream(place));
         let others_left = upstream.stands_without(id, |other| self.backends.state(other));
-        let (ruling, why) = rule(tracked.state.passive, others_left, &upstream);
+        let limits = upstream.backends[ix.index()].limits;
+        let (ruling, why) = rule(tracked.state.passive, others_left, limits);
         let next = match ruling {
             Ruling::Stays => return,
             Ruling::LastOneLeft => {
@@ -239,7 +239,8 @@ impl Control {
         };
         let upstream = self.snapshot.upstream(tracked.upstream);
         upstream.live[tracked.ix.index()].offer_trial();
-        let patience = upstream.passive.fail_timeout.max(SHORTEST_PATIENCE);
+        let limits = upstream.backends[tracked.ix.index()].limits;
+        let patience = limits.fail_timeout.max(SHORTEST_PATIENCE);
         self.timers.set(Due::Passive(id), now.after(patience));
     }
 

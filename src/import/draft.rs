@@ -161,8 +161,8 @@ pub(super) struct Upstream {
     pub settings: Vec<(&'static str, String)>,
     pub backends: Vec<Backend>,
     pub policy: Policy,
-    /// How many attempts make sense.
-    pub most_tries: u32,
+    /// How many attempts make sense; `None` where addresses come and go.
+    pub most_tries: Option<u32>,
     /// Whether no other backend could take over.
     pub alone: bool,
     /// Whether a route leads to it.
@@ -179,4 +179,9 @@ pub(super) struct Backend {
     /// `disabled` or `draining`.
     pub state: Option<&'static str>,
     pub max_connections: u64,
+    /// Where they are others than the upstream's.
+    pub max_fails: Option<u32>,
+    pub fail_timeout: Option<Duration>,
+    /// Its name in `sticky`.
+    pub route: Option<String>,
 }

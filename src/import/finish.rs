@@ -206,13 +206,13 @@ pub(super) fn upstreams(t: &mut Translator<'_, '_>, routes: &[Route]) -> Vec<Ups
 }
 
 fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstream {
-    let group = one.group;
+    let mut group = one.group;
     let mut policy = usual_policy(proxies);
     let up = group.servers.iter().filter(|server| server.backend.state != Some("disabled")).count();
     let names = group.servers.iter().any(|server| is_name(&server.backend.address));
     let alone = group.is_alone();
     // A name may stand for any number of addresses.
-    let most_tries = if names { 3.max(up) } else { up }.clamp(1, 32) as u32;
+    let most_tries = (!names).then_some(up.max(1) as u32);
     if alone {
         policy.tries = 0;
     }
@@ -229,9 +229,14 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     if one.grpc {
         settings.push(("protocol", quote("h2c")));
     }
-    pool(&mut settings, &group, proxies.iter().any(|proxy| proxy.keeps), one.grpc);
+    settings.extend(group.sticky.iter().cloned());
+    let keeps = group.keepalive.is_some() && proxies.iter().any(|proxy| proxy.keeps);
+    settings.extend(like_nginx(&group, alone, !keeps && !one.grpc));
+    if keeps {
+        pool(&mut settings, &group);
+    }
     if !alone {
-        passive(t, &mut settings, &group, &policy);
+        passive(&mut settings, &mut group);
     }
     if let Some(valid) = group.valid.filter(|_| names) {
         let valid = valid.clamp(Duration::from_secs(1), Duration::from_hours(30 * 24));
@@ -281,16 +286,12 @@ fn default_policy() -> Policy {
     }
 }
 
-fn pool(settings: &mut Vec<(&'static str, String)>, group: &Group, keeps: bool, grpc: bool) {
-    let Some((idle, _)) = group.keepalive.filter(|_| keeps) else {
-        if !grpc {
-            settings.push(("pool.max_idle", "0".to_owned()));
-        }
-        return;
-    };
-    if idle != 64 {
+fn pool(settings: &mut Vec<(&'static str, String)>, group: &Group) {
+    let idle = group.keepalive.map_or(0, |(idle, _)| idle);
+    if idle > 64 {
         settings.push(("pool.max_idle", idle.to_string()));
     }
+    settings.push(("pool.max_idle_total", idle.to_string()));
     let within = |time: Duration| time.clamp(Duration::from_secs(1), Duration::from_hours(30 * 24));
     if let Some(time) = group.idle.map(within).filter(|time| *time != Duration::from_mins(1)) {
         settings.push(("pool.idle_timeout", quote(&show_duration(time))));
@@ -302,15 +303,12 @@ fn pool(settings: &mut Vec<(&'static str, String)>, group: &Group, keeps: bool, 
     settings.push(("pool.max_requests", requests.to_string()));
 }
 
-/// `max_fails` and `fail_timeout` are each server's own in nginx, and the upstream's here: those of
-/// most servers.
-fn passive(
-    t: &mut Translator<'_, '_>,
-    settings: &mut Vec<(&'static str, String)>,
-    group: &Group,
-    policy: &Policy,
-) {
-    let of = |server: &Server| (server.max_fails, server.fail_timeout);
+/// `max_fails` and `fail_timeout` of most servers; the others have their own.
+fn passive(settings: &mut Vec<(&'static str, String)>, group: &mut Group) {
+    let of = |server: &Server| {
+        let time = server.fail_timeout.clamp(Duration::from_millis(1), Duration::from_hours(24));
+        (server.max_fails.min(1_000_000), time)
+    };
     let mut counts: BTreeMap<_, usize> = BTreeMap::new();
     for server in &group.servers {
         *counts.entry(of(server)).or_default() += 1;
@@ -318,24 +316,36 @@ fn passive(
     let most = counts.values().max().copied().unwrap_or_default();
     let usual = group.servers.iter().map(of).find(|one| counts.get(one) == Some(&most));
     let (max_fails, fail_timeout) = usual.unwrap_or((1, Duration::from_secs(10)));
-    for server in group.servers.iter().filter(|server| of(server) != (max_fails, fail_timeout)) {
-        let time = show_duration(fail_timeout);
-        let note =
-            format!("all servers of the upstream have max_fails={max_fails} fail_timeout={time}");
-        t.findings.differs_at(server.id, &note);
+    for server in &mut group.servers {
+        let (own_fails, own_time) = of(server);
+        server.backend.max_fails = Some(own_fails).filter(|own| *own != max_fails);
+        server.backend.fail_timeout = Some(own_time).filter(|own| *own != fail_timeout);
     }
-    let max_fails = max_fails.min(1_000_000);
     if max_fails != 5 {
         settings.push(("passive.max_fails", max_fails.to_string()));
     }
-    let time = fail_timeout.clamp(Duration::from_millis(1), Duration::from_hours(24));
-    if time != Duration::from_secs(10) && max_fails > 0 {
-        settings.push(("passive.fail_timeout", quote(&show_duration(time))));
+    if fail_timeout != Duration::from_secs(10) {
+        settings.push(("passive.fail_timeout", quote(&show_duration(fail_timeout))));
     }
-    let failures = policy.statuses.iter().filter(|status| **status >= 500 || **status == 429);
-    let failures: Vec<_> = failures.map(u16::to_string).collect();
-    if !failures.is_empty() && max_fails > 0 {
-        settings.push(("passive.statuses", format!("[{}]", failures.join(", "))));
+}
+
+/// What is done as nginx does it.
+fn like_nginx(group: &Group, alone: bool, closes: bool) -> Vec<(&'static str, String)> {
+    let mut like = Vec::new();
+    let limited =
+        |server: &Server| server.backend.max_connections > 0 || server.backend.state.is_some();
+    if !alone {
+        like.extend(["failures = true", "turns = true"]);
+    }
+    if !alone || group.servers.iter().any(limited) {
+        like.push("none_eligible = 502");
+    }
+    if closes {
+        like.push("connection_close = true");
+    }
+    match &*like {
+        [] => Vec::new(),
+        some => vec![("nginx", format!("{{ {} }}", some.join(", ")))],
     }
 }
 

@@ -34,6 +34,7 @@ mod report;
 mod routes;
 mod scope;
 mod settings;
+mod sticky;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -273,15 +273,6 @@ fn next(d: &Directive, f: &mut Findings<'_>) -> Next {
             _ => f.missing(d, &format!("`{}` is not known", arg.text), "correct it"),
         }
     }
-    if !has("off") && !has("error") {
-        f.differs(
-            d,
-            "a connection that cannot be made is tried elsewhere though `error` is not listed",
-        );
-    }
-    if !has("off") && !has("timeout") {
-        f.differs(d, "a connection that is not made in time is tried elsewhere though `timeout` is not listed");
-    }
     if has("non_idempotent") {
         f.lint(
             d.name.place,

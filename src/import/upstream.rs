@@ -24,6 +24,8 @@ pub(super) struct Group {
     pub lifetime: Option<Duration>,
     pub requests: Option<u64>,
     pub valid: Option<Duration>,
+    /// Settings of `sticky` with their values as TOML, in order.
+    pub sticky: Vec<(&'static str, String)>,
 }
 
 /// A server of a group.
@@ -45,6 +47,9 @@ impl Group {
             backup: false,
             state: None,
             max_connections: 0,
+            max_fails: None,
+            fail_timeout: None,
+            route: None,
         };
         let fail_timeout = Duration::from_secs(10);
         let server = Server { id: usize::MAX, backend, max_fails: 1, fail_timeout };
@@ -171,6 +176,10 @@ fn parameter(server: &mut Server, d: &Directive, text: &str, f: &mut Findings<'_
             backend.state = Some("disabled");
             true
         }
+        "route=" => {
+            backend.route = Some(value.to_owned());
+            !value.is_empty()
+        }
         "drain" => {
             backend.state = Some("draining");
             true
@@ -247,7 +256,7 @@ pub(super) fn hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
 pub(super) fn keepalive(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     match d.arg(0).parse() {
         Ok(count @ 1..=65_536) => {
-            f.differs(d, "it counts per worker and backend, not per worker and upstream");
+            f.carried(d);
             group.keepalive = Some((count, d.name.place));
         }
         _ => f.missing(d, "this is no number from 1 to 65536", "correct it"),

@@ -384,6 +384,15 @@ impl Writer<'_> {
             if backend.max_connections > 0 {
                 self.setting("max_connections", &backend.max_connections.to_string());
             }
+            if let Some(route) = &backend.route {
+                self.setting("route", &quote(route));
+            }
+            if let Some(count) = backend.max_fails {
+                self.setting("max_fails", &count.to_string());
+            }
+            if let Some(time) = backend.fail_timeout {
+                self.setting("fail_timeout", &quote(&show_duration(time)));
+            }
         }
     }
 }
@@ -409,13 +418,12 @@ fn check(check: &Check) -> String {
 /// A retry policy as far as it differs from Plimsoll's own.
 fn retry(policy: &Policy, upstream: &Upstream) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
-    let most = upstream.most_tries;
-    let tries = if policy.tries == 0 { most } else { policy.tries.min(most) };
     // With fewer backends than tries, all are tried anyhow.
-    if tries != 3 && !(tries < 3 && tries == most) {
-        settings.push(("tries", tries.to_string()));
+    let all = upstream.most_tries.is_some_and(|most| most <= 3 && policy.tries == 0);
+    if policy.tries != 3 && !all {
+        settings.push(("tries", policy.tries.min(1_000).to_string()));
     }
-    if tries == 1 {
+    if policy.tries == 1 {
         return settings;
     }
     if let Some(time) = policy.timeout {
@@ -430,6 +438,9 @@ fn retry(policy: &Policy, upstream: &Upstream) -> Vec<(&'static str, String)> {
         words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect();
     if on.len() < words.len() {
         settings.push(("on", quoted_list(&on)));
+    }
+    if !policy.reset || !policy.timed_out {
+        settings.push(("unsent", quote("as_listed")));
     }
     if !policy.statuses.is_empty() {
         let statuses: Vec<_> = policy.statuses.iter().map(u16::to_string).collect();

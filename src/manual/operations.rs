@@ -143,7 +143,7 @@
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
 //! | no route | 404 | downstream |
-//! | no backend eligible, or all of them full | 503 | upstream |
+//! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | connection to the backend failed | 502 | upstream |
 //! | connection to the backend timed out | 504 | upstream |
 //! | backend closed or reset before a whole head | 502 | upstream |

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::balance::{Key, Need, Pick, Tried};
+use crate::balance::{Key, Need, Pick, Rng, Tried};
 use crate::http1::RequestHead;
-use crate::model::{BackendIx, Clock, Event, Outcome};
+use crate::model::{BackendIx, Clock, Event, Outcome, Tick};
 use crate::net::is_shortage;
 use crate::proxy::connect::connect;
 use crate::proxy::downstream::Downstream;
@@ -49,6 +49,13 @@ pub(super) struct Choice {
     fresh: bool,
 }
 
+impl Choice {
+    /// An attempt like any other.
+    pub(super) fn of(ix: BackendIx) -> Self {
+        Self { ix, trial: false, fresh: false }
+    }
+}
+
 /// How one attempt ended.
 struct Ended {
     result: Result<Done, Failure>,
@@ -77,10 +84,15 @@ pub(super) async fn run(
 ) -> Result<Done, Failure> {
     let cell = passage.local.upstream.series.worker(passage.at.worker.ix);
     passage.make_key(state);
-    let Some(mut choice) = passage.choose(&mut state.tried, &state.key) else {
+    let bound = match &passage.local.upstream.sticky {
+        Some(sticky) => passage.choose_bound(sticky, state),
+        None => None,
+    };
+    let first = bound.or_else(|| passage.choose(&mut state.tried, &state.key));
+    let Some(mut choice) = first else {
         cell.none_eligible();
         state.attempts.push(passage.nobody(state.round()));
-        return Err(Failure::NoneEligible);
+        return Err(passage.none_eligible());
     };
     let mut tries = 1;
     let mut begun = passage.at.whole;
@@ -113,7 +125,8 @@ pub(super) async fn run(
             }
             Err(why) => {
                 tracing::debug!(upstream = passage.local.upstream.name, why, "no further attempt");
-                return Err(failure);
+                let nobody = why == RetryDenied::NoBackendLeft.name() && passage.goes_on(tries);
+                return Err(if nobody { passage.none_eligible() } else { failure });
             }
         }
     }
@@ -143,26 +156,61 @@ impl Passage<'_> {
                 });
             }
         }
-        let key = match upstream.strategy.needs() {
-            Need::ClientAddress => Key::Address(self.client.address),
-            Need::Key => Key::Bytes(key),
-            Need::Nothing => Key::None,
-        };
         let mut rng = self.at.worker.rng.borrow_mut();
-        let mut pick = Pick {
-            key,
-            live: &upstream.live,
-            tried,
-            now: Clock::tick(self.at.whole.into_std()),
-            rng: &mut rng,
-        };
+        let mut pick = self.pick(tried, key, &mut rng);
         let ix = upstream.pick(&mut self.local.cursors.borrow_mut(), &mut pick)?;
         tried.insert(ix);
         upstream.backends[ix.index()].series.worker(self.at.worker.ix).pick();
         if upstream.fail_open {
             upstream.series.worker(self.at.worker.ix).fail_open_pick();
         }
-        Some(Choice { ix, trial: false, fresh: false })
+        Some(Choice::of(ix))
+    }
+
+    /// What a pick looks at.
+    pub(super) fn pick<'p>(
+        &'p self,
+        tried: &'p Tried,
+        key: &'p [u8],
+        rng: &'p mut Rng,
+    ) -> Pick<'p> {
+        let upstream = &self.local.upstream;
+        let key = match upstream.strategy.needs() {
+            Need::ClientAddress => Key::Address(self.client.address),
+            Need::Key => Key::Bytes(key),
+            Need::Nothing => Key::None,
+        };
+        let now = Clock::tick(self.at.whole.into_std());
+        Pick { key, live: &upstream.live, tried, now, rng }
+    }
+
+    /// There is no backend to ask.
+    fn none_eligible(&self) -> Failure {
+        match self.local.upstream.nginx.none_eligible {
+            502 => Failure::NoneLive,
+            _ => Failure::NoneEligible,
+        }
+    }
+
+    /// Whether after so many tries another one would be made whoever is left, as nginx does it: it
+    /// counts servers that are out too, and then answers that there are none.
+    fn goes_on(&self, tries: u32) -> bool {
+        let upstream = &self.local.upstream;
+        upstream.nginx.failures && (tries as usize) < upstream.in_service()
+    }
+
+    /// The backend to ask in place of one that answered with a listed status. None: the answer is
+    /// passed on.
+    pub(super) fn choose_instead(
+        &self,
+        tried: &mut Tried,
+        key: &[u8],
+        tries: u32,
+    ) -> Result<Option<Choice>, Failure> {
+        match self.choose(tried, key) {
+            None if self.goes_on(tries) => Err(self.none_eligible()),
+            next => Ok(next),
+        }
     }
 
     /// What follows a failed attempt.
@@ -228,6 +276,9 @@ impl Passage<'_> {
             return;
         }
         let now = Clock::tick(ended.at.into_std());
+        if upstream.nginx.failures {
+            return self.tally(choice, record, now);
+        }
         let listed =
             record.status.is_some_and(|status| upstream.passive.statuses.contains(&status));
         // A status for which another backend was asked is only a failure if it is listed as one.
@@ -242,9 +293,37 @@ impl Passage<'_> {
             return;
         }
         live.observe_failure(took, now);
-        let passive = &upstream.passive;
-        if live.record_failure(now, passive.fail_timeout, passive.max_fails) {
+        let limits = backend.limits;
+        if live.record_failure(now, limits.fail_timeout, limits.max_fails) {
             self.at.worker.report(Event::FailuresCrossed { backend: backend.id, at: now });
+        }
+    }
+
+    /// The same as nginx counts: a status only when another backend is asked because of it, and a
+    /// response that broke off as a success.
+    fn tally(&self, choice: Choice, record: &Attempt, now: Tick) {
+        let upstream = &self.local.upstream;
+        let live = &upstream.live[choice.ix.index()];
+        let failed = match record.outcome {
+            Outcome::Ok | Outcome::Truncated | Outcome::ClientGone => false,
+            Outcome::Status => !matches!(record.status, Some(403 | 404)),
+            _ => true,
+        };
+        match record.first_byte {
+            _ if failed => live.observe_failure(record.duration.unwrap_or_default(), now),
+            Some(first_byte) => live.observe(first_byte, now),
+            None => {}
+        }
+        if !upstream.tallies {
+            return;
+        }
+        if !failed {
+            return live.tally_success();
+        }
+        let backend = &upstream.backends[choice.ix.index()];
+        if live.tally_failure(&backend.limits, backend.weight, now) {
+            let (upstream, backend) = (&upstream.name, &backend.label);
+            tracing::warn!(upstream, backend, "backend failed, and is left out for a while");
         }
     }
 }
@@ -284,7 +363,7 @@ impl Passage<'_> {
     }
 
     /// What templates may speak of.
-    fn vars<'v>(&'v self, state: &'v State, backend: &'v str) -> Vars<'v> {
+    pub(super) fn vars<'v>(&'v self, state: &'v State, backend: &'v str) -> Vars<'v> {
         Vars {
             request_id: &state.id,
             path: state.normalised_path(),
@@ -323,6 +402,7 @@ impl Passage<'_> {
             authority: &backend.authority,
             framing: state.head.framing(),
             upgrade: state.head.upgrade().filter(|_| asks),
+            close: self.local.upstream.nginx.connection_close,
             edits: &self.entry.route.request_headers,
         };
         out.clear();
@@ -483,12 +563,14 @@ impl Passage<'_> {
         }
         match upstream.protocol {
             Protocol::Http1 => {
-                let stream = connect(&backend.address);
+                let stream = connect(&backend.address, upstream.source_address);
                 let stream = self.connected(stream, begun, down, progress).await?;
                 Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
             }
             Protocol::H2c => {
-                let sender = h2::connect(&backend.address);
+                let sender = async {
+                    h2::begin(connect(&backend.address, upstream.source_address).await?).await
+                };
                 let sender = self.connected(sender, begun, down, progress).await?;
                 pool.share(sender.clone());
                 Ok(Carrier::Http2(sender))

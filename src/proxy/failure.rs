@@ -14,7 +14,7 @@
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
 //! | no route | 404 | downstream |
-//! | no backend eligible, or all of them full | 503 | upstream |
+//! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | connection to the backend failed | 502 | upstream |
 //! | connection to the backend timed out | 504 | upstream |
 //! | backend closed or reset before a whole head | 502 | upstream |
@@ -54,6 +54,8 @@ pub(super) enum Failure {
     NoRoute,
     /// No backend is eligible, or every one is full.
     NoneEligible,
+    /// The same where the upstream answers as nginx does.
+    NoneLive,
     /// An attempt failed in this way, and there was no further one.
     Attempt(Outcome),
     /// The route's total time was used up.
@@ -89,6 +91,7 @@ impl Failure {
             Self::Forbidden => 403,
             Self::NoRoute => 404,
             Self::NoneEligible => 503,
+            Self::NoneLive => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
             Self::AuthFailed | Self::NoEnd => 500,
@@ -104,6 +107,7 @@ impl Failure {
     pub(super) fn fault(self) -> Fault {
         match self {
             Self::NoneEligible
+            | Self::NoneLive
             | Self::Attempt(_)
             | Self::TotalTimeout
             | Self::AuthFailed
@@ -126,7 +130,7 @@ impl Failure {
             Self::Forbidden => "forbidden",
             Self::Limited(_) => "limited",
             Self::NoRoute => "no_route",
-            Self::NoneEligible => "none_eligible",
+            Self::NoneEligible | Self::NoneLive => "none_eligible",
             Self::Attempt(outcome) => outcome.name(),
             Self::TotalTimeout => "total_timeout",
             Self::AuthRefused(_) => "auth_refused",
@@ -141,6 +145,8 @@ impl Failure {
         match self {
             Self::Attempt(outcome) => outcome,
             Self::TotalTimeout => Outcome::Timeout,
+            // Another backend should be asked instead, and there was none.
+            Self::NoneEligible | Self::NoneLive => Outcome::Status,
             _ => Outcome::ClientGone,
         }
     }

@@ -19,6 +19,7 @@ use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::service::{Done, End, Onward, error_page};
+use crate::proxy::sticky::push_binding;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
@@ -147,10 +148,9 @@ impl Forward<'_> {
             return Ok(self.tunnel(exchange, received, out).await);
         }
         let replayable = exchange.upload.is_replayable();
-        if let Some(next) = self.another(head, (tried, key), replayable, progress, now) {
-            progress.next = Some(next);
+        if let Some(failure) = self.another(head, (tried, key), replayable, progress, now) {
             received.give_back(buffers);
-            return Err(Failure::Attempt(Outcome::Status));
+            return Err(failure);
         }
         if let Some(onward) = self.onward(response) {
             (progress.received, progress.body) = (exchange.read, received.bytes().len() as u64);
@@ -178,9 +178,8 @@ impl Forward<'_> {
         if let Ok(Relayed { clean: true, .. }) = relayed
             && response.keep_alive()
         {
-            let pool = &self.passage.local.pools[self.choice.ix.index()];
             let at = done.ended.unwrap_or(now);
-            pool.put(exchange.connection, &self.passage.local.upstream.pool, at);
+            self.passage.local.keep(self.choice.ix, exchange.connection, at);
         }
         Ok(done)
     }
@@ -209,9 +208,8 @@ impl Forward<'_> {
         let now = self.note_head(response, progress);
         progress.uploaded = exchange.upload.received;
         let replayable = exchange.upload.is_replayable();
-        if let Some(next) = self.another(head, (tried, key), replayable, progress, now) {
-            progress.next = Some(next);
-            return Err(Failure::Attempt(Outcome::Status));
+        if let Some(failure) = self.another(head, (tried, key), replayable, progress, now) {
+            return Err(failure);
         }
         if let Some(onward) = self.onward(response) {
             return Ok(left(response, (onward, now)));
@@ -308,29 +306,32 @@ impl Forward<'_> {
         now
     }
 
-    /// The backend to ask instead, if the response's status calls for it and there is one.
+    /// Picks the backend to ask instead, if the response's status calls for it and there is one. Gives
+    /// what the response is a failure as then; none: it is passed on.
     fn another(
         &self,
         head: &RequestHead,
         (tried, key): (&mut Tried, &[u8]),
         replayable: bool,
-        progress: &Progress,
+        progress: &mut Progress,
         now: Instant,
-    ) -> Option<Choice> {
+    ) -> Option<Failure> {
         let retry = &self.passage.destination.retry;
         let facts = Facts {
             status: progress.status.filter(|status| retry.statuses.contains(status)),
             shown: progress.shown,
             ..self.passage.facts(Outcome::Status, head, replayable, self.tries, now)
         };
-        facts.status?;
-        if retry::decide(&facts) != Decision::AnotherBackend {
+        if facts.status.is_none() || retry::decide(&facts) != Decision::AnotherBackend {
             return None;
         }
-        let next = self.passage.choose(tried, key)?;
+        match self.passage.choose_instead(tried, key, self.tries) {
+            Ok(next) => progress.next = Some(next?),
+            Err(nobody) => return Some(nobody),
+        }
         let series = &self.passage.local.upstream.series;
         series.worker(self.passage.at.worker.ix).retry(Outcome::Status);
-        Some(next)
+        Some(Failure::Attempt(Outcome::Status))
     }
 
     /// How the body goes on: with its length where it is known, else in chunks, or until the close
@@ -429,6 +430,9 @@ impl Forward<'_> {
         };
         out.clear();
         write_response_head(out, response, &context);
+        if let Some(sticky) = &self.passage.local.upstream.sticky {
+            push_binding(out, sticky, self.choice.ix, context.vars);
+        }
     }
 
     /// Moves bytes both ways after a switch of protocols, until both sides have ended.

@@ -110,6 +110,19 @@ impl Pool {
         *self.shared.borrow_mut() = None;
     }
 
+    /// Since when the connection is idle that is so for longest.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.idle.borrow().first().map(|(since, _)| *since)
+    }
+
+    /// Closes the one that is idle for longest.
+    pub(super) fn close_oldest(&self) {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            idle.remove(0);
+        }
+    }
+
     /// Number of idle connections.
     pub(super) fn len(&self) -> usize {
         self.idle.borrow().len()
@@ -132,6 +145,7 @@ mod tests {
     fn settings() -> Settings {
         Settings {
             max_idle: 3,
+            max_idle_total: None,
             idle_timeout: Duration::from_mins(1),
             max_lifetime: Duration::from_hours(1),
             max_requests: 0,

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) tried: Tried,
     /// Hash input.
     pub(super) key: Vec<u8>,
+    /// What names the backend that the client is bound to.
+    pub(super) bound: Vec<u8>,
     /// The normalised path, when it differs from the path as sent.
     pub(super) path: Vec<u8>,
     /// A head that is being encoded.

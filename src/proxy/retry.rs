@@ -7,7 +7,8 @@
 //!    same backend, if the request is safe to repeat. It says nothing about the backend and uses up
 //!    no try (RFC 9112 §9.3.1).
 //! 4. Tries or time are used up: never.
-//! 5. No connection was made: on another backend, always; the request was not seen by anyone.
+//! 5. No connection was made: on another backend; the request was not seen by anyone. Unless the
+//!    policy wants that listed too.
 //! 6. Nothing of the request was sent: likewise.
 //! 7. The request may have been seen: only if it is idempotent (RFC 9110 §9.2.2) or the policy says
 //!    that others may be repeated too, and the policy lists this kind of failure.
@@ -69,19 +70,19 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decision {
     if facts.stale && repeatable {
         return FreshConnection;
     }
-    if facts.tries >= policy.tries {
+    if policy.tries != 0 && facts.tries >= policy.tries {
         return GiveUp(RetryDenied::Tries);
     }
     if policy.timeout.is_some_and(|limit| facts.elapsed >= limit) {
         return GiveUp(RetryDenied::Timeout);
     }
     let unseen = matches!(facts.outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout);
-    if unseen || !facts.sent {
+    if policy.unsent_always && (unseen || !facts.sent) {
         return AnotherBackend;
     }
     let listed = match facts.outcome {
-        Outcome::Reset => policy.on.reset,
-        Outcome::Timeout => policy.on.timeout,
+        Outcome::Reset | Outcome::ConnectFailed => policy.on.reset,
+        Outcome::Timeout | Outcome::ConnectTimeout => policy.on.timeout,
         Outcome::InvalidResponse => policy.on.invalid_response,
         _ => facts.status.is_some_and(|status| policy.statuses.contains(&status)),
     };
@@ -110,6 +111,7 @@ mod tests {
             tries: 3,
             timeout: Some(Duration::from_secs(10)),
             on: RetryOn { reset: true, timeout: true, invalid_response: true },
+            unsent_always: true,
             statuses: vec![503],
             non_idempotent: false,
             replay_bytes: 0,
@@ -145,6 +147,25 @@ mod tests {
         }
         let unsent = Facts { sent: false, ..post(&policy, Outcome::Reset) };
         assert_eq!(decide(&unsent), AnotherBackend);
+    }
+
+    #[test]
+    fn what_nobody_saw_stays_too_if_the_policy_wants_it_listed() {
+        let mut policy = policy();
+        policy.unsent_always = false;
+        policy.on.reset = false;
+        let at = |outcome| Facts { sent: false, ..post(&policy, outcome) };
+        let stays = GiveUp(RetryDenied::NotAsked);
+        assert_eq!(decide(&at(Outcome::ConnectFailed)), stays);
+        assert_eq!(decide(&at(Outcome::ConnectTimeout)), AnotherBackend);
+    }
+
+    #[test]
+    fn no_number_of_tries_is_every_backend() {
+        let mut policy = policy();
+        policy.tries = 0;
+        let late = Facts { tries: 900, ..get(&policy, Outcome::Reset) };
+        assert_eq!(decide(&late), AnotherBackend);
     }
 
     #[test]

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::balance::Rng;
-use crate::model::{BackendId, UpstreamId, WorkerIx};
-use crate::proxy::pool::Pool;
+use tokio::time::Instant;
+
+use crate::model::{BackendId, BackendIx, UpstreamId, WorkerIx};
+use crate::proxy::pool::{Connection, Pool};
 use crate::snapshot::{Cursors, Snapshot, Upstream};
 
 /// The snapshot with what this worker keeps beside it.
@@ -70,6 +72,27 @@ impl View {
 }
 
 impl Local {
+    /// Keeps a backend's connection for another request.
+    pub(super) fn keep(&self, ix: BackendIx, connection: Connection, now: Instant) {
+        let settings = &self.upstream.pool;
+        self.pools[ix.index()].put(connection, settings, now);
+        if let Some(most) = settings.max_idle_total {
+            self.close_oldest(most);
+        }
+    }
+
+    /// Closes those idle connections, of all backends, that are more than `most`.
+    fn close_oldest(&self, most: usize) {
+        let mut kept: usize = self.pools.iter().map(|pool| pool.len()).sum();
+        while kept > most {
+            let oldest = self.pools.iter().filter(|pool| pool.len() > 0);
+            if let Some(pool) = oldest.min_by_key(|pool| pool.oldest()) {
+                pool.close_oldest();
+            }
+            kept -= 1;
+        }
+    }
+
     fn new(upstream: Arc<Upstream>, worker: WorkerIx, rng: &mut Rng) -> Self {
         let cursors = upstream.cursors(worker, rng.next_u64());
         let pools = upstream.backends.iter().map(|_| Rc::new(Pool::default())).collect();

@@ -10,14 +10,17 @@ mod limit;
 mod listener;
 mod route;
 mod route_table;
+mod sticky;
 mod upstream;
 
+pub use crate::balance::Limits;
 pub use crate::model::Address;
 pub use cell::{Cell, Reader};
 pub use limit::{Limit, LimitUse};
 pub use listener::{Listener, RouteEntry};
 pub use route::{Action, Destination, Route, Split};
 pub use route_table::{Facts, Request, RouteTable};
+pub use sticky::Sticky;
 pub use upstream::{Backend, Cursors, Upstream};
 
 /// Plain values of the checked configuration that snapshots carry as they are.
@@ -30,6 +33,7 @@ pub mod settings {
         Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Statuses, Template, Test, Then,
         TimeForm, Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible, XForwarded,
     };
+    pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }
 
 use std::sync::Arc;

@@ -1,11 +1,15 @@
 //! An upstream as the data plane sees it: backends, plans, handles.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::balance::{Cursor, Lives, Pick, Plan, Strategy};
+use crate::balance::{Cursor, Limits, Lives, Pick, Plan, Strategy};
 use crate::config::model as config;
-use crate::model::{Address, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx};
-use crate::snapshot::settings::{Passive, Pool, Protocol, Template};
+use crate::model::{
+    Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
+};
+use crate::snapshot::Sticky;
+use crate::snapshot::settings::{Passive, Pool, Protocol, Template, UpstreamNginx};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
 
 /// A named group of backends with everything an attempt needs.
@@ -39,8 +43,16 @@ pub struct Upstream {
     pub fail_open: bool,
     /// Idle connections.
     pub pool: Pool,
-    /// What counts as a failure, and how many park a backend.
+    /// What counts as a failure.
     pub passive: Passive,
+    /// What binds clients to backends.
+    pub sticky: Option<Box<Sticky>>,
+    /// The address that connections leave from.
+    pub source_address: Option<SocketAddr>,
+    /// What is done as nginx does it.
+    pub nginx: UpstreamNginx,
+    /// Failures are counted as in nginx; of a single backend they are not.
+    pub tallies: bool,
     /// Counters.
     pub series: Arc<UpstreamSeries>,
     /// The place in the section of the entry that each backend comes from.
@@ -61,6 +73,7 @@ pub struct Cursors {
 impl Upstream {
     /// Fresh cursors for a worker; `seed` staggers them.
     pub fn cursors(&self, worker: WorkerIx, seed: u64) -> Cursors {
+        let (worker, seed) = if self.nginx.turns { (WorkerIx(0), 0) } else { (worker, seed) };
         Cursors {
             primary: self.primary.cursor(worker, seed),
             backup: self.backup.cursor(worker, seed),
@@ -83,6 +96,11 @@ impl Upstream {
         self.source.backends.iter().any(|backend| {
             matches!(&backend.address, config::BackendAddress::Name(used, _) if used == name)
         })
+    }
+
+    /// How many backends the operator has in service: as many tries as nginx allows.
+    pub fn in_service(&self) -> usize {
+        self.backends.iter().filter(|one| one.state.admin != AdminState::Disabled).count()
     }
 
     /// Picks a backend for one attempt: a primary, else a backup, else none.
@@ -112,6 +130,8 @@ pub struct Backend {
     pub backup: bool,
     /// Requests in flight per process; 0 is no limit.
     pub max_connections: u32,
+    /// How many failures take it out, and for how long.
+    pub limits: Limits,
     /// What is known of it.
     pub state: BackendState,
     /// Counters.

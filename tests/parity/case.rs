@@ -12,11 +12,9 @@
 //! Host: example.com
 //! ```
 //!
-//! `start: any` says that it matters with which server the turns begin: Plimsoll draws it, so that
-//! its side is repeated until it has begun where nginx does.
-//!
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
-//! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `reset`, `never`, `stopped`,, `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
+//! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
+//! `stopped`, `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
 //! of `http`; `${listen}` is `127.0.0.1:PORT`, `${port}` the port alone, `${NAME}` an origin's
 //! address, `${NAME_port}` its port. `--- main` adds lines outside of `http`. Each request is sent
 //! on a connection of its own, `xN` times in a row; line ends become CRLF, a blank line ends the
@@ -41,8 +39,6 @@ pub(crate) struct Case {
     pub(crate) conf: String,
     /// Lines outside of `http`.
     pub(crate) main: String,
-    /// Whether Plimsoll's side is repeated until it begins with the server that nginx begins with.
-    pub(crate) any_start: bool,
     /// The requests.
     pub(crate) requests: Vec<Request>,
 }
@@ -89,8 +85,6 @@ impl Case {
             if key == "origins" {
                 let names = value.split_whitespace();
                 case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
-            } else if key == "start" {
-                case.any_start = true;
             } else {
                 let origin = case.origins.get_mut(key).unwrap_or_else(|| panic!("no origin {key}"));
                 value.trim().clone_into(origin);
@@ -118,6 +112,7 @@ impl Case {
                 "status" => origin.answer(Answer::Status(rest.parse().unwrap())),
                 "body" => origin.answer(Answer::Ok(rest.as_bytes().to_vec())),
                 "close" => origin.answer(Answer::Close),
+                "path" => origin.answer(Answer::CloseByPath),
                 "reset" => origin.answer(Answer::Reset),
                 "chunked" => {
                     origin.answer(Answer::Chunked(vec![b"one".to_vec(), b"two".to_vec()], vec![]));

@@ -7,9 +7,6 @@
 //! `differences.toml` holds what is known to differ, with the reason: each entry is checked to be
 //! there still, so that it goes when the difference does.
 //!
-//! With which server Plimsoll begins its turns is drawn at start, where nginx takes the first one;
-//! cases in which that shows are marked.
-//!
 //! `CASE=name cargo test --test parity` runs one case and shows both sides.
 
 #![allow(clippy::unwrap_used, reason = "in a test, what goes wrong shall end the test")]
@@ -32,10 +29,6 @@ use compare::{Difference, compare};
 
 /// How many cases run at the same time.
 const AT_ONCE: usize = 4;
-
-/// How often Plimsoll is started anew for it to begin its turns where nginx does. A round of the
-/// cases has at most four turns: that it never begins well by chance is not to be expected.
-const MOST_STARTS: usize = 80;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity")
@@ -135,15 +128,8 @@ async fn run_all(mut waiting: Vec<Case>) -> Vec<Difference> {
 /// Runs a case on both sides.
 async fn run(case: &Case) -> Vec<Difference> {
     let theirs = side::nginx(case).await;
-    let mut left = if case.any_start { MOST_STARTS } else { 1 };
-    loop {
-        let ours = side::plimsoll(case).await;
-        let found = compare(case, &theirs, &ours);
-        left -= 1;
-        if left == 0 || !found.iter().any(|one| one.aspect == "sequence") {
-            return found;
-        }
-    }
+    let ours = side::plimsoll(case).await;
+    compare(case, &theirs, &ours)
 }
 
 #[test]

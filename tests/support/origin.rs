@@ -47,6 +47,8 @@ pub(crate) enum Answer {
     Stream(usize),
     /// No answer: closes once the request is there.
     Close,
+    /// As [`Answer::Close`] for paths that begin with `/close`; all others get 200 with the name.
+    CloseByPath,
     /// No answer: resets the connection once the request is there.
     Reset,
     /// No answer, for as long as the other side waits.

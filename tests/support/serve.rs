@@ -52,7 +52,11 @@ impl Shared {
                 return;
             };
             self.heads.fetch_add(1, SeqCst);
-            let answer = self.answer.lock().unwrap().clone();
+            let answer = match self.answer.lock().unwrap().clone() {
+                Answer::CloseByPath if head.starts_with(b"GET /close") => Answer::Close,
+                Answer::CloseByPath => Answer::Status(200),
+                answer => answer,
+            };
             match answer {
                 Answer::Continue => write(&mut socket, b"HTTP/1.1 100 Continue\r\n\r\n").await,
                 Answer::BeforeBody(status) => {

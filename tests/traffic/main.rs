@@ -27,6 +27,7 @@ mod onward;
 mod pool;
 mod rates;
 mod retries;
+mod sticky;
 mod upgrade;
 mod wired;
 

@@ -1,6 +1,6 @@
 //! Idle connections to backends: used again when that is safe, and never otherwise.
 
-use crate::support::{Answer, Client, Origin, request};
+use crate::support::{Answer, Client, Lb, Origin, request, until};
 use crate::wired::Wired;
 use crate::{GET, Setup, attempt, attempts, logged, plain, until_none_open};
 
@@ -8,7 +8,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const POST: &str = "POST /post HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc";
 
 /// Two requests of two clients, one after the other.
-async fn two_requests(lb: &crate::support::Lb) {
+async fn two_requests(lb: &Lb) {
     for _ in 0..2 {
         assert_eq!(request(lb.addr("web"), GET).await.status, 200);
     }
@@ -233,4 +233,50 @@ async fn a_connection_with_half_a_request_on_it_is_not_used_again() {
     assert_eq!((response.status, response.text().as_str()), (403, "no"));
     assert_eq!(response.header("connection"), Some("close"));
     assert_eq!(wire.rest().await, b"", "the program closes it");
+}
+
+#[tokio::test]
+async fn of_all_backends_connections_the_longest_idle_is_closed() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let upstream = "pool = { max_idle_total = 1 }\nsticky = { route = [\"${arg.to}\"] }";
+    let text = |origin: &Origin, route: &str| {
+        let address = origin.address();
+        format!("[[upstream.app.backend]]\naddress = \"{address}\"\nroute = \"{route}\"\n")
+    };
+    let lb = Lb::start(format!(
+        "workers = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\nupstream = \"app\"\n[upstream.app]\n{upstream}\n{}{}",
+        text(&a, "a"),
+        text(&b, "b")
+    ))
+    .await;
+    for (path, open) in [("/?to=a", (1, 0)), ("/?to=b", (0, 1)), ("/?to=b", (0, 1))] {
+        let _ = request(lb.addr("web"), format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")).await;
+        until("one is kept", async || (a.open(), b.open()) == open).await;
+    }
+    assert_eq!((a.connections(), b.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn connections_leave_from_the_address_that_is_set() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let setup = Setup { upstream: "source = \"127.0.0.77\"", ..Setup::default() };
+    let lb = setup.start(&[&address]).await;
+    let mut client = Client::connect(lb.addr("web")).await;
+    client.send(GET).await;
+    let (_, peer) = crate::support::in_time("a connection", listener.accept()).await.unwrap();
+    assert_eq!(peer.ip().to_string(), "127.0.0.77");
+}
+
+#[tokio::test]
+async fn a_backend_is_told_that_its_connection_is_not_kept() {
+    let origin = Origin::start("a").await;
+    let setup = Setup { upstream: "nginx = { connection_close = true }", ..Setup::default() };
+    let lb = setup.before(&[&origin]).await;
+    for _ in 0..2 {
+        let _ = request(lb.addr("web"), GET).await;
+        assert_eq!(origin.last().header("connection").as_deref(), Some("close"));
+    }
+    assert_eq!(origin.connections(), 2);
 }

@@ -20,6 +20,7 @@ mod route;
 mod secret;
 mod template;
 mod upstream;
+mod upstream_sticky;
 pub(super) mod variables;
 mod whole;
 

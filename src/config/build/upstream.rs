@@ -1,15 +1,18 @@
 //! Upstreams and their backends.
 
+use std::net::SocketAddr;
+
 use ahash::AHashMap;
 
 use super::action::weight;
 use super::template::template;
+use super::upstream_sticky::sticky;
 use super::{Build, address, field, health};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
     Backend, BackendAddress, Dns, Health, Passive, Pool, Probe, Protocol, Retry, RetryOn, Timeouts,
-    Upstream, WhenNoneEligible,
+    Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
@@ -21,7 +24,9 @@ pub(super) fn upstream(b: &mut Build<'_>, key: &Key, table: &Table) -> Upstream 
     let strategy = Strategy::ALL.into_iter().find(|one| one.name() == table.text("strategy"));
     let strategy = strategy.unwrap_or_default();
     strategy_inputs(b, table, strategy);
-    let backends = backends(b, key, table, strategy);
+    let passive = passive(table.section("passive"));
+    let backends = backends(b, key, table, (strategy, &passive));
+    let nginx = nginx(table.section("nginx"));
     let health = table.table("health").map(|table| health::health(b, table, &backends));
     let upstream = Upstream {
         name: field::name(b, key.place, &key.name),
@@ -33,16 +38,19 @@ pub(super) fn upstream(b: &mut Build<'_>, key: &Key, table: &Table) -> Upstream 
             "h2c" => Protocol::H2c,
             _ => Protocol::Http1,
         },
-        pool: pool(table.section("pool")),
+        pool: pool(table.section("pool"), nginx),
         timeouts: timeouts(table.section("timeouts")),
         retry: retry(table.section("retry")),
-        passive: passive(table.section("passive")),
+        passive,
         health,
         when_none_eligible: match table.text("when_none_eligible") {
             "reject" => WhenNoneEligible::Reject,
             _ => WhenNoneEligible::FailOpen,
         },
         dns: dns(b, table.section("dns")),
+        sticky: table.table("sticky").map(|table| sticky(b, table)),
+        source: source(b, table),
+        nginx,
         backends,
     };
     check_probe(b, table, &upstream);
@@ -90,7 +98,12 @@ fn strategy_inputs(b: &mut Build<'_>, table: &Table, strategy: Strategy) {
     }
 }
 
-fn backends(b: &mut Build<'_>, key: &Key, table: &Table, strategy: Strategy) -> Vec<Backend> {
+fn backends(
+    b: &mut Build<'_>,
+    key: &Key,
+    table: &Table,
+    (strategy, passive): (Strategy, &Passive),
+) -> Vec<Backend> {
     let mut places: AHashMap<String, Place> = AHashMap::new();
     let mut backends = Vec::new();
     for one in table.tables("backend") {
@@ -119,13 +132,14 @@ fn backends(b: &mut Build<'_>, key: &Key, table: &Table, strategy: Strategy) -> 
             let help = "use `strategy = \"weighted_round_robin\"`";
             b.warning(at, "`round_robin` takes no account of weights", help);
         }
-        backends.push(backend(one, address));
+        check_route(b, one);
+        backends.push(backend(one, address, passive));
     }
     check_service(b, key, table, &backends);
     backends
 }
 
-fn backend(table: &Table, address: BackendAddress) -> Backend {
+fn backend(table: &Table, address: BackendAddress, passive: &Passive) -> Backend {
     Backend {
         address,
         weight: weight(table),
@@ -136,6 +150,9 @@ fn backend(table: &Table, address: BackendAddress) -> Backend {
             _ => AdminState::Enabled,
         },
         max_connections: table.integer("max_connections").unwrap_or_default(),
+        max_fails: table.integer("max_fails").unwrap_or(passive.max_fails),
+        fail_timeout: table.duration("fail_timeout").unwrap_or(passive.fail_timeout),
+        route: table.written("route").map(|(_, item)| item.text().to_owned()),
     }
 }
 
@@ -156,9 +173,11 @@ fn check_service(b: &mut Build<'_>, key: &Key, table: &Table, backends: &[Backen
     }
 }
 
-fn pool(table: &Table) -> Pool {
+fn pool(table: &Table, nginx: UpstreamNginx) -> Pool {
+    let max_idle = table.integer("max_idle").unwrap_or_default();
     Pool {
-        max_idle: table.integer("max_idle").unwrap_or_default(),
+        max_idle: if nginx.connection_close { 0 } else { max_idle },
+        max_idle_total: table.integer("max_idle_total"),
         idle_timeout: table.duration("idle_timeout").unwrap_or_default(),
         max_lifetime: table.duration("max_lifetime").unwrap_or_default(),
         max_requests: table.integer("max_requests").unwrap_or_default(),
@@ -185,6 +204,7 @@ pub(super) fn retry(table: &Table) -> Retry {
             timeout: on("timeout"),
             invalid_response: on("invalid_response"),
         },
+        unsent_always: table.text("unsent") == "always",
         statuses: table.integers("statuses"),
         non_idempotent: table.bool("non_idempotent"),
         replay_bytes: table.size("replay_body").unwrap_or_default() as usize,
@@ -196,6 +216,38 @@ fn passive(table: &Table) -> Passive {
         max_fails: table.integer("max_fails").unwrap_or_default(),
         fail_timeout: table.duration("fail_timeout").unwrap_or_default(),
         statuses: table.integers("statuses"),
+    }
+}
+
+/// Refuses a route that could not stand in a cookie (RFC 6265 §4.1.1).
+fn check_route(b: &mut Build<'_>, table: &Table) {
+    let fits = |c: char| c.is_ascii_graphic() && !['"', ',', ';', '\\'].contains(&c);
+    if let Some((_, item)) = table.written("route")
+        && (item.text().is_empty() || !item.text().chars().all(fits))
+    {
+        let message = format!("`{}` cannot be the value of a cookie", item.text());
+        b.error(item.place, message, "use letters, digits, `-` and `_`");
+    }
+}
+
+/// The address that connections leave from.
+fn source(b: &mut Build<'_>, table: &Table) -> Option<SocketAddr> {
+    let (_, item) = table.written("source")?;
+    let address = item.text().parse().ok();
+    let address = address.or_else(|| Some(SocketAddr::new(item.text().parse().ok()?, 0)));
+    if address.is_none() {
+        let message = format!("`{}` is no IP address", item.text());
+        b.error(item.place, message, "write it like `10.0.0.100`");
+    }
+    address
+}
+
+fn nginx(table: &Table) -> UpstreamNginx {
+    UpstreamNginx {
+        failures: table.bool("failures"),
+        turns: table.bool("turns"),
+        none_eligible: table.integer("none_eligible").unwrap_or(503),
+        connection_close: table.bool("connection_close"),
     }
 }
 

@@ -14,6 +14,8 @@ mod response;
 mod route;
 mod template;
 mod upstream;
+mod upstream_nginx;
+mod upstream_sticky;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +46,8 @@ pub use template::{Asked, AttemptFact, Piece, Stage, Template, TimeForm, Variabl
 pub use upstream::{
     Backend, BackendAddress, Dns, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream,
 };
+pub use upstream_nginx::UpstreamNginx;
+pub use upstream_sticky::{Sticky, StickyCookie};
 
 /// A whole configuration, of all included files.
 #[derive(Debug, Clone)]

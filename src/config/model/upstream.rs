@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Health, Passive, Template, WhenNoneEligible};
+use super::{Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
 
@@ -40,6 +40,12 @@ pub struct Upstream {
     pub when_none_eligible: WhenNoneEligible,
     /// How backend names are resolved again.
     pub dns: Dns,
+    /// What binds clients to backends.
+    pub sticky: Option<Sticky>,
+    /// The address that connections leave from; port 0 is any.
+    pub source: Option<SocketAddr>,
+    /// What is done as nginx does it.
+    pub nginx: UpstreamNginx,
 }
 
 /// Protocol towards backends.
@@ -64,6 +70,12 @@ pub struct Backend {
     pub state: AdminState,
     /// Requests in flight per process; 0 is no limit.
     pub max_connections: u32,
+    /// Failures within `fail_timeout` that park it; 0 never parks.
+    pub max_fails: u32,
+    /// The window in which failures count, and how long it is parked.
+    pub fail_timeout: Duration,
+    /// Its name in `sticky`.
+    pub route: Option<String>,
 }
 
 /// Where a backend is.
@@ -94,6 +106,8 @@ impl fmt::Display for BackendAddress {
 pub struct Pool {
     /// Idle connections kept per worker and backend; 0 keeps none.
     pub max_idle: usize,
+    /// Idle connections kept per worker for all backends together; `None` is no limit.
+    pub max_idle_total: Option<usize>,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// How long a connection is used at all.
@@ -118,12 +132,14 @@ pub struct Timeouts {
 /// When a request is tried on another backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// Attempts in all, the first one included; 1 is no retry.
+    /// Attempts in all, the first one included; 1 is no retry, 0 is every backend once.
     pub tries: u32,
     /// No further attempt is begun after this time since the first; `None` is no limit.
     pub timeout: Option<Duration>,
-    /// Failures (other than to connect, which is always retried) after which another try is made.
+    /// Failures after which another try is made.
     pub on: RetryOn,
+    /// Whether a request that no backend has seen is always tried on another one; else `on` says.
+    pub unsent_always: bool,
     /// Statuses after which another try is made.
     pub statuses: Vec<u16>,
     /// Whether a non-idempotent request (RFC 9110 §9.2.2) that was sent may be sent again.

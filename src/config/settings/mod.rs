@@ -15,6 +15,8 @@ mod response;
 mod route;
 mod route_nginx;
 mod upstream;
+mod upstream_nginx;
+mod upstream_sticky;
 
 use super::table::{Kind, Section, Setting};
 

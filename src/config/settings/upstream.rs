@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use super::health::{DNS, HEALTH};
+use super::upstream_nginx::NGINX;
+use super::upstream_sticky::STICKY;
 use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OFF};
 
 /// A status that tells of a failure.
 const FAILURE_STATUS: Kind = Kind::Integer { min: 400, max: 599 };
+
+/// Failures that are too many.
+const MAX_FAILS: Kind = Kind::Integer { min: 0, max: 1_000_000 };
 
 /// Something kept for minutes or hours.
 pub(super) const LIFETIME: Kind =
@@ -128,6 +133,28 @@ static SECTION: Section = Section {
             "How backend names are resolved again.",
             r#"{ max_ttl = "30s" }"#,
         ),
+        Setting::optional(
+            "sticky",
+            Kind::Table(&STICKY),
+            "clients are not bound to backends",
+            "Binding a client to the backend that served it first.",
+            r#"{ cookie = "backend" }"#,
+        ),
+        Setting::optional(
+            "source",
+            Kind::Text,
+            "the system chooses",
+            "The address that connections to backends leave from, perhaps with a port; for backends \
+             of the same family.",
+            r#""10.0.0.100""#,
+        ),
+        Setting::with_default(
+            "nginx",
+            Kind::Table(&NGINX),
+            "{}",
+            "What is done as nginx does it, where Plimsoll would do otherwise.",
+            "{ failures = true }",
+        ),
     ],
 };
 
@@ -172,6 +199,27 @@ static BACKEND: Section = Section {
             "Requests in flight, over all workers; 0 is no limit.",
             "100",
         ),
+        Setting::optional(
+            "max_fails",
+            MAX_FAILS,
+            "that of `passive`",
+            "Failures within `fail_timeout` that park this backend; 0 never parks.",
+            "10",
+        ),
+        Setting::optional(
+            "fail_timeout",
+            TIMEOUT,
+            "that of `passive`",
+            "The time in which failures of this backend count, and how long it is parked.",
+            r#""30s""#,
+        ),
+        Setting::optional(
+            "route",
+            Kind::Text,
+            "the MD5 of its address",
+            "Its name in `sticky`.",
+            r#""a""#,
+        ),
     ],
 };
 
@@ -185,6 +233,14 @@ static POOL: Section = Section {
             "64",
             "Idle connections kept per worker and backend; 0 keeps none.",
             "16",
+        ),
+        Setting::optional(
+            "max_idle_total",
+            Kind::Integer { min: 1, max: 65_536 },
+            "no limit",
+            "Idle connections kept per worker for all backends together; of too many the one that \
+             has been idle for longest is closed (nginx's `keepalive`).",
+            "32",
         ),
         Setting::with_default(
             "idle_timeout",
@@ -247,8 +303,7 @@ static TIMEOUTS: Section = Section {
 
 static RETRY: Section = Section {
     title: "[upstream.NAME.retry]",
-    doc: "When a request is tried on another backend. A failure to connect is always retried; never \
-          is a request once a byte of its response has gone to the client.",
+    doc: "When a request is tried on another backend. Never is a request once a byte of its response has gone to the client.",
     settings: RETRY_SETTINGS,
 };
 
@@ -256,9 +311,9 @@ static RETRY: Section = Section {
 pub(super) const RETRY_SETTINGS: &[Setting] = &[
     Setting::with_default(
         "tries",
-        Kind::Integer { min: 1, max: 32 },
+        Kind::Integer { min: 0, max: 1_000 },
         "3",
-        "Attempts in all, the first one included; 1 is no retry.",
+        "Attempts in all, the first one included; 1 is no retry, 0 is every backend once.",
         "2",
     ),
     Setting::with_default(
@@ -275,6 +330,14 @@ pub(super) const RETRY_SETTINGS: &[Setting] = &[
         "Failures after which another attempt is made: the connection broke before a whole response \
          head, nothing came in time, what came was not HTTP.",
         r#"["reset"]"#,
+    ),
+    Setting::with_default(
+        "unsent",
+        Kind::Word(&["always", "as_listed"]),
+        r#""always""#,
+        "Whether a request that no backend has seen is always tried on another one; `as_listed`: a \
+         connection that is refused counts as `reset`, one that is not made in time as `timeout`.",
+        r#""as_listed""#,
     ),
     Setting::with_default(
         "statuses",
@@ -307,7 +370,7 @@ static PASSIVE: Section = Section {
     settings: &[
         Setting::with_default(
             "max_fails",
-            Kind::Integer { min: 0, max: 1_000_000 },
+            MAX_FAILS,
             "5",
             "Failures within `fail_timeout` that park a backend; 0 never parks.",
             "3",

@@ -28,10 +28,9 @@ pub(super) const PROXY: Part = Part {
         row("grpc_read_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_read_timeout), "`timeouts.read`."),
         row("proxy_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::next_upstream),
             "`retry`: `error` is `on = [\"reset\"]`, `timeout` and `invalid_header` are their like, \
-             statuses go to `statuses`, 5xx and 429 to `passive.statuses` too; `off` is `tries = 1`. A \
-             connection that cannot be made is always tried elsewhere. PUT and DELETE with a body longer \
-             than `replay_body` are sent once."),
-        row("proxy_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::next_tries), "`retry.tries`; without it as many as there are backends, at most 32."),
+             statuses go to `statuses`; `off` is `tries = 1`. Without `error` or `timeout`, `unsent = \
+             \"as_listed\"`. PUT and DELETE with a body longer than `replay_body` are sent once."),
+        row("proxy_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::next_tries), "`retry.tries`; without it as many as there are backends."),
         row("proxy_next_upstream_timeout", LEVELS, (1, 1), Rule::Route(settings::next_timeout), "`retry.timeout`."),
         row("grpc_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::grpc_next_upstream), "As `proxy_next_upstream`."),
         row("grpc_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::grpc_next_tries), "`retry.tries`."),

@@ -2,7 +2,7 @@
 
 use super::{Contexts, MANY, Parameter, Part, Rule, missing, needless, row};
 use crate::import::findings::Verdict;
-use crate::import::{settings, upstream};
+use crate::import::{settings, sticky, upstream};
 
 const UP: Contexts = Contexts::UPSTREAM;
 
@@ -21,16 +21,16 @@ pub(super) const UPSTREAM: Part = Part {
         row("least_time", UP, (1, 2), Rule::Upstream(upstream::least_time),
             "`strategy = \"least_response_time\"`, which weighs recent answers more.").differs(),
         row("keepalive", UP, (1, 2), Rule::Upstream(upstream::keepalive),
-            "`pool.max_idle`, where routes speak HTTP/1.1 and clear Connection, as nginx asks for. It \
-             counts per worker and backend, nginx's per worker and upstream. Without it no connection is \
-             kept."),
+            "`pool.max_idle_total`, where routes speak HTTP/1.1 and clear Connection, as nginx asks for. \
+             Without it no connection is kept (`nginx.connection_close`)."),
         row("resolver", Contexts::LEVELS.and(UP), (1, MANY), Rule::Route(settings::resolver),
             "The system's name servers are asked (`/etc/resolv.conf`); `valid=` is `dns.min_ttl` and \
              `dns.max_ttl`.").differs(),
         needless("resolver_timeout", Contexts::ANY, "The system's resolver has its own."),
         needless("zone", UP, "Workers share the state of backends anyhow."),
-        missing("sticky", "There are no sticky sessions by a cookie of the balancer's own.",
-            "use `consistent_hash` with `key = \"${cookie.NAME}\"` of a cookie that the application sets"),
+        row("sticky", UP, (1, MANY), Rule::Upstream(sticky::sticky),
+            "`sticky` of the upstream, by `cookie` or by `route`; the cookie's value is that of nginx. \
+             Sessions are not learnt (`sticky learn`)."),
         missing("queue", "Requests are not queued: when all backends are full the answer is 503.", ""),
         missing("ntlm", "Connections are not tied to clients.", ""),
         missing("health_check*", "Probes are not carried over.", "write `[upstream.NAME.health]`"),
@@ -55,20 +55,25 @@ pub(in crate::import) const SERVER: &[Parameter] = &[
     parameter(
         "max_fails=",
         Verdict::Carried,
-        "`passive.max_fails` of the upstream, one for all backends; 1 if not written. Of an upstream \
-         with one address it has no effect.",
+        "`max_fails` of the backend or, of most of them, `passive.max_fails`; 1 if not written. \
+         Failures are counted as nginx does (`nginx.failures`).",
         "",
     ),
     parameter(
         "fail_timeout=",
         Verdict::Carried,
-        "`passive.fail_timeout` of the upstream, one for all backends; 10 seconds if not written.",
+        "`fail_timeout` of the backend or, of most of them, `passive.fail_timeout`.",
         "",
     ),
     parameter("max_conns=", Verdict::Carried, "`max_connections`, over all workers.", ""),
     parameter("backup", Verdict::Carried, "`backup = true`.", ""),
     parameter("down", Verdict::Carried, "`state = \"disabled\"`.", ""),
-    parameter("drain", Verdict::Carried, "`state = \"draining\"`.", ""),
+    parameter(
+        "drain",
+        Verdict::Carried,
+        "`state = \"draining\"`: only whoever is bound to it by `sticky` gets there.",
+        "",
+    ),
     parameter("resolve", Verdict::Carried, "Names are always resolved again.", ""),
     parameter(
         "service=",
@@ -76,12 +81,7 @@ pub(in crate::import) const SERVER: &[Parameter] = &[
         "Names are resolved to addresses (A, AAAA), not to services (SRV): the port must be written.",
         "write the port behind the name",
     ),
-    parameter(
-        "route=",
-        Verdict::NotCarried,
-        "There are no sticky routes.",
-        "use `consistent_hash` on a cookie",
-    ),
+    parameter("route=", Verdict::Carried, "`route`.", ""),
     parameter(
         "slow_start=",
         Verdict::NotCarried,

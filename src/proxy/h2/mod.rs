@@ -12,15 +12,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::net::Stream;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::http1::{Framing, Known, Limits, Parse, RequestHead, ResponseHead, encode, is_trailer};
-use crate::model::{Address, Outcome};
+use crate::model::Outcome;
 use crate::proxy::failure::Failure;
 
 pub(super) use exchange::H2Exchange;
@@ -38,15 +38,11 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisWorker {
     }
 }
 
-/// Connects and shakes hands. The caller bounds the time.
-pub(super) async fn connect(address: &Address) -> std::io::Result<Sender> {
-    match address {
-        Address::Ip(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            handshake(TokioIo::new(stream)).await
-        }
-        Address::Unix(path) => handshake(TokioIo::new(UnixStream::connect(path).await?)).await,
+/// Shakes hands on a fresh connection. The caller bounds the time.
+pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
+    match stream {
+        Stream::Tcp(stream) => handshake(TokioIo::new(stream)).await,
+        Stream::Unix(stream) => handshake(TokioIo::new(stream)).await,
     }
 }
 

@@ -30,6 +30,8 @@ pub struct RequestContext<'a> {
     pub framing: Framing,
     /// The protocol that this attempt asks to switch to.
     pub upgrade: Option<&'a [u8]>,
+    /// The connection is not kept, and the backend is told so, as nginx does.
+    pub close: bool,
     /// The route's changes.
     pub edits: &'a [HeaderEdit],
 }
@@ -58,7 +60,7 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     apply_edits(out, fields, ctx.edits, 0, ctx.vars);
 
     push_framing(out, head, ctx.framing);
-    push_connection(out, head, ctx.upgrade);
+    push_connection(out, head, ctx);
     push_end(out);
 }
 
@@ -233,10 +235,12 @@ pub(super) fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(CRLF);
 }
 
-fn push_connection(out: &mut Vec<u8>, head: &RequestHead, upgrade: Option<&[u8]>) {
-    if let Some(protocol) = upgrade {
+fn push_connection(out: &mut Vec<u8>, head: &RequestHead, ctx: &RequestContext<'_>) {
+    if let Some(protocol) = ctx.upgrade {
         push_field(out, b"Connection", b"upgrade");
         push_field(out, b"Upgrade", protocol);
+    } else if ctx.close {
+        push_field(out, b"Connection", b"close");
     } else if takes_trailers(head) {
         push_field(out, b"Connection", b"TE");
         push_field(out, b"TE", b"trailers");

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use super::Known;
-use crate::balance::Live;
+use crate::balance::{Limits, Live};
 use crate::config::model as config;
-use crate::model::{Address, AdminState, BackendId, BackendState, ProbedState};
+use crate::model::{
+    Address, AdminState, BackendId, BackendState, PassiveState, ProbedState, Weight,
+};
 use crate::snapshot::{Backend, Upstream};
 
 /// The backends of an upstream in the order of its section. All lists have the same length.
@@ -106,10 +108,19 @@ impl<'a> Walk<'a, '_> {
     ) -> (Arc<Backend>, Option<Arc<Live>>) {
         self.next = place + 1;
         let was = &before.backends[place];
-        let now = (entry.weight, entry.backup, entry.max_connections, self.state(was.id, entry));
-        let same = now == (was.weight, was.backup, was.max_connections, was.state);
-        let (weight, backup, max_connections, state) = now;
-        let changed = || Backend { weight, backup, max_connections, state, ..Backend::clone(was) };
+        let Backend { weight, backup, max_connections, limits, state, .. } = **was;
+        let now = settings(entry);
+        let state_now = self.state(was.id, entry);
+        let same = now == (weight, backup, max_connections, limits) && state_now == state;
+        let (weight, backup, max_connections, limits) = now;
+        let changed = || Backend {
+            weight,
+            backup,
+            max_connections,
+            limits,
+            state: state_now,
+            ..Backend::clone(was)
+        };
         let backend = if same { Arc::clone(was) } else { Arc::new(changed()) };
         (backend, Some(Arc::clone(&before.live[place])))
     }
@@ -122,13 +133,15 @@ impl<'a> Walk<'a, '_> {
         entry: &config::Backend,
         address: &Address,
     ) -> Backend {
+        let (weight, backup, max_connections, limits) = settings(entry);
         Backend {
             id,
             address: address.clone(),
             authority: authority(&entry.address),
-            weight: entry.weight,
-            backup: entry.backup,
-            max_connections: entry.max_connections,
+            weight,
+            backup,
+            max_connections,
+            limits,
             state: self.state(id, entry),
             series: self.known.registry.backend(&self.source.name, &label),
             label,
@@ -136,8 +149,19 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn state(&self, id: BackendId, entry: &config::Backend) -> BackendState {
-        state((self.known.states)(id), entry.state, self.source.health.is_some())
+        let mut state = state((self.known.states)(id), entry.state, self.source.health.is_some());
+        if self.source.nginx.failures {
+            // Nobody is parked who was before.
+            state.passive = PassiveState::Ok;
+        }
+        state
     }
+}
+
+/// What the file says of a backend: weight, whether it is a backup, most requests, most failures.
+fn settings(entry: &config::Backend) -> (Weight, bool, u32, Limits) {
+    let limits = Limits { max_fails: entry.max_fails, fail_timeout: entry.fail_timeout };
+    (entry.weight, entry.backup, entry.max_connections, limits)
 }
 
 /// The name of a backend at `address`, one of those that `written` stands for.

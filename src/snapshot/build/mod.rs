@@ -19,7 +19,7 @@ use crate::config::model as config;
 use crate::model::{
     Address, BackendId, BackendIx, BackendState, Generation, PassiveState, UpstreamIx,
 };
-use crate::snapshot::{Backend, Snapshot, Upstream};
+use crate::snapshot::{Backend, Snapshot, Sticky, Upstream};
 use crate::telemetry::Registry;
 
 use backends::{Gathered, gather};
@@ -127,6 +127,11 @@ fn upstream(
     let tier = |before: Option<&Plan>, belongs: fn(&Backend) -> bool| {
         plan(&source, &backends, &judged.eligible, belongs, before)
     };
+    let tallies = tallies(&source, &backends);
+    let sticky = source.sticky.as_ref().map(|by| {
+        let route = |number: &u32| source.backends[*number as usize].route.as_deref();
+        Box::new(Sticky::new(by, &backends, entries.iter().map(route)))
+    });
     Arc::new(Upstream {
         id: known.identities.upstream(&source.name),
         name: source.name.clone(),
@@ -143,9 +148,18 @@ fn upstream(
         fail_open: judged.fail_open,
         pool: source.pool.clone(),
         passive: source.passive.clone(),
+        sticky,
+        source_address: source.source,
+        nginx: source.nginx,
+        tallies,
         series: known.registry.upstream(&source.name),
         source,
     })
+}
+
+/// Whether failures are counted as in nginx, which does not count those of a single server.
+fn tallies(source: &config::Upstream, backends: &[Arc<Backend>]) -> bool {
+    source.nginx.failures && backends.len() > 1
 }
 
 fn standing(backend: &Backend) -> Standing {
@@ -163,7 +177,9 @@ fn plan(
         strategy: source.strategy,
         choices: source.choices,
         bounded_load: source.bounded_load,
+        second_of_equals: source.nginx.turns,
     };
+    let tallies = tallies(source, backends);
     let candidates: Vec<_> = (0..)
         .zip(backends)
         .zip(eligible)
@@ -175,6 +191,7 @@ fn plan(
             weight: backend.weight,
             eligible: *eligible,
             max_connections: backend.max_connections,
+            failures: tallies.then_some(backend.limits),
         })
         .collect();
     match before {

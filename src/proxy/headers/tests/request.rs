@@ -10,6 +10,7 @@ struct Case {
     host: HostPolicy,
     framing: Framing,
     upgrade: Option<&'static str>,
+    close: bool,
     edits: Vec<HeaderEdit>,
 }
 
@@ -24,6 +25,7 @@ fn get(fields: &str) -> Case {
         host: HostPolicy::Preserve,
         framing: Framing::None,
         upgrade: None,
+        close: false,
         edits: Vec::new(),
     }
 }
@@ -57,6 +59,7 @@ impl Case {
             authority: "127.0.0.1:9000",
             framing: self.framing,
             upgrade: self.upgrade.map(str::as_bytes),
+            close: self.close,
             edits: &self.edits,
         };
         write_request_head(&mut out, &ctx);

@@ -1,0 +1,14 @@
+//! What of an upstream is done as nginx does it.
+
+/// `[upstream.NAME.nginx]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamNginx {
+    /// Failures are counted as by `max_fails` and `fail_timeout`, instead of parking.
+    pub failures: bool,
+    /// Workers begin with the first backend; of equally loaded draws the second is taken.
+    pub turns: bool,
+    /// The status for a request for which there is no backend: 502 or 503.
+    pub none_eligible: u16,
+    /// `Connection: close` is sent, and no connection is kept.
+    pub connection_close: bool,
+}

@@ -1,0 +1,27 @@
+//! What binds clients to backends.
+
+use std::time::Duration;
+
+use super::Template;
+
+/// `[upstream.NAME.sticky]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sticky {
+    /// A cookie that is set on every response.
+    Cookie(StickyCookie),
+    /// The first of these that is not empty names the backend.
+    Route(Vec<Template>),
+}
+
+/// The cookie that is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// Its name.
+    pub name: String,
+    /// How long it is kept; `None`: until the browser's session ends.
+    pub expires: Option<Duration>,
+    /// What follows these two, as it stands in the field: `; domain=…; path=…; secure; httponly`.
+    pub attributes: String,
+    /// `SameSite`.
+    pub same_site: Option<Template>,
+}

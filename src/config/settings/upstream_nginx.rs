@@ -1,0 +1,45 @@
+//! Settings of `[upstream.NAME.nginx]`.
+
+use crate::config::table::{Kind, Section, Setting};
+
+pub(super) static NGINX: Section = Section {
+    title: "[upstream.NAME.nginx]",
+    doc: "What is done as nginx does it, for upstreams that come from there. Each setting is an \
+          accident or a choice of nginx's that Plimsoll would not make.",
+    settings: &[
+        Setting::with_default(
+            "failures",
+            Kind::Bool,
+            "false",
+            "Failures are counted as by nginx's `max_fails` and `fail_timeout`, instead of parking: \
+             failures between successes add up; each takes weight ÷ `max_fails` off a backend's \
+             turns, which come back one by one; when all backends are out, nobody is asked; the only \
+             backend of an upstream is never out. A listed status counts when another backend is \
+             asked because of it, but 403 and 404 do not; `passive.statuses` has no effect.",
+            "true",
+        ),
+        Setting::with_default(
+            "turns",
+            Kind::Bool,
+            "false",
+            "Each worker begins its turns with the first backend of the file, where Plimsoll spreads \
+             them; and of two draws of `random` that are equally loaded the second is taken.",
+            "true",
+        ),
+        Setting::with_default(
+            "none_eligible",
+            Kind::Integer { min: 502, max: 503 },
+            "503",
+            "The status for a request for which there is no backend: nginx says 502.",
+            "502",
+        ),
+        Setting::with_default(
+            "connection_close",
+            Kind::Bool,
+            "false",
+            "`Connection: close` is sent to backends, and no connection is kept, as nginx does \
+             without `keepalive`.",
+            "true",
+        ),
+    ],
+};

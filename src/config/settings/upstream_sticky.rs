@@ -1,0 +1,75 @@
+//! Settings of `[upstream.NAME.sticky]`.
+
+use std::time::Duration;
+
+use crate::config::table::{Kind, Section, Setting, TEXTS};
+
+/// How long a client may be bound: up to ten years.
+const BOUND: Kind = Kind::Duration {
+    min: Duration::from_secs(1),
+    max: Duration::from_hours(3650 * 24),
+    off: false,
+};
+
+pub(super) static STICKY: Section = Section {
+    title: "[upstream.NAME.sticky]",
+    doc: "Binds clients to backends, by a cookie that is set here (`cookie`) or by something that the \
+          request says (`route`). A backend is named by its `route`; without one, in the cookie, by the \
+          MD5 of its address (as in nginx). A backend that cannot serve is replaced by another one, \
+          picked as the strategy says; one that is `draining` serves whoever is bound to it, and \
+          nobody else.",
+    settings: &[
+        Setting::optional(
+            "cookie",
+            Kind::Text,
+            "no cookie is set",
+            "The cookie's name. It is set on every response of a backend.",
+            r#""backend""#,
+        ),
+        Setting::optional(
+            "expires",
+            BOUND,
+            "the end of the browser's session",
+            "How long the browser keeps the cookie.",
+            r#""1h""#,
+        ),
+        Setting::optional(
+            "domain",
+            Kind::Text,
+            "none is sent",
+            "The cookie's domain.",
+            r#"".example.com""#,
+        ),
+        Setting::optional("path", Kind::Text, "none is sent", "The cookie's path.", r#""/""#),
+        Setting::with_default(
+            "secure",
+            Kind::Bool,
+            "false",
+            "The cookie is sent over TLS only.",
+            "true",
+        ),
+        Setting::with_default(
+            "http_only",
+            Kind::Bool,
+            "false",
+            "Scripts of the page do not see the cookie.",
+            "true",
+        ),
+        Setting::optional(
+            "same_site",
+            Kind::Text,
+            "none is sent",
+            "Whether the cookie comes along from other sites: `strict`, `lax`, `none`, or a text with \
+             `${variables}` that gives one of these (empty: none is sent; anything else: `strict`).",
+            r#""lax""#,
+        ),
+        Setting::optional(
+            "route",
+            TEXTS,
+            "the cookie decides",
+            "In place of `cookie`: texts with `${variables}`, of which the first that is not empty \
+             names the backend.",
+            r#"["${cookie.route}", "${arg.route}"]"#,
+        ),
+    ],
+};

@@ -1,0 +1,152 @@
+//! Clients that are bound to a backend: finding it, and the cookie that tells them.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use crate::http1::encode::{CRLF, push_end};
+use crate::model::BackendIx;
+use crate::proxy::attempt::{Choice, Passage};
+use crate::proxy::request::State;
+use crate::proxy::vars::{self, Vars};
+use crate::snapshot::Sticky;
+use crate::snapshot::settings::{StickyBy, StickyCookie};
+
+/// So long is for ever.
+const FOR_EVER: Duration = Duration::from_hours(3650 * 24);
+
+impl Passage<'_> {
+    /// The backend that the client is bound to, if it can serve.
+    #[cold]
+    pub(super) fn choose_bound(&self, sticky: &Sticky, state: &mut State) -> Option<Choice> {
+        let mut key = std::mem::take(&mut state.bound);
+        key.clear();
+        match &sticky.by {
+            StickyBy::Cookie(cookie) => {
+                key.extend_from_slice(vars::cookie(&state.head, &cookie.name).unwrap_or_default());
+            }
+            StickyBy::Route(texts) => {
+                for text in texts {
+                    vars::render(text, &self.vars(state, ""), &mut key);
+                    if !key.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+        let found = self.pick_bound(&key, state);
+        state.bound = key;
+        found
+    }
+
+    fn pick_bound(&self, value: &[u8], state: &mut State) -> Option<Choice> {
+        let upstream = &self.local.upstream;
+        let mut rng = self.at.worker.rng.borrow_mut();
+        let mut pick = self.pick(&state.tried, &[], &mut rng);
+        let ix = upstream.pick_bound(value, &mut self.local.cursors.borrow_mut(), &mut pick)?;
+        state.tried.insert(ix);
+        upstream.backends[ix.index()].series.worker(self.at.worker.ix).pick();
+        Some(Choice::of(ix))
+    }
+}
+
+/// Adds the cookie that binds the client to `backend`, if that is how clients are bound, to a
+/// response head that is complete.
+#[cold]
+pub(super) fn push_binding(
+    head: &mut Vec<u8>,
+    sticky: &Sticky,
+    backend: BackendIx,
+    vars: &Vars<'_>,
+) {
+    if let StickyBy::Cookie(cookie) = &sticky.by {
+        // In place of the empty line.
+        head.truncate(head.len() - CRLF.len());
+        head.extend_from_slice(b"Set-Cookie: ");
+        let mut same_site = Vec::new();
+        if let Some(text) = &cookie.same_site {
+            vars::render(text, vars, &mut same_site);
+        }
+        push_cookie(head, cookie, sticky.value(backend), &same_site, SystemTime::now());
+        head.extend_from_slice(CRLF);
+        push_end(head);
+    }
+}
+
+/// Appends the value of `Set-Cookie` that binds a client to the backend of that value.
+///
+/// Dates are as nginx writes them (`Thu, 31-Dec-37 23:55:55 GMT`).
+fn push_cookie(
+    out: &mut Vec<u8>,
+    cookie: &StickyCookie,
+    value: &str,
+    same_site: &[u8],
+    now: SystemTime,
+) {
+    for part in [cookie.name.as_str(), "=", value] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if let Some(expires) = cookie.expires {
+        out.extend_from_slice(b"; expires=");
+        push_date(out, expires, now);
+        // Writing to a vector does not fail.
+        let _ = write!(out, "; max-age={}", expires.as_secs());
+    }
+    out.extend_from_slice(cookie.attributes.as_bytes());
+    if !same_site.is_empty() {
+        let mut words = ["lax", "none"].into_iter();
+        let word = words.find(|word| same_site.eq_ignore_ascii_case(word.as_bytes()));
+        out.extend_from_slice(b"; samesite=");
+        out.extend_from_slice(word.unwrap_or("strict").as_bytes());
+    }
+}
+
+fn push_date(out: &mut Vec<u8>, expires: Duration, now: SystemTime) {
+    if expires >= FOR_EVER {
+        return out.extend_from_slice(b"Thu, 31-Dec-37 23:55:55 GMT");
+    }
+    // `Sun, 06 Nov 1994 08:49:37 GMT`
+    let date = httpdate::fmt_http_date(now + expires);
+    // Two digits as long as 32 bits of seconds do.
+    let year = if &date[12..16] <= "2037" { &date[14..16] } else { &date[12..16] };
+    for part in [&date[..7], "-", &date[8..11], "-", year, &date[16..]] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookie(expires: Option<u64>, same_site: &str) -> String {
+        let cookie = StickyCookie {
+            name: "srv".to_owned(),
+            expires: expires.map(Duration::from_secs),
+            attributes: "; path=/; httponly".to_owned(),
+            same_site: None,
+        };
+        let mut out = Vec::new();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        push_cookie(&mut out, &cookie, "a", same_site.as_bytes(), now);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_cookie_is_that_of_nginx() {
+        assert_eq!(cookie(None, ""), "srv=a; path=/; httponly");
+        assert_eq!(
+            cookie(Some(60), ""),
+            "srv=a; expires=Sun, 06-Nov-94 08:50:37 GMT; max-age=60; path=/; httponly"
+        );
+        assert_eq!(
+            cookie(Some(315_360_000), ""),
+            "srv=a; expires=Thu, 31-Dec-37 23:55:55 GMT; max-age=315360000; path=/; httponly"
+        );
+    }
+
+    #[test]
+    fn same_site_is_one_of_three() {
+        assert!(cookie(None, "Lax").ends_with("; samesite=lax"));
+        assert!(cookie(None, "none").ends_with("; samesite=none"));
+        assert!(cookie(None, "whatever").ends_with("; samesite=strict"));
+    }
+}

@@ -1,0 +1,137 @@
+//! Clients that are bound to backends, by a cookie of ours or by what the request says.
+
+use std::fmt::Write as _;
+
+use crate::support::{Answer, Lb, Origin, Response, request};
+
+const COOKIE: &str = "sticky = { cookie = \"srv\", path = \"/\" }";
+
+/// Three backends with routes `a`, `b` and `c`, and with more settings each.
+struct Bed {
+    origins: [Origin; 3],
+    lb: Lb,
+}
+
+impl Bed {
+    fn text(origins: &[Origin; 3], upstream: &str, each: [&str; 3]) -> String {
+        let mut text = format!(
+            "workers = 1\n[admin]\naddress = \"127.0.0.1:0\"\n\
+             [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\nupstream = \"app\"\n[upstream.app]\n{upstream}\nnginx = {{ turns = true }}\n"
+        );
+        for ((origin, more), route) in origins.iter().zip(each).zip(["a", "b", "c"]) {
+            let address = origin.address();
+            writeln!(
+                text,
+                "[[upstream.app.backend]]\naddress = \"{address}\"\nroute = \"{route}\"\n{more}"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    async fn start(upstream: &str, each: [&str; 3]) -> Self {
+        let origins =
+            [Origin::start("a").await, Origin::start("b").await, Origin::start("c").await];
+        let lb = Lb::start(Self::text(&origins, upstream, each)).await;
+        Self { origins, lb }
+    }
+
+    async fn get(&self, cookie: &str) -> Response {
+        let head = format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n");
+        request(self.lb.addr("web"), head).await
+    }
+
+    /// Who answers to a cookie, so many times.
+    async fn who(&self, cookie: &str, times: usize) -> String {
+        let mut names = String::new();
+        for _ in 0..times {
+            names += &self.get(cookie).await.text();
+        }
+        names
+    }
+}
+
+#[tokio::test]
+async fn a_client_stays_with_the_backend_of_its_cookie() {
+    let bed = Bed::start(COOKIE, [""; 3]).await;
+    let first = bed.get("other=1").await;
+    assert_eq!(first.header("set-cookie"), Some("srv=a; path=/"));
+    assert_eq!(bed.who("x=1; srv=b", 3).await, "bbb");
+    assert_eq!(bed.get("srv=b").await.header("set-cookie"), Some("srv=b; path=/"));
+    // The bound ones have had their turns; the next are those of the others.
+    assert_eq!(bed.who("srv=nobody", 2).await, "ca");
+}
+
+#[tokio::test]
+async fn without_a_route_the_cookie_is_the_md5_of_the_address() {
+    let origins = [Origin::start("a").await, Origin::start("b").await, Origin::start("c").await];
+    let text = Bed::text(&origins, COOKIE, [""; 3]).replace("route = \"a\"\n", "");
+    let bed = Bed { lb: Lb::start(text).await, origins };
+    let first = bed.get("").await;
+    let cookie = first.header("set-cookie").unwrap().to_owned();
+    let value = cookie.strip_prefix("srv=").and_then(|rest| rest.strip_suffix("; path=/")).unwrap();
+    assert!(value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()), "{cookie}");
+    assert_eq!(bed.who(&format!("srv={value}"), 3).await, "aaa");
+}
+
+#[tokio::test]
+async fn a_client_whose_backend_fails_is_bound_to_another_one() {
+    let mut bed = Bed::start(COOKIE, [""; 3]).await;
+    bed.origins[1].stop().await;
+    let response = bed.get("srv=b").await;
+    let new = response.text();
+    assert_ne!(new, "b");
+    assert_eq!(response.header("set-cookie"), Some(&*format!("srv={new}; path=/")));
+    for origin in &mut bed.origins {
+        origin.answer(Answer::Close);
+    }
+    let response = bed.get("srv=a").await;
+    assert_eq!((response.status, response.header("set-cookie")), (502, None));
+}
+
+#[tokio::test]
+async fn draining_serves_those_who_are_bound_and_nobody_else() {
+    let bed = Bed::start(COOKIE, ["", "", ""]).await;
+    bed.lb.reload(Bed::text(&bed.origins, COOKIE, ["state = \"draining\"", "", ""]));
+    bed.lb.until_generation(2).await;
+    assert_eq!(bed.who("srv=a", 3).await, "aaa");
+    assert!(!bed.who("", 6).await.contains('a'));
+    bed.lb.reload(Bed::text(&bed.origins, COOKIE, ["state = \"disabled\"", "", ""]));
+    bed.lb.until_generation(3).await;
+    assert!(!bed.who("srv=a", 6).await.contains('a'));
+}
+
+#[tokio::test]
+async fn a_full_backend_is_passed_over() {
+    let bed = Bed::start(COOKIE, ["", "max_connections = 1", ""]).await;
+    bed.origins[1].hold();
+    let mut waiting = crate::support::Client::connect(bed.lb.addr("web")).await;
+    waiting.send("GET / HTTP/1.1\r\nHost: test\r\nCookie: srv=b\r\n\r\n").await;
+    bed.origins[1].until_requests(1).await;
+    assert!(!bed.who("srv=b", 2).await.contains('b'));
+    bed.origins[1].release();
+    assert_eq!(waiting.read_response().await.text(), "b");
+    assert_eq!(bed.who("srv=b", 1).await, "b");
+}
+
+#[tokio::test]
+async fn the_first_route_that_is_not_empty_decides() {
+    let route = "sticky = { route = [\"${cookie.r}\", \"${header.x-route}\"] }";
+    let bed = Bed::start(route, ["", "", "backup = true"]).await;
+    assert_eq!(bed.who("r=b", 3).await, "bbb");
+    assert_eq!(bed.get("r=b").await.header("set-cookie"), None);
+    let head = |cookie| {
+        format!("GET / HTTP/1.1\r\nHost: test\r\nX-Route: a\r\nCookie: r={cookie}\r\n\r\n")
+    };
+    for (cookie, expected) in [("", "a"), ("b", "b")] {
+        let response = request(bed.lb.addr("web"), head(cookie)).await;
+        assert_eq!(response.text(), expected);
+    }
+    // A backup is nobody's as long as a primary is there.
+    assert!(!bed.who("r=c", 4).await.contains('c'));
+    let gone = ["state = \"disabled\"", "state = \"disabled\"", "backup = true"];
+    bed.lb.reload(Bed::text(&bed.origins, route, gone));
+    bed.lb.until_generation(2).await;
+    assert_eq!(bed.who("r=c", 2).await, "cc");
+}
