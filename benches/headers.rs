@@ -98,6 +98,7 @@ fn requests(c: &mut Criterion) {
                 host: &HostPolicy::Preserve,
                 authority: "127.0.0.1:9000",
                 framing: Framing::None,
+                trailers: true,
                 upgrade: None,
                 close: false,
                 edits: &[],

@@ -60,7 +60,7 @@
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `rustix` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tempfile` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |

@@ -88,6 +88,7 @@ const LEADS: &[(&str, &str)] = &[
         "redirect_rewrite = [{ … }]",
         "[[route]]\nupstream = \"api\"\n[[route.redirect_rewrite]]\nfrom = \"/\"\nto = \"/\"",
     ),
+    ("request_buffering = { … }", "[[route]]\nupstream = \"api\"\n[route.request_buffering]"),
     ("cookie_rewrite = { … }", "[[route]]\nupstream = \"api\"\n[route.cookie_rewrite]"),
     (
         "flags = [{ … }] of a cookie",

@@ -1,4 +1,5 @@
-//! What becomes of responses → a route's settings: redirects, cookies, trailers, hidden fields.
+//! What becomes of bodies and responses → a route's settings: buffering, redirects, cookies,
+//! trailers, hidden fields.
 
 use regex::bytes::Regex;
 
@@ -10,7 +11,7 @@ use super::settings::Settings;
 use super::tree::Directive;
 use super::variables::{Part, Scope, parts};
 use super::write::{quote, quoted_list};
-use crate::config::{Stage, is_token};
+use crate::config::{Stage, is_token, show_size};
 
 /// Statuses to which `add_header` and `add_trailer` add without `always`.
 pub(super) const ADDED_TO: &str = "[\"200-201\", 204, 206, \"301-304\", \"307-308\"]";
@@ -33,7 +34,7 @@ pub(super) fn is_hidden(name: &str) -> bool {
 }
 
 /// The settings of a route with this `proxy_pass`.
-pub(super) fn responses(
+pub(super) fn messages(
     pass: &Directive,
     target: &Target,
     s: &Settings<'_>,
@@ -41,6 +42,10 @@ pub(super) fn responses(
     f: &mut Findings<'_>,
 ) -> Vec<Setting> {
     let mut settings = Vec::new();
+    if !s.request_streaming && !target.grpc {
+        let memory = s.body_memory.unwrap_or(16 << 10).min(1 << 30);
+        settings.push(("request_buffering.memory", quote(&show_size(memory))));
+    }
     let redirects = redirects(pass, target, s, spot, f);
     let absolute = !redirects.is_empty() && !s.relative_redirect;
     list(&mut settings, "redirect_rewrite", &redirects);

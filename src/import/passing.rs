@@ -53,7 +53,7 @@ impl<'t> Translator<'t, '_> {
             let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
             f.differs(d, note);
         }
-        let messages = messages::responses(d, &target, s, spot, f);
+        let messages = messages::messages(d, &target, s, spot, f);
         let keeps = target.grpc || (s.http11 && fields.keeps);
         self.lint_pass(d, &target, &branches, s, keeps);
         let proxy = Proxy {

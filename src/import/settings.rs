@@ -40,6 +40,8 @@ pub(super) struct Settings<'t> {
     pub trailers: Vec<&'t Directive>,
     pub pass_trailers: bool,
     pub early_hints: Option<&'t Directive>,
+    pub request_streaming: bool,
+    pub body_memory: Option<u64>,
     pub body_limit: Option<u64>,
     pub default_type: Option<&'t str>,
     pub relative_redirect: bool,
@@ -320,14 +322,13 @@ pub(super) fn buffering(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_
     }
 }
 
-pub(super) fn request_buffering(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    match flag(d, f) {
-        Some(true) => {
-            f.differs(d, "bodies are passed on as they come: a slow upload occupies its backend");
-        }
-        Some(false) => f.carried(d),
-        None => {}
-    }
+pub(super) fn request_buffering(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.request_streaming = flag(d, f) == Some(false);
+}
+
+pub(super) fn body_memory(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.body_memory = size(d, f);
 }
 
 pub(super) fn ignore_client_abort(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
@@ -344,11 +345,16 @@ pub(super) fn pass_request(_: &mut Settings<'_>, d: &Directive, f: &mut Findings
 }
 
 pub(super) fn body_limit(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.body_limit = units::size(d.arg(0));
-    match s.body_limit {
+    s.body_limit = size(d, f);
+}
+
+fn size(d: &Directive, f: &mut Findings<'_>) -> Option<u64> {
+    let size = units::size(d.arg(0));
+    match size {
         Some(_) => f.carried(d),
         None => f.missing(d, "this is no size", "write it like `8m`: nginx refuses it too"),
     }
+    size
 }
 
 pub(super) fn default_type<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {

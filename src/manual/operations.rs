@@ -139,6 +139,7 @@
 //! | request body malformed | 400 | downstream |
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
+//! | request body cannot be kept | 500 | upstream |
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |

@@ -400,9 +400,10 @@ impl Passage<'_> {
             path: state.normalised_path(),
             host: self.host,
             authority: &backend.authority,
-            framing: state.head.framing(),
+            framing: state.upload.framing(state.head.framing()),
             upgrade: state.head.upgrade().filter(|_| asks),
             close: self.local.upstream.nginx.connection_close,
+            trailers: self.entry.route.response.as_ref().is_none_or(|rules| rules.pass_trailers),
             edits: &self.entry.route.request_headers,
         };
         out.clear();

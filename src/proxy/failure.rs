@@ -10,6 +10,7 @@
 //! | request body malformed | 400 | downstream |
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
+//! | request body cannot be kept | 500 | upstream |
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
@@ -44,6 +45,8 @@ pub(super) enum Failure {
     BodyTimeout,
     /// The request body is larger than allowed.
     BodyTooLarge,
+    /// The request body could not be kept: the disk is full, or its directory is gone.
+    Storage,
     /// The client went away.
     ClientGone,
     /// The route's `access` keeps the client out.
@@ -94,7 +97,7 @@ impl Failure {
             Self::NoneLive => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
-            Self::AuthFailed | Self::NoEnd => 500,
+            Self::Storage | Self::AuthFailed | Self::NoEnd => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
                 Outcome::ClientGone => 499,
@@ -112,6 +115,7 @@ impl Failure {
             | Self::TotalTimeout
             | Self::AuthFailed
             | Self::NoEnd
+            | Self::Storage
             | Self::Answered(_) => Fault::Upstream,
             _ => Fault::Downstream,
         }
@@ -126,6 +130,7 @@ impl Failure {
             Self::BadBody => "bad_body",
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
+            Self::Storage => "storage",
             Self::ClientGone => "client_gone",
             Self::Forbidden => "forbidden",
             Self::Limited(_) => "limited",

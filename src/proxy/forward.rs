@@ -126,7 +126,9 @@ impl Forward<'_> {
         let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let said = Said { head, id, path, attempts, ends: state.ends, round };
-        upload.restart(out, head.framing(), self.passage.destination.retry.replay_bytes);
+        let (framing, keep) =
+            (upload.framing(head.framing()), self.passage.destination.retry.replay_bytes);
+        upload.restart(out, framing, keep);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
         let version = self.hint_version(head);
         let received = exchange.head(response, head.method(), version).await;
@@ -159,13 +161,9 @@ impl Forward<'_> {
         if let Some(trail) = trail {
             trail.put_into(response);
         }
-        let running = self.passage.running(self.choice, said.round, progress);
-        let vars = self.vars(&said, response, &running, progress.uploaded, now);
-        let trailers = self.trailers(&vars, response);
-        let outward = self.outward(head, response, exchange.upload, &trailers);
-        let told = (outward.framing, Persistence::of(outward.keep, head.version()));
-        let port = self.port(response, || exchange.local_port());
-        self.write_answer(&vars, response, port, told, now, out);
+        let when = (&*progress, now);
+        let port = || exchange.local_port();
+        let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
         let relay = exchange.begin_relay(response, outward.framing, received, out, trailers)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
@@ -198,10 +196,10 @@ impl Forward<'_> {
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let said = Said { head, id, path, attempts, ends: state.ends, round };
         let encoded = std::mem::take(out);
+        let framing = upload.framing(head.framing());
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
         let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
-        let answered =
-            exchange.head(&mut sender, &encoded, head.framing(), response, head.method()).await;
+        let answered = exchange.head(&mut sender, &encoded, framing, response, head.method()).await;
         progress.heard = answered.is_ok();
         self.keep_shared(answered.err());
         answered?;
@@ -217,13 +215,9 @@ impl Forward<'_> {
         if let Some(trail) = trail {
             trail.put_into(response);
         }
-        let running = self.passage.running(self.choice, said.round, progress);
-        let vars = self.vars(&said, response, &running, progress.uploaded, now);
-        let trailers = self.trailers(&vars, response);
-        let outward = self.outward(head, response, exchange.upload, &trailers);
-        let told = (outward.framing, Persistence::of(outward.keep, head.version()));
-        let port = self.port(response, || exchange.local_port());
-        self.write_answer(&vars, response, port, told, now, out);
+        let when = (&*progress, now);
+        let port = || exchange.local_port();
+        let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
         let head_len = out.len() as u64;
         let relayed = exchange.relay(response, outward.framing, out, &trailers).await;
         self.keep_shared(relayed.err());
@@ -377,6 +371,26 @@ impl Forward<'_> {
         let added = if bodiless { &[] } else { &*rules.trailers };
         let added = trailer_lines(added, response.status(), vars);
         Trailers { pass: rules.pass_trailers, added }
+    }
+
+    /// Encodes the head of an answer for the client into `out`; gives how it goes on.
+    fn answer(
+        &self,
+        said: &Said<'_>,
+        response: &ResponseHead,
+        (progress, now): (&Progress, Instant),
+        upload: &Upload,
+        port: impl FnOnce() -> u16,
+        out: &mut Vec<u8>,
+    ) -> (Outward, Trailers) {
+        let running = self.passage.running(self.choice, said.round, progress);
+        let vars = self.vars(said, response, &running, progress.uploaded, now);
+        let trailers = self.trailers(&vars, response);
+        let outward = self.outward(said.head, response, upload, &trailers);
+        let told = (outward.framing, Persistence::of(outward.keep, said.head.version()));
+        let port = self.port(response, port);
+        self.write_answer(&vars, response, port, told, now, out);
+        (outward, trailers)
     }
 
     /// What templates may speak of.

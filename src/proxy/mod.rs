@@ -29,6 +29,7 @@ mod request;
 mod retry;
 mod rewrite;
 mod service;
+mod spool;
 mod sticky;
 mod timer;
 mod trail;

@@ -21,7 +21,7 @@ use crate::proxy::view::{Local, View};
 use crate::proxy::walk::{Step, Walk};
 use crate::proxy::worker::Worker;
 use crate::proxy::{limits, local};
-use crate::snapshot::settings::ErrorPage;
+use crate::snapshot::settings::{ErrorPage, RequestBuffering};
 use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
 
@@ -314,6 +314,11 @@ pub(super) async fn act(
     admit(entry, client)?;
     match (&entry.route.action, destination) {
         (Action::Proxy { rewrite, host, .. }, Some((destination, local))) => {
+            let at = match &entry.route.request_buffering {
+                None => at,
+                // Boxed: the common way shall not pay for the size of this one.
+                Some(settings) => Box::pin(store(at, settings, down, state)).await?,
+            };
             let passage =
                 Passage { at, entry, destination, local, rewrite, host, client, asks: false };
             attempt::run(&passage, down, state).await
@@ -334,6 +339,22 @@ pub(super) async fn act(
             Ok(local::respond(at, entry, client, down, state, respond).await)
         }
     }
+}
+
+/// Reads the whole body before a backend is asked: a slow client then occupies none. The backends'
+/// time begins afterwards.
+async fn store<'a>(
+    at: Entrance<'a>,
+    settings: &RequestBuffering,
+    down: &mut Downstream,
+    state: &mut State,
+) -> Result<Entrance<'a>, Failure> {
+    if state.upload.is_complete() {
+        return Ok(at);
+    }
+    let limit = at.listener.client.body_timeout;
+    state.upload.store(settings, down, &at.worker.buffers, limit).await?;
+    Ok(Entrance { whole: Instant::now(), ..at })
 }
 
 #[cfg(test)]

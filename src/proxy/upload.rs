@@ -1,20 +1,26 @@
 //! The request on its way to a backend: head, then body, streamed as it comes.
 //!
 //! An upload outlives its attempt. What was read from the client is kept, up to the replay limit,
-//! so that another attempt can send it again; a body that outgrows the limit is sent once only.
+//! so that another attempt can send it again; a body that outgrows the limit is sent once only. Where
+//! a route wants its bodies whole, they are read into a `spool` before the first attempt.
 
+use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::http1::{self, Decoder, Framing};
 use crate::net::Stream;
-use crate::proxy::buffers::{Buffer, Buffers, ROOM};
+use crate::proxy::buffers::{Buffer, Buffers, Lent, ROOM};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::spool::Spool;
+use crate::snapshot::settings::RequestBuffering;
 
 /// What the client gets when it waits for leave to send its body (RFC 9110 §10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -45,6 +51,8 @@ pub(super) struct Upload {
     kept: Vec<u8>,
     keep_up_to: usize,
     outgrown: bool,
+    /// The whole body, where it is read before it is sent.
+    spool: Option<Box<Spool>>,
     /// Decoded body bytes that came from the client.
     pub(super) received: u64,
     limit: Option<u64>,
@@ -68,6 +76,7 @@ impl Upload {
         self.kept.clear();
         self.keep_up_to = 0;
         self.outgrown = false;
+        self.spool = None;
         self.received = 0;
         self.limit = limit;
         self.sent = 0;
@@ -84,6 +93,9 @@ impl Upload {
 
     /// The body, if all of it has come and was kept.
     pub(super) fn whole(&self) -> Option<&[u8]> {
+        if let Some(spool) = &self.spool {
+            return spool.in_memory();
+        }
         (self.complete && !self.outgrown).then_some(&*self.kept)
     }
 
@@ -107,6 +119,7 @@ impl Upload {
     pub(super) fn clear(&mut self) {
         self.outgoing.clear();
         self.kept.clear();
+        self.spool = None;
     }
 
     /// Begins an attempt with `head`; what was read of the body before follows it.
@@ -123,6 +136,11 @@ impl Upload {
         if self.withheld {
             return;
         }
+        if let Some(spool) = &mut self.spool {
+            spool.rewind();
+            self.chunked = false;
+            return;
+        }
         if !self.kept.is_empty() {
             if self.chunked {
                 http1::encode::push_chunk_head(&mut self.outgoing.head, self.kept.len());
@@ -135,6 +153,78 @@ impl Upload {
         if self.chunked && self.complete {
             http1::encode::push_last_chunk(&mut self.outgoing.head, self.decoder.trailers());
         }
+    }
+
+    /// How the body is framed towards backends, when the client framed it like this: what was read
+    /// whole has a length.
+    pub(super) fn framing(&self, came: Framing) -> Framing {
+        match &self.spool {
+            Some(spool) if !self.withheld => Framing::Length(spool.len()),
+            _ => came,
+        }
+    }
+
+    /// Reads the whole body before a backend is asked. A client that sends nothing for `limit` is
+    /// not waited for.
+    ///
+    /// # Errors
+    /// The client's, or [`Failure::Storage`].
+    pub(super) async fn store(
+        &mut self,
+        settings: &RequestBuffering,
+        down: &mut Downstream,
+        buffers: &Buffers,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let mut spool = Box::new(Spool::new(settings));
+        let mut still = (Instant::now(), 0);
+        poll_fn(|cx| {
+            while !self.complete {
+                let Poll::Ready(piece) = self.poll_read(down, buffers, cx) else {
+                    if still.1 != self.received {
+                        still = (Instant::now(), self.received);
+                    }
+                    return down
+                        .timer
+                        .poll(still.0 + limit, cx)
+                        .map(|()| Err(Failure::BodyTimeout));
+                };
+                let (buffer, data) = piece?;
+                let stored = spool.push(&buffer[data]);
+                buffers.give(buffer);
+                stored.map_err(|error| {
+                    tracing::error!(%error, "a request's body cannot be kept");
+                    Failure::Storage
+                })?;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        self.spool = Some(spool);
+        Ok(())
+    }
+
+    /// Puts the next piece of a stored body on its way; `false`: there is none.
+    fn load(&mut self, buffers: &Buffers) -> Result<bool, Failure> {
+        let spool = self.spool.as_mut().filter(|spool| !self.withheld && !spool.is_read());
+        let Some(spool) = spool else { return Ok(false) };
+        let mut buffer = buffers.take();
+        match spool.read(&mut buffer) {
+            Ok(n) => {
+                self.outgoing.set_body(buffer, 0..n, buffers);
+                Ok(true)
+            }
+            Err(error) => {
+                buffers.give(buffer);
+                tracing::error!(%error, "a request's body cannot be read again");
+                Err(Failure::Storage)
+            }
+        }
+    }
+
+    /// Whether a stored body has gone out, or there is none.
+    fn is_unloaded(&self) -> bool {
+        self.spool.as_ref().is_none_or(|spool| spool.is_read())
     }
 
     /// Whether the announced length is more than the client may send.
@@ -159,14 +249,16 @@ impl Upload {
 
     /// Whether this attempt's backend got the whole request.
     pub(super) fn is_delivered(&self) -> bool {
-        (self.complete || self.withheld) && !self.broken && self.outgoing.is_empty()
+        let sent = self.withheld || (self.complete && self.is_unloaded());
+        sent && !self.broken && self.outgoing.is_empty()
     }
 
     /// Who has to move next.
     pub(super) fn waits(&self) -> Waits {
-        if self.broken || (self.outgoing.is_empty() && (self.complete || self.withheld)) {
+        let read = self.withheld || (self.complete && self.is_unloaded());
+        if self.broken || (self.outgoing.is_empty() && read) {
             Waits::Done
-        } else if self.outgoing.is_empty() {
+        } else if self.outgoing.is_empty() && !self.complete {
             Waits::ForClient
         } else {
             Waits::ForBackend
@@ -190,6 +282,9 @@ impl Upload {
             {
                 ready!(self.poll_piece(down, buffers, cx))?;
             }
+            if self.spool.is_some() && !self.broken && self.outgoing.holds_no_buffer() {
+                self.load(buffers)?;
+            }
             if !self.broken {
                 let flushed = self.outgoing.poll_flush(backend, cx, buffers, &mut self.sent);
                 if ready!(flushed).is_err() {
@@ -197,8 +292,11 @@ impl Upload {
                     self.outgoing.clear();
                 }
             }
-            if self.broken || self.complete || self.withheld {
+            if self.broken || self.withheld || (self.complete && self.is_unloaded()) {
                 return Poll::Ready(Ok(()));
+            }
+            if self.complete {
+                continue;
             }
             ready!(self.poll_piece(down, buffers, cx))?;
         }
@@ -217,6 +315,9 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Result<Poll<Option<Bytes>>, Failure> {
         while self.outgoing.is_empty() {
+            if self.load(buffers)? {
+                continue;
+            }
             if self.complete || self.withheld {
                 return Ok(Poll::Ready(None));
             }
@@ -256,6 +357,18 @@ impl Upload {
         buffers: &Buffers,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
+        let (buffer, data) = ready!(self.poll_read(down, buffers, cx))?;
+        self.enqueue(buffer, data, buffers);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads the next piece of the body, without its framing.
+    fn poll_read(
+        &mut self,
+        down: &mut Downstream,
+        buffers: &Buffers,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Lent, Failure>> {
         let (mut buffer, read) = if let Some((mut buffer, mut read)) = down.first_piece.take() {
             // A body that fills what was read of it so far goes on in the same buffer.
             if down.leftover.is_empty()
@@ -307,8 +420,7 @@ impl Upload {
             return Poll::Ready(Err(Failure::BodyTooLarge));
         }
         let data = read.start + decoded.data.start..read.start + decoded.data.end;
-        self.enqueue(buffer, data, buffers);
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok((buffer, data)))
     }
 
     fn enqueue(&mut self, buffer: Buffer, piece: Range<usize>, buffers: &Buffers) {
@@ -353,8 +465,6 @@ impl Upload {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use tokio::net::UnixStream;
 
     use super::*;

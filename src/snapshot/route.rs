@@ -6,8 +6,8 @@ use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::LimitUse;
 use crate::snapshot::settings::{
-    Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, Respond, ResponseRules,
-    Retry, Template, Timeouts,
+    Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, RequestBuffering,
+    Respond, ResponseRules, Retry, Template, Timeouts,
 };
 
 /// A route, ready to be followed.
@@ -31,6 +31,8 @@ pub struct Route {
     pub response_headers: Box<[HeaderEdit]>,
     /// What else becomes of a backend's response; `None`: it is passed on as usual.
     pub response: Option<Box<ResponseRules>>,
+    /// The request's body is read whole before a backend is asked.
+    pub request_buffering: Option<RequestBuffering>,
     /// Instead of the listener's limit where set.
     pub max_body_bytes: Option<Option<u64>>,
     /// Limits that requests have to be within.

@@ -26,6 +26,7 @@ mod messages;
 mod onward;
 mod pool;
 mod rates;
+mod request_buffering;
 mod retries;
 mod sticky;
 mod upgrade;

@@ -17,7 +17,7 @@ use crate::model::Weight;
 const ACTIONS: [&str; 5] = ["upstream", "split", "redirect", "respond", "go_to"];
 
 /// Settings that mean something only where a request is sent on.
-const OF_PROXY: [&str; 11] = [
+const OF_PROXY: [&str; 12] = [
     "strip_prefix",
     "replace_prefix",
     "host_header",
@@ -29,6 +29,7 @@ const OF_PROXY: [&str; 11] = [
     "cookie_rewrite",
     "response_trailers",
     "early_hints",
+    "request_buffering",
 ];
 
 pub(super) fn action(b: &mut Build<'_>, table: &Table) -> Action {

@@ -15,6 +15,7 @@ mod limit;
 mod listener;
 mod onward;
 mod process;
+mod request;
 mod response;
 mod route;
 mod secret;

@@ -5,7 +5,7 @@ use regex::bytes::Regex;
 use super::field::Head;
 use super::host::host;
 use super::upstream::retry;
-use super::{Build, access, action, condition, field, limit, onward, response};
+use super::{Build, access, action, condition, field, limit, onward, request, response};
 use crate::config::faults::Place;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
 use crate::config::tree::{Item, Key, Table};
@@ -53,6 +53,9 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
             .table("response_headers")
             .map_or_else(Vec::new, |table| action::header_edits(b, table, Head::Response)),
         response: response::rules(b, table),
+        request_buffering: table
+            .table("request_buffering")
+            .and_then(|one| request::buffering(b, one)),
         timeouts: table.table("timeouts").map_or_else(TimeoutOverrides::default, timeouts),
         retry: table.table("retry").map(retry),
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),

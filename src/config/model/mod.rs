@@ -10,6 +10,7 @@ mod limit;
 mod listener;
 mod onward;
 mod pattern;
+mod request;
 mod response;
 mod route;
 mod template;
@@ -34,6 +35,7 @@ pub use onward::{
     After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,
 };
 pub use pattern::Pattern;
+pub use request::RequestBuffering;
 pub use response::{
     CookieFlags, CookieName, CookieRules, Fits, ResponseRules, Rewrite, SameSite, Statuses,
     ToPiece, Trailer,

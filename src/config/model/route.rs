@@ -6,7 +6,8 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::{
-    Access, After, Before, Condition, LimitUse, Pattern, ResponseRules, Retry, Statuses, Template,
+    Access, After, Before, Condition, LimitUse, Pattern, RequestBuffering, ResponseRules, Retry,
+    Statuses, Template,
 };
 use crate::model::Weight;
 
@@ -45,6 +46,8 @@ pub struct Route {
     pub response_headers: Vec<HeaderEdit>,
     /// What else becomes of the response; `None`: it is passed on as usual.
     pub response: Option<Box<ResponseRules>>,
+    /// The request's body is read whole before a backend is asked.
+    pub request_buffering: Option<RequestBuffering>,
     /// Replaces the upstream's time-outs where set.
     pub timeouts: TimeoutOverrides,
     /// Replaces the upstream's retry policy where set.
@@ -77,6 +80,7 @@ impl Route {
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             response: None,
+            request_buffering: None,
             timeouts: TimeoutOverrides::default(),
             retry: None,
             max_body_bytes: None,

@@ -11,6 +11,7 @@ mod listener;
 mod listener_nginx;
 mod onward;
 mod process;
+mod request;
 mod response;
 mod route;
 mod route_nginx;

@@ -4,7 +4,7 @@ use super::access::ACCESS;
 use super::condition::WHEN;
 use super::upstream::RETRY_SETTINGS;
 use super::{SECRET, SECRET_TEXT, onward};
-use super::{response, route_nginx};
+use super::{request, response, route_nginx};
 use crate::config::table::{Kind, Section, Setting, TEXTS, TIMEOUT};
 
 pub(super) const ROUTE: Setting = Setting::with_default(
@@ -196,6 +196,7 @@ static SECTION: Section = Section {
             "Changes to the response's header fields.",
             r#"{ remove = ["Server"] }"#,
         ),
+        request::BUFFERING,
         response::RESPONSE_TRAILERS,
         response::REDIRECT_REWRITE,
         response::COOKIE_REWRITE,

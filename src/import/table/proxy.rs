@@ -29,7 +29,7 @@ pub(super) const PROXY: Part = Part {
         row("proxy_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::next_upstream),
             "`retry`: `error` is `on = [\"reset\"]`, `timeout` and `invalid_header` are their like, \
              statuses go to `statuses`; `off` is `tries = 1`. Without `error` or `timeout`, `unsent = \
-             \"as_listed\"`. PUT and DELETE with a body longer than `replay_body` are sent once."),
+             \"as_listed\"`. Without `proxy_request_buffering`, bodies longer than `replay_body` are sent once."),
         row("proxy_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::next_tries), "`retry.tries`; without it as many as there are backends."),
         row("proxy_next_upstream_timeout", LEVELS, (1, 1), Rule::Route(settings::next_timeout), "`retry.timeout`."),
         row("grpc_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::grpc_next_upstream), "As `proxy_next_upstream`."),
@@ -38,7 +38,7 @@ pub(super) const PROXY: Part = Part {
         row("proxy_buffering", LEVELS, (1, 1), Rule::Route(settings::buffering),
             "Responses are always passed on as they come, which is `off`; a slow client slows its backend."),
         row("proxy_request_buffering", LEVELS, (1, 1), Rule::Route(settings::request_buffering),
-            "Bodies are always passed on as they come, which is `off`."),
+            "`on`, nginx's default, is `request_buffering`; `off` is without."),
         needless("proxy_buffers", Contexts::ANY, "Responses are passed on as they come."),
         needless("proxy_buffer_size", Contexts::ANY, "Heads of responses are read into a buffer that grows."),
         needless("proxy_busy_buffers_size", Contexts::ANY, "Responses are passed on as they come."),

@@ -28,6 +28,8 @@ pub struct RequestContext<'a> {
     pub authority: &'a str,
     /// How the body is sent.
     pub framing: Framing,
+    /// Trailer fields of the response would reach the client.
+    pub trailers: bool,
     /// The protocol that this attempt asks to switch to.
     pub upgrade: Option<&'a [u8]>,
     /// The connection is not kept, and the backend is told so, as nginx does.
@@ -241,7 +243,7 @@ fn push_connection(out: &mut Vec<u8>, head: &RequestHead, ctx: &RequestContext<'
         push_field(out, b"Upgrade", protocol);
     } else if ctx.close {
         push_field(out, b"Connection", b"close");
-    } else if takes_trailers(head) {
+    } else if ctx.trailers && takes_trailers(head) {
         push_field(out, b"Connection", b"TE");
         push_field(out, b"TE", b"trailers");
     }

@@ -104,6 +104,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         request_headers: section.request_headers.clone().into(),
         response_headers: section.response_headers.clone().into(),
         response: section.response.clone(),
+        request_buffering: section.request_buffering.clone(),
         max_body_bytes: section.max_body_bytes,
         limits: uses(section, limits),
         upgrades: section.upgrades.clone().into(),

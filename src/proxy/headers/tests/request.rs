@@ -58,6 +58,7 @@ impl Case {
             host: &self.host,
             authority: "127.0.0.1:9000",
             framing: self.framing,
+            trailers: true,
             upgrade: self.upgrade.map(str::as_bytes),
             close: self.close,
             edits: &self.edits,
