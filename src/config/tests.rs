@@ -174,6 +174,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
             "cookie = \"a\""
         }
+        ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
         _ => "",

@@ -113,7 +113,6 @@ pub(super) enum Rewrite {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HeaderEdit {
     Set(String, String),
-    Add(String, String),
     Remove(String),
 }
 

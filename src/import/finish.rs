@@ -41,6 +41,11 @@ pub(super) fn listeners<'t>(
                 defaults.get(&one.address).map_or(site.block, |index| sites[*index].block);
             let client = client(t, &[http, default.inner()]);
             let mut settings = client_settings(&client);
+            let listens = sites.iter().flat_map(|site| &site.listens);
+            if listens.filter(|other| other.address == one.address).any(|one| one.proxy_protocol) {
+                settings.push(("proxy_protocol", "true".to_owned()));
+                settings.push(("nginx.proxy_protocol_from_all", "true".to_owned()));
+            }
             if body_limit > 0 {
                 settings.push(("max_body", quote(&show_size(body_limit))));
             }
@@ -137,7 +142,7 @@ fn proxies(routes: &mut [Route]) -> impl Iterator<Item = &mut Proxy> {
 }
 
 /// nginx adds no field of its own accord: listeners say so, unless all routes ask for the same.
-pub(super) fn fields(t: &mut Translator<'_, '_>, draft: &mut Draft) {
+pub(super) fn fields(draft: &mut Draft) {
     let mut count = 0;
     let (mut appending, mut real) = (0, 0);
     for proxy in proxies(&mut draft.routes) {
@@ -148,7 +153,10 @@ pub(super) fn fields(t: &mut Translator<'_, '_>, draft: &mut Draft) {
     if count == 0 {
         return;
     }
-    let all_append = appending == count;
+    // Behind trusted proxies nginx appends the client's address, a listener the proxy's.
+    let trusting =
+        |listener: &Listener| listener.settings.iter().any(|(key, _)| *key == "trusted_proxies");
+    let all_append = appending == count && !draft.listeners.iter().any(trusting);
     let all_real = real == count;
     for listener in &mut draft.listeners {
         let x_forwarded = if all_append {
@@ -168,22 +176,10 @@ pub(super) fn fields(t: &mut Translator<'_, '_>, draft: &mut Draft) {
             proxy.headers.push(HeaderEdit::Set("X-Real-IP".into(), "${client_ip}".into()));
         }
         if proxy.appends && !all_append {
-            proxy.headers.push(HeaderEdit::Add("X-Forwarded-For".into(), "${client_ip}".into()));
+            proxy
+                .headers
+                .push(HeaderEdit::Set("X-Forwarded-For".into(), "${forwarded_for}".into()));
         }
-    }
-    tell_forwarding(t, all_append);
-}
-
-/// Tells what the way in which the client's address is appended differs in.
-fn tell_forwarding(t: &mut Translator<'_, '_>, all_append: bool) {
-    let ids: Vec<usize> = t.appending.iter().copied().collect();
-    for id in ids {
-        let note = if all_append {
-            "behind trusted proxies the proxy's address is appended, not the client's"
-        } else {
-            "the address is appended as a line of its own, which means the same (RFC 9110 §5.3)"
-        };
-        t.findings.differs_at(id, note);
     }
 }
 

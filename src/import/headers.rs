@@ -15,13 +15,14 @@ const OWN: [&str; 6] =
     ["content-length", "transfer-encoding", "keep-alive", "te", "trailer", "proxy-connection"];
 
 /// What is sent to the backend.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Default)]
 pub(super) struct RequestFields {
     /// `None`: as the client sent it.
     pub host: Option<String>,
     pub edits: Vec<HeaderEdit>,
-    /// The directive by which the client's address is appended to X-Forwarded-For.
-    pub appends: Option<usize>,
+    /// The client's address is appended to X-Forwarded-For.
+    pub appends: bool,
     /// X-Real-IP is the client's address.
     pub real_ip: bool,
     pub websocket: bool,
@@ -57,7 +58,7 @@ pub(super) fn request(
                 f.carried_as(d, "Connection is written for each connection anew");
             }
             "x-forwarded-for" if scope.fold(value) == "${proxy_add_x_forwarded_for}" => {
-                fields.appends = Some(d.id);
+                fields.appends = true;
                 f.carried(d);
             }
             "x-real-ip" if scope.fold(value) == "${remote_addr}" => {
@@ -130,9 +131,7 @@ fn edit(edits: &mut Vec<HeaderEdit>, d: &Directive, scope: &Scope, f: &mut Findi
         return;
     }
     let named = |edit: &HeaderEdit| match edit {
-        HeaderEdit::Set(other, _) | HeaderEdit::Add(other, _) | HeaderEdit::Remove(other) => {
-            other.eq_ignore_ascii_case(name)
-        }
+        HeaderEdit::Set(other, _) | HeaderEdit::Remove(other) => other.eq_ignore_ascii_case(name),
     };
     if edits.iter().any(named) {
         f.missing(d, "the field is set twice in one place; the first is taken", "");

@@ -12,6 +12,7 @@ use crate::config::Place;
 pub(super) struct Listen {
     pub address: SocketAddr,
     pub default: bool,
+    pub proxy_protocol: bool,
     pub at: Place,
 }
 
@@ -34,13 +35,15 @@ pub(super) fn listen(d: &Directive, f: &mut Findings<'_>) -> Option<Listen> {
     }
     let mut left_out = false;
     let mut default = false;
+    let mut proxy_protocol = false;
     for arg in &d.args[1..] {
         let Some(row) = table::parameter(LISTEN, &arg.text) else {
             f.missing(d, &format!("`{}` is not known", arg.text), "correct it, or leave it out");
             continue;
         };
         default |= row.name.starts_with("default");
-        left_out |= ["ssl", "quic", "proxy_protocol"].contains(&row.name);
+        proxy_protocol |= row.name == "proxy_protocol";
+        left_out |= ["ssl", "quic"].contains(&row.name);
         let note = format!("`{}`: {}", arg.text, row.doc);
         match row.verdict {
             Verdict::Carried => {}
@@ -48,7 +51,7 @@ pub(super) fn listen(d: &Directive, f: &mut Findings<'_>) -> Option<Listen> {
             Verdict::NotCarried => f.missing(d, &note, row.instead),
         }
     }
-    (!left_out).then_some(Listen { address, default, at: d.name.place })
+    (!left_out).then_some(Listen { address, default, proxy_protocol, at: d.name.place })
 }
 
 /// `80`, `*:80`, `127.0.0.1`, `127.0.0.1:80`, `[::]:80`, `[::1]`, `localhost:80`.

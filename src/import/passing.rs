@@ -48,7 +48,6 @@ impl<'t> Translator<'t, '_> {
         let edits = if target.grpc { &s.grpc_set_headers } else { &s.set_headers };
         let scope = spot.scope.with_target(&target.host);
         let fields = headers::request(edits, &target.host, d, (&scope, &self.maps), f);
-        self.appending.extend(fields.appends);
         if target.grpc {
             let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
             f.differs(d, note);
@@ -61,7 +60,7 @@ impl<'t> Translator<'t, '_> {
             rewrite,
             host: fields.host,
             headers: fields.edits,
-            appends: fields.appends.is_some(),
+            appends: fields.appends,
             real_ip: fields.real_ip,
             websocket: fields.websocket && s.http11,
             keeps,

@@ -487,9 +487,7 @@ pub(super) fn real_ip_from<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut F
 
 pub(super) fn real_ip_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     let name = d.arg(0);
-    if name == "proxy_protocol" {
-        f.missing(d, "the PROXY protocol is not read yet", "let the proxy send X-Forwarded-For");
-    } else if is_token(name) {
+    if is_token(name) {
         f.carried(d);
         s.client.real_ip_header = Some(name.to_owned());
     } else {

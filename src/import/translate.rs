@@ -36,8 +36,6 @@ pub(super) struct Translator<'t, 'f> {
     pub groups: BTreeMap<String, Group>,
     pub uses: Vec<Use>,
     pub zones: Zones,
-    /// Directives that append the client's address to X-Forwarded-For.
-    pub appending: BTreeSet<usize>,
 }
 
 /// A server with its listeners.
@@ -55,7 +53,6 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
         groups: BTreeMap::new(),
         uses: Vec::new(),
         zones: Zones::default(),
-        appending: BTreeSet::new(),
     };
     let mut draft = Draft::default();
     let blocks: Vec<&Directive> = tree.iter().filter(|d| d.name.text == "http").collect();
@@ -100,7 +97,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     }
     draft.routes = unique(placed);
     draft.listeners = finish::listeners(&mut t, http, &sites, &defaults, &draft.routes);
-    finish::fields(&mut t, &mut draft);
+    finish::fields(&mut draft);
     draft.upstreams = finish::upstreams(&mut t, &draft.routes);
     draft.limits = std::mem::take(&mut t.zones).into_used(&mut t.findings, http);
     t.maps.unused(&mut t.findings);
@@ -183,6 +180,7 @@ impl<'t> Translator<'t, '_> {
             if lines.is_empty() {
                 f.differs(block, "without `listen`, it listens on port 80");
                 listens.push(Listen {
+                    proxy_protocol: false,
                     address: ([0, 0, 0, 0], 80).into(),
                     default: false,
                     at: block.name.place,

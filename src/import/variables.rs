@@ -157,7 +157,11 @@ struct Counterpart {
 }
 
 /// nginx's variables without an argument, with Plimsoll's.
-const PLAIN: [(&str, &str); 38] = [
+const PLAIN: [(&str, &str); 42] = [
+    ("proxy_protocol_addr", "proxied.client_ip"),
+    ("proxy_protocol_port", "proxied.client_port"),
+    ("proxy_protocol_server_addr", "proxied.server_ip"),
+    ("proxy_protocol_server_port", "proxied.server_port"),
     ("remote_addr", "client_ip"),
     ("binary_remote_addr", "client_ip_bytes"),
     ("remote_port", "client_port"),

@@ -305,19 +305,16 @@ impl Writer<'_> {
     fn edits(&mut self, edits: &[HeaderEdit]) {
         let removed = edits.iter().filter_map(|edit| match edit {
             HeaderEdit::Remove(name) => Some(name.clone()),
-            _ => None,
+            HeaderEdit::Set(..) => None,
         });
         let removed: Vec<_> = removed.collect();
         if !removed.is_empty() {
             self.setting("request_headers.remove", &quoted_list(&removed));
         }
         for edit in edits {
-            let (how, name, value) = match edit {
-                HeaderEdit::Set(name, value) => ("set", name, value),
-                HeaderEdit::Add(name, value) => ("add", name, value),
-                HeaderEdit::Remove(_) => continue,
-            };
-            self.setting(&format!("request_headers.{how}.{}", key(name)), &quote(value));
+            if let HeaderEdit::Set(name, value) = edit {
+                self.setting(&format!("request_headers.set.{}", key(name)), &quote(value));
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! Sockets: what is listened on, and one stream type over TCP and Unix sockets.
 
 mod listen;
+mod proxy_header;
 mod stream;
 
 pub use listen::{BindError, bind, bind_beside};
+pub use proxy_header::{Ends as ProxyEnds, ProxyHeader};
 pub use stream::Stream;
 
 use std::io;

@@ -12,14 +12,15 @@ use socket2::SockRef;
 use tokio::time::Instant;
 
 use crate::http1::{Framing, HeadError, Limits, Names, Parse, RequestHead};
-use crate::net::Stream;
+use crate::net::{ProxyEnds, Stream};
 use crate::proxy::buffers::{Buffers, Lent};
 use crate::proxy::failure::Failure;
 use crate::proxy::port::Open;
+use crate::proxy::proxied;
 use crate::proxy::service::{self, End, Entrance};
 use crate::proxy::timer::Timer;
 use crate::proxy::worker::Worker;
-use crate::snapshot::settings::Client;
+use crate::snapshot::settings::{Client, ProxyProtocol};
 
 /// Bytes of a head that are read at once.
 const HEAD_READ: usize = 16 * 1024;
@@ -77,6 +78,16 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
     })
     .await;
     let Some(mut wait) = Wait::for_first(&open) else { return };
+    if let Some(mode) = proxied::mode(&open, down.peer) {
+        // Boxed: connections that do not begin so shall not pay for the size of this.
+        match Box::pin(down.proxy_header(&open.worker.buffers, wait.until)).await {
+            Ok(ends) => wait.proxied = ends.map(Box::new),
+            Err(()) => return,
+        }
+        if let (ProxyProtocol::FromTrusted, Some(ends)) = (mode, &wait.proxied) {
+            down.peer = ends.0.ip().to_canonical();
+        }
+    }
     while wait_for_bytes(&open, &mut down, wait.accepted, wait.until).await {
         // Boxed: while it waits for long the connection's task holds none of a request's state.
         match Box::pin(requests(&open, &mut down, &mut wait)).await {
@@ -98,6 +109,8 @@ struct Wait {
     closely: Instant,
     /// Until when it has to begin.
     until: Instant,
+    /// Who is behind the proxy that connected, as the PROXY protocol tells.
+    proxied: Option<Box<ProxyEnds>>,
 }
 
 impl Wait {
@@ -106,7 +119,7 @@ impl Wait {
         let (view, place) = open.worker.view_of(&open.port)?;
         let accepted = Instant::now();
         let until = accepted + view.snapshot.listeners[place].client.header_timeout;
-        Some(Self { accepted, served: 0, closely: until, until })
+        Some(Self { accepted, served: 0, closely: until, until, proxied: None })
     }
 
     /// A request has ended.
@@ -172,6 +185,7 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
         listener,
         served: wait.served + 1,
         accepted: wait.accepted,
+        proxied: wait.proxied.as_deref(),
         started: came.started,
         whole: came.whole,
     };

@@ -100,6 +100,7 @@ async fn copy(
         listener,
         served: 1,
         accepted: now,
+        proxied: None,
         started: now,
         whole: now,
     };

@@ -24,6 +24,7 @@ mod mirror;
 mod outgoing;
 mod pool;
 mod port;
+mod proxied;
 mod record;
 mod request;
 mod retry;

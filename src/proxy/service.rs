@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::http1::Framing;
 use crate::http1::target::normalise;
+use crate::net::ProxyEnds;
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::facts::Asked;
@@ -37,6 +38,8 @@ pub(super) struct Entrance<'a> {
     pub(super) served: u64,
     /// When the connection was accepted.
     pub(super) accepted: Instant,
+    /// Who is behind the proxy that connected, as the PROXY protocol tells.
+    pub(super) proxied: Option<&'a ProxyEnds>,
     /// When its first bytes were there.
     pub(super) started: Instant,
     /// When its head was whole: from here on the time is ours and the backends'.
@@ -100,7 +103,13 @@ impl<'a> Entrance<'a> {
     /// What variables speak of the client's connection.
     pub(super) fn link(&self, ends: Option<(SocketAddr, SocketAddr)>) -> Link<'a> {
         let number = self.open.map_or(0, |open| open.number);
-        Link { listener: &self.listener.name, number, served: self.served, ends }
+        Link {
+            listener: &self.listener.name,
+            number,
+            served: self.served,
+            ends,
+            proxied: self.proxied,
+        }
     }
 
     /// What variables speak of the time.
@@ -148,7 +157,10 @@ pub(super) async fn handle(
     down: &mut Downstream,
     state: &mut State,
 ) -> (End, Instant) {
-    let client = ClientIdentity::new(down.peer, "http", &state.head, &at.listener.forwarded);
+    let mut client = ClientIdentity::new(down.peer, "http", &state.head, &at.listener.forwarded);
+    if let Some((source, _)) = at.proxied {
+        client = client.proxied(source.ip(), &at.listener.forwarded);
+    }
     let mut made = [0; 32];
     let random = at.worker.two_random();
     let field = at.listener.forwarded.request_id.as_ref();

@@ -29,10 +29,10 @@ pub mod settings {
         Access, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before, Client,
         Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
         ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, LimitLog, Page, PageStatus, Passive,
-        PathChange, PathPiece, PathRewrite, Piece, Pool, Protocol, Redirect, RequestBuffering,
-        RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Statuses,
-        Template, Test, Then, TimeForm, Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible,
-        XForwarded,
+        PathChange, PathPiece, PathRewrite, Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol,
+        Redirect, RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn,
+        Rewrite, SameSite, Statuses, Template, Test, Then, TimeForm, Timeouts, ToPiece, Trailer,
+        Variable, WhenNoneEligible, XForwarded,
     };
     pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }

@@ -25,6 +25,7 @@ mod limits;
 mod messages;
 mod onward;
 mod pool;
+mod proxy_protocol;
 mod rates;
 mod request_buffering;
 mod retries;

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::address::socket;
 use super::{Build, field, onward};
 use crate::config::model::{
-    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
-    XForwarded,
+    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, ProxyProtocol,
+    RequestIdField, XForwarded,
 };
 use crate::config::tree::{Item, Table};
 
@@ -49,6 +49,14 @@ fn client(table: &Table) -> Client {
         max_target_bytes: table.size("max_target").unwrap_or_default() as usize,
         max_body_bytes: table.size("max_body"),
         max_lifetime: table.duration("max_lifetime"),
+        proxy_protocol: match (
+            table.bool("proxy_protocol"),
+            table.section("nginx").bool("proxy_protocol_from_all"),
+        ) {
+            (false, _) => ProxyProtocol::Off,
+            (true, false) => ProxyProtocol::FromTrusted,
+            (true, true) => ProxyProtocol::FromAll,
+        },
         nginx: nginx(table.section("nginx")),
     }
 }
@@ -91,6 +99,7 @@ fn address_source(b: &mut Build<'_>, table: &Table) -> AddressSource {
     let name = table.text("client_address");
     match &*name.to_ascii_lowercase() {
         "off" => AddressSource::None,
+        "proxy_protocol" => AddressSource::ProxyProtocol,
         "x-forwarded-for" => AddressSource::XForwardedFor,
         "forwarded" => AddressSource::Forwarded,
         lower => {

@@ -3,13 +3,13 @@
 //! The reference manual and "did you mean" are made of this table.
 
 use super::field::is_token;
-use crate::config::model::{AttemptFact, Stage, TimeForm, Variable};
+use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, Variable};
 
 /// A variable without an argument.
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 41] = [
+static PLAIN: [Plain; 45] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     ("client_port", Variable::ClientPort, "The port at the other end of the connection."),
@@ -21,6 +21,15 @@ static PLAIN: [Plain; 41] = [
     ),
     ("server_ip", Variable::ServerIp, "The address that the client connected to."),
     ("server_port", Variable::ServerPort, "The port that the client connected to."),
+    (
+        "proxied.client_ip",
+        Variable::Proxied(ProxiedEnd::ClientIp),
+        "The client's address as the PROXY protocol told it. This and the following are empty where \
+         it told nothing.",
+    ),
+    ("proxied.client_port", Variable::Proxied(ProxiedEnd::ClientPort), "The client's port."),
+    ("proxied.server_ip", Variable::Proxied(ProxiedEnd::ServerIp), "The address it connected to."),
+    ("proxied.server_port", Variable::Proxied(ProxiedEnd::ServerPort), "The port it connected to."),
     ("connection", Variable::Connection, "The connection's number, within its worker."),
     (
         "connection_requests",

@@ -47,8 +47,21 @@ pub struct Client {
     pub max_body_bytes: Option<u64>,
     /// Age from which a connection is closed after a request; `None` is no limit.
     pub max_lifetime: Option<Duration>,
+    /// Who begins connections with a header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
     /// Where heads are judged as nginx does.
     pub nginx: NginxHeads,
+}
+
+/// Who begins connections with a header of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Nobody.
+    Off,
+    /// Trusted proxies. The address that they tell counts as the other end of the connection.
+    FromTrusted,
+    /// Everybody. The address counts only where `client_address` says so.
+    FromAll,
 }
 
 /// How nginx judges request heads, where Plimsoll does otherwise. All off by default.
@@ -95,6 +108,8 @@ pub enum AddressSource {
     Forwarded,
     /// In a field of this name, in the form of `X-Forwarded-For`.
     Field(String),
+    /// By the PROXY protocol.
+    ProxyProtocol,
     /// In no field.
     None,
 }

@@ -28,8 +28,8 @@ pub use condition::{Condition, Test};
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
-    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, RequestIdField,
-    XForwarded,
+    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, ProxyProtocol,
+    RequestIdField, XForwarded,
 };
 pub use onward::{
     After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,
@@ -44,7 +44,7 @@ pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
 };
-pub use template::{Asked, AttemptFact, Piece, Stage, Template, TimeForm, Variable};
+pub use template::{Asked, AttemptFact, Piece, ProxiedEnd, Stage, Template, TimeForm, Variable};
 pub use upstream::{
     Backend, BackendAddress, Dns, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream,
 };

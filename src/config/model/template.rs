@@ -31,6 +31,8 @@ pub enum Variable {
     ServerIp,
     /// `${server_port}`.
     ServerPort,
+    /// `${proxied.client_ip}` and its like: what the PROXY protocol told.
+    Proxied(ProxiedEnd),
     /// `${connection}`: the connection's number.
     Connection,
     /// `${connection_requests}`: requests on the connection, this one included.
@@ -93,6 +95,19 @@ pub enum Variable {
     UpstreamHeader(String),
     /// `${upstream.cookie.NAME}`: the value of a cookie that the backend set.
     UpstreamCookie(String),
+}
+
+/// What the PROXY protocol tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxiedEnd {
+    /// The client's address.
+    ClientIp,
+    /// The client's port.
+    ClientPort,
+    /// The address that the client connected to.
+    ServerIp,
+    /// The port that the client connected to.
+    ServerPort,
 }
 
 /// How a moment is written.

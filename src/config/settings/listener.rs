@@ -58,12 +58,21 @@ static SECTION: Section = Section {
             r#"["10.0.0.0/8", "fd00::/8"]"#,
         ),
         Setting::with_default(
+            "proxy_protocol",
+            Kind::Bool,
+            "false",
+            "Whether trusted proxies begin each connection with a header of the PROXY protocol (version \
+             1 or 2). The address in it counts as the other end of the connection; anything else in \
+             its place ends it. Others than trusted proxies speak plain HTTP.",
+            "true",
+        ),
+        Setting::with_default(
             "client_address",
             Kind::Text,
             r#""X-Forwarded-For""#,
             "Where trusted proxies tell the client's address: a field with a list of addresses in \
-             which each proxy appends whom it was asked by, `\"Forwarded\"` (RFC 7239), or \
-             `\"off\"`.",
+             which each proxy appends whom it was asked by, `\"Forwarded\"` (RFC 7239), \
+             `\"proxy_protocol\"`, or `\"off\"`.",
             r#""X-Real-IP""#,
         ),
         Setting::with_default(

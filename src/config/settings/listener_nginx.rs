@@ -57,6 +57,15 @@ static SECTION: Section = Section {
             r#""8KiB""#,
         ),
         Setting::with_default(
+            "proxy_protocol_from_all",
+            Kind::Bool,
+            "false",
+            "Whether every client has to begin with a header of the PROXY protocol where \
+             `proxy_protocol` is on, and its address is the client's only where `client_address` says \
+             `\"proxy_protocol\"` and a trusted proxy sent it.",
+            "true",
+        ),
+        Setting::with_default(
             "real_ip_recursive",
             Kind::Bool,
             "true",

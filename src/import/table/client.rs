@@ -337,9 +337,9 @@ pub(in crate::import) const LISTEN: &[Parameter] = &[
     parameter("spdy", Verdict::NotCarried, "SPDY is gone.", ""),
     parameter(
         "proxy_protocol",
-        Verdict::NotCarried,
-        "Plimsoll does not read the PROXY protocol yet, and would take it for a bad request: the listener is left out.",
-        "let the proxy before it send X-Forwarded-For, and name it in `trusted_proxies`",
+        Verdict::Carried,
+        "`proxy_protocol` of the listener, with `nginx.proxy_protocol_from_all`.",
+        "",
     ),
     parameter(
         "reuseport",

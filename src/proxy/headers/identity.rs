@@ -39,6 +39,16 @@ impl ClientIdentity {
             scheme,
         }
     }
+
+    /// The same, where the PROXY protocol told of `source`, if that is where the client's address is
+    /// taken from.
+    #[must_use]
+    pub fn proxied(self, source: IpAddr, forwarded: &Forwarded) -> Self {
+        if self.trusted && forwarded.client_address == AddressSource::ProxyProtocol {
+            return Self { address: source.to_canonical(), ..self };
+        }
+        self
+    }
 }
 
 /// The client's address. That is `downstream`, unless it is a trusted proxy: then the field in which
@@ -64,7 +74,7 @@ pub fn client_address(downstream: IpAddr, head: &RequestHead, forwarded: &Forwar
             let lines = head.fields().iter().rev().filter(is_of_name);
             walk(downstream, lines.map(|field| head.value(*field)), forwarded, parse_entry)
         }
-        AddressSource::None => downstream,
+        AddressSource::ProxyProtocol | AddressSource::None => downstream,
     }
 }
 
@@ -103,7 +113,8 @@ fn parse_element(element: &[u8]) -> Option<IpAddr> {
     parse_entry(bare.unwrap_or(value))
 }
 
-fn is_trusted(address: IpAddr, forwarded: &Forwarded) -> bool {
+/// Whether this is a proxy whose word is taken.
+pub fn is_trusted(address: IpAddr, forwarded: &Forwarded) -> bool {
     forwarded.trusted_proxies.iter().any(|network| network.contains(&address))
 }
 

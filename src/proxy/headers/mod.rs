@@ -19,7 +19,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use identity::{ClientIdentity, client_address, request_id};
+pub use identity::{ClientIdentity, client_address, is_trusted, request_id};
 pub use request::{RequestContext, push_target, write_request_head};
 pub use response::{
     Persistence, ResponseContext, trailer_lines, write_informational, write_response_head,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::http1::encode::push_decimal;
 use crate::http1::{Known, RequestHead, Version, is_field_value};
 use crate::proxy::headers::ClientIdentity;
-use crate::snapshot::settings::{Piece, Template, TimeForm, Variable};
+use crate::snapshot::settings::{Piece, ProxiedEnd, Template, TimeForm, Variable};
 use crate::telemetry::{Zone, basic_user};
 pub(crate) use address::push_address;
 pub use attempts::{At, Attempt, Attempts};
@@ -59,6 +59,8 @@ pub struct Link<'a> {
     pub served: u64,
     /// Its two ends, the client's first; `None` where nothing asks for them.
     pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// The two ends that the PROXY protocol told of.
+    pub proxied: Option<&'a (SocketAddr, SocketAddr)>,
 }
 
 /// The time, as far as a request needs it.
@@ -203,6 +205,7 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
         Variable::ServerIp => {
             push_end(link, out, |out, (_, server)| push_address(out, server.ip().to_canonical()));
         }
+        Variable::Proxied(of) => push_proxied(link, *of, out),
         Variable::Connection => push_decimal(out, link.number),
         Variable::ConnectionRequests => push_decimal(out, link.served),
         Variable::RequestLine => push_request_line(head, out),
@@ -246,6 +249,16 @@ fn push_end(
 ) {
     if let Some(ends) = link.ends {
         push(out, ends);
+    }
+}
+
+fn push_proxied(link: Link<'_>, of: ProxiedEnd, out: &mut Vec<u8>) {
+    let Some((client, server)) = link.proxied else { return };
+    match of {
+        ProxiedEnd::ClientIp => push_address(out, client.ip().to_canonical()),
+        ProxiedEnd::ClientPort => push_port(out, *client),
+        ProxiedEnd::ServerIp => push_address(out, server.ip().to_canonical()),
+        ProxiedEnd::ServerPort => push_port(out, *server),
     }
 }
 
@@ -315,7 +328,13 @@ mod tests {
             route: "sh\rop",
             upstream: "api",
             backend: "127.0.0.1:9000",
-            link: Link { listener: "web", number: 7, served: 3, ends: Some(ends) },
+            link: Link {
+                listener: "web",
+                number: 7,
+                served: 3,
+                ends: Some(ends),
+                proxied: Some(&ends),
+            },
             answer: Answer {
                 status: 204,
                 head: b"HTTP/1.1 204 No Content\r\nX-A: 1\r\nx-a:2\r\n\r\n",

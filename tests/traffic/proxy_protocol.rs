@@ -1,0 +1,69 @@
+//! The PROXY protocol from trusted proxies: who is behind them counts as the other end.
+
+use crate::support::{Client, Lb, Origin, request};
+use crate::{GET, Setup, logged};
+
+const LINE: &str = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n";
+
+async fn before(origin: &Origin, trusted: &str) -> Lb {
+    let listener =
+        format!("proxy_protocol = true\ntrusted_proxies = [{trusted}]\nheader_timeout = \"300ms\"");
+    let route = "request_headers = { set = { X-Ends = \"${proxied.client_ip} \
+                 ${proxied.client_port} ${proxied.server_ip} ${proxied.server_port}\" } }";
+    let setup = Setup { listener: &listener, route, ..Setup::default() };
+    setup.before(&[origin]).await
+}
+
+#[tokio::test]
+async fn the_address_that_a_trusted_proxy_tells_is_the_clients() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "\"127.0.0.1\"").await;
+    let mut client = Client::connect(lb.addr("web")).await;
+    // However it trickles in, and for each request of the connection.
+    let (first, rest) = LINE.split_at(9);
+    client.send(first).await;
+    client.send([rest, GET, GET].concat()).await;
+    for _ in 0..2 {
+        assert_eq!(client.read_response().await.status, 200);
+    }
+    for seen in origin.seen() {
+        let head = String::from_utf8(seen.head).unwrap();
+        assert!(head.contains("X-Real-IP: 192.0.2.1\r\n"), "{head}");
+        assert!(head.contains("X-Forwarded-For: 192.0.2.1\r\n"), "{head}");
+        assert!(head.contains("X-Ends: 192.0.2.1 4711 192.0.2.2 80\r\n"), "{head}");
+    }
+    assert_eq!(logged(&lb, "\"status\":200").await["client"], "192.0.2.1");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_that_tells_nothing_is_cut_off() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "\"127.0.0.1\"").await;
+    for bytes in [GET, "PROXY NONSENSE\r\nGET / HTTP/1.1\r\n\r\n", "", "PROXY TCP4 192."] {
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send(bytes).await;
+        assert_eq!(client.read_to_end().await, b"", "{bytes}");
+    }
+    assert_eq!(origin.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_speaks_for_itself_is_the_client() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "\"127.0.0.1\"").await;
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+    for header in [&b"PROXY UNKNOWN\r\n"[..], local] {
+        let response = request(lb.addr("web"), [header, GET.as_bytes()].concat()).await;
+        assert_eq!(response.status, 200);
+        let head = String::from_utf8(origin.seen().pop().unwrap().head).unwrap();
+        assert!(head.contains("X-Real-IP: 127.0.0.1\r\n"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_speak_plain_http() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "\"10.0.0.0/8\"").await;
+    assert_eq!(request(lb.addr("web"), GET).await.status, 200);
+    assert_eq!(request(lb.addr("web"), [LINE, GET].concat()).await.status, 400);
+}
