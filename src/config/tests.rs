@@ -112,7 +112,7 @@ const LEADS: &[(&str, &str)] = &[
     ("retry = { … } of a route", "[[route]]\nupstream = \"api\"\n[route.retry]"),
     ("{ file = … } or { env = … }", "[[route]]\n[route.respond.body]"),
     ("[upstream.NAME]", "[upstream.api]\nbackend = [{ address = \"10.0.0.9\" }]"),
-    ("[[upstream.NAME.backend]]", "[[upstream.api.backend]]\naddress = \"10.0.0.9\""),
+    ("[[upstream.NAME.backend]]", "[[upstream.api.backend]]\naddress = \"a\""),
     ("[upstream.NAME.pool]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.pool]"),
     (
         "[upstream.NAME.timeouts]",
@@ -127,6 +127,7 @@ const LEADS: &[(&str, &str)] = &[
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
     ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
     ("[upstream.NAME.sticky]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.sticky]"),
+    ("[dns]", "[dns]"),
     ("[upstream.NAME.nginx]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.nginx]"),
     ("[upstream.NAME.dns]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.dns]"),
 ];

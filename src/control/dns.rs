@@ -1,77 +1,129 @@
 //! Names of backends → addresses.
 //!
-//! A name that has IPv4 addresses is used with those, else with its IPv6 addresses: a machine that
-//! has both must not count twice. How long an answer holds is the loop's to say (`min_ttl`,
-//! `max_ttl`), so the resolver's own cache is off.
+//! Names are asked for as their upstream says: of which name servers, for which kinds of addresses, as
+//! a host (A, AAAA) or as a service (SRV). By default a name that has IPv4 addresses is used with those,
+//! else with its IPv6 addresses: a machine that has both must not count twice. How long an answer holds
+//! is the loop's to say (`min_ttl`, `max_ttl`), so the resolvers' own cache is off.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig,
+};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::task::JoinSet;
 
-use crate::config::model as config;
+use crate::config::model::{self as config, Families, Query, Resolver};
+use crate::snapshot::build::Endpoint;
 
 /// How long a start or a reload waits for names that were never resolved.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long one server is waited for.
+const ONE_TRY: Duration = Duration::from_secs(5);
+
 /// What came of asking for a name.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The name.
-    pub(super) name: String,
-    /// Its addresses, sorted, never none, and how long they hold; or the reason in words.
-    pub(super) result: Result<(Vec<IpAddr>, Duration), String>,
+    /// What was asked.
+    pub(super) query: Query,
+    /// Who serves it, sorted, never nobody, and how long that holds; or why there is no answer.
+    pub(super) result: Result<(Vec<Endpoint>, Duration), Failure>,
 }
 
-/// The resolver.
+/// Why a question has no good answer, in words.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was not answered.
+    Unanswered(String),
+    /// There is no such name, or it has no addresses.
+    Nobody(String),
+}
+
+impl Failure {
+    fn of(error: &NetError) -> Self {
+        if error.is_no_records_found() {
+            Self::Nobody(error.to_string())
+        } else {
+            Self::Unanswered(error.to_string())
+        }
+    }
+}
+
+/// Found addresses, and until when they hold.
+type Found = Result<(Vec<Endpoint>, Instant), Failure>;
+
+/// The resolvers.
 #[derive(Clone)]
-pub(super) struct Dns(Result<TokioResolver, String>);
+pub(super) struct Dns {
+    /// By the system's settings, for IPv4 first.
+    system: Result<TokioResolver, String>,
+    /// Those with settings of their own; made when they are first needed.
+    others: Arc<Mutex<BTreeMap<Resolver, TokioResolver>>>,
+}
 
 impl Dns {
     /// By the system's `resolv.conf` and `hosts`, as they are now. Without a `resolv.conf` only the
     /// names in `hosts` and `localhost` are found.
     pub(super) fn system() -> Self {
-        Self::new(TokioResolver::builder_tokio().unwrap_or_else(|_| {
-            let provider = TokioRuntimeProvider::default();
-            TokioResolver::builder_with_config(ResolverConfig::default(), provider)
-        }))
+        Self::new(system_builder())
     }
 
-    pub(super) fn new(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Self {
-        let options = builder.options_mut();
-        options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-        options.cache_size = 0;
-        Self(builder.build().map_err(|error| error.to_string()))
+    pub(super) fn new(builder: ResolverBuilder<TokioRuntimeProvider>) -> Self {
+        Self { system: build(builder, Families::Ipv4First), others: Arc::default() }
+    }
+
+    /// The resolver of these settings.
+    fn resolver(&self, settings: &Resolver) -> Result<TokioResolver, String> {
+        if settings.servers.is_empty() && settings.families == Families::Ipv4First {
+            return self.system.clone();
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = others.get(settings) {
+            return Ok(known.clone());
+        }
+        let builder = if settings.servers.is_empty() { system_builder() } else { own(settings) };
+        let made = build(builder, settings.families)?;
+        others.insert(settings.clone(), made.clone());
+        Ok(made)
     }
 
     /// Asks for one name.
-    pub(super) async fn lookup(self, name: String) -> Answer {
-        // `localhost` is never looked for in the search domains (RFC 6761 §6.3).
-        let asked = if name == "localhost" { "localhost." } else { &name };
-        let result = match &self.0 {
-            Ok(resolver) => resolver.lookup_ip(asked).await.map_err(|error| error.to_string()),
-            Err(reason) => Err(reason.clone()),
-        };
-        let result = result.and_then(|found| {
-            let mut addresses: Vec<_> = found.iter().collect();
-            addresses.sort_unstable();
-            addresses.dedup();
-            if addresses.is_empty() {
-                return Err("it has no addresses".to_owned());
+    pub(super) async fn lookup(self, query: Query) -> Answer {
+        let result = match self.resolver(&query.resolver) {
+            Ok(resolver) => {
+                let asking = async {
+                    match query.service {
+                        None => hosts(&resolver, &query.name).await,
+                        Some(_) => servers(&resolver, &query).await,
+                    }
+                };
+                let late = |_| Err(Failure::Unanswered("it was not answered in time".to_owned()));
+                tokio::time::timeout(query.resolver.timeout, asking).await.unwrap_or_else(late)
             }
-            Ok((addresses, found.valid_until().saturating_duration_since(Instant::now())))
+            Err(reason) => Err(Failure::Unanswered(reason)),
+        };
+        let result = result.and_then(|(mut found, until)| {
+            found.sort_unstable();
+            let mut seen = BTreeSet::new();
+            found.retain(|one| seen.insert((one.ip, one.port)));
+            if found.is_empty() {
+                return Err(Failure::Nobody("it has no addresses".to_owned()));
+            }
+            Ok((found, until.saturating_duration_since(Instant::now())))
         });
-        Answer { name, result }
+        Answer { query, result }
     }
 
     /// Asks for all of them at once; those without an answer in 5 s are left out.
-    pub(super) async fn resolve(&self, names: impl IntoIterator<Item = String>) -> Vec<Answer> {
+    pub(super) async fn resolve(&self, queries: impl IntoIterator<Item = Query>) -> Vec<Answer> {
         let mut lookups: JoinSet<_> =
-            names.into_iter().map(|name| self.clone().lookup(name)).collect();
+            queries.into_iter().map(|query| self.clone().lookup(query)).collect();
         let mut answers = Vec::new();
         let all = async {
             while let Some(answer) = lookups.join_next().await {
@@ -84,18 +136,105 @@ impl Dns {
     }
 }
 
-/// The names of a configuration with how long answers may hold; the shorter times win where several
-/// upstreams use a name.
-pub(super) fn names(config: &config::Config) -> BTreeMap<String, config::Dns> {
-    let mut names = BTreeMap::<String, config::Dns>::new();
+fn system_builder() -> ResolverBuilder<TokioRuntimeProvider> {
+    TokioResolver::builder_tokio().unwrap_or_else(|_| {
+        let provider = TokioRuntimeProvider::default();
+        TokioResolver::builder_with_config(ResolverConfig::default(), provider)
+    })
+}
+
+/// For name servers of one's own; `hosts` is not looked at then.
+fn own(settings: &Resolver) -> ResolverBuilder<TokioRuntimeProvider> {
+    let server = |address: &std::net::SocketAddr| {
+        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+        for connection in &mut connections {
+            connection.port = address.port();
+        }
+        NameServerConfig::new(address.ip(), true, connections)
+    };
+    let servers = settings.servers.iter().map(server).collect();
+    let config = ResolverConfig::from_name_servers(servers);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options = builder.options_mut();
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = settings.timeout.min(ONE_TRY);
+    options.attempts = (settings.timeout.as_secs() / ONE_TRY.as_secs()).clamp(2, 10) as usize;
+    builder
+}
+
+fn build(
+    mut builder: ResolverBuilder<TokioRuntimeProvider>,
+    families: Families,
+) -> Result<TokioResolver, String> {
+    let options = builder.options_mut();
+    options.ip_strategy = match families {
+        Families::Ipv4First => LookupIpStrategy::Ipv4thenIpv6,
+        Families::All => LookupIpStrategy::Ipv4AndIpv6,
+        Families::Ipv4 => LookupIpStrategy::Ipv4Only,
+        Families::Ipv6 => LookupIpStrategy::Ipv6Only,
+    };
+    options.cache_size = 0;
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// The addresses of a host.
+async fn hosts(resolver: &TokioResolver, name: &str) -> Found {
+    // `localhost` is never looked for in the search domains (RFC 6761 §6.3).
+    let asked = if name == "localhost" { "localhost." } else { name };
+    let found = resolver.lookup_ip(asked).await.map_err(|error| Failure::of(&error))?;
+    let endpoint = |ip| Endpoint { backup: false, ip, port: None, weight: None };
+    Ok((found.iter().map(endpoint).collect(), found.valid_until()))
+}
+
+/// The servers of a service (RFC 2782): those of the first priority are primaries, all others backups.
+async fn servers(resolver: &TokioResolver, query: &Query) -> Found {
+    let found = resolver.lookup(query.to_string(), RecordType::SRV).await;
+    let found = found.map_err(|error| Failure::of(&error))?;
+    let mut until = found.valid_until();
+    let mut lookups = JoinSet::new();
+    for record in found.answers() {
+        let RData::SRV(srv) = &record.data else { continue };
+        let (resolver, srv) = (resolver.clone(), srv.clone());
+        lookups.spawn(async move {
+            let addresses = hosts(&resolver, &srv.target.to_string()).await;
+            (srv.priority, srv.weight, srv.port, addresses)
+        });
+    }
+    let mut servers = Vec::new();
+    let mut failure = Failure::Nobody("it has no servers".to_owned());
+    while let Some(looked_up) = lookups.join_next().await {
+        let Ok((priority, weight, port, addresses)) = looked_up else { continue };
+        match addresses {
+            Ok((addresses, valid)) => {
+                until = until.min(valid);
+                servers.extend(addresses.into_iter().map(|one| (priority, weight, port, one.ip)));
+            }
+            // One target without addresses is not the end of the others.
+            Err(reason) => failure = reason,
+        }
+    }
+    let Some(first) = servers.iter().map(|(priority, ..)| *priority).min() else {
+        return Err(failure);
+    };
+    let endpoint = |(priority, weight, port, ip)| Endpoint {
+        backup: priority > first,
+        ip,
+        port: Some(port),
+        weight: Some(weight),
+    };
+    Ok((servers.into_iter().map(endpoint).collect(), until))
+}
+
+/// What a configuration has to ask for, with how long answers may hold; the shorter times win where
+/// several upstreams use a name.
+pub(super) fn names(config: &config::Config) -> BTreeMap<Query, config::Dns> {
+    let mut names = BTreeMap::<Query, config::Dns>::new();
     for upstream in config.upstreams.values() {
-        for backend in &upstream.backends {
-            let config::BackendAddress::Name(name, _) = &backend.address else {
-                continue;
-            };
-            let dns = names.entry(name.clone()).or_insert_with(|| upstream.dns.clone());
+        for query in upstream.backends.iter().filter_map(|backend| upstream.query(backend)) {
+            let dns = names.entry(query).or_insert_with(|| upstream.dns.clone());
             dns.min_ttl = dns.min_ttl.min(upstream.dns.min_ttl);
             dns.max_ttl = dns.max_ttl.min(upstream.dns.max_ttl);
+            dns.empties |= upstream.dns.empties;
         }
     }
     names

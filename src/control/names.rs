@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::config::model as config;
-use crate::control::dns::{self, Answer, Dns};
+use crate::config::model::{self as config, Query};
+use crate::control::dns::{self, Answer, Dns, Failure};
 use crate::control::timers::Timers;
 use crate::control::writer::Due;
 use crate::model::Clock;
@@ -21,7 +21,7 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 /// The names of the configuration in force.
 pub(super) struct Names {
     dns: Dns,
-    known: BTreeMap<String, Name>,
+    known: BTreeMap<Query, Name>,
     /// The last good addresses of each.
     addresses: Addresses,
     lookups: JoinSet<Answer>,
@@ -51,8 +51,8 @@ impl Names {
     }
 
     /// Begins to ask for a name.
-    pub(super) fn ask(&mut self, name: String) {
-        self.lookups.spawn(self.dns.clone().lookup(name));
+    pub(super) fn ask(&mut self, query: Query) {
+        self.lookups.spawn(self.dns.clone().lookup(query));
     }
 
     /// The next answer to a question; none when nothing is asked.
@@ -74,7 +74,16 @@ impl Names {
             self.known.insert(name, Name { limits, failing });
         }
         for gone in before.into_keys() {
-            self.addresses.remove(&gone);
+            let addresses = self.addresses.remove(&gone);
+            // Asked of another server from now on, it keeps its addresses until the next answer.
+            let heir = self.known.keys().find(|now| {
+                (&now.name, &now.service) == (&gone.name, &gone.service)
+                    && !self.addresses.contains_key(*now)
+            });
+            if let (Some(heir), Some(addresses)) = (heir, addresses) {
+                self.addresses.insert(heir.clone(), addresses);
+                timers.set(Due::Resolve(heir.clone()), Clock::now());
+            }
             timers.clear(&Due::Resolve(gone));
         }
         for answer in answers {
@@ -97,32 +106,41 @@ impl Names {
         timers: &mut Timers<Due>,
         series: &ProcessSeries,
     ) -> bool {
-        let Answer { name, result } = answer;
+        let Answer { query, result } = answer;
         // It may have left the configuration meanwhile.
-        let Some(Name { limits, failing }) = self.known.get_mut(&name) else {
+        let Some(Name { limits, failing }) = self.known.get_mut(&query) else {
             return false;
         };
         series.dns_update(result.is_ok());
         let failed_before = mem::replace(failing, result.is_err());
+        let name = query.to_string();
         let (holds, differs) = match result {
             Ok((found, ttl)) => {
-                let differs = self.addresses.get(&name) != Some(&found);
+                let differs = self.addresses.get(&query) != Some(&found);
                 if differs || failed_before {
-                    info!(name, addresses = ?found, "backend name resolved");
+                    let addresses: Vec<_> = found.iter().map(|one| one.ip).collect();
+                    info!(name, ?addresses, "backend name resolved");
                 }
-                self.addresses.insert(name.clone(), found);
+                self.addresses.insert(query.clone(), found);
                 (ttl.max(limits.min_ttl).min(limits.max_ttl), differs)
             }
-            Err(reason) => {
+            Err(Failure::Nobody(reason)) if limits.empties => {
+                let had = self.addresses.insert(query.clone(), Vec::new()).unwrap_or_default();
                 if !failed_before {
-                    let kept = self.addresses.get(&name).map_or(0, Vec::len);
+                    warn!(name, reason, left = had.len(), "backend name has no addresses any more");
+                }
+                (limits.min_ttl, !had.is_empty())
+            }
+            Err(Failure::Unanswered(reason) | Failure::Nobody(reason)) => {
+                if !failed_before {
+                    let kept = self.addresses.get(&query).map_or(0, Vec::len);
                     warn!(name, reason, kept, "backend name not resolved, last addresses kept");
                 }
                 (limits.min_ttl, false)
             }
         };
         let again = Clock::now().after(holds.max(SHORTEST_TTL));
-        timers.set(Due::Resolve(name), again);
+        timers.set(Due::Resolve(query), again);
         differs
     }
 }

@@ -42,7 +42,7 @@ pub(super) enum Due {
     /// The end of a backend's pause, or of the patience with its trial.
     Passive(BackendId),
     /// A name is to be resolved again.
-    Resolve(String),
+    Resolve(config::Query),
 }
 
 /// The loop's own world.
@@ -152,7 +152,7 @@ impl Control {
                 match due {
                     Due::Probe(id) => self.probe(id),
                     Due::Passive(id) => self.pause_ended(id, now),
-                    Due::Resolve(name) => self.names.ask(name),
+                    Due::Resolve(query) => self.names.ask(query),
                 }
             }
             self.publish_changes();
@@ -279,13 +279,13 @@ impl Control {
 
     /// The answer to a name that was asked for again.
     fn resolved(&mut self, answer: Answer) {
-        let name = answer.name.clone();
+        let query = answer.query.clone();
         if !self.names.answered(answer, &mut self.timers, self.registry.process()) {
             return;
         }
         for (ix, upstream) in (0..).zip(&self.snapshot.upstreams) {
-            if upstream.uses_name(&name) {
-                self.moved.insert(UpstreamIx(ix), name.clone());
+            if upstream.asks(&query) {
+                self.moved.insert(UpstreamIx(ix), query.to_string());
             }
         }
     }

@@ -93,6 +93,8 @@ pub(super) struct Proxy {
     pub real_ip: bool,
     pub websocket: bool,
     pub keeps: bool,
+    /// The address that connections to backends leave from.
+    pub source: Option<String>,
     pub policy: Policy,
     /// What becomes of request and response bodies and heads.
     pub messages: Vec<Setting>,
@@ -183,4 +185,6 @@ pub(super) struct Backend {
     pub fail_timeout: Option<Duration>,
     /// Its name in `sticky`.
     pub route: Option<String>,
+    /// The service whose servers are asked for.
+    pub service: Option<String>,
 }

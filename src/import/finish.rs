@@ -234,10 +234,11 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     if !alone {
         passive(&mut settings, &mut group);
     }
-    if let Some(valid) = group.valid.filter(|_| names) {
-        let valid = valid.clamp(Duration::from_secs(1), Duration::from_hours(30 * 24));
-        settings.push(("dns.min_ttl", quote(&show_duration(valid))));
-        settings.push(("dns.max_ttl", quote(&show_duration(valid))));
+    if names {
+        settings.extend(group.asked.clone().unwrap_or_default().settings(group.resolves));
+    }
+    if let Some(source) = proxies.iter().find_map(|proxy| proxy.source.as_ref()) {
+        settings.push(("source", quote(source)));
     }
     Upstream {
         at: one.at,
@@ -335,6 +336,9 @@ fn like_nginx(group: &Group, alone: bool, closes: bool) -> Vec<(&'static str, St
     }
     if !alone || group.servers.iter().any(limited) {
         like.push("none_eligible = 502");
+    }
+    if group.resolves {
+        like.push("empty_answer = true");
     }
     if closes {
         like.push("connection_close = true");

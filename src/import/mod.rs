@@ -31,6 +31,7 @@ mod passing;
 mod places;
 mod process;
 mod report;
+mod resolver;
 mod routes;
 mod scope;
 mod settings;

@@ -37,9 +37,12 @@ impl<'t> Translator<'t, '_> {
                 return vec![(Vec::new(), status(502))];
             }
         };
-        if let Some((_, Some(valid))) = s.resolver.filter(|_| target.variable) {
-            for (index, _) in branches.iter().flat_map(|(_, split)| split) {
-                self.uses[*index].group.valid.get_or_insert(valid);
+        for (index, _) in branches.iter().flat_map(|(_, split)| split) {
+            let group = &mut self.uses[*index].group;
+            group.resolves |= target.variable;
+            if group.asked.is_none() && s.resolver.is_some() {
+                let asked = group.asked.insert(s.resolver.clone().unwrap_or_default());
+                asked.timeout = s.resolver_timeout;
             }
         }
         self.findings.carried(d);
@@ -64,6 +67,7 @@ impl<'t> Translator<'t, '_> {
             real_ip: fields.real_ip,
             websocket: fields.websocket && s.http11,
             keeps,
+            source: s.source.clone(),
             policy: policy(if target.grpc { &s.grpc } else { &s.proxy }),
             messages,
         };
@@ -208,7 +212,7 @@ impl<'t> Translator<'t, '_> {
             }
             let named =
                 group.servers.iter().any(|one| super::upstream::is_name(&one.backend.address));
-            if named && !target.variable && s.resolver.is_some() && group.valid.is_none() {
+            if named && !target.variable && s.resolver.is_some() && !group.resolves {
                 f.lint(
                     d.args[0].place,
                     "nginx asks for this name once, at start, and never again, whatever `resolver` says",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::findings::Findings;
+use super::resolver::Asked;
 use super::tree::Directive;
 use super::units;
 use crate::config::is_token;
@@ -45,8 +46,11 @@ pub(super) struct Settings<'t> {
     pub body_limit: Option<u64>,
     pub default_type: Option<&'t str>,
     pub relative_redirect: bool,
-    /// `resolver … valid=`; the directive tells that there is one.
-    pub resolver: Option<(&'t Directive, Option<Duration>)>,
+    /// Who is asked for names, and for how long.
+    pub resolver: Option<Asked>,
+    pub resolver_timeout: Option<Duration>,
+    /// The address that connections to backends leave from.
+    pub source: Option<String>,
     pub client: Client,
     pub limits: Limits<'t>,
 }
@@ -412,12 +416,6 @@ pub(super) fn auth_basic<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fin
         "let the application ask for the password, then write the route's action anew",
     );
     s.guard = Some(d);
-}
-
-pub(super) fn resolver<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    f.differs(d, "the system's name servers are asked");
-    let valid = d.args.iter().find_map(|arg| arg.text.strip_prefix("valid="));
-    s.resolver = Some((d, valid.and_then(units::time)));
 }
 
 pub(super) fn keepalive_timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::draft::Backend;
 use super::findings::{Findings, Verdict};
+use super::resolver::{self, Asked};
 use super::table::{self, SERVER};
 use super::tree::Directive;
 use super::units;
@@ -23,7 +24,10 @@ pub(super) struct Group {
     pub idle: Option<Duration>,
     pub lifetime: Option<Duration>,
     pub requests: Option<u64>,
-    pub valid: Option<Duration>,
+    /// Who is asked for names.
+    pub asked: Option<Asked>,
+    /// Names are resolved again while nginx runs.
+    pub resolves: bool,
     /// Settings of `sticky` with their values as TOML, in order.
     pub sticky: Vec<(&'static str, String)>,
 }
@@ -50,6 +54,7 @@ impl Group {
             max_fails: None,
             fail_timeout: None,
             route: None,
+            service: None,
         };
         let fail_timeout = Duration::from_secs(10);
         let server = Server { id: usize::MAX, backend, max_fails: 1, fail_timeout };
@@ -83,11 +88,8 @@ pub(super) fn group(block: &Directive, f: &mut Findings<'_>) -> Group {
                 }
                 Err(_) => f.missing(directive, "this is no number", "correct it"),
             },
-            "resolver" => {
-                f.differs(directive, "the system's name servers are asked");
-                let valid = directive.args.iter().find_map(|arg| arg.text.strip_prefix("valid="));
-                group.valid = valid.and_then(units::time);
-            }
+            "resolver" => resolver::of_group(&mut group, directive, f),
+            "resolver_timeout" => resolver::timeout_of_group(&mut group, directive, f),
             name => {
                 if let Some(table::Rule::Upstream(setter)) = table::find(name).map(|row| row.rule) {
                     setter(&mut group, directive, f);
@@ -141,6 +143,7 @@ fn server(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
         f.differs(d, note);
         return;
     }
+    group.resolves |= d.args.iter().any(|arg| arg.text == "resolve");
     group.servers.push(server);
 }
 
@@ -175,6 +178,10 @@ fn parameter(server: &mut Server, d: &Directive, text: &str, f: &mut Findings<'_
         "down" => {
             backend.state = Some("disabled");
             true
+        }
+        "service=" => {
+            backend.service = Some(value.to_owned());
+            !value.is_empty()
         }
         "route=" => {
             backend.route = Some(value.to_owned());

@@ -381,6 +381,9 @@ impl Writer<'_> {
             if backend.max_connections > 0 {
                 self.setting("max_connections", &backend.max_connections.to_string());
             }
+            if let Some(service) = &backend.service {
+                self.setting("service", &quote(service));
+            }
             if let Some(route) = &backend.route {
                 self.setting("route", &quote(route));
             }

@@ -91,11 +91,10 @@ impl Upstream {
         self.source.health.as_ref()
     }
 
-    /// Whether a backend's address is written as this name.
-    pub fn uses_name(&self, name: &str) -> bool {
-        self.source.backends.iter().any(|backend| {
-            matches!(&backend.address, config::BackendAddress::Name(used, _) if used == name)
-        })
+    /// Whether this is asked for a backend.
+    pub fn asks(&self, query: &config::Query) -> bool {
+        let mut queries = self.source.backends.iter().filter_map(|one| self.source.query(one));
+        queries.any(|asked| asked == *query)
     }
 
     /// How many backends the operator has in service: as many tries as nginx allows.

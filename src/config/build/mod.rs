@@ -8,6 +8,7 @@ mod access;
 mod action;
 mod address;
 mod condition;
+mod dns;
 mod field;
 mod health;
 mod host;
@@ -92,6 +93,7 @@ impl<'e> Build<'e> {
 /// Makes and checks a configuration of all that was read, the main file first.
 pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Config {
     let process = process::process(b, &parts[0]);
+    let resolver = dns::resolver(b, parts[0].section("dns"));
     let admin = parts[0].table("admin").map(|table| process::admin(b, table));
     let listeners: Vec<_> = parts
         .iter()
@@ -108,7 +110,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
         .iter()
         .flat_map(|part| part.map("upstream"))
         .filter_map(|(key, item): &(Key, Item)| {
-            Some(Named { key, model: upstream::upstream(b, key, item.table()?) })
+            Some(Named { key, model: upstream::upstream(b, key, item.table()?, &resolver) })
         })
         .collect();
     let limits = limit::limits(b, parts);

@@ -1,18 +1,20 @@
 //! Upstreams and their backends.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ahash::AHashMap;
 
 use super::action::weight;
+use super::dns::dns;
 use super::template::template;
 use super::upstream_sticky::sticky;
 use super::{Build, address, field, health};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
-    Backend, BackendAddress, Dns, Health, Passive, Pool, Probe, Protocol, Retry, RetryOn, Timeouts,
-    Upstream, UpstreamNginx, WhenNoneEligible,
+    Backend, BackendAddress, Health, Passive, Pool, Probe, Protocol, Resolver, Retry, RetryOn,
+    Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
@@ -20,7 +22,12 @@ use crate::model::AdminState;
 /// Most weight on one ring, all backends together: 16 million points.
 const LARGEST_RING: u64 = 100_000;
 
-pub(super) fn upstream(b: &mut Build<'_>, key: &Key, table: &Table) -> Upstream {
+pub(super) fn upstream(
+    b: &mut Build<'_>,
+    key: &Key,
+    table: &Table,
+    resolver: &Arc<Resolver>,
+) -> Upstream {
     let strategy = Strategy::ALL.into_iter().find(|one| one.name() == table.text("strategy"));
     let strategy = strategy.unwrap_or_default();
     strategy_inputs(b, table, strategy);
@@ -47,7 +54,7 @@ pub(super) fn upstream(b: &mut Build<'_>, key: &Key, table: &Table) -> Upstream 
             "reject" => WhenNoneEligible::Reject,
             _ => WhenNoneEligible::FailOpen,
         },
-        dns: dns(b, table.section("dns")),
+        dns: dns(b, table.section("dns"), resolver, nginx.empty_answer),
         sticky: table.table("sticky").map(|table| sticky(b, table)),
         source: source(b, table),
         nginx,
@@ -117,7 +124,11 @@ fn backends(
                 continue;
             }
         };
-        let identity = address.to_string().to_ascii_lowercase();
+        let service = check_service_name(b, one, item.text(), &address);
+        let identity = match &service {
+            Some(service) => format!("{service}.{address}").to_ascii_lowercase(),
+            None => address.to_string().to_ascii_lowercase(),
+        };
         if let Some(first) = places.get(&identity) {
             let help =
                 format!("first at {}; give it a larger `weight` instead", b.faults.locate(*first));
@@ -133,7 +144,7 @@ fn backends(
             b.warning(at, "`round_robin` takes no account of weights", help);
         }
         check_route(b, one);
-        backends.push(backend(one, address, passive));
+        backends.push(Backend { service, ..backend(one, address, passive) });
     }
     check_service(b, key, table, &backends);
     backends
@@ -152,6 +163,7 @@ fn backend(table: &Table, address: BackendAddress, passive: &Passive) -> Backend
         max_connections: table.integer("max_connections").unwrap_or_default(),
         max_fails: table.integer("max_fails").unwrap_or(passive.max_fails),
         fail_timeout: table.duration("fail_timeout").unwrap_or(passive.fail_timeout),
+        service: None,
         route: table.written("route").map(|(_, item)| item.text().to_owned()),
     }
 }
@@ -219,6 +231,27 @@ fn passive(table: &Table) -> Passive {
     }
 }
 
+/// The service of a backend, if its address is a name and no port.
+fn check_service_name(
+    b: &mut Build<'_>,
+    table: &Table,
+    written: &str,
+    address: &BackendAddress,
+) -> Option<String> {
+    let (_, item) = table.written("service")?;
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if item.text().is_empty() || !item.text().chars().all(good) {
+        let message = format!("`{}` is no name of a service", item.text());
+        b.error(item.place, message, "write it like `http`, or `_http._tcp`");
+    } else if !matches!(address, BackendAddress::Name(..)) {
+        b.error(item.place, "only a name has services", "write a name as `address`");
+    } else if written.contains(':') {
+        let help = "leave the port out of `address`";
+        b.error(item.place, "the port of a service comes with the answer", help);
+    }
+    Some(item.text().to_owned())
+}
+
 /// Refuses a route that could not stand in a cookie (RFC 6265 §4.1.1).
 fn check_route(b: &mut Build<'_>, table: &Table) {
     let fits = |c: char| c.is_ascii_graphic() && !['"', ',', ';', '\\'].contains(&c);
@@ -246,21 +279,8 @@ fn nginx(table: &Table) -> UpstreamNginx {
     UpstreamNginx {
         failures: table.bool("failures"),
         turns: table.bool("turns"),
+        empty_answer: table.bool("empty_answer"),
         none_eligible: table.integer("none_eligible").unwrap_or(503),
         connection_close: table.bool("connection_close"),
     }
-}
-
-fn dns(b: &mut Build<'_>, table: &Table) -> Dns {
-    let time = |key| table.duration(key).unwrap_or_default();
-    let dns = Dns { min_ttl: time("min_ttl"), max_ttl: time("max_ttl") };
-    if dns.min_ttl > dns.max_ttl {
-        let help = "raise `max_ttl` or lower `min_ttl`";
-        b.error(
-            table.place_of_either(["min_ttl", "max_ttl"]),
-            "min_ttl is more than max_ttl",
-            help,
-        );
-    }
-    dns
 }

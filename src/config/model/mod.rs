@@ -5,6 +5,7 @@
 
 mod access;
 mod condition;
+mod dns;
 mod health;
 mod limit;
 mod listener;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use access::{Access, AccessRule, Who};
 pub use condition::{Condition, Test};
+pub use dns::{Dns, Families, Query, Resolver};
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
@@ -45,9 +47,7 @@ pub use route::{
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
 };
 pub use template::{Asked, AttemptFact, Piece, ProxiedEnd, Stage, Template, TimeForm, Variable};
-pub use upstream::{
-    Backend, BackendAddress, Dns, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream,
-};
+pub use upstream::{Backend, BackendAddress, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream};
 pub use upstream_nginx::UpstreamNginx;
 pub use upstream_sticky::{Sticky, StickyCookie};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
+use super::{Dns, Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
 
@@ -76,6 +76,8 @@ pub struct Backend {
     pub fail_timeout: Duration,
     /// Its name in `sticky`.
     pub route: Option<String>,
+    /// The service of the name in `address`, whose servers (SRV) are asked for.
+    pub service: Option<String>,
 }
 
 /// Where a backend is.
@@ -157,13 +159,4 @@ pub struct RetryOn {
     pub timeout: bool,
     /// What came was not valid.
     pub invalid_response: bool,
-}
-
-/// How backend names are resolved again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dns {
-    /// The shortest time an answer is used, whatever its TTL.
-    pub min_ttl: Duration,
-    /// The longest time an answer is used, whatever its TTL.
-    pub max_ttl: Duration,
 }

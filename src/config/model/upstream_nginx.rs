@@ -1,6 +1,7 @@
 //! What of an upstream is done as nginx does it.
 
 /// `[upstream.NAME.nginx]`
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamNginx {
     /// Failures are counted as by `max_fails` and `fail_timeout`, instead of parking.
@@ -9,6 +10,8 @@ pub struct UpstreamNginx {
     pub turns: bool,
     /// The status for a request for which there is no backend: 502 or 503.
     pub none_eligible: u16,
+    /// An answer without addresses leaves a name without backends.
+    pub empty_answer: bool,
     /// `Connection: close` is sent, and no connection is kept.
     pub connection_close: bool,
 }

@@ -1,7 +1,6 @@
-//! Settings of `[upstream.NAME.health]` and `[upstream.NAME.dns]`.
+//! Settings of `[upstream.NAME.health]`.
 
 use super::SECRET_TEXT;
-use super::upstream::LIFETIME;
 use crate::config::table::{Kind, Section, Setting, TIMEOUT};
 
 pub(super) static HEALTH: Section = Section {
@@ -100,28 +99,6 @@ pub(super) static HEALTH: Section = Section {
             "the backend's port",
             "Another port to probe.",
             "9000",
-        ),
-    ],
-};
-
-pub(super) static DNS: Section = Section {
-    title: "[upstream.NAME.dns]",
-    doc: "How long the answers for backend names are used. When a name cannot be resolved again, the \
-          last good answer is kept.",
-    settings: &[
-        Setting::with_default(
-            "min_ttl",
-            LIFETIME,
-            r#""1s""#,
-            "The shortest time, whatever the answer's TTL.",
-            r#""5s""#,
-        ),
-        Setting::with_default(
-            "max_ttl",
-            LIFETIME,
-            r#""60s""#,
-            "The longest time, whatever the answer's TTL.",
-            r#""30s""#,
         ),
     ],
 };

@@ -5,6 +5,7 @@
 
 mod access;
 mod condition;
+mod dns;
 mod health;
 mod limit;
 mod listener;
@@ -35,6 +36,7 @@ pub(super) static ROOT: Section = Section {
         process::LOG,
         process::ACCESS_LOG,
         process::ADMIN,
+        dns::OF_PROCESS,
         listener::LISTENER,
         route::ROUTE,
         upstream::UPSTREAM,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::health::{DNS, HEALTH};
+use super::dns::OF_UPSTREAM as DNS;
+use super::health::HEALTH;
 use super::upstream_nginx::NGINX;
 use super::upstream_sticky::STICKY;
 use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OFF};
@@ -219,6 +220,15 @@ static BACKEND: Section = Section {
             "the MD5 of its address",
             "Its name in `sticky`.",
             r#""a""#,
+        ),
+        Setting::optional(
+            "service",
+            Kind::Text,
+            "the address stands for hosts",
+            "The service of the name in `address`, whose servers are asked for (SRV, RFC 2782): `http` \
+             for `_http._tcp.NAME`, with a dot what stands before the name. Ports and weights are those \
+             of the answer; servers of the first priority are primaries, all others backups.",
+            r#""http""#,
         ),
     ],
 };

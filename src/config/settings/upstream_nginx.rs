@@ -34,6 +34,14 @@ pub(super) static NGINX: Section = Section {
             "502",
         ),
         Setting::with_default(
+            "empty_answer",
+            Kind::Bool,
+            "false",
+            "An answer of a name server that a name does not exist, or has no addresses, leaves it \
+             without backends; else its last addresses are kept.",
+            "true",
+        ),
+        Setting::with_default(
             "connection_close",
             Kind::Bool,
             "false",

@@ -9,6 +9,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::net::UdpSocket;
 
 use super::*;
+use crate::snapshot::build::Endpoint;
 
 /// Answers every question for A records with `addresses`, or with SERVFAIL when there are none.
 #[derive(Clone, Default)]
@@ -131,7 +132,8 @@ async fn localhost_is_known_without_a_name_server() {
         ResolverConfig::default(),
         TokioRuntimeProvider::default(),
     ));
-    let answer = dns.lookup("localhost".to_owned()).await;
-    let (addresses, _) = answer.result.unwrap();
-    assert_eq!(addresses, [Ipv4Addr::LOCALHOST]);
+    let loaded = load(&text(&["localhost:80"], ""));
+    let query = super::super::dns::names(&loaded.config).into_keys().next().unwrap();
+    let (found, _) = dns.lookup(query).await.result.unwrap();
+    assert_eq!(found, [Endpoint::plain(Ipv4Addr::LOCALHOST.into())]);
 }

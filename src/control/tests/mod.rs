@@ -3,6 +3,7 @@
 mod concurrent;
 mod dns;
 mod files;
+mod name_server;
 
 use std::net::SocketAddr;
 use std::time::Duration;

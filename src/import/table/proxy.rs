@@ -1,7 +1,7 @@
 //! Directives of the way to the backends and back.
 
 use super::{Contexts, MANY, Part, Rule, missing, needless, row};
-use crate::import::settings;
+use crate::import::{resolver, settings};
 
 const LEVELS: Contexts = Contexts::LEVELS;
 const PASS: Contexts = Contexts::LOCATION.and(Contexts::LOCATION_IF).and(Contexts::LIMIT_EXCEPT);
@@ -57,8 +57,8 @@ pub(super) const PROXY: Part = Part {
         row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(settings::intercept_errors), "As `proxy_intercept_errors`."),
         row("proxy_pass_request_headers", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
         row("proxy_pass_request_body", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
-        missing("proxy_bind", "Connections to backends leave from the address that the system chooses.", "set a route's source address in the system"),
-        missing("grpc_bind", "Connections to backends leave from the address that the system chooses.", "set a route's source address in the system"),
+        row("proxy_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "`source` of the upstream, where an address is written."),
+        row("grpc_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "As `proxy_bind`."),
         missing("proxy_method", "The method is the client's.", ""),
         missing("proxy_set_body", "The body is the client's.", ""),
         missing("proxy_limit_rate", "Responses are not slowed down.", ""),

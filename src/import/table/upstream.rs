@@ -2,41 +2,111 @@
 
 use super::{Contexts, MANY, Parameter, Part, Rule, missing, needless, row};
 use crate::import::findings::Verdict;
-use crate::import::{settings, sticky, upstream};
+use crate::import::{resolver, sticky, upstream};
 
 const UP: Contexts = Contexts::UPSTREAM;
 
 pub(super) const UPSTREAM: Part = Part {
     title: "Upstreams",
     rows: &[
-        row("upstream", Contexts::HTTP, (1, 1), Rule::Shape,
-            "`[upstream.NAME]`, if a route leads to it."),
-        row("ip_hash", UP, (0, 0), Rule::Upstream(upstream::ip_hash), "`strategy = \"ip_hash\"`, which places as nginx does."),
-        row("least_conn", UP, (0, 0), Rule::Upstream(upstream::least_conn), "`strategy = \"least_connections\"`."),
-        row("hash", UP, (1, 2), Rule::Upstream(upstream::hash),
+        row(
+            "upstream",
+            Contexts::HTTP,
+            (1, 1),
+            Rule::Shape,
+            "`[upstream.NAME]`, if a route leads to it.",
+        ),
+        row(
+            "ip_hash",
+            UP,
+            (0, 0),
+            Rule::Upstream(upstream::ip_hash),
+            "`strategy = \"ip_hash\"`, which places as nginx does.",
+        ),
+        row(
+            "least_conn",
+            UP,
+            (0, 0),
+            Rule::Upstream(upstream::least_conn),
+            "`strategy = \"least_connections\"`.",
+        ),
+        row(
+            "hash",
+            UP,
+            (1, 2),
+            Rule::Upstream(upstream::hash),
             "`url_hash`, or `consistent_hash` with `consistent`, which place as nginx does; the key is a \
-             text with `${variables}`."),
-        row("random", UP, (0, 2), Rule::Upstream(upstream::random),
-            "`strategy = \"random\"`; `two` is `choices = 2`, by least connections."),
-        row("least_time", UP, (1, 2), Rule::Upstream(upstream::least_time),
-            "`strategy = \"least_response_time\"`, which weighs recent answers more.").differs(),
-        row("keepalive", UP, (1, 2), Rule::Upstream(upstream::keepalive),
+             text with `${variables}`.",
+        ),
+        row(
+            "random",
+            UP,
+            (0, 2),
+            Rule::Upstream(upstream::random),
+            "`strategy = \"random\"`; `two` is `choices = 2`, by least connections.",
+        ),
+        row(
+            "least_time",
+            UP,
+            (1, 2),
+            Rule::Upstream(upstream::least_time),
+            "`strategy = \"least_response_time\"`, which weighs recent answers more.",
+        )
+        .differs(),
+        row(
+            "keepalive",
+            UP,
+            (1, 2),
+            Rule::Upstream(upstream::keepalive),
             "`pool.max_idle_total`, where routes speak HTTP/1.1 and clear Connection, as nginx asks for. \
-             Without it no connection is kept (`nginx.connection_close`)."),
-        row("resolver", Contexts::LEVELS.and(UP), (1, MANY), Rule::Route(settings::resolver),
-            "The system's name servers are asked (`/etc/resolv.conf`); `valid=` is `dns.min_ttl` and \
-             `dns.max_ttl`.").differs(),
-        needless("resolver_timeout", Contexts::ANY, "The system's resolver has its own."),
+             Without it no connection is kept (`nginx.connection_close`).",
+        ),
+        row(
+            "resolver",
+            Contexts::LEVELS.and(UP),
+            (1, MANY),
+            Rule::Route(resolver::resolver),
+            "`dns.servers` of upstreams whose names are resolved while nginx runs; `valid=` is \
+             `dns.min_ttl` and `dns.max_ttl`, `ipv4=off` and `ipv6=off` are `dns.addresses`.",
+        ),
+        row(
+            "resolver_timeout",
+            Contexts::LEVELS.and(UP),
+            (1, 1),
+            Rule::Route(resolver::timeout),
+            "`dns.timeout`.",
+        ),
         needless("zone", UP, "Workers share the state of backends anyhow."),
-        row("sticky", UP, (1, MANY), Rule::Upstream(sticky::sticky),
+        row(
+            "sticky",
+            UP,
+            (1, MANY),
+            Rule::Upstream(sticky::sticky),
             "`sticky` of the upstream, by `cookie` or by `route`; the cookie's value is that of nginx. \
-             Sessions are not learnt (`sticky learn`)."),
-        missing("queue", "Requests are not queued: when all backends are full the answer is 503.", ""),
+             Sessions are not learnt (`sticky learn`).",
+        ),
+        missing(
+            "queue",
+            "Requests are not queued: when all backends are full the answer is 503.",
+            "",
+        ),
         missing("ntlm", "Connections are not tied to clients.", ""),
         missing("health_check*", "Probes are not carried over.", "write `[upstream.NAME.health]`"),
-        missing("state", "Backends come from the file and from DNS.", "write the backends into the file"),
-        missing("check*", "Probes of this module are not carried over.", "write `[upstream.NAME.health]`"),
-        missing("fair", "This module's strategy is not known.", "use `strategy = \"least_connections\"`"),
+        missing(
+            "state",
+            "Backends come from the file and from DNS.",
+            "write the backends into the file",
+        ),
+        missing(
+            "check*",
+            "Probes of this module are not carried over.",
+            "write `[upstream.NAME.health]`",
+        ),
+        missing(
+            "fair",
+            "This module's strategy is not known.",
+            "use `strategy = \"least_connections\"`",
+        ),
     ],
 };
 
@@ -74,13 +144,14 @@ pub(in crate::import) const SERVER: &[Parameter] = &[
         "`state = \"draining\"`: only whoever is bound to it by `sticky` gets there.",
         "",
     ),
-    parameter("resolve", Verdict::Carried, "Names are always resolved again.", ""),
     parameter(
-        "service=",
-        Verdict::NotCarried,
-        "Names are resolved to addresses (A, AAAA), not to services (SRV): the port must be written.",
-        "write the port behind the name",
+        "resolve",
+        Verdict::Carried,
+        "Names are always resolved again; an answer without addresses then leaves nobody \
+         (`nginx.empty_answer`).",
+        "",
     ),
+    parameter("service=", Verdict::Carried, "`service`.", ""),
     parameter("route=", Verdict::Carried, "`route`.", ""),
     parameter(
         "slow_start=",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use super::Known;
+use super::{Endpoint, Known};
 use crate::balance::{Limits, Live};
 use crate::config::model as config;
 use crate::model::{
@@ -38,13 +38,17 @@ pub(super) fn gather(
         Walk { source, before, next: 0, places: None, known, gathered: Gathered::default() };
     for (number, entry) in (0..).zip(&source.backends) {
         match &entry.address {
-            config::BackendAddress::Ip(address) => walk.add(number, entry, &Address::Ip(*address)),
-            config::BackendAddress::Unix(path) => {
-                walk.add(number, entry, &Address::Unix(path.clone()));
+            config::BackendAddress::Ip(address) => {
+                walk.add(number, entry, &Address::Ip(*address), None);
             }
-            config::BackendAddress::Name(name, port) => {
-                for ip in addresses.get(name).into_iter().flatten() {
-                    walk.add(number, entry, &Address::Ip(SocketAddr::new(*ip, *port)));
+            config::BackendAddress::Unix(path) => {
+                walk.add(number, entry, &Address::Unix(path.clone()), None);
+            }
+            config::BackendAddress::Name(_, port) => {
+                let query = source.query(entry);
+                for one in query.and_then(|query| addresses.get(&query)).into_iter().flatten() {
+                    let at = SocketAddr::new(one.ip, one.port.unwrap_or(*port));
+                    walk.add(number, entry, &Address::Ip(at), Some(one));
                 }
             }
         }
@@ -66,15 +70,21 @@ struct Walk<'a, 'k> {
 
 impl<'a> Walk<'a, '_> {
     /// Takes up the backend that `entry` stands for at `address`.
-    fn add(&mut self, number: u32, entry: &config::Backend, address: &Address) {
+    fn add(
+        &mut self,
+        number: u32,
+        entry: &config::Backend,
+        address: &Address,
+        found: Option<&Endpoint>,
+    ) {
         let (backend, live) = if let Some(place) = self.here(entry, address) {
-            self.stays(place, entry)
+            self.stays(place, entry, found)
         } else {
-            let label = label(&entry.address, address);
+            let label = label(entry, address);
             let id = self.known.identities.backend(&self.source.name, &label);
             match self.place_of(id) {
-                Some(place) => self.stays(place, entry),
-                None => (Arc::new(self.fresh(id, label, entry, address)), None),
+                Some(place) => self.stays(place, entry, found),
+                None => (Arc::new(self.fresh((id, label), entry, address, found)), None),
             }
         };
         self.gathered.backends.push(backend);
@@ -86,8 +96,10 @@ impl<'a> Walk<'a, '_> {
     fn here(&self, entry: &config::Backend, address: &Address) -> Option<(&'a Upstream, usize)> {
         let before = self.before?;
         let backend = before.backends.get(self.next)?;
-        let written = &before.source.backends[before.entries[self.next] as usize].address;
-        let same = backend.address == *address && *written == entry.address;
+        let written = &before.source.backends[before.entries[self.next] as usize];
+        let same = backend.address == *address
+            && written.address == entry.address
+            && written.service == entry.service;
         same.then_some((before, self.next))
     }
 
@@ -105,11 +117,12 @@ impl<'a> Walk<'a, '_> {
         &mut self,
         (before, place): (&Upstream, usize),
         entry: &config::Backend,
+        found: Option<&Endpoint>,
     ) -> (Arc<Backend>, Option<Arc<Live>>) {
         self.next = place + 1;
         let was = &before.backends[place];
         let Backend { weight, backup, max_connections, limits, state, .. } = **was;
-        let now = settings(entry);
+        let now = settings(entry, found);
         let state_now = self.state(was.id, entry);
         let same = now == (weight, backup, max_connections, limits) && state_now == state;
         let (weight, backup, max_connections, limits) = now;
@@ -128,16 +141,16 @@ impl<'a> Walk<'a, '_> {
     /// A backend that was not there before.
     fn fresh(
         &self,
-        id: BackendId,
-        label: String,
+        (id, label): (BackendId, String),
         entry: &config::Backend,
         address: &Address,
+        found: Option<&Endpoint>,
     ) -> Backend {
-        let (weight, backup, max_connections, limits) = settings(entry);
+        let (weight, backup, max_connections, limits) = settings(entry, found);
         Backend {
             id,
             address: address.clone(),
-            authority: authority(&entry.address),
+            authority: authority(entry, address),
             weight,
             backup,
             max_connections,
@@ -158,25 +171,35 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// What the file says of a backend: weight, whether it is a backup, most requests, most failures.
-fn settings(entry: &config::Backend) -> (Weight, bool, u32, Limits) {
+/// What the file and name servers say of a backend: weight, whether it is a backup, most requests, most
+/// failures.
+fn settings(entry: &config::Backend, found: Option<&Endpoint>) -> (Weight, bool, u32, Limits) {
     let limits = Limits { max_fails: entry.max_fails, fail_timeout: entry.fail_timeout };
-    (entry.weight, entry.backup, entry.max_connections, limits)
+    // A weight of 0 stands beside larger ones, and is next to nothing (RFC 2782).
+    let weight = found.and_then(|one| Weight::try_from(i64::from(one.weight?.max(1))).ok());
+    let backup = entry.backup || found.is_some_and(|one| one.backup);
+    (weight.unwrap_or(entry.weight), backup, entry.max_connections, limits)
 }
 
-/// The name of a backend at `address`, one of those that `written` stands for.
-fn label(written: &config::BackendAddress, address: &Address) -> String {
-    match (written, address) {
-        (config::BackendAddress::Name(..), Address::Ip(at)) => format!("{written}/{}", at.ip()),
-        _ => written.to_string(),
+/// The name of a backend at `address`, one of those that an entry stands for.
+fn label(entry: &config::Backend, address: &Address) -> String {
+    match (&entry.address, address) {
+        (config::BackendAddress::Name(name, _), Address::Ip(at)) if entry.service.is_some() => {
+            format!("{name}/{at}")
+        }
+        (written @ config::BackendAddress::Name(..), Address::Ip(at)) => {
+            format!("{written}/{}", at.ip())
+        }
+        (written, _) => written.to_string(),
     }
 }
 
 /// The `Host` of a backend. A socket's path is none; it is on this machine.
-fn authority(written: &config::BackendAddress) -> String {
-    match written {
-        config::BackendAddress::Unix(_) => "localhost".to_owned(),
-        address => address.to_string(),
+fn authority(entry: &config::Backend, address: &Address) -> String {
+    match (&entry.address, address) {
+        (config::BackendAddress::Unix(_), _) => "localhost".to_owned(),
+        (config::BackendAddress::Name(name, _), Address::Ip(at)) => format!("{name}:{}", at.port()),
+        (written, _) => written.to_string(),
     }
 }
 

@@ -26,8 +26,28 @@ use backends::{Gathered, gather};
 
 pub use identities::Identities;
 
-/// The addresses of each backend name, sorted. A name that is missing has none yet.
-pub type Addresses = BTreeMap<String, Vec<IpAddr>>;
+/// Who serves each backend name, sorted. A name that is missing has nobody yet.
+pub type Addresses = BTreeMap<config::Query, Vec<Endpoint>>;
+
+/// A server of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// It is not of the first priority.
+    pub backup: bool,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its port, where the answer says.
+    pub port: Option<u16>,
+    /// Its weight, where the answer says.
+    pub weight: Option<u16>,
+}
+
+impl Endpoint {
+    /// An address without more.
+    pub fn plain(ip: IpAddr) -> Self {
+        Self { backup: false, ip, port: None, weight: None }
+    }
+}
 
 /// What is known beside the configuration.
 pub struct Known<'a> {

@@ -1,6 +1,5 @@
 //! What is shared and what is new from one snapshot to the next.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,6 +7,7 @@ use proptest::prelude::*;
 use super::backends::state;
 use super::*;
 use crate::balance::{Key, Pick, Rng, Tried};
+use crate::config::model::{Families, Query, Resolver};
 use crate::config::{Loaded, parse};
 use crate::model::{AdminState, ProbedState, Tick, WorkerIx};
 use crate::snapshot::Action;
@@ -103,8 +103,14 @@ impl World {
     }
 
     fn resolve(&mut self, name: &str, addresses: &[&str]) {
-        let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-        self.addresses.insert(name.to_owned(), addresses);
+        let endpoint = |ip: &&str| Endpoint::plain(ip.parse().unwrap());
+        let resolver = Arc::new(Resolver {
+            servers: Vec::new(),
+            timeout: Duration::from_secs(10),
+            families: Families::Ipv4First,
+        });
+        let query = Query { name: name.to_owned(), service: None, resolver };
+        self.addresses.insert(query, addresses.iter().map(endpoint).collect());
     }
 }
 
