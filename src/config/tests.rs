@@ -89,6 +89,7 @@ const LEADS: &[(&str, &str)] = &[
         "[[route]]\nupstream = \"api\"\n[[route.redirect_rewrite]]\nfrom = \"/\"\nto = \"/\"",
     ),
     ("request_buffering = { … }", "[[route]]\nupstream = \"api\"\n[route.request_buffering]"),
+    ("rate = { … }", "[[route]]\nupstream = \"api\"\n[route.rate]"),
     ("cookie_rewrite = { … }", "[[route]]\nupstream = \"api\"\n[route.cookie_rewrite]"),
     (
         "flags = [{ … }] of a cookie",

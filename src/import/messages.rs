@@ -46,6 +46,7 @@ pub(super) fn messages(
         let memory = s.body_memory.unwrap_or(16 << 10).min(1 << 30);
         settings.push(("request_buffering.memory", quote(&show_size(memory))));
     }
+    pacing(&mut settings, s, target.grpc);
     let redirects = redirects(pass, target, s, spot, f);
     let absolute = !redirects.is_empty() && !s.relative_redirect;
     list(&mut settings, "redirect_rewrite", &redirects);
@@ -73,6 +74,35 @@ pub(super) fn messages(
         settings.push(("nginx.absolute_redirect", "true".to_owned()));
     }
     settings
+}
+
+/// How responses are passed on. Where nginx would go on in a file, 1 MiB is read ahead.
+fn pacing(settings: &mut Vec<Setting>, s: &Settings<'_>, grpc: bool) {
+    let buffers = s.buffers.unwrap_or(64 << 10);
+    let ahead = if s.no_temp_file { buffers } else { buffers.max(1 << 20) };
+    if !s.streaming && !grpc {
+        settings.push(("response_buffer", quote(&show_size(ahead.min(16 << 20)))));
+    }
+    let rates = [
+        ("rate.client", s.rate),
+        ("rate.client_after", s.rate_after.filter(|_| s.rate.is_some())),
+        ("rate.backend", s.backend_rate.filter(|_| !s.streaming)),
+    ];
+    for (key, rate) in rates {
+        if let Some(rate) = rate.filter(|rate| *rate > 0) {
+            settings.push((key, quote(&show_size(rate.min(1 << 40)))));
+        }
+    }
+    let ignored = |name: &str| {
+        let mut all = s.ignored.iter().flat_map(|d| &d.args);
+        all.any(|arg| arg.text.eq_ignore_ascii_case(name))
+    };
+    let commands = [("x-accel-buffering", "buffering"), ("x-accel-limit-rate", "limit_rate")];
+    let heeded = commands.iter().filter(|(name, _)| !ignored(name));
+    let heeded: Vec<String> = heeded.map(|(_, word)| (*word).to_owned()).collect();
+    if !heeded.is_empty() && !grpc {
+        settings.push(("nginx.x_accel", quoted_list(&heeded)));
+    }
 }
 
 fn list(settings: &mut Vec<Setting>, key: &'static str, values: &[String]) {

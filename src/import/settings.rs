@@ -42,6 +42,13 @@ pub(super) struct Settings<'t> {
     pub pass_trailers: bool,
     pub early_hints: Option<&'t Directive>,
     pub request_streaming: bool,
+    pub streaming: bool,
+    pub buffers: Option<u64>,
+    pub no_temp_file: bool,
+    pub rate: Option<u64>,
+    pub rate_after: Option<u64>,
+    pub backend_rate: Option<u64>,
+    pub ignored: Vec<&'t Directive>,
     pub body_memory: Option<u64>,
     pub body_limit: Option<u64>,
     pub default_type: Option<&'t str>,
@@ -316,14 +323,50 @@ pub(super) fn http_version<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut F
     }
 }
 
-pub(super) fn buffering(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    match flag(d, f) {
-        Some(true) => {
-            f.differs(d, "responses are passed on as they come: a slow client slows its backend");
+pub(super) fn buffering(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.streaming = flag(d, f) == Some(false);
+}
+
+pub(super) fn buffers(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    match (d.arg(0).parse::<u64>(), units::size(d.arg(1))) {
+        (Ok(count), Some(size)) => {
+            f.carried(d);
+            s.buffers = Some(count.saturating_mul(size));
         }
-        Some(false) => f.carried(d),
-        None => {}
+        _ => f.missing(d, "this is no number with a size", "write it like `8 8k`"),
     }
+}
+
+pub(super) fn temp_file(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.no_temp_file = size(d, f) == Some(0);
+}
+
+/// A rate that is known when the file is read.
+fn rate(d: &Directive, f: &mut Findings<'_>) -> Option<u64> {
+    let rate = units::size(d.arg(0));
+    match rate {
+        Some(_) => f.carried(d),
+        None => f.missing(d, "the rate is not known when the file is read", "write a number"),
+    }
+    rate
+}
+
+pub(super) fn limit_rate(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.rate = rate(d, f);
+}
+
+pub(super) fn limit_rate_after(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.rate_after = rate(d, f);
+}
+
+pub(super) fn proxy_limit_rate(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.backend_rate = rate(d, f);
+}
+
+pub(super) fn ignore_headers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    s.ignored.push(d);
 }
 
 pub(super) fn request_buffering(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {

@@ -15,6 +15,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::forward::Forward;
 use crate::proxy::h2::{self, Sender};
 use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
+use crate::proxy::pace;
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
@@ -75,6 +76,11 @@ impl Ended {
     }
 }
 
+/// Whether an answer was read ahead of the client, who has not got all of it.
+fn is_ahead(done: &Done, state: &State) -> bool {
+    done.failure.is_none() && done.onward.is_none() && !state.to_client.is_empty()
+}
+
 /// Makes attempts until one is answered or no further one is allowed. An error means that nothing
 /// went to the client yet.
 pub(super) async fn run(
@@ -101,6 +107,9 @@ pub(super) async fn run(
         passage.judge(choice, &ended);
         state.attempts.push(ended.record);
         let failure = match ended.result {
+            Ok(done) if is_ahead(&done, state) => {
+                return Ok(Box::pin(pace::finish(passage.at, done, down, state)).await);
+            }
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };

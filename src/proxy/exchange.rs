@@ -16,6 +16,7 @@ use crate::proxy::buffers::{Buffer, Buffers, ROOM};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::pool::Connection;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
@@ -91,6 +92,8 @@ pub(super) struct Relay {
     decoder: Decoder,
     chunked: bool,
     trailers: Trailers,
+    /// It is not passed on as it comes.
+    pacing: Option<Pacing>,
     extra: bool,
     body: u64,
 }
@@ -104,6 +107,8 @@ pub(super) struct Relayed {
     pub(super) clean: bool,
     /// It took more than one go.
     pub(super) waited: bool,
+    /// How fast the client gets what was read ahead of it.
+    pub(super) pace: Option<Pace>,
 }
 
 impl<'a> Exchange<'a> {
@@ -262,7 +267,7 @@ impl<'a> Exchange<'a> {
         out: Framing,
         received: Received,
         head: &mut Vec<u8>,
-        trailers: Trailers,
+        (trailers, pacing): (Trailers, Option<Pacing>),
     ) -> Result<Relay, Failure> {
         let begin = self.to_client.head.len();
         self.to_client.head.append(head);
@@ -271,6 +276,7 @@ impl<'a> Exchange<'a> {
             decoder: Decoder::new(response.framing()),
             chunked: out == Framing::Chunked,
             trailers,
+            pacing,
             extra: false,
             body: 0,
         };
@@ -315,10 +321,16 @@ impl<'a> Exchange<'a> {
         })
         .await?;
         let clean = !relay.extra && self.upload.is_delivered();
-        Ok(Relayed { body: relay.body, clean, waited })
+        let pace = relay.pacing.and_then(|pacing| pacing.client);
+        Ok(Relayed { body: relay.body, clean, waited, pace })
     }
 
     fn poll_relay(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if let Some(mut pacing) = relay.pacing {
+            let done = self.poll_paced(relay, &mut pacing, cx);
+            relay.pacing = Some(pacing);
+            return done;
+        }
         let flushed = loop {
             let flushed = self.to_client.poll_flush(
                 &mut self.down.stream,
@@ -332,7 +344,7 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ok(())) if relay.decoder.is_done() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
             }
-            if self.poll_read_body(relay, cx)?.is_pending() {
+            if self.poll_read_body(relay, ROOM, cx)?.is_pending() {
                 break true;
             }
         };
@@ -347,9 +359,52 @@ impl<'a> Exchange<'a> {
         self.poll_time_out(cx)
     }
 
+    /// The same for a response that is not passed on as it comes. Ends when all has come, if it may
+    /// be ahead of the client.
+    fn poll_paced(
+        &mut self,
+        relay: &mut Relay,
+        pacing: &mut Pacing,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            let (buffers, written) = (self.way.buffers, &mut self.written);
+            let mut turn = pacing.poll_client(self.to_client, self.down, buffers, written, cx)?;
+            let flushed = self.to_client.is_empty();
+            let done = relay.decoder.is_done();
+            if done && (flushed || pacing.ahead > 0) {
+                return Poll::Ready(Ok(()));
+            }
+            let (room, next) = if done { (0, None) } else { pacing.room(self.to_client, buffers) };
+            turn = turn.into_iter().chain(next).min();
+            if room > 0 {
+                let before = self.read;
+                let read = self.poll_read_body(relay, room, cx)?;
+                pacing.came(self.read - before);
+                if read.is_ready() {
+                    continue;
+                }
+            }
+            let backend = &mut self.connection.stream;
+            let uploaded = self.upload.poll(self.down, backend, buffers, cx);
+            if let Poll::Ready(Err(failure)) = uploaded {
+                return Poll::Ready(Err(failure));
+            }
+            if flushed && uploaded.is_ready() {
+                self.down.poll_gone(buffers, cx)?;
+            }
+            match turn {
+                Some(turn) => ready!(self.down.timer.poll(turn, cx)),
+                None => return self.poll_time_out(cx),
+            }
+        }
+    }
+
+    /// Reads at most `most` bytes of the body.
     fn poll_read_body(
         &mut self,
         relay: &mut Relay,
+        most: usize,
         cx: &mut Context<'_>,
     ) -> Result<Poll<()>, Failure> {
         let stream = &mut self.connection.stream;
@@ -365,6 +420,7 @@ impl<'a> Exchange<'a> {
             Some(remaining) => usize::try_from(remaining + 1).map_or(ROOM, |want| want.min(ROOM)),
             None => STREAM_READ,
         };
+        let want = want.min(most);
         match stream.poll_read(cx, &mut buffer[..want]) {
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.read += n as u64;
@@ -403,6 +459,17 @@ impl<'a> Exchange<'a> {
         let len = decoded.data.len();
         relay.body += len as u64;
         if len == 0 {
+            self.way.buffers.give(buffer);
+        } else if !self.to_client.takes_piece() {
+            let begin = range.start + decoded.data.start;
+            let out = self.to_client.end();
+            if relay.chunked {
+                http1::encode::push_chunk_head(out, len);
+            }
+            out.extend_from_slice(&buffer[begin..begin + len]);
+            if relay.chunked {
+                out.extend_from_slice(b"\r\n");
+            }
             self.way.buffers.give(buffer);
         } else {
             if relay.chunked {

@@ -15,6 +15,7 @@ use crate::proxy::h2::{H2Exchange, Sender};
 use crate::proxy::headers::{
     Persistence, ResponseContext, Rules, trailer_lines, write_response_head,
 };
+use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
@@ -47,6 +48,9 @@ struct Said<'s> {
     round: u8,
 }
 
+/// Bytes read ahead where a backend asks for it by `X-Accel-Buffering` (nginx's usual buffers).
+const USUAL_AHEAD: usize = 64 * 1024;
+
 /// What the client is told before the body.
 #[derive(Clone, Copy)]
 struct Outward {
@@ -73,7 +77,8 @@ impl Outward {
                     (false, false) => End::Linger,
                 };
                 let ended = if relayed.waited { Instant::now() } else { head_at };
-                Done { status, end, ended: Some(ended), ..Done::default() }
+                let pace = relayed.pace;
+                Done { status, end, ended: Some(ended), pace, ..Done::default() }
             }
             Err(failure) => {
                 // Only a reset shows to a client that reads until the close that it is not the whole.
@@ -163,8 +168,10 @@ impl Forward<'_> {
         }
         let when = (&*progress, now);
         let port = || exchange.local_port();
+        let pacing = self.pacing(response, now);
         let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
-        let relay = exchange.begin_relay(response, outward.framing, received, out, trailers)?;
+        let relay =
+            exchange.begin_relay(response, outward.framing, received, out, (trailers, pacing))?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }
@@ -217,9 +224,10 @@ impl Forward<'_> {
         }
         let when = (&*progress, now);
         let port = || exchange.local_port();
+        let pacing = self.pacing(response, now);
         let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
         let head_len = out.len() as u64;
-        let relayed = exchange.relay(response, outward.framing, out, &trailers).await;
+        let relayed = exchange.relay(response, outward.framing, out, (&trailers, pacing)).await;
         self.keep_shared(relayed.err());
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
@@ -360,6 +368,29 @@ impl Forward<'_> {
         let told = self.rules().is_some_and(|rules| rules.absolute_redirects)
             && response.first(Known::Location).is_some();
         if told { port() } else { 0 }
+    }
+
+    /// How the response is passed on, if not as it comes.
+    fn pacing(&self, response: &ResponseHead, now: Instant) -> Option<Pacing> {
+        let rules = &self.rules()?.pacing;
+        let (mut ahead, mut rate) = (rules.ahead, rules.client_rate);
+        if rules.heeds_buffering {
+            match response.find("x-accel-buffering") {
+                Some(value) if value.eq_ignore_ascii_case(b"no") => ahead = 0,
+                Some(value) if value.eq_ignore_ascii_case(b"yes") => ahead = ahead.max(USUAL_AHEAD),
+                _ => {}
+            }
+        }
+        if rules.heeds_rate
+            && let Some(value) = response.find("x-accel-limit-rate")
+            && let Some(value) = str::from_utf8(value).ok().and_then(|value| value.parse().ok())
+        {
+            rate = value;
+        }
+        let client = Pace::new(rate, rules.client_after, now);
+        let backend = Pace::new(rules.backend_rate, 0, now);
+        let any = ahead > 0 || client.is_some() || backend.is_some();
+        any.then_some(Pacing { ahead, client, backend })
     }
 
     /// The trailer fields of this response; none are added where there is no body.

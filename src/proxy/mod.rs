@@ -22,6 +22,7 @@ mod limits;
 mod local;
 mod mirror;
 mod outgoing;
+mod pace;
 mod pool;
 mod port;
 mod proxied;

@@ -10,10 +10,14 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 
 use crate::net::Stream;
-use crate::proxy::buffers::{Buffer, Buffers};
+use crate::proxy::buffers::{Buffer, Buffers, Reserved};
 
 /// A body piece up to this size is copied behind the head: cheaper than a second piece.
 const COPY_UP_TO: usize = 4096;
+
+/// What is written of the tail is forgotten when it is this much, and a tail's room beyond it is
+/// given back.
+const TAIL: usize = 64 * 1024;
 
 /// Bytes on their way out.
 #[derive(Debug, Default)]
@@ -26,6 +30,8 @@ pub(super) struct Outgoing {
     /// Bytes of `head` and `tail` that are written; `body` is cut as it goes.
     head_written: usize,
     tail_written: usize,
+    /// Room for what is read ahead of the client.
+    reserved: Option<Reserved>,
 }
 
 impl Outgoing {
@@ -54,6 +60,69 @@ impl Outgoing {
             buffers.give(buffer);
         } else {
             self.body = Some((buffer, piece));
+        }
+    }
+
+    /// Whether the next piece of a body goes behind the head. If not, it goes to [`end`](Self::end).
+    pub(super) fn takes_piece(&self) -> bool {
+        self.body.is_none() && self.tail.is_empty()
+    }
+
+    /// Where more can be appended behind all that is on its way.
+    pub(super) fn end(&mut self) -> &mut Vec<u8> {
+        if self.takes_piece() && self.head_written == 0 {
+            return &mut self.head;
+        }
+        if self.tail_written >= TAIL {
+            self.tail.drain(..self.tail_written);
+            self.tail_written = 0;
+        }
+        &mut self.tail
+    }
+
+    /// Whether there is room to read so many bytes ahead of who takes them.
+    pub(super) fn reserve(&mut self, buffers: &Buffers, bytes: usize) -> bool {
+        if self.reserved.is_none() {
+            self.reserved = buffers.reserve(bytes);
+        }
+        self.reserved.is_some()
+    }
+
+    /// Writes until nothing is left, or `most` bytes are written. Counts the bytes into `written`.
+    pub(super) fn poll_flush_up_to(
+        &mut self,
+        mut most: u64,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        buffers: &Buffers,
+        written: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        if most == u64::MAX {
+            return self.poll_flush(stream, cx, buffers, written);
+        }
+        while !self.is_empty() && most > 0 {
+            let piece = self.first();
+            let end = usize::try_from(most).map_or(piece.len(), |most| most.min(piece.len()));
+            let n = ready!(stream.poll_write(cx, &[IoSlice::new(&piece[..end])]))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *written += n as u64;
+            most -= n as u64;
+            self.advance(n, buffers);
+        }
+        if self.is_empty() {
+            self.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What is next; something is.
+    fn first(&self) -> &[u8] {
+        match &self.body {
+            _ if self.head_written < self.head.len() => &self.head[self.head_written..],
+            Some((buffer, piece)) => &buffer[piece.clone()],
+            None => &self.tail[self.tail_written..],
         }
     }
 
@@ -126,6 +195,10 @@ impl Outgoing {
         self.body = None;
         self.head_written = 0;
         self.tail_written = 0;
+        self.reserved = None;
+        if self.tail.capacity() > TAIL {
+            self.tail = Vec::new();
+        }
     }
 }
 

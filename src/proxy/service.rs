@@ -14,6 +14,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::facts::Asked;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::{ClientIdentity, request_id};
+use crate::proxy::pace::Pace;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
@@ -73,6 +74,8 @@ pub(super) struct Done {
     pub(super) failure: Option<Failure>,
     /// When it ended, if the clock has been read for it.
     pub(super) ended: Option<Instant>,
+    /// How fast the client gets what is left of the answer.
+    pub(super) pace: Option<Pace>,
     /// Nothing went to the client: this is to be followed first.
     pub(super) onward: Option<Onward>,
 }

@@ -24,6 +24,7 @@ mod interim;
 mod limits;
 mod messages;
 mod onward;
+mod pacing;
 mod pool;
 mod proxy_protocol;
 mod rates;

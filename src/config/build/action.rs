@@ -17,7 +17,7 @@ use crate::model::Weight;
 const ACTIONS: [&str; 5] = ["upstream", "split", "redirect", "respond", "go_to"];
 
 /// Settings that mean something only where a request is sent on.
-const OF_PROXY: [&str; 12] = [
+const OF_PROXY: [&str; 14] = [
     "strip_prefix",
     "replace_prefix",
     "host_header",
@@ -30,6 +30,8 @@ const OF_PROXY: [&str; 12] = [
     "response_trailers",
     "early_hints",
     "request_buffering",
+    "response_buffer",
+    "rate",
 ];
 
 pub(super) fn action(b: &mut Build<'_>, table: &Table) -> Action {

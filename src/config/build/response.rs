@@ -7,20 +7,29 @@ use super::template::template_at;
 use super::{Build, route};
 use crate::config::faults::Place;
 use crate::config::model::{
-    CookieFlags, CookieName, CookieRules, Fits, HeaderEdit, Piece, ResponseRules, Rewrite,
-    SameSite, Stage, Statuses, Template, ToPiece, Trailer,
+    CookieFlags, CookieName, CookieRules, Fits, HeaderEdit, PacingRules, Piece, ResponseRules,
+    Rewrite, SameSite, Stage, Statuses, Template, ToPiece, Trailer,
 };
 use crate::config::tree::{Item, Table, Value};
 
 /// What a route wants of its responses; `None`: nothing.
 pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRules>> {
-    let keys = ["redirect_rewrite", "cookie_rewrite", "response_trailers", "early_hints", "nginx"];
+    let keys = [
+        "redirect_rewrite",
+        "cookie_rewrite",
+        "response_trailers",
+        "early_hints",
+        "response_buffer",
+        "rate",
+        "nginx",
+    ];
     if keys.iter().all(|key| table.written(key).is_none()) {
         return None;
     }
     let mut rules = ResponseRules {
         redirects: rewrites(b, table, "redirect_rewrite"),
         early_hints: table.bool("early_hints"),
+        pacing: pacing(table),
         ..ResponseRules::default()
     };
     if let Some(cookies) = table.table("cookie_rewrite") {
@@ -40,6 +49,22 @@ pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRule
         rules.absolute_redirects = nginx.bool("absolute_redirect");
     }
     Some(Box::new(rules))
+}
+
+fn pacing(table: &Table) -> PacingRules {
+    let rate = |key| table.table("rate").and_then(|rate| rate.size(key)).unwrap_or_default();
+    let heeds = |word| {
+        let nginx = table.table("nginx");
+        nginx.is_some_and(|one| one.list("x_accel").iter().any(|item| item.text() == word))
+    };
+    PacingRules {
+        ahead: table.size("response_buffer").unwrap_or_default() as usize,
+        client_rate: rate("client"),
+        client_after: rate("client_after"),
+        backend_rate: rate("backend"),
+        heeds_buffering: heeds("buffering"),
+        heeds_rate: heeds("limit_rate"),
+    }
 }
 
 fn names(b: &mut Build<'_>, table: &Table, key: &str) -> Vec<String> {

@@ -39,8 +39,8 @@ pub use onward::{
 pub use pattern::Pattern;
 pub use request::RequestBuffering;
 pub use response::{
-    CookieFlags, CookieName, CookieRules, Fits, ResponseRules, Rewrite, SameSite, Statuses,
-    ToPiece, Trailer,
+    CookieFlags, CookieName, CookieRules, Fits, PacingRules, ResponseRules, Rewrite, SameSite,
+    Statuses, ToPiece, Trailer,
 };
 pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,

@@ -36,6 +36,25 @@ pub struct ResponseRules {
     pub hides: bool,
     /// Exceptions from `hides`.
     pub passed: Vec<String>,
+    /// How fast it is passed on.
+    pub pacing: PacingRules,
+}
+
+/// How responses are passed on, if not as they come. Rates are bytes a second; 0 is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PacingRules {
+    /// Bytes that are read ahead of a slow client.
+    pub ahead: usize,
+    /// To clients.
+    pub client_rate: u64,
+    /// Bytes that go to a client before its rate holds.
+    pub client_after: u64,
+    /// From backends.
+    pub backend_rate: u64,
+    /// Backends turn reading ahead on and off by `X-Accel-Buffering`.
+    pub heeds_buffering: bool,
+    /// Backends set the rate by `X-Accel-Limit-Rate`.
+    pub heeds_rate: bool,
 }
 
 impl Default for ResponseRules {
@@ -50,6 +69,7 @@ impl Default for ResponseRules {
             early_hints: true,
             hides: false,
             passed: Vec::new(),
+            pacing: PacingRules::default(),
         }
     }
 }

@@ -209,6 +209,63 @@ pub(super) const EARLY_HINTS: Setting = Setting::with_default(
     "false",
 );
 
+pub(super) const RESPONSE_BUFFER: Setting = Setting::with_default(
+    "response_buffer",
+    Kind::Size { min: 0, max: 16 << 20, unlimited: false },
+    "0",
+    "Bytes of a response that are read ahead of a client that is slow to take them, so that the \
+     backend is free early. A worker reads at most 64 MiB ahead, all clients together.",
+    r#""1MiB""#,
+);
+
+pub(super) const RATE: Setting = Setting::optional(
+    "rate",
+    Kind::Table(&RATES),
+    "as fast as both sides can",
+    "How fast a response is passed on at most.",
+    r#"{ client = "500KiB", client_after = "10MiB" }"#,
+);
+
+const BYTES: Kind = Kind::Size { min: 1, max: 1 << 40, unlimited: false };
+
+static RATES: Section = Section {
+    title: "rate = { … }",
+    doc: "How fast each response is passed on at most, in bytes a second. In its first second \
+          twice as much may pass. A client with several requests at a time has as many rates.",
+    settings: &[
+        Setting::optional(
+            "client",
+            BYTES,
+            "no limit",
+            "Bytes a second to the client.",
+            r#""500KiB""#,
+        ),
+        Setting::with_default(
+            "client_after",
+            Kind::Size { min: 0, max: 1 << 40, unlimited: false },
+            "0",
+            "Bytes that go to the client before `client` holds.",
+            r#""10MiB""#,
+        ),
+        Setting::optional(
+            "backend",
+            BYTES,
+            "no limit",
+            "Bytes a second that are read from the backend.",
+            r#""1MiB""#,
+        ),
+    ],
+};
+
+pub(super) const X_ACCEL: Setting = Setting::with_default(
+    "x_accel",
+    Kind::List(&Kind::Word(&["buffering", "limit_rate"])),
+    "[]",
+    "What backends may command by fields, as in nginx: `response_buffer` on and off by \
+     `X-Accel-Buffering`, `rate.client` by `X-Accel-Limit-Rate`.",
+    r#"["buffering"]"#,
+);
+
 /// Settings of `[route.nginx]` about responses.
 pub(super) const HIDDEN_HEADERS: Setting = Setting::with_default(
     "hidden_headers",

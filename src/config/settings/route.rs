@@ -201,6 +201,8 @@ static SECTION: Section = Section {
         response::REDIRECT_REWRITE,
         response::COOKIE_REWRITE,
         response::EARLY_HINTS,
+        response::RESPONSE_BUFFER,
+        response::RATE,
         Setting::optional(
             "timeouts",
             Kind::Table(&TIMEOUTS),

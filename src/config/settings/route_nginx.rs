@@ -19,6 +19,7 @@ static SECTION: Section = Section {
         response::HIDDEN_HEADERS,
         response::PASSED_HEADERS,
         response::ABSOLUTE_REDIRECT,
+        response::X_ACCEL,
         onward::ACCEL_REDIRECT,
         onward::RECURSIVE_ERROR_PAGES,
     ],

@@ -272,8 +272,20 @@ pub(super) const CLIENT: Part = Part {
             Rule::Route(settings::limit_rule),
             "`log_level` of the route's limits; `error` if not written.",
         ),
-        missing("limit_rate", "Responses are not slowed down.", ""),
-        missing("limit_rate_after", "Responses are not slowed down.", ""),
+        row(
+            "limit_rate",
+            Contexts::LEVELS_AND_IF,
+            (1, 1),
+            Rule::Route(settings::limit_rate),
+            "`rate.client`. Variables are not carried.",
+        ),
+        row(
+            "limit_rate_after",
+            Contexts::LEVELS_AND_IF,
+            (1, 1),
+            Rule::Route(settings::limit_rate_after),
+            "`rate.client_after`.",
+        ),
     ],
 };
 

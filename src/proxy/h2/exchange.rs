@@ -19,6 +19,7 @@ use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
 use crate::proxy::h2::{self, BodyFeed, Sender};
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::pace::Pacing;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
 
@@ -132,7 +133,7 @@ impl<'a> H2Exchange<'a> {
         response: &ResponseHead,
         out: Framing,
         head: &mut Vec<u8>,
-        trailers: &Trailers,
+        (trailers, mut pacing): (&Trailers, Option<Pacing>),
     ) -> Result<Relayed, Failure> {
         self.to_client.head.append(head);
         self.way.total = None;
@@ -144,8 +145,13 @@ impl<'a> H2Exchange<'a> {
             }
         }
         let mut body = 0;
-        poll_fn(|cx| self.poll_relay(trailers, &mut body, cx)).await?;
-        Ok(Relayed { body, clean: true, waited: true })
+        poll_fn(|cx| match &mut pacing {
+            Some(pacing) => self.poll_paced(trailers, pacing, &mut body, cx),
+            None => self.poll_relay(trailers, &mut body, cx),
+        })
+        .await?;
+        let pace = pacing.and_then(|pacing| pacing.client);
+        Ok(Relayed { body, clean: true, waited: true, pace })
     }
 
     /// `trailers` are there for a body in chunks.
@@ -175,6 +181,43 @@ impl<'a> H2Exchange<'a> {
         self.poll_time_out(cx)
     }
 
+    /// The same for a response that is not passed on as it comes.
+    fn poll_paced(
+        &mut self,
+        trailers: Option<&Trailers>,
+        pacing: &mut Pacing,
+        body: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        loop {
+            let (buffers, written) = (self.way.buffers, &mut self.written);
+            let mut turn = pacing.poll_client(self.to_client, self.down, buffers, written, cx)?;
+            let flushed = self.to_client.is_empty();
+            let done = self.answer.is_none();
+            if done && (flushed || pacing.ahead > 0) {
+                return Poll::Ready(Ok(()));
+            }
+            let (room, next) = if done { (0, None) } else { pacing.room(self.to_client, buffers) };
+            turn = turn.into_iter().chain(next).min();
+            if room > 0 {
+                let before = self.read;
+                let read = self.poll_frame(trailers, body, cx)?;
+                pacing.came(self.read - before);
+                if read.is_ready() {
+                    continue;
+                }
+            }
+            let uploaded = self.poll_upload(cx)?;
+            if flushed && uploaded.is_ready() {
+                self.down.poll_gone(buffers, cx)?;
+            }
+            match turn {
+                Some(turn) => ready!(self.down.timer.poll(turn, cx)),
+                None => return self.poll_time_out(cx),
+            }
+        }
+    }
+
     /// Takes the next frame of the response and puts it on its way.
     fn poll_frame(
         &mut self,
@@ -189,13 +232,13 @@ impl<'a> H2Exchange<'a> {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(frame) => frame.transpose(),
         };
-        let out = &mut *self.to_client;
+        let out = self.to_client.end();
         let chunked = trailers.is_some();
         match frame.map_err(|_| Failure::Attempt(Outcome::Truncated))? {
             None => {
                 self.answer = None;
                 if let Some(trailers) = trailers {
-                    trailers.push_last_chunk(&mut out.head, &[]);
+                    trailers.push_last_chunk(out, &[]);
                 }
             }
             Some(frame) => match frame.into_data() {
@@ -204,17 +247,17 @@ impl<'a> H2Exchange<'a> {
                     *body += data.len() as u64;
                     self.read += data.len() as u64;
                     if chunked {
-                        encode::push_chunk_head(&mut out.head, data.len());
+                        encode::push_chunk_head(out, data.len());
                     }
-                    out.head.extend_from_slice(&data);
+                    out.extend_from_slice(&data);
                     if chunked {
-                        out.head.extend_from_slice(b"\r\n");
+                        out.extend_from_slice(b"\r\n");
                     }
                 }
                 Err(frame) => {
                     self.answer = None;
                     if let (Some(trailers), Ok(theirs)) = (trailers, frame.into_trailers()) {
-                        trailers.push_last_chunk(&mut out.head, &h2::trailer_lines(&theirs));
+                        trailers.push_last_chunk(out, &h2::trailer_lines(&theirs));
                     }
                 }
             },

@@ -1,0 +1,189 @@
+//! Responses that are not passed on as they come: read ahead of a slow client, or slowed down.
+//!
+//! Rates go by the time since the response began, as in nginx: after `t` seconds, `rate × (t + 1)`
+//! bytes may have passed. Nothing is armed until there is something to wait for, and then it is the
+//! connection's own timer.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::proxy::buffers::{Buffers, ROOM};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::outgoing::Outgoing;
+use crate::proxy::request::State;
+use crate::proxy::service::{Done, End, Entrance};
+
+/// What is waited for at least, so that a rate does not make a wake-up of each byte.
+const LEAST: u64 = 16 * 1024;
+
+/// A rate, and what has passed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Bytes a second; not 0.
+    rate: u64,
+    /// Bytes that pass before the rate holds.
+    free: u64,
+    begun: Instant,
+    passed: u64,
+}
+
+impl Pace {
+    /// A rate from now on; 0 is none.
+    pub(super) fn new(rate: u64, free: u64, now: Instant) -> Option<Self> {
+        (rate > 0).then_some(Self { rate, free, begun: now, passed: 0 })
+    }
+
+    /// Bytes that may pass by now.
+    fn allowed(&self, now: Instant) -> u64 {
+        let millis = now.saturating_duration_since(self.begun).as_millis() as u64 + 1000;
+        let all = u128::from(self.rate) * u128::from(millis) / 1000 + u128::from(self.free);
+        u64::try_from(all).unwrap_or(u64::MAX).saturating_sub(self.passed)
+    }
+
+    /// When enough may pass for it to be worth while.
+    pub(super) fn when(&self) -> Instant {
+        let enough = LEAST.min(self.rate / 8).max(1);
+        let above = (self.passed + enough).saturating_sub(self.free);
+        let millis = (u128::from(above) * 1000).div_ceil(u128::from(self.rate));
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX).saturating_sub(1000);
+        self.begun + Duration::from_millis(millis.min(86_400_000))
+    }
+}
+
+/// How a response is passed on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pacing {
+    /// Bytes that may be read ahead of the client.
+    pub(super) ahead: usize,
+    /// How fast the client gets it.
+    pub(super) client: Option<Pace>,
+    /// How fast it is read.
+    pub(super) backend: Option<Pace>,
+}
+
+impl Pacing {
+    /// Hands the client what it may have by now. `Some`: there is more, and when it is its turn.
+    pub(super) fn poll_client(
+        &mut self,
+        to_client: &mut Outgoing,
+        down: &mut Downstream,
+        buffers: &Buffers,
+        written: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Instant>, Failure> {
+        let most = self.client.map_or(u64::MAX, |pace| pace.allowed(Instant::now()));
+        let before = *written;
+        let flushed = to_client.poll_flush_up_to(most, &mut down.stream, cx, buffers, written);
+        if let Some(pace) = &mut self.client {
+            pace.passed += *written - before;
+        }
+        match flushed {
+            Poll::Ready(Err(_)) => Err(Failure::ClientGone),
+            Poll::Ready(Ok(())) if !to_client.is_empty() => Ok(self.client.map(|pace| pace.when())),
+            _ => Ok(None),
+        }
+    }
+
+    /// Bytes that may be read from the backend by now, and if that is none because of its rate, when
+    /// some may.
+    pub(super) fn room(
+        &self,
+        to_client: &mut Outgoing,
+        buffers: &Buffers,
+    ) -> (usize, Option<Instant>) {
+        let room = if to_client.is_empty() {
+            ROOM
+        } else {
+            let left = self.ahead.saturating_sub(to_client.left());
+            if left > 0 && to_client.reserve(buffers, self.ahead) { left } else { 0 }
+        };
+        match self.backend {
+            Some(pace) if room > 0 => {
+                let allowed = pace.allowed(Instant::now());
+                let room = usize::try_from(allowed).map_or(room, |allowed| allowed.min(room));
+                (room, (room == 0).then(|| pace.when()))
+            }
+            _ => (room, None),
+        }
+    }
+
+    /// So much came from the backend.
+    pub(super) fn came(&mut self, bytes: u64) {
+        if let Some(pace) = &mut self.backend {
+            pace.passed += bytes;
+        }
+    }
+}
+
+/// Hands the client what was read ahead of it. The backend is free by now.
+pub(super) async fn finish(
+    at: Entrance<'_>,
+    done: Done,
+    down: &mut Downstream,
+    state: &mut State,
+) -> Done {
+    let limit = at.listener.client.write_timeout;
+    let (buffers, to_client) = (&at.worker.buffers, &mut state.to_client);
+    let mut pacing = Pacing { ahead: 0, client: done.pace, backend: None };
+    let (mut written, mut still) = (0, (Instant::now(), 0));
+    let whole = poll_fn(|cx| {
+        loop {
+            match pacing.poll_client(to_client, down, buffers, &mut written, cx) {
+                Err(_) => return Poll::Ready(false),
+                Ok(_) if to_client.is_empty() => return Poll::Ready(true),
+                Ok(Some(turn)) => ready!(down.timer.poll(turn, cx)),
+                Ok(None) => {
+                    if still.1 != written {
+                        still = (Instant::now(), written);
+                    }
+                    return down.timer.poll(still.0 + limit, cx).map(|()| false);
+                }
+            }
+        }
+    });
+    let (whole, ended) = (whole.await, Some(Instant::now()));
+    if whole {
+        return Done { ended, ..done };
+    }
+    let body = done.body.saturating_sub(to_client.left() as u64);
+    Done { body, ended, end: End::Close, failure: Some(Failure::ClientGone), ..done }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_rate_is_kept_and_what_is_waited_for_is_allowed(
+            rate in 1..10_000_000_u64,
+            free in 0..1_000_000_u64,
+            waits in 1..200,
+        ) {
+            let begun = Instant::now();
+            let mut pace = Pace::new(rate, free, begun).unwrap();
+            let mut now = begun;
+            for _ in 0..waits {
+                pace.passed += pace.allowed(now);
+                let seconds = now.duration_since(begun).as_secs_f64();
+                prop_assert!(pace.passed as f64 <= free as f64 + rate as f64 * (seconds + 1.0) + 1.0);
+                prop_assert_eq!(pace.allowed(now), 0);
+                let next = pace.when();
+                prop_assert!(next > now, "time goes on");
+                prop_assert!(pace.allowed(next) >= LEAST.min(rate / 8).max(1));
+                now = next;
+            }
+        }
+    }
+
+    #[test]
+    fn no_rate_is_no_pace() {
+        assert!(Pace::new(0, 5, Instant::now()).is_none());
+    }
+}
