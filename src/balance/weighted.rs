@@ -5,7 +5,8 @@
 //! who may not be picked neither gains nor pays. Among more, it is nginx's as long as everybody may be
 //! picked and the round can be written down ([`wheel`](super::wheel)); a backend that is tried or full
 //! then loses the turns that it would have had meanwhile. One that fails is not slowed down by degrees
-//! (nginx's effective weight) but parked by passive health.
+//! (nginx's effective weight) but parked by passive health, unless the upstream wants failures counted as
+//! in nginx ([`tally`](super::tally)).
 
 use super::cursor::Cursor;
 use super::plan::Pick;

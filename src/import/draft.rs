@@ -174,6 +174,8 @@ pub(super) struct Upstream {
 #[derive(Debug, Clone)]
 pub(super) struct Backend {
     pub at: Place,
+    /// Where its address is another's too.
+    pub name: Option<String>,
     pub address: String,
     pub weight: u64,
     pub backup: bool,

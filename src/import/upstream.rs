@@ -46,6 +46,7 @@ impl Group {
     pub(super) fn of_address(at: Place, address: &str) -> Self {
         let backend = Backend {
             at,
+            name: None,
             address: address.to_owned(),
             weight: 1,
             backup: false,
@@ -135,13 +136,11 @@ fn server(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     for arg in &d.args[1..] {
         parameter(&mut server, d, &arg.text, f);
     }
-    let same =
-        |one: &&mut Server| one.backend.address.eq_ignore_ascii_case(&server.backend.address);
-    if let Some(twin) = group.servers.iter_mut().find(same) {
-        twin.backend.weight = twin.backend.weight.saturating_add(server.backend.weight);
-        let note = "this address stands twice in the upstream: it is one backend with both weights";
-        f.differs(d, note);
-        return;
+    // One address on several lines is several servers, each with its own limits.
+    let same = |one: &&Server| one.backend.address.eq_ignore_ascii_case(address);
+    let twins = group.servers.iter().filter(same).count();
+    if twins > 0 {
+        server.backend.name = Some(format!("{address}#{}", twins + 1));
     }
     group.resolves |= d.args.iter().any(|arg| arg.text == "resolve");
     group.servers.push(server);

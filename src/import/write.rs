@@ -368,6 +368,9 @@ impl Writer<'_> {
         }
         for backend in &upstream.backends {
             self.section(&format!("[[upstream.{name}.backend]]"), backend.at);
+            if let Some(name) = &backend.name {
+                self.setting("name", &quote(name));
+            }
             self.setting("address", &quote(&backend.address));
             if backend.weight != 1 {
                 self.setting("weight", &backend.weight.to_string());

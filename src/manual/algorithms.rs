@@ -23,6 +23,9 @@
 //! - If somebody is left, somebody is found. If nobody is, the answer is 503.
 //! - Turns are taken per worker. With two workers, each goes its own round, and workers start at different
 //!   places; shares are right, the order over all workers is not promised.
+//! - A request that is bound to a backend (`sticky`) goes there as long as that can serve, and counts as one
+//!   of its turns.
+//! - With `nginx.failures` a backend that failed has fewer turns for a while, as in nginx.
 //! - Cursors, counts and response times live on over reloads and changes of health.
 //!
 //! # `weighted_round_robin`

@@ -125,15 +125,18 @@ fn backends(
             }
         };
         let service = check_service_name(b, one, item.text(), &address);
-        let identity = match &service {
-            Some(service) => format!("{service}.{address}").to_ascii_lowercase(),
-            None => address.to_string().to_ascii_lowercase(),
+        let name = one.written("name").map(|(_, item)| field::name(b, item.place, item.text()));
+        let identity = match (&name, &service) {
+            (Some(name), _) => name.clone(),
+            (None, Some(service)) => format!("{service}.{address}").to_ascii_lowercase(),
+            (None, None) => address.to_string().to_ascii_lowercase(),
         };
         if let Some(first) = places.get(&identity) {
+            let first = b.faults.locate(*first);
             let help =
-                format!("first at {}; give it a larger `weight` instead", b.faults.locate(*first));
-            let message = format!("`{address}` is a backend of `{}` twice", key.name);
-            b.error(item.place, message, help);
+                format!("first at {first}; give it a larger `weight`, or a `name` of its own");
+            let what = name.clone().unwrap_or_else(|| address.to_string());
+            b.error(item.place, format!("`{what}` is a backend of `{}` twice", key.name), help);
         } else {
             places.insert(identity, item.place);
         }
@@ -144,7 +147,7 @@ fn backends(
             b.warning(at, "`round_robin` takes no account of weights", help);
         }
         check_route(b, one);
-        backends.push(Backend { service, ..backend(one, address, passive) });
+        backends.push(Backend { name, service, ..backend(one, address, passive) });
     }
     check_service(b, key, table, &backends);
     backends
@@ -152,6 +155,7 @@ fn backends(
 
 fn backend(table: &Table, address: BackendAddress, passive: &Passive) -> Backend {
     Backend {
+        name: None,
         address,
         weight: weight(table),
         backup: table.bool("backup"),

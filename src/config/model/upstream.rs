@@ -60,6 +60,8 @@ pub enum Protocol {
 /// One backend as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
+    /// What it is called; `None`: by its address.
+    pub name: Option<String>,
     /// Where it is.
     pub address: BackendAddress,
     /// Its share.

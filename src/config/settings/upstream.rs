@@ -161,8 +161,8 @@ static SECTION: Section = Section {
 
 static BACKEND: Section = Section {
     title: "[[upstream.NAME.backend]]",
-    doc: "One backend. Its address is its identity: over a reload, a backend of the same address \
-          keeps its counts, health and connections.",
+    doc: "One backend. Its name, or else its address, is its identity: over a reload, a backend of the \
+          same name keeps its counts, health and connections.",
     settings: &[
         Setting::required(
             "address",
@@ -170,6 +170,14 @@ static BACKEND: Section = Section {
             "`10.0.0.1:8080`, `[::1]:8080`, `api.internal:8080` or `unix:/run/app.sock`. Without a \
              port it is 80. Names are resolved at start and again by TTL.",
             r#""10.0.0.1:8080""#,
+        ),
+        Setting::optional(
+            "name",
+            Kind::Text,
+            "its address",
+            "What it is called in metrics and logs, and its identity over a reload. With names, one \
+             address may be several backends, each with limits of its own.",
+            r#""api-1""#,
         ),
         Setting::with_default(
             "weight",

@@ -4,6 +4,7 @@
 //! shared with the upstream before, so that neither has the control loop to make nor a worker to take
 //! down all of them. It is found by walking along both lists at once, and by name only where they part.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -99,7 +100,8 @@ impl<'a> Walk<'a, '_> {
         let written = &before.source.backends[before.entries[self.next] as usize];
         let same = backend.address == *address
             && written.address == entry.address
-            && written.service == entry.service;
+            && written.service == entry.service
+            && written.name == entry.name;
         same.then_some((before, self.next))
     }
 
@@ -183,14 +185,18 @@ fn settings(entry: &config::Backend, found: Option<&Endpoint>) -> (Weight, bool,
 
 /// The name of a backend at `address`, one of those that an entry stands for.
 fn label(entry: &config::Backend, address: &Address) -> String {
+    let called = |otherwise: &dyn fmt::Display| match &entry.name {
+        Some(name) => name.clone(),
+        None => otherwise.to_string(),
+    };
     match (&entry.address, address) {
         (config::BackendAddress::Name(name, _), Address::Ip(at)) if entry.service.is_some() => {
-            format!("{name}/{at}")
+            format!("{}/{at}", called(name))
         }
         (written @ config::BackendAddress::Name(..), Address::Ip(at)) => {
-            format!("{written}/{}", at.ip())
+            format!("{}/{}", called(written), at.ip())
         }
-        (written, _) => written.to_string(),
+        (written, _) => called(written),
     }
 }
 
