@@ -61,6 +61,7 @@ fn find(c: &mut Criterion) {
                 host: host.as_bytes(),
                 path: path.as_bytes(),
                 method: b"GET",
+                again: false,
                 facts: &NoFacts,
             })
         };

@@ -95,13 +95,18 @@ impl<'t> Walk<'t> {
     /// All places below `levels`, the innermost of which is the server's.
     pub(super) fn of(levels: &[&'t [Directive]], scope: &Scope) -> Self {
         let mut walk = Self { spots: Vec::new(), refused: Vec::new(), named: Vec::new() };
-        let nodes = walk.nodes(levels, scope);
+        let nodes = walk.nodes(levels, scope, false);
         let around = Around { above: Vec::new(), rest: Vec::new(), before_regex: false };
         walk.place(&nodes, &around);
         walk
     }
 
-    fn nodes(&mut self, levels: &[&'t [Directive]], scope: &Scope) -> Vec<Node<'t>> {
+    fn nodes(
+        &mut self,
+        levels: &[&'t [Directive]],
+        scope: &Scope,
+        in_regex: bool,
+    ) -> Vec<Node<'t>> {
         let level: &'t [Directive] = levels.last().copied().unwrap_or_default();
         let mut nodes: Vec<Node<'t>> = Vec::new();
         for d in level.iter().filter(|d| d.name.text == "location") {
@@ -109,6 +114,11 @@ impl<'t> Walk<'t> {
             inner.push(d.inner());
             let mut scope = scope.clone();
             scope::constants(d.inner(), &mut scope);
+            if let Some(Kind::Regex(regex)) = kind(d) {
+                scope.found(&regex);
+                // Of two that have to be found, the outer one is tried last.
+                scope.numbers *= usize::from(!in_regex);
+            }
             match kind(d) {
                 None => {
                     let why = "it matches no path, for paths begin with `/`";
@@ -121,7 +131,8 @@ impl<'t> Walk<'t> {
                     self.refused.push((d, why, help));
                 }
                 Some(kind) => {
-                    let within = self.nodes(&inner, &scope);
+                    let is_regex = matches!(kind, Kind::Regex(_));
+                    let within = self.nodes(&inner, &scope, is_regex);
                     nodes.push(Node { location: d, kind, levels: inner, scope, inner: within });
                 }
             }

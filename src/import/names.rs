@@ -64,6 +64,19 @@ fn name(names: &mut Names, d: &Directive, text: &str, f: &mut Findings<'_>) {
 }
 
 impl Names {
+    /// The regular expressions among them.
+    pub(super) fn regexes(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().filter_map(|name| name.strip_prefix('~'))
+    }
+
+    /// One of them that has groups.
+    pub(super) fn with_groups(&self) -> Option<&str> {
+        let has = |regex: &&str| {
+            regex::bytes::Regex::new(regex).is_ok_and(|regex| regex.captures_len() > 1)
+        };
+        self.regexes().find(has)
+    }
+
     fn add(&mut self, shown: &str, hosts: impl IntoIterator<Item = String>) {
         if self.first.is_empty() {
             shown.clone_into(&mut self.first);

@@ -19,6 +19,14 @@ pub(super) fn defaults(sites: &[Site<'_>]) -> BTreeMap<SocketAddr, usize> {
     defaults
 }
 
+/// Makes an expression that fits every name, after all others.
+const EVERY: &str = "|";
+
+/// Whether routes with these hosts go after all others.
+pub(super) fn is_last(hosts: &[String]) -> bool {
+    matches!(hosts, [only] if only.starts_with('~') && only.ends_with(EVERY))
+}
+
 /// The pairs of listeners and hosts for which a server's routes hold; no hosts is every host.
 pub(super) fn placements(
     sites: &[Site<'_>],
@@ -38,12 +46,16 @@ pub(super) fn placements(
     let others = || sites.iter().enumerate().filter(|(other, _)| *other != index);
     let names = || others().flat_map(|(_, site)| &site.names.all);
     let caught = |name: &&String| names().any(|pattern| catches(pattern, name));
+    let groups = site.names.with_groups();
+    // What texts ask for has to be found, or looked for at least.
+    let caught = |name: &&String| groups.is_some() || caught(name);
+    let every = groups.map(|regex| format!("~(?:{regex}){EVERY}"));
     let caught: Vec<String> = site.names.all.iter().filter(caught).cloned().collect();
     if !default.is_empty() {
         if !caught.is_empty() {
             found.push((text(&default), caught));
         }
-        found.push((text(&default), Vec::new()));
+        found.push((text(&default), every.into_iter().collect()));
     }
     if !other.is_empty() && !site.names.all.is_empty() {
         found.push((text(&other), site.names.all.clone()));

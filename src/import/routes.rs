@@ -5,6 +5,7 @@ use super::condition::{Condition, condition};
 use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Route};
 use super::headers;
 use super::location::Spot;
+use super::names::Names;
 use super::scope::effective;
 use super::settings::Settings;
 use super::table::Rule;
@@ -184,6 +185,9 @@ impl<'t> Translator<'t, '_> {
             return None;
         };
         let when = self.condition_of(d, scope)?;
+        let mut scope = scope.clone();
+        when.iter().filter(|one| one.rule == "regex").for_each(|one| scope.found(&one.text));
+        let scope = &scope;
         let f = &mut self.findings;
         let action = match &*says.name.text {
             "return" => Some(answer(says, s, scope, port, f)),
@@ -417,9 +421,10 @@ fn answers(d: &Directive) -> Option<&Directive> {
 }
 
 /// The scope of a server: what its `set`s say.
-pub(super) fn server_scope(server: &Directive, name: &str, port: Option<u16>) -> Scope {
+pub(super) fn server_scope(server: &Directive, names: &Names, port: Option<u16>) -> Scope {
     let mut scope = Scope::default();
-    scope.constants.insert("server_name".to_owned(), Some(name.to_owned()));
+    names.regexes().for_each(|regex| scope.found(regex));
+    scope.constants.insert("server_name".to_owned(), Some(names.first.clone()));
     if let Some(port) = port {
         scope.constants.insert("server_port".to_owned(), Some(port.to_string()));
     }

@@ -10,7 +10,7 @@ use super::listen::{Listen, listen};
 use super::location::Walk;
 use super::maps::Maps;
 use super::names::{Names, names};
-use super::places::{defaults, place, placements, unique};
+use super::places::{defaults, is_last, place, placements, unique};
 use super::process::Process;
 use super::routes::{self, Server};
 use super::settings::Settings;
@@ -95,6 +95,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
             placed.extend(routes.iter().map(at));
         }
     }
+    placed.sort_by_key(|route| is_last(&route.hosts));
     draft.routes = unique(placed);
     draft.listeners = finish::listeners(&mut t, http, &sites, &defaults, &draft.routes);
     finish::fields(&mut draft);
@@ -210,7 +211,7 @@ impl<'t> Translator<'t, '_> {
         let block = site.block;
         let ports: BTreeSet<u16> = site.listens.iter().map(|one| one.address.port()).collect();
         let port = ports.first().copied().filter(|_| ports.len() == 1);
-        let scope = routes::server_scope(block, &site.names.first, port);
+        let scope = routes::server_scope(block, &site.names, port);
         let levels = [http, block.inner()];
         let walk = Walk::of(&levels, &scope);
         let server = Server { port, named: walk.named.clone() };

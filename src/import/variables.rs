@@ -1,6 +1,6 @@
 //! nginx's variables in texts → Plimsoll's, where there are such.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Stage, stage_of_variable};
 
@@ -12,6 +12,10 @@ const LONGEST: usize = 4096;
 pub(super) struct Scope {
     /// Variables with a value that is known now; `None` for one that is known to vary.
     pub constants: BTreeMap<String, Option<String>>,
+    /// Groups of regular expressions that were found on the way here, by name.
+    pub groups: BTreeSet<String>,
+    /// How many groups of the last one have numbers.
+    pub numbers: usize,
 }
 
 impl Scope {
@@ -20,6 +24,20 @@ impl Scope {
         let Some(name) = name.strip_prefix('$') else { return };
         let value = self.constant(value);
         self.constants.insert(name.to_owned(), value);
+    }
+
+    /// Takes in the groups of an expression that was found.
+    pub(super) fn found(&mut self, regex: &str) {
+        let Ok(regex) = regex::bytes::Regex::new(regex) else { return };
+        self.numbers = regex.captures_len() - 1;
+        self.groups.extend(regex.capture_names().flatten().map(str::to_owned));
+    }
+
+    /// Plimsoll's name of a group.
+    fn group(&self, name: &str) -> Option<String> {
+        let numbered = name.parse().is_ok_and(|number| (1..=self.numbers.min(9)).contains(&number));
+        let named = self.groups.contains(name).then(|| format!("capture.{name}"));
+        if numbered { Some(name.to_owned()) } else { named }
     }
 
     /// Notes that a variable has one value or another.
@@ -73,6 +91,10 @@ impl Scope {
             match part {
                 Part::Text(text) => template.text.push_str(&text.replace("${", "$${")),
                 Part::Variable(name) => {
+                    if let Some(group) = self.group(name) {
+                        template.text.extend(["${", &group, "}"]);
+                        continue;
+                    }
                     let found = counterpart(name).ok_or_else(|| format!("${name}"))?;
                     if found.from <= stage {
                         template.text.extend(["${", &found.ours, "}"]);

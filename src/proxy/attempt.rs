@@ -382,6 +382,7 @@ impl Passage<'_> {
             link: self.at.link(state.ends),
             clock: Some(self.at.clock(self.at.whole)),
             answer: Answer { request_body: state.upload.received, ..Answer::default() },
+            captured: state.captured.as_deref(),
             ..Vars::new(&state.head, self.client)
         }
     }

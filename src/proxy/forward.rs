@@ -26,8 +26,8 @@ use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::proxy::upload::Upload;
 use crate::proxy::vars::{Answer, Attempt, Attempts, Vars};
-use crate::snapshot::Backend;
 use crate::snapshot::settings::ResponseRules;
+use crate::snapshot::{Backend, Captured};
 
 /// An attempt that has its connection.
 pub(super) struct Forward<'a> {
@@ -45,6 +45,7 @@ struct Said<'s> {
     path: &'s [u8],
     attempts: &'s [Attempt],
     ends: Option<(SocketAddr, SocketAddr)>,
+    captured: Option<&'s Captured>,
     round: u8,
 }
 
@@ -130,7 +131,8 @@ impl Forward<'_> {
         let round = state.round();
         let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
-        let said = Said { head, id, path, attempts, ends: state.ends, round };
+        let (ends, captured) = (state.ends, state.captured.as_deref());
+        let said = Said { head, id, path, attempts, ends, captured, round };
         let (framing, keep) =
             (upload.framing(head.framing()), self.passage.destination.retry.replay_bytes);
         upload.restart(out, framing, keep);
@@ -201,7 +203,8 @@ impl Forward<'_> {
         let round = state.round();
         let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
-        let said = Said { head, id, path, attempts, ends: state.ends, round };
+        let (ends, captured) = (state.ends, state.captured.as_deref());
+        let said = Said { head, id, path, attempts, ends, captured, round };
         let encoded = std::mem::take(out);
         let framing = upload.framing(head.framing());
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
@@ -449,6 +452,7 @@ impl Forward<'_> {
                 response: Some(response),
             },
             answer: Answer { status: response.status(), request_body, ..Answer::default() },
+            captured: said.captured,
             ..Vars::new(said.head, self.passage.client)
         }
     }

@@ -11,6 +11,7 @@ use crate::proxy::service::Entrance;
 use crate::proxy::trail::Trail;
 use crate::proxy::upload::Upload;
 use crate::proxy::vars::{Answer, Attempt, Attempts, Vars};
+use crate::snapshot::Captured;
 
 /// States kept for the next requests.
 const KEPT: usize = 64;
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) id: Vec<u8>,
     /// Where it has been, if it went on from its first route.
     pub(super) trail: Option<Box<Trail>>,
+    /// What the expressions of the route found, if its texts ask for it.
+    pub(super) captured: Option<Box<Captured>>,
     /// The two ends of the client's connection, if a text asks for them.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// A route's limits have judged it.
@@ -81,6 +84,7 @@ impl State {
                 response: Some(&self.response),
             },
             answer: Answer { request_body: self.upload.received, ..Answer::default() },
+            captured: self.captured.as_deref(),
             ..Vars::new(&self.head, client)
         }
     }
@@ -116,6 +120,7 @@ impl States {
             state.path.clear();
             state.out.clear();
             state.id.clear();
+            state.captured = None;
             state.trail = None;
             state.ends = None;
             state.limited = false;

@@ -18,13 +18,13 @@ use crate::proxy::pace::Pace;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
-use crate::proxy::vars::{Clock, Link, Vars};
+use crate::proxy::vars::{Clock, Link, Vars, render};
 use crate::proxy::view::{Local, View};
 use crate::proxy::walk::{Step, Walk};
 use crate::proxy::worker::Worker;
 use crate::proxy::{limits, local};
 use crate::snapshot::settings::{ErrorPage, RequestBuffering};
-use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
+use crate::snapshot::{Action, Captured, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
 
 /// Where and when a request came in.
@@ -234,10 +234,12 @@ fn find<'a>(
     client: &ClientIdentity,
     state: &mut State,
 ) -> Result<&'a RouteEntry, Failure> {
-    let State { head, path, id, key, ends, .. } = state;
+    let State { head, path, id, key, ends, captured, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
     let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
-    look_up(at, &vars, path, key).ok_or(Failure::NoRoute)
+    let entry = look_up(at, &vars, (path, false), key).ok_or(Failure::NoRoute)?;
+    *captured = capture(entry, &vars);
+    Ok(entry)
 }
 
 /// The route of where a request goes on: of its path by now, or of that name.
@@ -247,22 +249,33 @@ pub(super) fn find_again<'a>(
     state: &mut State,
     name: Option<&[u8]>,
 ) -> Option<&'a RouteEntry> {
-    let State { head, path, id, key, ends, .. } = state;
+    let State { head, path, id, key, ends, captured, .. } = state;
     let path = if path.is_empty() { head.path() } else { path };
     let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
-    look_up(at, &vars, name.unwrap_or(path), key)
+    let entry = look_up(at, &vars, (name.unwrap_or(path), true), key)?;
+    *captured = capture(entry, &vars);
+    Some(entry)
+}
+
+/// What the expressions of a route found, if its texts ask for it.
+fn capture(entry: &RouteEntry, vars: &Vars<'_>) -> Option<Box<Captured>> {
+    let wanted = entry.route.captures.as_ref()?;
+    let found = wanted.find(vars.head.host_name(), vars.path, |value, out| {
+        render(value, vars, out);
+    });
+    Some(Box::new(found))
 }
 
 fn look_up<'a>(
     at: Entrance<'a>,
     vars: &Vars<'_>,
-    path: &[u8],
+    (path, again): (&[u8], bool),
     room: &mut Vec<u8>,
 ) -> Option<&'a RouteEntry> {
     let vars = Vars { clock: Some(at.clock(at.whole)), ..*vars };
     let facts = &Asked { vars, room: RefCell::new(room) };
     let (host, method) = (vars.head.host_name(), vars.head.method());
-    let place = at.listener.table.find(&Request { host, path, method, facts })?;
+    let place = at.listener.table.find(&Request { host, path, method, again, facts })?;
     facts.room.borrow_mut().clear();
     Some(&at.listener.routes[place])
 }

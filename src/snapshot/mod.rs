@@ -5,6 +5,7 @@
 //! decided here. Parts that did not change are shared with the snapshot before (`Arc`).
 
 pub mod build;
+mod captures;
 mod cell;
 mod limit;
 mod listener;
@@ -15,6 +16,7 @@ mod upstream;
 
 pub use crate::balance::Limits;
 pub use crate::model::Address;
+pub use captures::{Captured, RouteCaptures};
 pub use cell::{Cell, Reader};
 pub use limit::{Limit, LimitUse};
 pub use listener::{Listener, RouteEntry};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
-use crate::snapshot::LimitUse;
 use crate::snapshot::settings::{
     Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, RequestBuffering,
     Respond, ResponseRules, Retry, Template, Timeouts,
 };
+use crate::snapshot::{LimitUse, RouteCaptures};
 
 /// A route, ready to be followed.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Route {
     pub after: Option<Box<After>>,
     /// The path prefix that `PathRewrite` cuts off; empty unless the route has one.
     pub prefix: String,
+    /// What its texts ask for of what its expressions find; `None`: nothing.
+    pub captures: Option<Box<RouteCaptures>>,
     /// Who may use it; `None` is everybody.
     pub access: Option<Access>,
     /// Changes to the request's fields.

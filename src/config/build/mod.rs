@@ -54,6 +54,8 @@ pub(super) struct Build<'e> {
     pub secrets: Hash,
     /// What the texts that were read need.
     asked: Asked,
+    /// The groups that texts of the route being read may ask for.
+    groups: Option<template::Groups>,
 }
 
 /// A part of the model beside the section it comes from, for checks that need places.
@@ -78,6 +80,7 @@ impl<'e> Build<'e> {
             secret_files: Vec::new(),
             secrets: Hash::EMPTY,
             asked: Asked::default(),
+            groups: None,
         }
     }
 

@@ -4,6 +4,7 @@ use regex::bytes::Regex;
 
 use super::field::Head;
 use super::host::host;
+use super::template::Groups;
 use super::upstream::retry;
 use super::{Build, access, action, condition, field, limit, onward, request, response};
 use crate::config::faults::Place;
@@ -17,7 +18,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         None => format!("route-{n}"),
     };
     let path = path(b, table);
-    let hosts = table.list("hosts").iter().filter_map(|item| host(b, item)).collect();
+    let hosts: Vec<_> = table.list("hosts").iter().filter_map(|item| host(b, item)).collect();
     let methods = table.list("methods").iter();
     let methods = methods.map(|item| field::method(b, item.place, item.text())).collect();
     let headers = table.map("headers").iter();
@@ -32,7 +33,8 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
             b.error(item.place, message, format!("leave `{key}` out to take all"));
         }
     }
-    Route {
+    b.groups = Some(Groups::of(&hosts, &path, &when));
+    let mut route = Route {
         name,
         listeners: listeners.collect(),
         hosts,
@@ -46,6 +48,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         first: table.bool("first"),
         before_regex: before_regex(b, table),
         access: access::access(b, table),
+        captures: None,
         request_headers: table
             .table("request_headers")
             .map_or_else(Vec::new, |table| action::header_edits(b, table, Head::Request)),
@@ -61,7 +64,9 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),
         limits: limit::uses(table),
         upgrades,
-    }
+    };
+    route.captures = b.groups.take().and_then(Groups::asked);
+    route
 }
 
 fn timeouts(table: &Table) -> TimeoutOverrides {

@@ -172,7 +172,15 @@ pub(in crate::config) fn known() -> impl Iterator<Item = Known> {
     let families = FAMILIES.iter().filter_map(|(family, make, doc)| {
         Some(Known { name: format!("{family}NAME"), doc, stage: make("name")?.stage() })
     });
-    plain.chain(families)
+    let groups = [
+        ("1", "What the first group of the route's last expression found; so on to `${9}`."),
+        ("capture.NAME", "What the group of that name found, in any expression of the route."),
+    ];
+    let groups = groups.into_iter().map(|(name, doc)| {
+        let name = name.to_owned();
+        Known { name, doc, stage: Stage::Request }
+    });
+    plain.chain(families).chain(groups)
 }
 
 /// The variable without an argument of that name.

@@ -4,6 +4,7 @@
 //! positive, addresses parse. Later rooms index and match; they do not check again.
 
 mod access;
+mod captures;
 mod condition;
 mod dns;
 mod health;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::{Access, AccessRule, Who};
+pub use captures::{Capture, Captures, NUMBERED};
 pub use condition::{Condition, Test};
 pub use dns::{Dns, Families, Query, Resolver};
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};

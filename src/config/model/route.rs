@@ -6,8 +6,8 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::{
-    Access, After, Before, Condition, LimitUse, Pattern, RequestBuffering, ResponseRules, Retry,
-    Statuses, Template,
+    Access, After, Before, Captures, Condition, LimitUse, Pattern, RequestBuffering, ResponseRules,
+    Retry, Statuses, Template,
 };
 use crate::model::Weight;
 
@@ -34,6 +34,8 @@ pub struct Route {
     pub before_regex: bool,
     /// Who may use it; `None` is everybody.
     pub access: Option<Access>,
+    /// What of its expressions its texts ask for; `None`: nothing.
+    pub captures: Option<Captures>,
     /// What happens to the request before; `None`: nothing.
     pub before: Option<Before>,
     /// What becomes of the request.
@@ -74,6 +76,7 @@ impl Route {
             first: false,
             before_regex: false,
             access: None,
+            captures: None,
             before: None,
             action,
             after: None,

@@ -1,5 +1,7 @@
 //! Texts with variables.
 
+use super::Capture;
+
 /// A text with variables, parsed once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template(pub Vec<Piece>);
@@ -17,6 +19,8 @@ pub enum Piece {
 /// they mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variable {
+    /// `${1}`, `${capture.NAME}`: what a group of the route's expressions found.
+    Capture(Capture),
     /// `${client_ip}`: the client's address, after `trusted_proxies`.
     ClientIp,
     /// `${client_ip_bytes}`: the same as 4 or 16 bytes, for keys.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::http1::encode::push_decimal;
 use crate::http1::{Known, RequestHead, Version, is_field_value};
 use crate::proxy::headers::ClientIdentity;
+use crate::snapshot::Captured;
 use crate::snapshot::settings::{Piece, ProxiedEnd, Template, TimeForm, Variable};
 use crate::telemetry::{Zone, basic_user};
 pub(crate) use address::push_address;
@@ -46,6 +47,8 @@ pub struct Vars<'a> {
     pub attempts: Attempts<'a>,
     /// What the client gets.
     pub answer: Answer<'a>,
+    /// What the expressions of its route found; `None` where no text asks for it.
+    pub captured: Option<&'a Captured>,
 }
 
 /// The client's connection.
@@ -106,6 +109,7 @@ impl<'a> Vars<'a> {
             clock: None,
             attempts: Attempts::default(),
             answer: Answer::default(),
+            captured: None,
         }
     }
 }
@@ -149,6 +153,7 @@ pub fn render_raw(template: &Template, vars: &Vars<'_>, out: &mut Vec<u8>) {
 pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> bool {
     let head = vars.head;
     let value = match variable {
+        Variable::Capture(group) => vars.captured.and_then(|captured| captured.get(*group)),
         Variable::Host => Some(head.host_name()),
         Variable::Method => Some(head.method()),
         Variable::Path => Some(head.path()),

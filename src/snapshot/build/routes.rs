@@ -6,7 +6,9 @@ use ahash::AHashMap;
 
 use crate::config::model as config;
 use crate::model::UpstreamIx;
-use crate::snapshot::{Action, Destination, Listener, Route, RouteEntry, RouteTable, Split};
+use crate::snapshot::{
+    Action, Destination, Listener, Route, RouteCaptures, RouteEntry, RouteTable, Split,
+};
 use crate::telemetry::Registry;
 
 use super::limits::{Limits, uses};
@@ -100,6 +102,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         action,
         after: section.after.clone().map(Box::new),
         prefix,
+        captures: RouteCaptures::of(section).map(Box::new),
         access: section.access.clone(),
         request_headers: section.request_headers.clone().into(),
         response_headers: section.response_headers.clone().into(),

@@ -60,6 +60,8 @@ pub struct Request<'a, H> {
     pub path: &'a [u8],
     /// The method.
     pub method: &'a [u8],
+    /// Whether it has been looked for before: routes that say `first` are not asked again.
+    pub again: bool,
     /// All else that conditions ask for.
     pub facts: &'a H,
 }

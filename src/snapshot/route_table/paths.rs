@@ -22,7 +22,8 @@ pub(super) struct Paths {
 impl Paths {
     pub(super) fn find<H: Facts>(&self, request: &Request<'_, H>) -> Option<usize> {
         let path = request.path;
-        let first = self.first.iter().filter(|(rule, _)| fits(rule, path));
+        let first: &[_] = if request.again { &[] } else { &self.first };
+        let first = first.iter().filter(|(rule, _)| fits(rule, path));
         let first = first.map(|(_, candidate)| candidate);
         let exact = self.exact.get(path).into_iter().flatten();
         let mut prefixes = self.prefixes.of(path).peekable();
