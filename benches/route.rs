@@ -29,7 +29,7 @@ fn rule(index: usize) -> Rule {
     let (host, path) = (index / PREFIXES_PER_HOST, index % PREFIXES_PER_HOST);
     let name = format!("shop-{host}.example.com");
     let body = Vec::new();
-    let respond = Respond { status: 204, content_type: String::new(), body };
+    let respond = Respond { status: 204, content_type: String::new(), body, template: None };
     Rule {
         name: format!("route-{index}"),
         hosts: vec![if host % 2 == 0 { HostMatch::Exact(name) } else { HostMatch::Suffix(name) }],
@@ -61,7 +61,7 @@ fn find(c: &mut Criterion) {
                 host: host.as_bytes(),
                 path: path.as_bytes(),
                 method: b"GET",
-                again: false,
+
                 facts: &NoFacts,
             })
         };

@@ -39,10 +39,7 @@ pub(super) fn answer(
     f.carried(d);
     match (code, text) {
         (301 | 302 | 303 | 307 | 308, Some(to)) => redirect(d, code, to, s, scope, port, f),
-        (444, _) => {
-            f.differs(d, "the answer is 404, where nginx closes the connection without one");
-            status(404)
-        }
+        (444, _) => Action::Close,
         (200..=599, None) => {
             if code >= 300 && code != 304 {
                 f.differs(d, "the page that nginx makes for the status is not: the body is empty");
@@ -50,10 +47,16 @@ pub(super) fn answer(
             status(code)
         }
         (200..=599, Some(text)) => {
-            let Some(body) = scope.constant(text) else {
-                let why = "the text has variables, which an answer cannot have";
-                f.missing(d, why, "let a backend answer");
-                return status(code);
+            let body = match scope.template(text, Stage::Request) {
+                Ok(template) => {
+                    template.notes.iter().for_each(|note| f.differs(d, note));
+                    template.text
+                }
+                Err(variable) => {
+                    let why = format!("`{variable}` has no counterpart: the body is empty");
+                    f.missing(d, &why, "write the text with Plimsoll's variables");
+                    return status(code);
+                }
             };
             let body = if matches!(code, 204 | 205 | 304) { String::new() } else { body };
             let content_type = s.default_type.unwrap_or("text/plain");
@@ -155,10 +158,10 @@ pub(super) fn redirecting_rewrite(
     if whole.contains("$1") {
         return None;
     }
-    f.carried(d);
     if !bare && !whole.contains("$request_uri") {
-        f.differs(d, "the query is not put behind it");
+        return None;
     }
+    f.carried(d);
     Some(redirect(d, code, &whole, s, scope, port, f))
 }
 
@@ -188,11 +191,7 @@ pub(super) fn moved(
         }
         _ => PathRule::Regex(regex::bytes::Regex::new(regex).ok()?.as_str().to_owned()),
     };
+    let to = d.arg(1).strip_suffix('?')?;
     f.carried(d);
-    let to = d.arg(1).strip_suffix('?');
-    if to.is_none() {
-        f.differs(d, "the query is not put behind it");
-    }
-    let to = to.unwrap_or(d.arg(1));
     Some((path, redirect(d, code, to, s, scope, port, f)))
 }

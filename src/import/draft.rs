@@ -42,6 +42,8 @@ pub(super) struct Route {
     /// Who is let in and who is kept out; empty is everybody.
     pub access: Vec<(bool, String)>,
     pub action: Action,
+    /// `None`: not settled yet.
+    pub onward: Option<Onward>,
     pub response: ResponseEdits,
     /// Limits, each as TOML.
     pub limits: Vec<String>,
@@ -67,14 +69,73 @@ pub(super) enum PathRule {
     Regex(String),
     /// A regular expression where this prefix is the longest.
     Within(String, String),
+    /// `@name`.
+    Name(String),
+}
+
+/// Where requests of a route go on, before and after its action.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone, Default)]
+pub(super) struct Onward {
+    pub internal: bool,
+    pub rewrites: Vec<Rewriting>,
+    pub auth: Option<String>,
+    pub mirrors: Vec<String>,
+    pub no_mirror_body: bool,
+    pub pages: Vec<Page>,
+    pub intercept: bool,
+    pub recursive: bool,
+    pub accel: bool,
+}
+
+impl Onward {
+    /// What of it holds where nginx answers before it asks who may pass.
+    pub(super) fn of_answer(&self) -> Self {
+        Self { auth: None, mirrors: Vec::new(), ..self.clone() }
+    }
+}
+
+/// A `rewrite`.
+#[derive(Debug, Clone)]
+pub(super) struct Rewriting {
+    pub regex: String,
+    pub to: String,
+    pub then: &'static str,
+}
+
+/// An `error_page`.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    pub statuses: Vec<u16>,
+    pub to: String,
+    pub status: PageStatus,
+}
+
+/// With which status an error page is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PageStatus {
+    OfError,
+    OfPage,
+    Fixed(u16),
 }
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     Proxy(Box<Proxy>),
-    Redirect { status: u16, to: String },
-    Respond { status: u16, body: String, content_type: Option<String> },
+    Redirect {
+        status: u16,
+        to: String,
+    },
+    Respond {
+        status: u16,
+        body: String,
+        content_type: Option<String>,
+    },
+    GoTo(String),
+    Close,
+    /// The route is looked for behind this one.
+    Pass,
 }
 
 /// Goes to upstreams.
@@ -107,6 +168,8 @@ pub(super) type Setting = (&'static str, String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rewrite {
     Keep,
+    /// What the client asked for, wherever the request has gone since.
+    Asked,
     Strip,
     Replace(String),
 }

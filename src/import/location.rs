@@ -39,6 +39,7 @@ pub(super) fn kind(d: &Directive) -> Option<Kind<'_>> {
 }
 
 /// A place in a server's path space.
+#[derive(Clone)]
 pub(super) struct Spot<'t> {
     pub location: &'t Directive,
     pub path: PathRule,

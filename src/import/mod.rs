@@ -26,6 +26,7 @@ mod location;
 mod maps;
 mod messages;
 mod names;
+mod onward;
 mod pass;
 mod passing;
 mod places;

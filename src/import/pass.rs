@@ -18,6 +18,8 @@ pub(super) struct Target {
     pub grpc: bool,
     /// Whether variables stood in it, so that the path is not looked at again.
     pub variable: bool,
+    /// Whether `$request_uri` stands behind it.
+    pub asked: bool,
 }
 
 /// Who is asked.
@@ -54,7 +56,9 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
             return Err((why, "name the upstream: `http://NAME`"));
         }
     }
-    let rest = if variable { without_request_uri(rest) } else { rest };
+    let bare = if variable { without_request_uri(rest) } else { rest };
+    let asked = bare.len() < rest.len() && rest.ends_with("${request_uri}");
+    let rest = bare;
     let (authority, uri) = split(rest);
     let host = host(authority, if grpc { "" } else { ":80" });
     let authority = match parts(authority).collect::<Vec<_>>()[..] {
@@ -65,7 +69,7 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
             return Err((why, "name the upstreams, and choose one by route"));
         }
     };
-    Ok(Target { authority, uri: uri.map(str::to_owned), host, grpc, variable })
+    Ok(Target { authority, uri: uri.map(str::to_owned), host, grpc, variable, asked })
 }
 
 /// The authority, and the path if there is one.
@@ -108,7 +112,7 @@ pub(super) fn rewrite(
     f: &mut Findings<'_>,
 ) -> Rewrite {
     let Some(uri) = target.uri.as_deref() else {
-        return Rewrite::Keep;
+        return if target.asked { Rewrite::Asked } else { Rewrite::Keep };
     };
     if target.variable {
         let why = "behind variables, the path is sent as it is written, whatever was asked for";

@@ -88,17 +88,12 @@ impl<'t> Translator<'t, '_> {
     ) -> Rewrite {
         let f = &mut self.findings;
         let mut rewrite = pass::rewrite(d, target, &spot.path, &spot.prefix, f);
-        for one in rewrites {
-            match prefix_rewrite(one, spot) {
-                Some(other) if rewrite == Rewrite::Keep => {
-                    f.carried(one);
-                    rewrite = other;
-                }
-                _ => {
-                    let help = "use `strip_prefix` or `replace_prefix`";
-                    f.missing(one, "paths are not rewritten so", help);
-                }
-            }
+        if let [one] = rewrites
+            && rewrite == Rewrite::Keep
+            && let Some(other) = prefix_rewrite(one, spot)
+        {
+            f.carried(one);
+            rewrite = other;
         }
         rewrite
     }
@@ -236,7 +231,7 @@ fn percent(text: &str) -> Option<u32> {
 }
 
 /// `rewrite ^/prefix/(.*)$ /other/$1 break` in the location of that prefix.
-fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> {
+pub(super) fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> {
     let PathRule::Prefix(_) = &spot.path else {
         return None;
     };

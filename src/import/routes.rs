@@ -2,8 +2,7 @@
 
 use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
 use super::condition::{Condition, condition};
-use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Route};
-use super::headers;
+use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Rewriting, Route};
 use super::location::Spot;
 use super::names::Names;
 use super::scope::effective;
@@ -12,7 +11,8 @@ use super::table::Rule;
 use super::translate::Translator;
 use super::tree::Directive;
 use super::variables::Scope;
-use crate::config::Place;
+use super::{headers, onward, passing};
+use crate::config::{Place, Stage};
 
 const FILE_SERVER: &str = "serve files by a file server of their own, as an upstream";
 
@@ -22,6 +22,10 @@ pub(super) struct Server<'t> {
     pub port: Option<u16>,
     /// Named locations with their levels.
     pub named: Vec<(&'t Directive, Vec<&'t [Directive]>)>,
+    /// Paths of error pages at which nginx serves files.
+    pub files: Vec<String>,
+    /// Whether there is a place to which backends can hand requests on.
+    pub accel: bool,
 }
 
 impl<'t> Translator<'t, '_> {
@@ -56,23 +60,33 @@ impl<'t> Translator<'t, '_> {
     /// The routes of a place, the more special ones first.
     pub(super) fn routes_of(&mut self, spot: &Spot<'t>, server: &Server<'t>) -> Vec<Route> {
         let s = self.settings(&spot.levels, false);
+        let mut routes = self.routes_by(&s, spot, server);
+        if routes.iter().any(|route| route.onward.is_none()) {
+            let onward = self.onward(&s, &spot.scope, &server.files).of_answer();
+            for route in &mut routes {
+                route.onward.get_or_insert_with(|| onward.clone());
+            }
+        }
+        routes
+    }
+
+    fn routes_by(&mut self, s: &Settings<'t>, spot: &Spot<'t>, server: &Server<'t>) -> Vec<Route> {
         let location = spot.location;
         self.findings.carried(location);
-        let edits = headers::response(&s, &spot.scope, &mut self.findings);
+        let edits = headers::response(s, &spot.scope, &mut self.findings);
         if spot.bare {
             let f = &mut self.findings;
-            let action =
-                answer::with_slash(location, &spot.prefix, &s, &spot.scope, server.port, f);
-            return vec![Self::route(spot, Vec::new(), action, &edits, &s)];
+            let action = answer::with_slash(location, &spot.prefix, s, &spot.scope, server.port, f);
+            return vec![Self::route(spot, Vec::new(), action, &edits, s)];
         }
         let mut routes = Vec::new();
         let mut changed = Vec::new();
         let before = |d: &&Directive| s.answer.is_none_or(|answer| d.id < answer.id);
         for d in location.inner().iter().filter(|d| d.name.text == "if").filter(before) {
             if answers(d).is_some() {
-                if let Some((when, action)) = self.early(d, &s, &spot.scope, server.port) {
+                if let Some((when, action)) = self.early(d, s, &spot.scope, server.port) {
                     let all = when.is_empty();
-                    routes.push(Self::route(spot, when, action, &edits, &s));
+                    routes.push(Self::route(spot, when, action, &edits, s));
                     if all {
                         return routes;
                     }
@@ -90,17 +104,17 @@ impl<'t> Translator<'t, '_> {
             };
             if let Some(when) = when {
                 let all = when.is_empty();
-                routes.extend(self.within(d, &when, spot, &s, server));
+                routes.extend(self.within(d, &when, spot, s, server));
                 if all {
                     return routes;
                 }
             }
         }
-        routes.extend(self.mains(&[], &edits, spot, &s, server));
+        routes.extend(self.mains(&[], &edits, spot, s, server));
         // What nginx answers by itself it answers before it looks at limits.
         let limits = self.zones.uses(&s.limits, &mut self.findings);
         for route in &mut routes {
-            if matches!(route.action, Action::Proxy(_)) {
+            if matches!(route.action, Action::Proxy(_) | Action::GoTo(_)) {
                 route.limits.clone_from(&limits);
             }
         }
@@ -117,6 +131,11 @@ impl<'t> Translator<'t, '_> {
         server: &Server<'t>,
     ) -> Vec<Route> {
         let mains = self.main(spot, s, server);
+        let mut onward = self.onward(s, &spot.scope, &server.files);
+        onward.accel &= server.accel;
+        if !mains.iter().any(|(_, action)| matches!(action, Action::Redirect { .. })) {
+            onward.rewrites = self.rewrites_of(spot, s, server.port);
+        }
         let with = |(more, action): (Vec<Check>, Action)| {
             let proxied = matches!(action, Action::Proxy(_));
             let mut route = Self::route(spot, [when, &more].concat(), action, edits, s);
@@ -125,6 +144,8 @@ impl<'t> Translator<'t, '_> {
             if proxied && s.access.iter().any(|(allow, _)| !allow) {
                 route.access = s.access.iter().map(own).collect();
             }
+            let is_sent_on = proxied || matches!(route.action, Action::GoTo(_));
+            route.onward = Some(if is_sent_on { onward.clone() } else { onward.of_answer() });
             route
         };
         mains.into_iter().map(with).collect()
@@ -270,22 +291,14 @@ impl<'t> Translator<'t, '_> {
     ) -> Vec<(Vec<Check>, Action)> {
         let f = &mut self.findings;
         let only = |action| vec![(Vec::new(), action)];
-        let mut rewrites = Vec::new();
-        for d in &s.rewrites {
-            match redirecting_rewrite(d, s, &spot.scope, server.port, f) {
-                Some(action) if s.answer.is_none_or(|answer| d.id < answer.id) => {
-                    return only(action);
-                }
-                Some(_) => {}
-                None => rewrites.push(*d),
-            }
+        if let Some(d) = s.rewrites.first().filter(|d| s.answer.is_none_or(|one| d.id < one.id))
+            && let Some(action) = redirecting_rewrite(d, s, &spot.scope, server.port, f)
+        {
+            return only(action);
         }
         if let Some(d) = s.answer {
             let action = answer(d, s, &spot.scope, server.port, f);
             return only(action);
-        }
-        if s.internal {
-            return only(status(404));
         }
         if s.keeps_all_out() {
             for d in s.pass.into_iter().chain(s.try_files) {
@@ -293,48 +306,82 @@ impl<'t> Translator<'t, '_> {
             }
             return only(status(403));
         }
-        if let Some(d) = s.pass {
-            if let Some(content) = s.content {
-                f.carried_as(content, "no files are served here");
+        if let Some(d) = s.try_files {
+            return only(self.try_files(d, spot, s, server));
+        }
+        match s.pass {
+            Some(d) => {
+                if let Some(content) = s.content {
+                    f.carried_as(content, "no files are served here");
+                }
+                self.pass(d, &s.rewrites, spot, s)
             }
-            return self.pass(d, &rewrites, spot, s);
-        }
-        for d in rewrites {
-            let help = "use `strip_prefix`, `replace_prefix` or `redirect`";
-            f.missing(d, "paths are not rewritten here", help);
-        }
-        match s.try_files {
-            Some(d) => self.try_files(d, spot, s, server),
-            None => only(self.served(spot.location, s)),
+            None if s.rewrites.is_empty() => only(self.served(spot.location, s)),
+            // What no rewrite takes elsewhere would be a file.
+            None => only(status(404)),
         }
     }
 
-    /// `try_files` without files: the named location at its end takes every request.
+    /// The rewrites of a place, as far as they are not its action.
+    fn rewrites_of(
+        &mut self,
+        spot: &Spot<'t>,
+        s: &Settings<'t>,
+        port: Option<u16>,
+    ) -> Vec<Rewriting> {
+        if let [one] = &*s.rewrites
+            && s.pass.is_some()
+            && passing::prefix_rewrite(one, spot).is_some()
+        {
+            return Vec::new();
+        }
+        let f = &mut self.findings;
+        let mut rules = Vec::new();
+        for d in &s.rewrites {
+            let Some(rule) = onward::rewriting(d, s, &spot.scope, port, f) else { continue };
+            let is_answered = s.answer.is_some();
+            if s.answer.is_some_and(|answer| answer.id < d.id)
+                || (is_answered && rule.then == "next")
+            {
+                f.carried_as(d, "the `return` beside it answers");
+            } else if is_answered && rule.then == "break" {
+                f.differs(d, "the `return` behind it answers all the same");
+            } else {
+                rules.push(rule);
+            }
+        }
+        rules
+    }
+
+    /// `try_files` without files: what it ends with takes every request.
     fn try_files(
         &mut self,
         d: &'t Directive,
         spot: &Spot<'t>,
         s: &Settings<'t>,
         server: &Server<'t>,
-    ) -> Vec<(Vec<Check>, Action)> {
-        let only = |action| vec![(Vec::new(), action)];
+    ) -> Action {
         let f = &mut self.findings;
         let last = d.args.last().map_or("", |arg| &*arg.text);
-        let named = server.named.iter().find(|(location, _)| location.arg(0) == last);
-        let Some((location, levels)) = named else {
-            f.missing(d, "no files are served: the answer is 501", FILE_SERVER);
-            return only(not_carried());
-        };
-        f.carried(location);
-        f.differs(d, &format!("no files are served: `{last}` takes every request"));
         if let Some(content) = s.content {
             f.missing(content, "no files are served", FILE_SERVER);
         }
-        let there = self.settings(levels, false);
-        match there.pass {
-            _ if there.keeps_all_out() => only(status(403)),
-            Some(pass) => self.pass(pass, &there.rewrites, spot, &there),
-            None => only(not_carried()),
+        f.differs(d, &format!("no files are served: `{last}` takes every request"));
+        if let Some(code) = last.strip_prefix('=') {
+            let code = code.parse().ok().filter(|code| (200..600).contains(code));
+            return status(code.unwrap_or(404));
+        }
+        let known = |name: &str| server.named.iter().any(|(named, _)| named.arg(0) == name);
+        if last.starts_with('@') && !known(last) {
+            f.missing(d, "there is no such location: the answer is 501", "correct it");
+            return not_carried();
+        }
+        match spot.scope.template(last, Stage::Request) {
+            Ok(to) if to.text.starts_with(['/', '@']) => Action::GoTo(to.text),
+            _ => {
+                f.missing(d, "no files are served: the answer is 501", FILE_SERVER);
+                not_carried()
+            }
         }
     }
 
@@ -363,7 +410,7 @@ const ADDED_TO: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
 /// The changes of an answer, of which the status is known.
 fn edits_of(action: &Action, edits: &ResponseEdits) -> ResponseEdits {
     let status = match action {
-        Action::Proxy(_) => return edits.clone(),
+        Action::Proxy(_) | Action::GoTo(_) | Action::Close | Action::Pass => return edits.clone(),
         Action::Redirect { status, .. } | Action::Respond { status, .. } => *status,
     };
     let added = |one: &&Added| one.always || ADDED_TO.contains(&status);
@@ -381,7 +428,7 @@ pub(super) fn route(
     s: &Settings<'_>,
 ) -> Route {
     let name = match &path {
-        PathRule::Prefix(path) | PathRule::Exact(path) => path.clone(),
+        PathRule::Prefix(path) | PathRule::Exact(path) | PathRule::Name(path) => path.clone(),
         PathRule::Regex(regex) => regex.trim_start_matches("(?i)").to_owned(),
         PathRule::Within(prefix, regex) => {
             format!("{prefix}:{}", regex.trim_start_matches("(?i)"))
@@ -400,6 +447,7 @@ pub(super) fn route(
         response: edits_of(&action, edits),
         action,
         limits: Vec::new(),
+        onward: None,
         body_limit: s.body_limit.unwrap_or(1 << 20),
     }
 }

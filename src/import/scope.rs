@@ -106,6 +106,7 @@ pub(super) fn constants(level: &[Directive], scope: &mut Scope) {
     for d in level {
         match &*d.name.text {
             "set" => scope.set(d.arg(0), d.arg(1)),
+            "auth_request_set" => super::onward::answer_of_auth(d, scope),
             "if" => {
                 let set = d.inner().iter().filter(|one| one.name.text == "set");
                 set.for_each(|one| scope.forget(one.arg(0)));

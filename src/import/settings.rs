@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::findings::Findings;
+use super::onward::Says;
 use super::resolver::Asked;
 use super::tree::Directive;
 use super::units;
@@ -58,6 +59,7 @@ pub(super) struct Settings<'t> {
     pub resolver_timeout: Option<Duration>,
     /// The address that connections to backends leave from.
     pub source: Option<String>,
+    pub says: Says<'t>,
     pub client: Client,
     pub limits: Limits<'t>,
 }
@@ -366,6 +368,8 @@ pub(super) fn proxy_limit_rate(s: &mut Settings<'_>, d: &Directive, f: &mut Find
 
 pub(super) fn ignore_headers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     f.carried(d);
+    let accel = |word: &str| word.eq_ignore_ascii_case("X-Accel-Redirect");
+    s.says.no_accel = d.args.iter().any(|arg| accel(&arg.text));
     s.ignored.push(d);
 }
 
@@ -380,11 +384,6 @@ pub(super) fn body_memory(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<
 
 pub(super) fn ignore_client_abort(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
     fixed(d, false, ("a request whose client has gone is given up", ""), f);
-}
-
-pub(super) fn intercept_errors(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    let help = "let the backend send the page, or use a route with `respond`";
-    fixed(d, false, ("the backend's errors are passed on as they are", help), f);
 }
 
 pub(super) fn pass_request(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {

@@ -146,7 +146,6 @@ fn what_would_let_in_whom_nginx_keeps_out_refuses() {
         "deny all; allow 10.0.0.0/8;",
         "allow nobody; deny all;",
         "auth_basic closed; auth_basic_user_file x;",
-        "auth_request /auth;",
         "deny all;",
         "access_by_lua_block { if x then return \"}\" end }",
     ] {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::draft::{Draft, PathRule, ResponseEdits, Route};
+use super::draft::{Action, Draft, Onward, PathRule, ResponseEdits, Rewriting, Route};
 use super::findings::Findings;
 use super::limits::Zones;
 use super::listen::{Listen, listen};
-use super::location::Walk;
+use super::location::{Spot, Walk};
 use super::maps::Maps;
 use super::names::{Names, names};
 use super::places::{defaults, is_last, place, placements, unique};
@@ -18,7 +18,7 @@ use super::table::{self, Rule};
 use super::tree::Directive;
 use super::upstream::{Group, group};
 use super::variables::Scope;
-use super::{answer, finish, headers, process};
+use super::{answer, finish, headers, onward, process, scope};
 use crate::config::{Place, backend_address};
 
 /// An upstream that a route leads to.
@@ -214,10 +214,19 @@ impl<'t> Translator<'t, '_> {
         let scope = routes::server_scope(block, &site.names, port);
         let levels = [http, block.inner()];
         let walk = Walk::of(&levels, &scope);
-        let server = Server { port, named: walk.named.clone() };
+        let server = Server {
+            port,
+            named: walk.named.clone(),
+            files: files(&levels, &walk),
+            accel: !walk.named.is_empty() || mentions(block.inner(), "internal"),
+        };
         let s = self.settings(&levels, true);
         let edits = headers::response(&s, &scope, &mut self.findings);
+        let onward = self.onward(&s, &scope, &server.files).of_answer();
         let (mut routes, answers_all) = self.first(block, &s, (&scope, &edits), &server);
+        for route in &mut routes {
+            route.onward.get_or_insert_with(|| onward.clone());
+        }
         if answers_all {
             return routes;
         }
@@ -229,10 +238,12 @@ impl<'t> Translator<'t, '_> {
                 self.findings.missing(d, note, "");
             }
         }
-        routes.extend(self.spots(walk, &server));
+        routes.extend(self.spots(&walk, &scope, &server));
         let has_root =
             |route: &Route| route.path == PathRule::Prefix("/".to_owned()) && route.when.is_empty();
-        if !routes.iter().any(has_root) && (others || s.content.is_some() || routes.is_empty()) {
+        if !routes.iter().any(has_root)
+            && (others || s.content.is_some() || routes.is_empty() || !onward.pages.is_empty())
+        {
             let action = match s.content {
                 Some(content) => {
                     let row = table::find(&content.name.text);
@@ -246,7 +257,9 @@ impl<'t> Translator<'t, '_> {
                 None => answer::status(404),
             };
             let path = PathRule::Prefix("/".to_owned());
-            routes.push(routes::route(block.name.place, path, action, &edits, &s));
+            let mut route = routes::route(block.name.place, path, action, &edits, &s);
+            route.onward = Some(onward);
+            routes.push(route);
         }
         routes
     }
@@ -261,10 +274,26 @@ impl<'t> Translator<'t, '_> {
     ) -> (Vec<Route>, bool) {
         let mut routes = Vec::new();
         let root = || PathRule::Prefix("/".to_owned());
-        for d in block.inner() {
+        // Rewrites that stand together make one route.
+        let mut rules: Vec<Rewriting> = Vec::new();
+        let ended = [None];
+        for d in block.inner().iter().map(Some).chain(ended) {
+            if d.is_none_or(|d| ["return", "if"].contains(&&*d.name.text)) && !rules.is_empty() {
+                let mut route = routes::route(block.name.place, root(), Action::Pass, edits, s);
+                route.first = true;
+                "/rewrite".clone_into(&mut route.name);
+                let rewrites = std::mem::take(&mut rules);
+                route.onward = Some(Onward { rewrites, ..Onward::default() });
+                routes.push(route);
+            }
+            let Some(d) = d else { break };
             let f = &mut self.findings;
             let (path, when, action) = match &*d.name.text {
                 "return" => (root(), Vec::new(), answer::answer(d, s, scope, server.port, f)),
+                "rewrite" if !rules.is_empty() => {
+                    rules.extend(onward::rewriting(d, s, scope, server.port, f));
+                    continue;
+                }
                 "rewrite" => {
                     if let Some(action) = answer::redirecting_rewrite(d, s, scope, server.port, f) {
                         (root(), Vec::new(), action)
@@ -272,11 +301,7 @@ impl<'t> Translator<'t, '_> {
                     {
                         (path, Vec::new(), action)
                     } else {
-                        f.missing(
-                            d,
-                            "paths are not rewritten so",
-                            "use `strip_prefix`, `replace_prefix` or `redirect`",
-                        );
+                        rules.extend(onward::rewriting(d, s, scope, server.port, f));
                         continue;
                     }
                 }
@@ -300,8 +325,23 @@ impl<'t> Translator<'t, '_> {
     }
 
     /// The routes of all locations.
-    fn spots(&mut self, walk: Walk<'t>, server: &Server<'t>) -> Vec<Route> {
-        walk.spots.into_iter().flat_map(|spot| self.routes_of(&spot, server)).collect()
+    fn spots(&mut self, walk: &Walk<'t>, scope: &Scope, server: &Server<'t>) -> Vec<Route> {
+        let named = walk.named.iter().map(|(location, levels)| {
+            let mut scope = scope.clone();
+            scope::constants(location.inner(), &mut scope);
+            Spot {
+                location,
+                path: PathRule::Name(location.arg(0).to_owned()),
+                prefix: String::new(),
+                levels: levels.clone(),
+                scope,
+                before_regex: false,
+                around: Vec::new(),
+                bare: false,
+            }
+        });
+        let spots = walk.spots.iter().cloned().chain(named);
+        spots.flat_map(|spot| self.routes_of(&spot, server)).collect()
     }
 
     /// The place in the list of upstreams in use of what stands behind `http://`.
@@ -363,4 +403,39 @@ fn short_name(authority: &str) -> String {
         .collect();
     let name = name.trim_matches('-');
     if name.is_empty() { "backend".to_owned() } else { name.chars().take(100).collect() }
+}
+
+/// Whether a directive of that name stands at this level or below.
+fn mentions(level: &[Directive], name: &str) -> bool {
+    level.iter().any(|d| d.name.text == name || mentions(d.inner(), name))
+}
+
+/// The paths of error pages at which nginx serves files.
+fn files(levels: &[&[Directive]], walk: &Walk<'_>) -> Vec<String> {
+    fn collect<'d>(level: &'d [Directive], found: &mut Vec<&'d str>) {
+        for d in level.iter().filter(|d| d.name.text != "server") {
+            if d.name.text == "error_page" {
+                found.extend(d.args.last().map(|arg| &*arg.text));
+            }
+            collect(d.inner(), found);
+        }
+    }
+    let mut pages = Vec::new();
+    levels.iter().for_each(|level| collect(level, &mut pages));
+    let answers = ["proxy_pass", "grpc_pass", "return", "try_files", "rewrite"];
+    let is_file = |page: &&str| {
+        let fits = |spot: &&Spot<'_>| match &spot.path {
+            PathRule::Exact(path) => path == page,
+            PathRule::Prefix(path) => page.starts_with(&**path),
+            _ => false,
+        };
+        let exact = |spot: &Spot<'_>| matches!(spot.path, PathRule::Exact(_));
+        let best = walk.spots.iter().filter(fits);
+        let best = best.max_by_key(|spot| (exact(spot), spot.prefix.len()));
+        let answers = |spot: &Spot<'_>| {
+            spot.location.inner().iter().any(|d| answers.contains(&&*d.name.text))
+        };
+        page.starts_with('/') && !best.is_some_and(answers)
+    };
+    pages.into_iter().filter(is_file).map(str::to_owned).collect()
 }

@@ -232,7 +232,9 @@ const DIFFERENT: [(&str, &str, &str); 3] = [
 ];
 
 /// Variables with an argument.
-const FAMILIES: [(&str, &str); 6] = [
+const FAMILIES: [(&str, &str); 7] = [
+    // Made of `auth_request_set`.
+    ("auth_http_", "auth."),
     ("upstream_http_", "upstream.header."),
     ("upstream_cookie_", "upstream.cookie."),
     ("sent_http_", "response."),

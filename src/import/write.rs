@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::draft::{
-    Action, Added, Check, Draft, HeaderEdit, PathRule, Policy, Proxy, Rewrite, Route, Upstream,
+    Action, Added, Check, Draft, HeaderEdit, Onward, Page, PageStatus, PathRule, Policy, Proxy,
+    Rewrite, Rewriting, Route, Upstream,
 };
 use super::finish::usual_body_limit;
 use super::messages::ADDED_TO;
@@ -69,15 +70,19 @@ pub(super) fn write(draft: &Draft, main: &str, places: &Places<'_>) -> String {
     out.line("# where Plimsoll's own default is another.");
     out.process(draft);
     let body_limit = usual_body_limit(&draft.routes);
+    let common = common_pages(&draft.routes);
     for listener in &draft.listeners {
         out.section("[[listener]]", listener.at);
         out.setting("address", &quote(&listener.address));
         for (name, value) in &listener.settings {
             out.setting(name, value);
         }
+        if let Some(pages) = &common {
+            out.setting("error_pages", pages);
+        }
     }
     for route in &draft.routes {
-        out.route(route, draft, body_limit);
+        out.route(route, draft, body_limit, common.as_ref());
     }
     for upstream in draft.upstreams.iter().filter(|one| one.used) {
         out.upstream(upstream);
@@ -148,7 +153,13 @@ impl Writer<'_> {
         self.line("# address = \"127.0.0.1:9901\"");
     }
 
-    fn route(&mut self, route: &Route, draft: &Draft, body_limit: u64) {
+    fn route(
+        &mut self,
+        route: &Route,
+        draft: &Draft,
+        body_limit: u64,
+        common_pages: Option<&String>,
+    ) {
         self.section("[[route]]", route.at);
         self.setting("name", &quote(&route.name));
         if !route.listeners.is_empty() {
@@ -186,7 +197,19 @@ impl Writer<'_> {
                 self.respond(*status, body, content_type.as_deref());
                 false
             }
+            Action::GoTo(to) => {
+                self.setting("go_to", &quote(to));
+                false
+            }
+            Action::Close => {
+                self.setting("respond", &quote("close"));
+                false
+            }
+            Action::Pass => false,
         };
+        if let Some(onward) = &route.onward {
+            self.onward(onward, matches!(route.action, Action::Proxy(_)), common_pages);
+        }
         if !route.response.remove.is_empty() {
             self.setting("response_headers.remove", &quoted_list(&route.response.remove));
         }
@@ -233,11 +256,48 @@ impl Writer<'_> {
             PathRule::Prefix(path) if path == "/" && !replaces && !route.before_regex => {}
             PathRule::Prefix(path) => self.setting("path_prefix", &quote(path)),
             PathRule::Exact(path) => self.setting("path_exact", &quote(path)),
+            PathRule::Name(name) => self.setting("path", &quote(name)),
             PathRule::Regex(regex) => self.setting("path_regex", &quote(regex)),
             PathRule::Within(prefix, regex) => {
                 self.setting("path_prefix", &quote(prefix));
                 self.setting("path_regex", &quote(regex));
             }
+        }
+    }
+
+    /// Where requests go on.
+    fn onward(&mut self, onward: &Onward, proxied: bool, common: Option<&String>) {
+        if onward.internal {
+            self.setting("internal", "true");
+        }
+        let rules: Vec<_> = onward.rewrites.iter().map(rewriting).collect();
+        match &*rules {
+            [] => {}
+            [one] => self.setting("rewrite", &format!("[{one}]")),
+            many => self.setting("rewrite", &format!("[\n  {},\n]", many.join(",\n  "))),
+        }
+        if let Some(auth) = &onward.auth {
+            self.setting("auth", &quote(auth));
+        }
+        if !onward.mirrors.is_empty() {
+            self.setting("mirror", &quoted_list(&onward.mirrors));
+            if onward.no_mirror_body {
+                self.setting("mirror_body", "false");
+            }
+        }
+        if let Some(pages) = pages(onward).filter(|pages| Some(pages) != common) {
+            self.setting("error_pages", &pages);
+        }
+        if !onward.pages.is_empty() {
+            if proxied && onward.intercept {
+                self.setting("intercept_errors", "true");
+            }
+            if onward.recursive {
+                self.setting("nginx.recursive_error_pages", "true");
+            }
+        }
+        if proxied && onward.accel {
+            self.setting("nginx.accel_redirect", "true");
         }
     }
 
@@ -280,6 +340,7 @@ impl Writer<'_> {
         }
         // Only a prefix can be cut off; what an expression finds, cannot be replaced.
         match (&proxy.rewrite, &route.path) {
+            (Rewrite::Asked, _) => self.setting("nginx.request_uri", "true"),
             (Rewrite::Strip, PathRule::Prefix(_)) => self.setting("strip_prefix", "true"),
             (Rewrite::Replace(to), PathRule::Prefix(_) | PathRule::Exact(_)) => {
                 self.setting("replace_prefix", &quote(to));
@@ -416,6 +477,42 @@ fn field(added: &Added) -> String {
 
 fn check(check: &Check) -> String {
     format!("{{ value = {}, {} = {} }}", quote(&check.value), check.rule, quote(&check.text))
+}
+
+fn rewriting(rule: &Rewriting) -> String {
+    let (regex, to) = (quote(&rule.regex), quote(&rule.to));
+    match rule.then {
+        "break" => format!("{{ regex = {regex}, to = {to} }}"),
+        then => format!("{{ regex = {regex}, to = {to}, then = {} }}", quote(then)),
+    }
+}
+
+/// The error pages of a route.
+fn pages(onward: &Onward) -> Option<String> {
+    let pages: Vec<_> = onward.pages.iter().map(page).collect();
+    match &*pages {
+        [] => None,
+        [one] => Some(format!("[{one}]")),
+        many => Some(format!("[\n  {},\n]", many.join(",\n  "))),
+    }
+}
+
+/// Error pages that all routes have which may need any.
+fn common_pages(routes: &[Route]) -> Option<String> {
+    let fails = |route: &&Route| !matches!(route.action, Action::Pass | Action::Close);
+    let mut all = routes.iter().filter(fails).map(|route| route.onward.as_ref().and_then(pages));
+    let first = all.next()??;
+    all.all(|one| one.as_ref() == Some(&first)).then_some(first)
+}
+
+fn page(page: &Page) -> String {
+    let statuses: Vec<_> = page.statuses.iter().map(u16::to_string).collect();
+    let status = match page.status {
+        PageStatus::OfError => String::new(),
+        PageStatus::OfPage => ", page_status = true".to_owned(),
+        PageStatus::Fixed(status) => format!(", status = {status}"),
+    };
+    format!("{{ statuses = [{}], to = {}{status} }}", statuses.join(", "), quote(&page.to))
 }
 
 /// A retry policy as far as it differs from Plimsoll's own.

@@ -8,7 +8,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::request::State;
 use crate::proxy::rewrite::{Rewritten, rewrite};
-use crate::proxy::service::{self, Entrance};
+use crate::proxy::service::{self, Again, Entrance};
 use crate::proxy::walk::Walk;
 use crate::snapshot::{Action, RouteEntry};
 
@@ -64,24 +64,27 @@ pub(super) fn settle<'a>(
     state: &mut State,
     to: &[u8],
 ) -> Option<&'a RouteEntry> {
-    let name = to.starts_with(b"@").then_some(to);
-    if name.is_none() {
+    let mut again = Again::Name(to);
+    if !to.starts_with(b"@") {
         state.retarget(to);
+        again = Again::Behind(0);
     }
-    let mut entry = service::find_again(at, client, state, name)?;
+    let mut entry = service::find_again(at, client, state, again)?;
     for _ in 0..MOST_STEPS {
         let rules = entry.route.before.as_ref().map_or(&[][..], |before| &before.rewrites);
-        match rewrite(rules, (at, client), &entry.route.name, state) {
-            Rewritten::Not => return Some(entry),
-            Rewritten::Here => {
+        let passes = matches!(entry.route.action, Action::Pass);
+        let behind = entry.behind.unwrap_or(usize::MAX);
+        let from = match rewrite(rules, (at, client), &entry.route.name, state) {
+            Rewritten::Not if !passes => return Some(entry),
+            Rewritten::Here if !passes => {
                 state.trail().whole_path = true;
                 return Some(entry);
             }
-            Rewritten::Elsewhere => {
-                entry = service::find_again(at, client, state, None)?;
-            }
+            Rewritten::Here | Rewritten::Elsewhere => usize::MAX,
+            Rewritten::Not | Rewritten::Further => behind,
             Rewritten::Redirect(..) => return None,
-        }
+        };
+        entry = service::find_again(at, client, state, Again::Behind(from))?;
     }
     None
 }
@@ -103,6 +106,6 @@ async fn ask(walk: &mut Walk<'_, '_>, entry: &RouteEntry) -> Result<u16, Failure
         }
         Action::Respond(respond) => Ok(respond.status),
         Action::Redirect(redirect) => Ok(redirect.status),
-        Action::GoTo(_) | Action::Close => Err(Failure::AuthFailed),
+        Action::GoTo(_) | Action::Close | Action::Pass => Err(Failure::AuthFailed),
     }
 }

@@ -383,6 +383,7 @@ impl Passage<'_> {
             clock: Some(self.at.clock(self.at.whole)),
             answer: Answer { request_body: state.upload.received, ..Answer::default() },
             captured: state.captured.as_deref(),
+            auth: state.auth(),
             ..Vars::new(&state.head, self.client)
         }
     }

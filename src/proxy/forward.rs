@@ -21,6 +21,7 @@ use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::service::{Done, End, Onward, error_page};
 use crate::proxy::sticky::push_binding;
+use crate::proxy::trail::Trail;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
@@ -47,6 +48,7 @@ struct Said<'s> {
     ends: Option<(SocketAddr, SocketAddr)>,
     captured: Option<&'s Captured>,
     round: u8,
+    trail: Option<&'s Trail>,
 }
 
 /// Bytes read ahead where a backend asks for it by `X-Accel-Buffering` (nginx's usual buffers).
@@ -132,7 +134,8 @@ impl Forward<'_> {
         let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let (ends, captured) = (state.ends, state.captured.as_deref());
-        let said = Said { head, id, path, attempts, ends, captured, round };
+        let trail = trail.as_deref();
+        let said = Said { head, id, path, attempts, ends, captured, round, trail };
         let (framing, keep) =
             (upload.framing(head.framing()), self.passage.destination.retry.replay_bytes);
         upload.restart(out, framing, keep);
@@ -165,7 +168,7 @@ impl Forward<'_> {
             (progress.received, progress.body) = (exchange.read, received.bytes().len() as u64);
             return Ok(self.leave(exchange, received, response, (onward, now)));
         }
-        if let Some(trail) = trail {
+        if let Some(trail) = said.trail {
             trail.put_into(response);
         }
         let when = (&*progress, now);
@@ -204,7 +207,8 @@ impl Forward<'_> {
         let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let (ends, captured) = (state.ends, state.captured.as_deref());
-        let said = Said { head, id, path, attempts, ends, captured, round };
+        let trail = trail.as_deref();
+        let said = Said { head, id, path, attempts, ends, captured, round, trail };
         let encoded = std::mem::take(out);
         let framing = upload.framing(head.framing());
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
@@ -222,7 +226,7 @@ impl Forward<'_> {
         if let Some(onward) = self.onward(response) {
             return Ok(left(response, (onward, now)));
         }
-        if let Some(trail) = trail {
+        if let Some(trail) = said.trail {
             trail.put_into(response);
         }
         let when = (&*progress, now);
@@ -453,6 +457,7 @@ impl Forward<'_> {
             },
             answer: Answer { status: response.status(), request_body, ..Answer::default() },
             captured: said.captured,
+            auth: said.trail.and_then(|trail| trail.auth.as_deref()),
             ..Vars::new(said.head, self.passage.client)
         }
     }

@@ -85,8 +85,14 @@ impl State {
             },
             answer: Answer { request_body: self.upload.received, ..Answer::default() },
             captured: self.captured.as_deref(),
+            auth: self.auth(),
             ..Vars::new(&self.head, client)
         }
+    }
+
+    /// What was answered when it was asked whether the request may pass.
+    pub(super) fn auth(&self) -> Option<&ResponseHead> {
+        self.trail.as_ref()?.auth.as_deref()
     }
 
     /// How many upstreams the request has been with before.

@@ -19,6 +19,8 @@ pub(super) enum Rewritten {
     Here,
     /// The path is another; its route is to be looked for.
     Elsewhere,
+    /// The same, and what stands behind has its say first.
+    Further,
     /// The client is told to go there.
     Redirect(u16, Vec<u8>),
 }
@@ -46,7 +48,7 @@ pub(super) fn rewrite(
         match rule.then {
             Then::Break => return Rewritten::Here,
             Then::Last => return Rewritten::Elsewhere,
-            Then::Next | Then::Redirect(_) => rewritten = Rewritten::Elsewhere,
+            Then::Next | Then::Redirect(_) => rewritten = Rewritten::Further,
         }
     }
     rewritten

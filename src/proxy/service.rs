@@ -237,22 +237,32 @@ fn find<'a>(
     let State { head, path, id, key, ends, captured, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
     let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
-    let entry = look_up(at, &vars, (path, false), key).ok_or(Failure::NoRoute)?;
+    let entry = look_up(at, &vars, path, Again::Behind(0), key).ok_or(Failure::NoRoute)?;
     *captured = capture(entry, &vars);
     Ok(entry)
 }
 
-/// The route of where a request goes on: of its path by now, or of that name.
+/// How a request looks for its route.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Again<'n> {
+    /// By its path, behind this place of the routes that go before all others.
+    Behind(usize),
+    /// By this name.
+    Name(&'n [u8]),
+}
+
+/// The route of where a request goes on.
 pub(super) fn find_again<'a>(
     at: Entrance<'a>,
     client: &ClientIdentity,
     state: &mut State,
-    name: Option<&[u8]>,
+    again: Again<'_>,
 ) -> Option<&'a RouteEntry> {
     let State { head, path, id, key, ends, captured, .. } = state;
     let path = if path.is_empty() { head.path() } else { path };
     let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
-    let entry = look_up(at, &vars, (name.unwrap_or(path), true), key)?;
+    let wanted = if let Again::Name(name) = again { name } else { path };
+    let entry = look_up(at, &vars, wanted, again, key)?;
     *captured = capture(entry, &vars);
     Some(entry)
 }
@@ -266,16 +276,22 @@ fn capture(entry: &RouteEntry, vars: &Vars<'_>) -> Option<Box<Captured>> {
     Some(Box::new(found))
 }
 
+#[inline]
 fn look_up<'a>(
     at: Entrance<'a>,
     vars: &Vars<'_>,
-    (path, again): (&[u8], bool),
+    path: &[u8],
+    again: Again<'_>,
     room: &mut Vec<u8>,
 ) -> Option<&'a RouteEntry> {
     let vars = Vars { clock: Some(at.clock(at.whole)), ..*vars };
     let facts = &Asked { vars, room: RefCell::new(room) };
     let (host, method) = (vars.head.host_name(), vars.head.method());
-    let place = at.listener.table.find(&Request { host, path, method, again, facts })?;
+    let request = Request { host, path, method, facts };
+    let place = match again {
+        Again::Behind(place) => at.listener.table.find_from(&request, place)?,
+        Again::Name(_) => at.listener.table.find_name(&request)?,
+    };
     facts.room.borrow_mut().clear();
     Some(&at.listener.routes[place])
 }
@@ -356,6 +372,7 @@ pub(super) async fn act(
             Ok(local::redirect(at, entry, client, down, state, redirect).await)
         }
         (Action::GoTo(_), _) => Ok(Done { onward: Some(Onward::There), ..Done::default() }),
+        (Action::Pass, _) => Err(Failure::NoEnd),
         (Action::Close, _) => Ok(Done { status: 444, ..Done::default() }),
         (Action::Respond(respond), _)
             if respond.body.is_empty() && error_page(at, Some(entry), respond.status).is_some() =>

@@ -28,6 +28,8 @@ pub(super) struct Trail {
     pub(super) internal: bool,
     /// The path was rewritten on this very route, so that nothing is put in place of its prefix.
     pub(super) whole_path: bool,
+    /// Of the routes that go before all others, those before this place have had their say.
+    pub(super) behind: usize,
     /// It is on its way to an error page.
     pub(super) to_error_page: bool,
     /// The status that the client gets in place of the answer's.

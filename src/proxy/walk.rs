@@ -14,7 +14,7 @@ use crate::proxy::local;
 use crate::proxy::mirror;
 use crate::proxy::request::State;
 use crate::proxy::rewrite::{Rewritten, rewrite};
-use crate::proxy::service::{self, Done, Entrance, Onward};
+use crate::proxy::service::{self, Again, Done, Entrance, Onward};
 use crate::proxy::vars;
 use crate::proxy::view::Local;
 use crate::snapshot::settings::{Before, ErrorPage, Page, PageStatus, Template};
@@ -76,7 +76,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn search(&mut self, name: Option<&[u8]>) -> Step<'a> {
-        match service::find_again(self.at, self.client, self.state, name) {
+        let behind = self.state.trail.as_ref().map_or(0, |trail| trail.behind);
+        let again = name.map_or(Again::Behind(behind), Again::Name);
+        match service::find_again(self.at, self.client, self.state, again) {
             Some(entry) => Step::Enter(entry),
             // After nginx, a name that is not there is a fault of the configuration.
             None if name.is_some() => Step::Failed(None, Failure::NoEnd),
@@ -113,15 +115,28 @@ impl<'a> Walk<'a, '_> {
         if before.internal && !self.state.trail.as_ref().is_some_and(|trail| trail.internal) {
             return Err(Failure::NoRoute);
         }
+        let passes = matches!(entry.route.action, Action::Pass);
+        // Behind a route that has its place, none of those that go before all others counts.
+        let behind = entry.behind.unwrap_or(usize::MAX);
         match rewrite(&before.rewrites, (self.at, self.client), &entry.route.name, self.state) {
-            Rewritten::Not => {}
-            Rewritten::Here => {
+            Rewritten::Not if !passes => {}
+            Rewritten::Here if !passes => {
                 let trail = self.state.trail();
                 (trail.internal, trail.whole_path) = (true, true);
             }
-            Rewritten::Elsewhere => {
+            Rewritten::Not => {
+                self.state.trail().behind = behind;
+                return Ok(Some(Step::Search));
+            }
+            Rewritten::Here => {
+                let trail = self.state.trail();
+                (trail.internal, trail.behind) = (true, usize::MAX);
+                return Ok(Some(Step::Search));
+            }
+            found @ (Rewritten::Elsewhere | Rewritten::Further) => {
                 let trail = self.state.trail();
                 (trail.internal, trail.whole_path) = (true, false);
+                trail.behind = if found == Rewritten::Further { behind } else { usize::MAX };
                 trail.step()?;
                 return Ok(Some(Step::Search));
             }
@@ -168,7 +183,7 @@ impl<'a> Walk<'a, '_> {
         if let Err(failure) = trail.step() {
             return Step::Failed(entry, failure);
         }
-        trail.internal = true;
+        (trail.internal, trail.behind) = (true, 0);
         if to.starts_with(b"@") {
             return Step::SearchName(to.to_vec());
         }

@@ -35,6 +35,8 @@ pub struct Listener {
 pub struct RouteEntry {
     /// The route, shared by its listeners.
     pub route: Arc<Route>,
+    /// Of a route that goes before all others: the place behind it.
+    pub behind: Option<usize>,
     /// Its counters on this listener.
     pub series: Arc<RouteSeries>,
 }

@@ -63,6 +63,8 @@ pub enum Action {
     GoTo(Template),
     /// Its connection is closed.
     Close,
+    /// Goes on to the next route that fits.
+    Pass,
 }
 
 /// One upstream of a route, with the settings that hold for this pair.

@@ -63,6 +63,7 @@ pub(super) fn action(b: &mut Build<'_>, table: &Table) -> Action {
             vec![Share { upstream: item.text().to_owned(), weight: Weight::ONE }]
         }
         Some((_, _, item)) => split(b, table, item),
+        None if table.bool("first") && table.mentions("rewrite") => return Action::Pass,
         None => {
             if !ACTIONS.iter().any(|key| table.mentions(key)) {
                 let help = format!("write one of {}", ACTIONS.join(", "));
@@ -128,6 +129,9 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
             kind(item.text().to_owned())
         }
         None if strip.is_some() => PathRewrite::StripPrefix,
+        None if table.table("nginx").is_some_and(|nginx| nginx.bool("request_uri")) => {
+            PathRewrite::Asked
+        }
         None => PathRewrite::Keep,
     }
 }
@@ -172,13 +176,15 @@ fn redirect(b: &mut Build<'_>, table: &Table) -> Redirect {
 fn respond(b: &mut Build<'_>, table: &Table) -> Respond {
     let status = table.integer("status").unwrap_or(200);
     let body = table.item("body").map(|item| b.bytes(item)).unwrap_or_default();
+    let text = table.text("body");
+    let template = text.contains("${").then(|| template(b, table.place_of("body"), text));
     if matches!(status, 204 | 205 | 304) && !body.is_empty() {
         let message = format!("a response with status {status} has no body");
         b.error(table.place_of("body"), message, "leave `body` out or choose another status");
     }
     let content_type = table.text("content_type");
     let content_type = field::field_value(b, table.place_of("content_type"), content_type);
-    Respond { status, content_type, body }
+    Respond { status, content_type, body, template }
 }
 
 /// Changes to header fields: first removed, then set, then added.

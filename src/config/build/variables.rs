@@ -115,7 +115,7 @@ static PLAIN: [Plain; 45] = [
 /// A family of variables, which take a name.
 type Family = (&'static str, fn(&str) -> Option<Variable>, &'static str);
 
-static FAMILIES: [Family; 6] = [
+static FAMILIES: [Family; 7] = [
     (
         "header.",
         |name| field(name, Variable::Header),
@@ -125,6 +125,11 @@ static FAMILIES: [Family; 6] = [
         "cookie.",
         |name| is_token(name).then(|| Variable::Cookie(name.to_owned())),
         "The cookie's value.",
+    ),
+    (
+        "auth.",
+        |name| field(name, Variable::Auth),
+        "The fields of that name of the answer to the question of `auth`, joined by `, `.",
     ),
     (
         "arg.",

@@ -156,6 +156,8 @@ pub enum Action {
     GoTo(Template),
     /// Is not answered: the connection is closed.
     Close,
+    /// Goes on to the next route that fits.
+    Pass,
 }
 
 /// Goes to an upstream.
@@ -183,6 +185,8 @@ pub struct Share {
 pub enum PathRewrite {
     /// Sent byte for byte as it came.
     Keep,
+    /// Sent as the client asked for it, wherever the request has gone since.
+    Asked,
     /// The route's prefix is cut off (what is left begins with `/`).
     StripPrefix,
     /// The route's prefix is replaced by this one.
@@ -218,8 +222,10 @@ pub struct Respond {
     pub status: u16,
     /// `Content-Type` of the body.
     pub content_type: String,
-    /// The body.
+    /// The body, if it is the same for every request.
     pub body: Vec<u8>,
+    /// The body, if it has variables.
+    pub template: Option<Template>,
 }
 
 /// One change to header fields. Names keep the case in which they were written. A value that turns
@@ -242,7 +248,7 @@ impl fmt::Debug for Respond {
             .field("status", &self.status)
             .field("content_type", &self.content_type)
             .field("body_bytes", &self.body.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Variable {
     Header(String),
     /// `${cookie.NAME}`: the cookie's value.
     Cookie(String),
+    /// `${auth.NAME}`: the fields of that name of the answer to the question of `auth`, lower case.
+    Auth(String),
     /// `${arg.NAME}`: the query argument's raw value.
     Arg(String),
     /// `${time}` and its like.

@@ -34,7 +34,8 @@ pub(super) const REWRITE: Setting = Setting::with_default(
     "rewrite",
     Kind::List(&REWRITE_KIND),
     "[]",
-    "Changes of the path, in order.",
+    "Changes of the path, in order. A `first` route with this may do without an action; then the \
+     route is looked for behind it.",
     r#"[{ regex = "^/old/(.*)$", to = "/new/${1}" }]"#,
 );
 
@@ -194,5 +195,14 @@ pub(super) const RECURSIVE_ERROR_PAGES: Setting = Setting::with_default(
     Kind::Bool,
     "false",
     "Whether an error on the way to an error page has its page too.",
+    "true",
+);
+
+pub(super) const REQUEST_URI: Setting = Setting::with_default(
+    "request_uri",
+    Kind::Bool,
+    "false",
+    "Whether backends get the target that the client asked for, wherever the request has gone since \
+     (nginx: `$request_uri` behind `proxy_pass`).",
     "true",
 );

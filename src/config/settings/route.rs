@@ -316,7 +316,7 @@ static RESPOND: Section = Section {
             "body",
             Kind::Or(&Kind::Text, &SECRET),
             r#""""#,
-            "The body. From a file, it may be any bytes, up to 1 MiB.",
+            "The body: a text with `${variables}`. From a file, it may be any bytes, up to 1 MiB.",
             r#""back soon""#,
         ),
         Setting::with_default(

@@ -22,5 +22,6 @@ static SECTION: Section = Section {
         response::X_ACCEL,
         onward::ACCEL_REDIRECT,
         onward::RECURSIVE_ERROR_PAGES,
+        onward::REQUEST_URI,
     ],
 };

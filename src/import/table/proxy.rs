@@ -1,7 +1,7 @@
 //! Directives of the way to the backends and back.
 
 use super::{Contexts, MANY, Part, Rule, missing, needless, row};
-use crate::import::{resolver, settings};
+use crate::import::{onward, resolver, settings};
 
 const LEVELS: Contexts = Contexts::LEVELS;
 const PASS: Contexts = Contexts::LOCATION.and(Contexts::LOCATION_IF).and(Contexts::LIMIT_EXCEPT);
@@ -50,14 +50,16 @@ pub(super) const PROXY: Part = Part {
         needless("proxy_send_lowat", Contexts::ANY, "It is for FreeBSD."),
         needless("proxy_socket_keepalive", Contexts::ANY, "Connections to backends are closed by time-outs."),
         row("proxy_ignore_headers", LEVELS, (1, MANY), Rule::Route(settings::ignore_headers),
-            "`nginx.x_accel` without X-Accel-Buffering or X-Accel-Limit-Rate. Nothing is cached, so that the others need nothing."),
+            "`nginx.x_accel` without X-Accel-Buffering or X-Accel-Limit-Rate, and no `nginx.accel_redirect`, \
+             which routes have where the server has locations that are `internal` or a name. Nothing is \
+             cached, so that the others need nothing."),
         needless("grpc_buffer_size", Contexts::ANY, "Responses are passed on as they come."),
         needless("grpc_socket_keepalive", Contexts::ANY, "Connections to backends are closed by time-outs."),
         row("proxy_ignore_client_abort", LEVELS, (1, 1), Rule::Route(settings::ignore_client_abort),
             "`off` is what Plimsoll does: a request whose client has gone is given up."),
-        row("proxy_intercept_errors", LEVELS, (1, 1), Rule::Route(settings::intercept_errors),
-            "`off` is what Plimsoll does: the backend's errors are passed on as they are."),
-        row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(settings::intercept_errors), "As `proxy_intercept_errors`."),
+        row("proxy_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept),
+            "`intercept_errors` of routes with `error_pages`."),
+        row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept), "As `proxy_intercept_errors`."),
         row("proxy_pass_request_headers", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
         row("proxy_pass_request_body", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
         row("proxy_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "`source` of the upstream, where an address is written."),

@@ -1,7 +1,7 @@
 //! Directives that choose what becomes of a request.
 
 use super::{Contexts, MANY, Part, Rule, content, guard, missing, needless, row};
-use crate::import::settings;
+use crate::import::{onward, settings};
 
 const IFS: Contexts = Contexts::SERVER_IF.and(Contexts::LOCATION_IF);
 const SERVER_DOWN: Contexts = Contexts::SERVER.and(Contexts::LOCATION).and(IFS);
@@ -24,20 +24,20 @@ pub(super) const ROUTING: Part = Part {
              on gets a redirect from its name without the slash."),
         row("return", SERVER_DOWN, (1, 2), Rule::Route(settings::answer),
             "`redirect` for 301, 302, 303, 307 and 308, otherwise `respond`. Where nginx makes a page of \
-             its own for a status, the body is empty. 444 becomes 404.").own(),
+             its own for a status, the body is empty. 444 is `respond = \"close\"`.").own(),
         row("if", Contexts::SERVER.and(Contexts::LOCATION), (1, MANY), Rule::Shape,
             "A route with `when` that goes before the others, where the block returns, redirects, or changes \
              how requests are sent on. Files are not looked for."),
         row("limit_except", Contexts::LOCATION, (1, MANY), Rule::Shape,
             "A route for all other methods, with what stands in the block, above all `access`."),
         row("rewrite", SERVER_DOWN, (2, 3), Rule::Route(settings::rewrite),
-            "Carried as a redirect with `permanent` and `redirect` where no capture but the whole path is \
-             used, and as `strip_prefix` or `replace_prefix` for `^/prefix/(.*)$ /other/$1 break` in the \
-             location of that prefix.").own(),
+            "`rewrite` of the route; of a server's, a route with `first`. Where the whole path is sent \
+             elsewhere it is a `redirect`, and `^/prefix/(.*)$ /other/$1 break` in the location of that \
+             prefix is `strip_prefix` or `replace_prefix`.").own(),
         row("set", SERVER_DOWN, (2, 2), Rule::Shape,
             "Constants are put in where the variable is used."),
         row("try_files", Contexts::SERVER.and(Contexts::LOCATION), (2, MANY), Rule::Route(settings::try_files),
-            "No files are served: what it ends with, if a named location, takes every request.").differs(),
+            "No files are served: with what it ends, `go_to` or a status, takes every request.").differs(),
         row("map", Contexts::HTTP, (2, 2), Rule::Shape,
             "Carried where it chooses the upstream by a header field or a cookie, and in the usual shape \
              of `$connection_upgrade`."),
@@ -45,7 +45,7 @@ pub(super) const ROUTING: Part = Part {
             "`split` of a route whose `proxy_pass` uses the variable. Each request is drawn for itself, \
              not each client."),
         row("internal", Contexts::LOCATION, (0, 0), Rule::Route(settings::internal),
-            "The route answers 404, as it does to every client.").own(),
+            "`internal` of the route.").own(),
         row("allow", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::allow),
             "`access` of the route.").group("access"),
         row("deny", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::deny),
@@ -54,9 +54,10 @@ pub(super) const ROUTING: Part = Part {
             "`off` needs nothing in its place. There is no authentication yet: the route answers 403 to \
              everybody."),
         needless("auth_basic_user_file", Contexts::ANY, "See `auth_basic`."),
-        guard("auth_request", "Subrequests are not made: the route answers 403 to everybody.",
-            "let the application ask, then make the route's action `upstream`"),
-        needless("auth_request_set", Contexts::ANY, "See `auth_request`."),
+        row("auth_request", Contexts::LEVELS, (1, 1), Rule::Route(onward::auth_request),
+            "`auth` of the route."),
+        row("auth_request_set", Contexts::LEVELS, (2, 2), Rule::Route(onward::auth_request_set),
+            "Where the variable is used, `${auth.NAME}` stands for `$upstream_http_NAME`."),
         guard("auth_jwt*", "There is no authentication yet: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
         row("satisfy", Contexts::LEVELS, (1, 1), Rule::Route(settings::satisfy),
@@ -65,11 +66,17 @@ pub(super) const ROUTING: Part = Part {
         guard("secure_link*", "Links are not checked: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
         missing("valid_referers", "Variables are not computed.", "use `headers` of a route with a `regex`"),
-        missing("error_page", "Errors are answered by Plimsoll in plain text, or passed on from the backend.",
-            "let the backend send the page, or use a route with `respond`"),
-        missing("recursive_error_pages", "There are no error pages.", ""),
+        row("error_page", Contexts::LEVELS_AND_IF, (2, MANY), Rule::Route(onward::error_page),
+            "`error_pages` of the route, with `status` for `=CODE` and `page_status` for `=`. A page that \
+             is a file is not carried, for no files are served: name it as `file`."),
+        row("recursive_error_pages", Contexts::LEVELS, (1, 1), Rule::Route(onward::recursive),
+            "`nginx.recursive_error_pages` of the route."),
         missing("geo", "Variables are not computed from addresses.", ""),
-        missing("mirror*", "Requests are not mirrored.", ""),
+        row("mirror", Contexts::LEVELS, (1, 1), Rule::Route(onward::mirror),
+            "`mirror` of the route. A copy with a body is sent when all of it has come, and not at all \
+             when it is longer than `replay_body`."),
+        row("mirror_request_body", Contexts::LEVELS, (1, 1), Rule::Route(onward::mirror_body),
+            "`mirror_body` of the route."),
         missing("post_action", "There are no subrequests.", ""),
         content("root", "Plimsoll serves no files: the route answers 501.",
             "serve files by a file server of their own, as an upstream"),

@@ -88,6 +88,7 @@ pub fn push_target(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     let by_segments = |prefix: &str| ctx.path.strip_prefix(prefix.trim_end_matches('/').as_bytes());
     let rewritten = match ctx.rewrite {
         PathRewrite::Keep => None,
+        PathRewrite::Asked => return out.extend_from_slice(head.asked_target()),
         PathRewrite::StripPrefix => by_segments(ctx.prefix).map(|rest| ("", rest)),
         PathRewrite::ReplacePrefix(to) => {
             by_segments(ctx.prefix).map(|rest| (to.trim_end_matches('/'), rest))

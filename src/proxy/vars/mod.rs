@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::http1::encode::push_decimal;
-use crate::http1::{Known, RequestHead, Version, is_field_value};
+use crate::http1::{Known, RequestHead, ResponseHead, Version, is_field_value};
 use crate::proxy::headers::ClientIdentity;
 use crate::snapshot::Captured;
 use crate::snapshot::settings::{Piece, ProxiedEnd, Template, TimeForm, Variable};
@@ -49,6 +49,8 @@ pub struct Vars<'a> {
     pub answer: Answer<'a>,
     /// What the expressions of its route found; `None` where no text asks for it.
     pub captured: Option<&'a Captured>,
+    /// What was answered when it was asked whether the request may pass.
+    pub auth: Option<&'a ResponseHead>,
 }
 
 /// The client's connection.
@@ -110,6 +112,7 @@ impl<'a> Vars<'a> {
             attempts: Attempts::default(),
             answer: Answer::default(),
             captured: None,
+            auth: None,
         }
     }
 }
@@ -239,6 +242,10 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
         Variable::Attempts(fact) => vars.attempts.push(*fact, out),
         Variable::UpstreamHeader(name) => {
             let Some(response) = vars.attempts.response() else { return false };
+            return lookup::push_joined(out, response.find_all(name), b", ");
+        }
+        Variable::Auth(name) => {
+            let Some(response) = vars.auth else { return false };
             return lookup::push_joined(out, response.find_all(name), b", ");
         }
         // Told by `push_variable`.

@@ -53,9 +53,11 @@ fn listener(
         .iter()
         .zip(routes)
         .filter(|(section, _)| section.listeners.is_empty() || section.listeners.contains(name))
-        .map(|(section, route)| {
+        .enumerate()
+        .map(|(place, (section, route))| {
             let series = registry.route(name, &route.name);
-            (section, RouteEntry { route: Arc::clone(route), series })
+            let behind = section.first.then_some(place + 1);
+            (section, RouteEntry { route: Arc::clone(route), behind, series })
         })
         .unzip();
     Listener {
@@ -88,6 +90,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         config::Action::Respond(respond) => Action::Respond(respond.clone()),
         config::Action::GoTo(target) => Action::GoTo(target.clone()),
         config::Action::Close => Action::Close,
+        config::Action::Pass => Action::Pass,
     };
     let prefix = match &section.path {
         config::PathMatch::Prefix(prefix)

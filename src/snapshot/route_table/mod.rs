@@ -60,8 +60,6 @@ pub struct Request<'a, H> {
     pub path: &'a [u8],
     /// The method.
     pub method: &'a [u8],
-    /// Whether it has been looked for before: routes that say `first` are not asked again.
-    pub again: bool,
     /// All else that conditions ask for.
     pub facts: &'a H,
 }
@@ -123,9 +121,28 @@ impl RouteTable {
     /// The place of the request's route in the slice that the table was built from.
     #[inline]
     pub fn find<H: Facts>(&self, request: &Request<'_, H>) -> Option<usize> {
+        self.find_from(request, 0)
+    }
+
+    /// The same, where of the routes that go before all others only those at place `from` and behind
+    /// it count.
+    #[inline]
+    pub fn find_from<H: Facts>(&self, request: &Request<'_, H>, from: usize) -> Option<usize> {
+        self.search(request.host, |paths| paths.find(request, from))
+    }
+
+    /// The place of the route whose path is the very text that the request has as its path, which is
+    /// the name of a place where requests go on.
+    pub fn find_name<H: Facts>(&self, request: &Request<'_, H>) -> Option<usize> {
+        self.search(request.host, |paths| paths.find_exact(request))
+    }
+
+    /// The first that `find` gives for the rules of a host, the most special host first.
+    #[inline]
+    fn search(&self, host: &[u8], mut find: impl FnMut(&Paths) -> Option<usize>) -> Option<usize> {
         let mut buffer = [0; MAX_HOST_BYTES];
-        let Some(host) = plain_host(request.host, &mut buffer) else {
-            return self.any.find(request);
+        let Some(host) = plain_host(host, &mut buffer) else {
+            return find(&self.any);
         };
         let named = self.names.get(host);
         let suffixed = self.suffixes_of(host).filter_map(|suffix| self.suffixes.get(suffix));
@@ -137,7 +154,7 @@ impl RouteTable {
             .chain(prefixed)
             .chain(matching.map(|(_, paths)| paths))
             .chain([&self.any])
-            .find_map(|paths| paths.find(request))
+            .find_map(find)
     }
 
     /// What follows each dot of `host`, the longest first, as far as it can be configured.

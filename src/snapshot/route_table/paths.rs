@@ -20,10 +20,12 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    pub(super) fn find<H: Facts>(&self, request: &Request<'_, H>) -> Option<usize> {
+    /// The most special route that fits; those that go before all others only from place `from` on.
+    #[inline]
+    pub(super) fn find<H: Facts>(&self, request: &Request<'_, H>, from: usize) -> Option<usize> {
         let path = request.path;
-        let first: &[_] = if request.again { &[] } else { &self.first };
-        let first = first.iter().filter(|(rule, _)| fits(rule, path));
+        let first = self.first.iter().filter(|(_, candidate)| candidate.route >= from);
+        let first = first.filter(|(rule, _)| fits(rule, path));
         let first = first.map(|(_, candidate)| candidate);
         let exact = self.exact.get(path).into_iter().flatten();
         let mut prefixes = self.prefixes.of(path).peekable();
@@ -38,6 +40,14 @@ impl Paths {
             .chain(prefixes.flat_map(|bucket| &bucket.candidates))
             .find(|candidate| candidate.accepts(request))
             .map(|candidate| candidate.route)
+    }
+}
+
+impl Paths {
+    /// The route whose path is this very text.
+    pub(super) fn find_exact<H: Facts>(&self, request: &Request<'_, H>) -> Option<usize> {
+        let mut exact = self.exact.get(request.path)?.iter();
+        exact.find(|candidate| candidate.accepts(request)).map(|candidate| candidate.route)
     }
 }
 

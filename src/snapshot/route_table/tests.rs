@@ -38,7 +38,7 @@ fn route(hosts: &[&str], path: PathMatch) -> Route {
     Route {
         hosts: hosts.iter().map(host).collect(),
         path,
-        ..Route::new(Action::Respond(Respond { status: 200, content_type, body }))
+        ..Route::new(Action::Respond(Respond { status: 200, content_type, body, template: None }))
     }
 }
 
@@ -79,7 +79,7 @@ fn get(table: &RouteTable, host: &str, path: &str) -> Option<usize> {
 }
 
 fn get_bytes(table: &RouteTable, host: &[u8], path: &[u8]) -> Option<usize> {
-    table.find(&Request { host, path, method: b"GET", again: false, facts: &Fields(Vec::new()) })
+    table.find(&Request { host, path, method: b"GET", facts: &Fields(Vec::new()) })
 }
 
 #[test]
@@ -197,13 +197,7 @@ fn what_says_first_goes_before_the_very_path_in_the_order_of_the_file() {
     ];
     let table = table(&routes);
     let find = |path: &[u8], fields| {
-        table.find(&Request {
-            host: b"a.test",
-            path,
-            method: b"GET",
-            again: false,
-            facts: &Fields(fields),
-        })
+        table.find(&Request { host: b"a.test", path, method: b"GET", facts: &Fields(fields) })
     };
     assert_eq!(find(b"/x", vec![("when", "1")]), Some(2));
     assert_eq!(find(b"/y", vec![("when", "1")]), Some(2));
@@ -253,13 +247,7 @@ fn a_refused_route_gives_way_to_the_next_less_specific_rule() {
     let routes = [only_post, only_beta, only_put, route(&[], prefix("/"))];
     let table = table(&routes);
     let find = |method: &[u8], fields: Vec<(&'static str, &'static str)>| {
-        table.find(&Request {
-            host: b"a.test",
-            path: b"/x",
-            method,
-            again: false,
-            facts: &Fields(fields),
-        })
+        table.find(&Request { host: b"a.test", path: b"/x", method, facts: &Fields(fields) })
     };
     assert_eq!(find(b"POST", vec![]), Some(0));
     assert_eq!(find(b"GET", vec![("x-beta", "")]), Some(1));
@@ -278,13 +266,7 @@ fn header_rules_look_at_every_line_of_the_name() {
     routes[3].headers = rule(HeaderValueMatch::Present);
     let table = table(&routes);
     let find = |fields: Vec<(&'static str, &'static str)>| {
-        table.find(&Request {
-            host: b"",
-            path: b"/",
-            method: b"GET",
-            again: false,
-            facts: &Fields(fields),
-        })
+        table.find(&Request { host: b"", path: b"/", method: b"GET", facts: &Fields(fields) })
     };
     assert_eq!(find(vec![("x-b", "one")]), Some(0));
     assert_eq!(find(vec![("x-a", "zero"), ("x-a", "one")]), Some(1));
@@ -424,7 +406,7 @@ proptest! {
             host: host.as_bytes(),
             path: path.as_bytes(),
             method: method.as_bytes(),
-            again: false,
+
             facts: &Fields(fields),
         };
         let ranked = (0..routes.len()).filter_map(|i| Some((rank(&routes, i, &request)?, i)));
