@@ -64,6 +64,15 @@ fn every_setting_says_what_it_is() {
 
 /// What stands before a setting of each section, but for lines of that very setting.
 const LEADS: &[(&str, &str)] = &[
+    ("[variable.NAME]", "[variable.v]\nfrom = \"a\""),
+    (
+        "cases = [{ … }] of a variable",
+        "[variable.v]\nfrom = \"a\"\n[[variable.v.cases]]\ngive = \"x\"",
+    ),
+    (
+        "split = [{ … }] of a variable",
+        "[variable.v]\nfrom = \"a\"\n[[variable.v.split]]\ngive = \"x\"",
+    ),
     ("[log]", "[log]"),
     ("[access_log]", "[access_log]"),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
@@ -162,7 +171,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     };
     // A rule has either a text or a regular expression.
     let without = |one: &str, key: &str| !one.starts_with(&format!("{key} ="));
-    let excluded = if key == "regex" { ["from", "cookie"] } else { [key, key] };
+    let either = key == "regex" && !section.title.starts_with("cases");
+    let excluded = if either { ["from", "cookie"] } else { [key, key] };
     let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));
     for beside in lead.lines().filter(beside) {
         text = format!("{text}{beside}\n");
@@ -172,6 +182,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[[route]]", _) if !action => "upstream = \"api\"",
         ("error_pages = [{ … }]", "file" | "to") => "",
         ("error_pages = [{ … }]", _) => "file = \"sorry.html\"",
+        ("cases = [{ … }] of a variable", "give") => "regex = \"(?<shop>a)\"",
+        ("[access_log]", "template") => "format = \"template\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
             "cookie = \"a\""

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::limits::Zone;
+use super::made::Made;
 use super::process::Process;
 use crate::config::Place;
 
@@ -10,6 +11,7 @@ use crate::config::Place;
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub process: Process,
+    pub variables: Vec<Made>,
     pub listeners: Vec<Listener>,
     pub routes: Vec<Route>,
     pub upstreams: Vec<Upstream>,
@@ -49,6 +51,8 @@ pub(super) struct Route {
     pub limits: Vec<String>,
     /// Bytes of a request body at most; 0 is no limit.
     pub body_limit: u64,
+    /// Its requests are not logged.
+    pub silent: bool,
 }
 
 /// One of `when`: a text with variables, and what it must be.

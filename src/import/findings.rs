@@ -80,6 +80,11 @@ impl<'f> Findings<'f> {
         self.add(directive.id, Verdict::Carried, "", "");
     }
 
+    /// The same of the directive with this id.
+    pub(super) fn carried_at(&mut self, id: usize) {
+        self.add(id, Verdict::Carried, "", "");
+    }
+
     /// It means the same, in a way that is worth a word.
     pub(super) fn carried_as(&mut self, directive: &Directive, note: &str) {
         self.add(directive.id, Verdict::Carried, note, "");

@@ -84,7 +84,7 @@ pub(super) fn request(
         }
     }
     fields.host = match host {
-        Some(d) => host_of(d, proxy_host, scope, f),
+        Some(d) => host_of(d, scope, f),
         None if is_authority(proxy_host) => Some(proxy_host.to_owned()),
         None => {
             f.differs(pass, &format!("`{proxy_host}` cannot be a Host; the client's is sent"));
@@ -104,23 +104,32 @@ fn connection_of(value: &str, maps: &Maps<'_>) -> (bool, bool) {
     (lower.contains("upgrade"), !lower.contains("close"))
 }
 
-fn host_of(d: &Directive, proxy_host: &str, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
-    let folded = scope.fold(d.arg(1));
-    let fixed = folded.replace("${proxy_host}", proxy_host);
-    match &*folded {
-        "${http_host}" => f.carried(d),
-        "${host}" => f.differs(d, "Host is sent as the client wrote it, with its port"),
-        _ if fixed.is_empty() => f.missing(d, "Host cannot be left out; the client's is sent", ""),
-        _ if is_authority(&fixed) => {
-            f.carried(d);
-            return Some(fixed);
-        }
-        "${host}:${server_port}" | "${http_host}:${server_port}" => {
-            f.differs(d, "Host is sent as the client wrote it");
-        }
-        _ => f.missing(d, "such a Host cannot be made; the client's is sent", "write a fixed name"),
+fn host_of(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
+    if scope.fold(d.arg(1)) == "${http_host}" {
+        f.carried(d);
+        return None;
     }
-    None
+    match scope.template(d.arg(1), Stage::Request) {
+        Ok(host) if host.text.is_empty() => {
+            f.missing(d, "Host cannot be left out; the client's is sent", "");
+            None
+        }
+        Ok(host) if host.text.contains("${") || is_authority(&host.text) => {
+            f.carried(d);
+            host.notes.iter().for_each(|note| f.differs(d, note));
+            Some(host.text)
+        }
+        Ok(_) => {
+            let why = "such a Host cannot be made; the client's is sent";
+            f.missing(d, why, "write a fixed name");
+            None
+        }
+        Err(variable) => {
+            let why = format!("`{variable}` has no counterpart; the client's Host is sent");
+            f.missing(d, &why, "use a variable that Plimsoll knows");
+            None
+        }
+    }
 }
 
 /// A change of an ordinary field of requests.

@@ -35,7 +35,7 @@ pub(super) struct Zones(BTreeMap<String, Zone>);
 
 impl Zones {
     /// Takes in `limit_req_zone` or `limit_conn_zone`.
-    pub(super) fn add(&mut self, d: &Directive, f: &mut Findings<'_>) {
+    pub(super) fn add(&mut self, d: &Directive, scope: &Scope, f: &mut Findings<'_>) {
         let of_req = d.name.text == "limit_req_zone";
         let value = |name: &str| {
             d.args.iter().skip(1).find_map(|arg| arg.text.strip_prefix(name)?.strip_prefix('='))
@@ -46,7 +46,7 @@ impl Zones {
             f.missing(d, "it needs `zone=name:size`", "correct it: nginx refuses it too");
             return;
         };
-        let key = match Scope::default().template(d.arg(0), Stage::Request) {
+        let key = match scope.template(d.arg(0), Stage::Request) {
             Ok(template) => {
                 template.notes.iter().for_each(|note| f.differs(d, note));
                 // Counted by, the bytes of an address are as good as its text.

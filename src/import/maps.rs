@@ -1,4 +1,5 @@
-//! `map` and `split_clients`, as far as routes can do what they are used for.
+//! `map` and `split_clients`: those that choose an upstream or ask for an upgrade are routes, others
+//! become variables.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,16 @@ pub(super) struct Map<'t> {
 }
 
 impl<'t> Maps<'t> {
+    /// Those of `http`.
+    pub(super) fn of(http: &'t [Directive]) -> Self {
+        let mut maps = Self::default();
+        let blocks = http.iter().filter(|d| ["map", "split_clients"].contains(&&*d.name.text));
+        blocks.for_each(|block| maps.add(block));
+        maps
+    }
+
     /// Takes in a block.
-    pub(super) fn add(&mut self, block: &'t Directive) {
+    fn add(&mut self, block: &'t Directive) {
         let Some(name) = block.arg(1).strip_prefix('$') else { return };
         if block.name.text == "map" {
             self.maps.insert(name.to_owned(), Map { block });
@@ -48,6 +57,12 @@ impl<'t> Maps<'t> {
         self.splits.get(name).copied()
     }
 
+    /// All blocks, by the variable they make.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (&str, &'t Directive)> {
+        let maps = self.maps.iter().map(|(name, map)| (&**name, map.block));
+        maps.chain(self.splits.iter().map(|(name, block)| (&**name, *block)))
+    }
+
     /// Tells of those that nothing carried uses.
     pub(super) fn unused(&self, f: &mut Findings<'_>) {
         let websocket = |map: &Map<'_>| {
@@ -61,14 +76,14 @@ impl<'t> Maps<'t> {
             if websocket(map) {
                 f.carried_as(map.block, "see `upgrades`");
             } else {
-                let why = "variables are not computed";
-                f.missing(map.block, why, "use a route with a condition for each value");
+                let why = "nothing that is carried uses it, or a variable in it has no counterpart";
+                f.missing(map.block, why, "write a `[variable.NAME]` by hand");
             }
         }
         for block in self.splits.values() {
             if f.of(block).is_none() {
-                let why = "it is carried only where `proxy_pass` uses the variable";
-                f.missing(block, why, "use `split` of a route");
+                let why = "nothing that is carried uses it, or its key has no counterpart";
+                f.missing(block, why, "write a `[variable.NAME]` by hand");
             }
         }
     }

@@ -1,10 +1,14 @@
 //! Settings of the process as a whole.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::findings::Findings;
+use super::made::MadeVariables;
 use super::tree::Directive;
 use super::units;
+use super::variables::{Part, Scope, parts};
+use crate::config::Stage;
 
 /// What the imported file says of the process.
 #[derive(Debug, Default)]
@@ -15,8 +19,18 @@ pub(super) struct Process {
     pub workers_at: Option<crate::config::Place>,
     pub drain: Option<(Duration, crate::config::Place)>,
     pub access_log: Option<AccessLog>,
-    /// Formats that are JSON.
-    pub json_formats: Vec<String>,
+    /// Variables that the file makes.
+    pub made: MadeVariables,
+    /// Forms of lines, by name.
+    pub formats: BTreeMap<String, Form>,
+}
+
+/// A `log_format`.
+#[derive(Debug, Clone)]
+pub(super) struct Form {
+    /// The line as a template of Plimsoll's.
+    pub template: String,
+    pub escape: &'static str,
 }
 
 /// The access log.
@@ -24,6 +38,9 @@ pub(super) struct Process {
 pub(super) struct AccessLog {
     pub format: &'static str,
     pub path: Option<String>,
+    pub form: Option<Form>,
+    /// Only what this is neither empty nor 0 for is logged.
+    pub when: Option<String>,
     pub at: crate::config::Place,
 }
 
@@ -59,7 +76,9 @@ pub(super) fn error_log(_: &mut Process, d: &Directive, f: &mut Findings<'_>) {
 }
 
 pub(super) fn access_log(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
-    if let Some(first) = &p.access_log {
+    let scope = Scope::with(&p.made);
+    let taken = |first: &&AccessLog| first.format != "off" || d.arg(0) == "off";
+    if let Some(first) = p.access_log.as_ref().filter(taken) {
         let target = first.path.clone().unwrap_or_else(|| first.format.to_owned());
         if target == d.arg(0) {
             f.carried(d);
@@ -75,20 +94,25 @@ pub(super) fn access_log(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
     let path = d.arg(0);
     if path == "off" {
         f.carried(d);
-        p.access_log = Some(AccessLog { format: "off", path: None, at: d.name.place });
+        p.access_log =
+            Some(AccessLog { format: "off", path: None, form: None, when: None, at: d.name.place });
         return;
     }
     let name = d.args.get(1).map(|arg| &*arg.text).filter(|text| !text.contains('='));
-    let format = match name {
-        Some(name) if p.json_formats.iter().any(|json| json == name) => "json",
-        _ => "combined",
-    };
+    let form = name.and_then(|name| p.formats.get(name).cloned());
+    let format = if form.is_some() { "template" } else { "combined" };
     f.carried(d);
-    if name.is_some_and(|name| name != "combined") {
-        f.differs(d, &format!("its form is `{format}`"));
+    if form.is_none() && name.is_some_and(|name| name != "combined") {
+        f.differs(d, "its form is `combined`");
     }
+    let mut when = None;
     for arg in d.args.iter().skip(1) {
-        if ["buffer=", "gzip", "flush=", "if="].iter().any(|word| arg.text.starts_with(word)) {
+        if let Some(condition) = arg.text.strip_prefix("if=") {
+            match scope.template(condition, Stage::End) {
+                Ok(template) => when = Some(template.text),
+                Err(variable) => f.missing(d, &format!("`{variable}` has no counterpart"), ""),
+            }
+        } else if ["buffer=", "gzip", "flush="].iter().any(|word| arg.text.starts_with(word)) {
             f.differs(d, &format!("`{}` is not carried", arg.text));
         }
     }
@@ -103,5 +127,42 @@ pub(super) fn access_log(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
     if path.is_none() && !d.arg(0).starts_with('/') && !d.arg(0).starts_with("syslog:") {
         f.differs(d, "relative to a folder of nginx's own; the log goes to standard output");
     }
-    p.access_log = Some(AccessLog { format, path, at: d.name.place });
+    p.access_log = Some(AccessLog { format, path, form, when, at: d.name.place });
+}
+
+/// Takes in a `log_format`. What has no counterpart stands as `-`, which nginx writes for what has no
+/// value.
+pub(super) fn log_format(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
+    let mut escape = "default";
+    let mut template = String::new();
+    let scope = Scope::with(&p.made);
+    f.carried(d);
+    for arg in d.args.iter().skip(1) {
+        match &*arg.text {
+            "escape=json" => escape = "json",
+            "escape=none" => escape = "none",
+            "escape=default" => {}
+            text => {
+                for part in parts(text) {
+                    match part {
+                        Part::Text(plain) => template.push_str(&plain.replace("${", "$${")),
+                        Part::Variable(name) => {
+                            template.push_str(&of_log(name, escape, &scope, d, f));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    p.formats.insert(d.arg(0).to_owned(), Form { template, escape });
+}
+
+/// A variable in a line.
+fn of_log(name: &str, escape: &str, scope: &Scope, d: &Directive, f: &mut Findings<'_>) -> String {
+    if let Ok(one) = scope.template(&format!("${{{name}}}"), Stage::End) {
+        one.notes.iter().for_each(|note| f.differs(d, note));
+        return one.text;
+    }
+    f.differs(d, &format!("`${name}` has no counterpart"));
+    if escape == "default" { "-".to_owned() } else { String::new() }
 }

@@ -4,6 +4,7 @@ use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
 use super::condition::{Condition, condition};
 use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Rewriting, Route};
 use super::location::Spot;
+use super::made::MadeVariables;
 use super::names::Names;
 use super::scope::effective;
 use super::settings::Settings;
@@ -50,6 +51,10 @@ impl<'t> Translator<'t, '_> {
                 _ => {}
             }
         }
+        let logs = |level: &&&[Directive]| level.iter().any(|d| d.name.text == "access_log");
+        let innermost = levels.iter().rev().find(logs).copied().unwrap_or_default();
+        let mut logs = innermost.iter().filter(|d| d.name.text == "access_log");
+        s.silent = !innermost.is_empty() && logs.all(|d| d.arg(0) == "off");
         if s.satisfy_any && !s.access.is_empty() && s.guard.take().is_some() {
             // Who is not let in by address, would have to say who they are.
             s.access.push((false, "all"));
@@ -449,6 +454,7 @@ pub(super) fn route(
         limits: Vec::new(),
         onward: None,
         body_limit: s.body_limit.unwrap_or(1 << 20),
+        silent: s.silent,
     }
 }
 
@@ -469,8 +475,13 @@ fn answers(d: &Directive) -> Option<&Directive> {
 }
 
 /// The scope of a server: what its `set`s say.
-pub(super) fn server_scope(server: &Directive, names: &Names, port: Option<u16>) -> Scope {
-    let mut scope = Scope::default();
+pub(super) fn server_scope(
+    server: &Directive,
+    names: &Names,
+    port: Option<u16>,
+    made: &MadeVariables,
+) -> Scope {
+    let mut scope = Scope::with(made);
     names.regexes().for_each(|regex| scope.found(regex));
     scope.constants.insert("server_name".to_owned(), Some(names.first.clone()));
     if let Some(port) = port {

@@ -51,6 +51,8 @@ pub(super) struct Settings<'t> {
     pub backend_rate: Option<u64>,
     pub ignored: Vec<&'t Directive>,
     pub body_memory: Option<u64>,
+    /// Requests are not logged.
+    pub silent: bool,
     pub body_limit: Option<u64>,
     pub default_type: Option<&'t str>,
     pub relative_redirect: bool,

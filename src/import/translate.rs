@@ -8,6 +8,7 @@ use super::findings::Findings;
 use super::limits::Zones;
 use super::listen::{Listen, listen};
 use super::location::{Spot, Walk};
+use super::made::MadeVariables;
 use super::maps::Maps;
 use super::names::{Names, names};
 use super::places::{defaults, is_last, place, placements, unique};
@@ -33,6 +34,7 @@ pub(super) struct Use {
 pub(super) struct Translator<'t, 'f> {
     pub findings: Findings<'f>,
     pub maps: Maps<'t>,
+    pub made: MadeVariables,
     pub groups: BTreeMap<String, Group>,
     pub uses: Vec<Use>,
     pub zones: Zones,
@@ -50,6 +52,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     let mut t = Translator {
         findings,
         maps: Maps::default(),
+        made: MadeVariables::default(),
         groups: BTreeMap::new(),
         uses: Vec::new(),
         zones: Zones::default(),
@@ -67,15 +70,18 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     for block in blocks.iter().skip(1) {
         t.findings.missing_whole(block, "there is one `http`", "put both into one");
     }
+    t.maps = Maps::of(http);
+    t.made = MadeVariables::of(&t.maps);
     draft.process = t.process(tree, http);
     for d in http {
         match &*d.name.text {
             "upstream" => {
-                let group = group(d, &mut t.findings);
+                let group = group(d, &t.made, &mut t.findings);
                 t.groups.insert(d.arg(0).to_owned(), group);
             }
-            "limit_req_zone" | "limit_conn_zone" => t.zones.add(d, &mut t.findings),
-            "map" | "split_clients" => t.maps.add(d),
+            "limit_req_zone" | "limit_conn_zone" => {
+                t.zones.add(d, &Scope::with(&t.made), &mut t.findings);
+            }
             _ => {}
         }
     }
@@ -101,6 +107,8 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     finish::fields(&mut draft);
     draft.upstreams = finish::upstreams(&mut t, &draft.routes);
     draft.limits = std::mem::take(&mut t.zones).into_used(&mut t.findings, http);
+    draft.variables = std::mem::take(&mut t.made).into_used();
+    draft.variables.iter().for_each(|made| t.findings.carried_at(made.id));
     t.maps.unused(&mut t.findings);
     for d in http.iter().filter(|d| d.name.text == "upstream") {
         let used = draft.upstreams.iter().any(|one| one.used && one.at == d.name.place);
@@ -114,14 +122,10 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
 
 impl<'t> Translator<'t, '_> {
     fn process(&mut self, tree: &'t [Directive], http: &'t [Directive]) -> Process {
-        let mut process = Process { workers: Some(1), ..Process::default() };
+        let made = self.made.clone();
+        let mut process = Process { workers: Some(1), made, ..Process::default() };
         for d in http.iter().filter(|d| d.name.text == "log_format") {
-            if d.args.iter().any(|arg| arg.text == "escape=json") {
-                process.json_formats.push(d.arg(0).to_owned());
-                self.findings.differs(d, "it becomes `json`, Plimsoll's own");
-            } else {
-                self.findings.differs(d, "it becomes `combined`");
-            }
+            process::log_format(&mut process, d, &mut self.findings);
         }
         let is_log = |d: &&Directive| d.name.text == "access_log";
         for d in
@@ -143,18 +147,7 @@ impl<'t> Translator<'t, '_> {
         for d in level.iter().filter(|d| d.block.is_some()) {
             for log in d.inner() {
                 match &*log.name.text {
-                    "access_log" if log.arg(0) == "off" => {
-                        let silent =
-                            process.access_log.as_ref().is_some_and(|one| one.format == "off");
-                        if silent {
-                            self.findings.carried(log);
-                        } else {
-                            self.findings.differs(
-                                log,
-                                "these requests are logged too: the log is one for the process",
-                            );
-                        }
-                    }
+                    "access_log" if log.arg(0) == "off" => self.findings.carried(log),
                     "access_log" => process::access_log(process, log, &mut self.findings),
                     "error_log" => process::error_log(process, log, &mut self.findings),
                     _ => {}
@@ -211,7 +204,7 @@ impl<'t> Translator<'t, '_> {
         let block = site.block;
         let ports: BTreeSet<u16> = site.listens.iter().map(|one| one.address.port()).collect();
         let port = ports.first().copied().filter(|_| ports.len() == 1);
-        let scope = routes::server_scope(block, &site.names, port);
+        let scope = routes::server_scope(block, &site.names, port, &self.made);
         let levels = [http, block.inner()];
         let walk = Walk::of(&levels, &scope);
         let server = Server {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::draft::Backend;
 use super::findings::{Findings, Verdict};
+use super::made::MadeVariables;
 use super::resolver::{self, Asked};
 use super::table::{self, SERVER};
 use super::tree::Directive;
@@ -15,6 +16,8 @@ use crate::config::{Place, Stage, backend_address};
 #[derive(Debug, Default, Clone)]
 pub(super) struct Group {
     pub at: Option<Place>,
+    /// Variables that a key may be made of.
+    made: MadeVariables,
     pub strategy: Option<&'static str>,
     pub key: Option<String>,
     pub two: bool,
@@ -74,8 +77,9 @@ pub(super) fn is_name(address: &str) -> bool {
 }
 
 /// Reads an `upstream` block.
-pub(super) fn group(block: &Directive, f: &mut Findings<'_>) -> Group {
-    let mut group = Group { at: Some(block.name.place), ..Group::default() };
+pub(super) fn group(block: &Directive, made: &MadeVariables, f: &mut Findings<'_>) -> Group {
+    let (at, made) = (Some(block.name.place), made.clone());
+    let mut group = Group { at, made, ..Group::default() };
     f.carried(block);
     for directive in block.inner() {
         match &*directive.name.text {
@@ -234,7 +238,7 @@ pub(super) fn random(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
 }
 
 pub(super) fn hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
-    let key = match Scope::default().template(d.arg(0), Stage::Request) {
+    let key = match Scope::with(&group.made).template(d.arg(0), Stage::Request) {
         Ok(key) if !key.text.is_empty() => key,
         Ok(_) => {
             f.missing(d, "an empty key sends all to one server", "use `round_robin`");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::made::MadeVariables;
 use crate::config::{Stage, stage_of_variable};
 
 /// A text with constants put in is cut off from the import when it gets longer.
@@ -16,13 +17,27 @@ pub(super) struct Scope {
     pub groups: BTreeSet<String>,
     /// How many groups of the last one have numbers.
     pub numbers: usize,
+    /// Texts with variables that others stand for.
+    aliases: BTreeMap<String, String>,
+    /// Variables that the file makes.
+    pub made: MadeVariables,
 }
 
 impl Scope {
+    /// A place where nothing is set.
+    pub(super) fn with(made: &MadeVariables) -> Self {
+        Self { made: made.clone(), ..Self::default() }
+    }
+
     /// Takes in `set $name value`.
     pub(super) fn set(&mut self, name: &str, value: &str) {
         let Some(name) = name.strip_prefix('$') else { return };
+        let folded = self.fold(value);
         let value = self.constant(value);
+        self.aliases.remove(name);
+        if value.is_none() && folded.len() <= LONGEST {
+            self.aliases.insert(name.to_owned(), folded);
+        }
         self.constants.insert(name.to_owned(), value);
     }
 
@@ -44,6 +59,7 @@ impl Scope {
     pub(super) fn forget(&mut self, name: &str) {
         if let Some(name) = name.strip_prefix('$') {
             self.constants.insert(name.to_owned(), None);
+            self.aliases.remove(name);
         }
     }
 
@@ -65,7 +81,10 @@ impl Scope {
                 Part::Text(text) => folded.push_str(text),
                 Part::Variable(name) => match self.constants.get(name) {
                     Some(Some(value)) => folded.push_str(value),
-                    _ => folded.extend(["${", name, "}"]),
+                    _ => match self.aliases.get(name) {
+                        Some(text) => folded.push_str(text),
+                        None => folded.extend(["${", name, "}"]),
+                    },
                 },
             }
         }
@@ -83,7 +102,8 @@ impl Scope {
     /// is known at `stage` only later is empty, as it is for nginx.
     pub(super) fn template(&self, text: &str, stage: Stage) -> Result<Template, String> {
         let folded = self.fold(text);
-        let mut template = Template { text: String::new(), notes: Vec::new() };
+        let mut template =
+            Template { text: String::new(), notes: Vec::new(), from: Stage::Request };
         if folded.len() > LONGEST {
             return Err("…".to_owned());
         }
@@ -95,7 +115,14 @@ impl Scope {
                         template.text.extend(["${", &group, "}"]);
                         continue;
                     }
-                    let found = counterpart(name).ok_or_else(|| format!("${name}"))?;
+                    let made = self.made.find(name).map(|made| Counterpart {
+                        ours: made.name.clone(),
+                        from: made.stage,
+                        note: None,
+                    });
+                    let found = made.or_else(|| counterpart(name));
+                    let found = found.ok_or_else(|| format!("${name}"))?;
+                    template.from = template.from.max(found.from);
                     if found.from <= stage {
                         template.text.extend(["${", &found.ours, "}"]);
                         template.notes.extend(found.note);
@@ -114,6 +141,8 @@ pub(super) struct Template {
     pub text: String,
     /// In what it differs.
     pub notes: Vec<&'static str>,
+    /// From when on all of it is known.
+    pub from: Stage,
 }
 
 /// A part of a text.

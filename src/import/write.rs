@@ -69,6 +69,12 @@ pub(super) fn write(draft: &Draft, main: &str, places: &Places<'_>) -> String {
     out.line("# Comments name the lines that settings come from; what nginx has by default is written out");
     out.line("# where Plimsoll's own default is another.");
     out.process(draft);
+    for variable in &draft.variables {
+        out.section(&format!("[variable.{}]", key(&variable.name)), variable.at);
+        for (name, value) in &variable.lines {
+            out.setting(name, value);
+        }
+    }
     let body_limit = usual_body_limit(&draft.routes);
     let common = common_pages(&draft.routes);
     for listener in &draft.listeners {
@@ -137,11 +143,20 @@ impl Writer<'_> {
             self.setting_at("drain_timeout", &quote(&show_duration(time)), at);
         }
         if let Some(log) = &process.access_log
-            && (log.format != "combined" || log.path.is_some())
+            && (log.format != "combined" || log.path.is_some() || log.when.is_some())
         {
             self.section("[access_log]", log.at);
             if log.format != "combined" {
                 self.setting("format", &quote(log.format));
+            }
+            if let Some(form) = &log.form {
+                self.setting("template", &quote(&form.template));
+                if form.escape != "default" {
+                    self.setting("escape", &quote(form.escape));
+                }
+            }
+            if let Some(when) = &log.when {
+                self.setting("when", &quote(when));
             }
             if let Some(path) = &log.path {
                 self.setting("path", &quote(path));
@@ -209,6 +224,10 @@ impl Writer<'_> {
         };
         if let Some(onward) = &route.onward {
             self.onward(onward, matches!(route.action, Action::Proxy(_)), common_pages);
+        }
+        if route.silent && draft.process.access_log.as_ref().is_some_and(|log| log.format != "off")
+        {
+            self.setting("access_log", "false");
         }
         if !route.response.remove.is_empty() {
             self.setting("response_headers.remove", &quoted_list(&route.response.remove));

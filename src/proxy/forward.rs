@@ -131,7 +131,7 @@ impl Forward<'_> {
             let_others_read().await;
         }
         let round = state.round();
-        let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
+        let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let (ends, captured) = (state.ends, state.captured.as_deref());
         let trail = trail.as_deref();
@@ -157,6 +157,7 @@ impl Forward<'_> {
             let running = self.passage.running(self.choice, said.round, progress);
             let vars = self.vars(&said, response, &running, progress.uploaded, now);
             self.write_answer(&vars, response, 0, switched, now, out);
+            self.keep_sent(sent, out);
             return Ok(self.tunnel(exchange, received, out).await);
         }
         let replayable = exchange.upload.is_replayable();
@@ -175,6 +176,7 @@ impl Forward<'_> {
         let port = || exchange.local_port();
         let pacing = self.pacing(response, now);
         let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
+        self.keep_sent(sent, out);
         let relay =
             exchange.begin_relay(response, outward.framing, received, out, (trailers, pacing))?;
         if exchange.holds_no_buffer() {
@@ -184,7 +186,7 @@ impl Forward<'_> {
         let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
         let done = outward.done(response, relayed, exchange.upload, now);
-        let done = Done { body, ..done };
+        let done = Done { body, length: exchange.written, ..done };
         if let Ok(Relayed { clean: true, .. }) = relayed
             && response.keep_alive()
         {
@@ -204,7 +206,7 @@ impl Forward<'_> {
         // A stream is no connection: there is nothing that could switch its protocol.
         self.passage.write_request(self.backend, false, state);
         let round = state.round();
-        let State { upload, to_client, head, response, out, tried, key, trail, .. } = state;
+        let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let (ends, captured) = (state.ends, state.captured.as_deref());
         let trail = trail.as_deref();
@@ -233,6 +235,7 @@ impl Forward<'_> {
         let port = || exchange.local_port();
         let pacing = self.pacing(response, now);
         let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
+        self.keep_sent(sent, out);
         let head_len = out.len() as u64;
         let relayed = exchange.relay(response, outward.framing, out, (&trailers, pacing)).await;
         self.keep_shared(relayed.err());
@@ -240,7 +243,7 @@ impl Forward<'_> {
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
-        Ok(Done { body, ..done })
+        Ok(Done { body, length: exchange.written, ..done })
     }
 
     /// The version by which early hints are passed on: a question of ours is none of the client's.
@@ -489,6 +492,14 @@ impl Forward<'_> {
         }
     }
 
+    /// Keeps the head that the client gets, if a text asks for it.
+    fn keep_sent(&self, sent: &mut Vec<u8>, head: &[u8]) {
+        if self.passage.at.view.snapshot.asked.sent {
+            sent.clear();
+            sent.extend_from_slice(head);
+        }
+    }
+
     /// Moves bytes both ways after a switch of protocols, until both sides have ended.
     async fn tunnel(&self, exchange: Exchange<'_>, received: Received, head: &mut Vec<u8>) -> Done {
         let at = self.passage.at;
@@ -513,6 +524,7 @@ impl Forward<'_> {
         Done {
             status: 101,
             body: down.moved.saturating_sub(before),
+            length: down.moved,
             end: End::Close,
             ..Done::default()
         }

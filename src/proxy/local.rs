@@ -164,7 +164,7 @@ async fn send(
     let flush = poll_fn(|cx| to_client.poll_flush(&mut down.stream, cx, buffers, &mut written));
     let flushed = down.timer.within(deadline, flush).await;
     let (status, failure) = (answer.status, answer.failure);
-    let done = Done { status, failure, ..Done::default() };
+    let done = Done { status, failure, length: written, ..Done::default() };
     if !matches!(flushed, Ok(Ok(()))) {
         return done;
     }
@@ -256,7 +256,12 @@ fn compose(
         edits,
         rules: None,
     };
+    let begin = to_client.head.len();
     write_response_head(&mut to_client.head, &head, &context);
+    if at.view.snapshot.asked.sent {
+        state.sent.clear();
+        state.sent.extend_from_slice(&to_client.head[begin..]);
+    }
     let body = if bodiless { &[] } else { answer.body };
     to_client.head.extend_from_slice(body);
     state.to_client = to_client;

@@ -20,6 +20,7 @@ mod h2;
 pub mod headers;
 mod limits;
 mod local;
+mod log_line;
 mod mirror;
 mod outgoing;
 mod pace;

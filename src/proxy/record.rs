@@ -1,12 +1,13 @@
 //! The access log's line of a request.
 
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::http1::{Known, Version};
+use crate::proxy::headers::ClientIdentity;
+use crate::proxy::log_line;
 use crate::proxy::request::State;
 use crate::proxy::service::{Done, Entrance};
-use crate::proxy::vars::At;
+use crate::proxy::vars::{Answer, At, Vars};
 use crate::proxy::view::Local;
 use crate::snapshot::RouteEntry;
 use crate::snapshot::settings::AccessLogFormat;
@@ -17,8 +18,8 @@ use crate::telemetry::{Attempt, Client, Entry, Format, basic_user};
 pub(super) struct Place<'a> {
     pub(super) entry: Option<&'a RouteEntry>,
     pub(super) local: Option<&'a Local>,
-    /// The client, after `trusted_proxies`.
-    pub(super) client: IpAddr,
+    /// Who sent it.
+    pub(super) client: &'a ClientIdentity,
     /// The first line of what was not a request.
     pub(super) line: Option<&'a [u8]>,
 }
@@ -31,10 +32,23 @@ pub(super) fn access(
     done: &Done,
     duration: Duration,
 ) {
-    let format = match at.view.snapshot.access_log {
+    let snapshot = &at.view.snapshot;
+    if place.entry.is_some_and(|entry| !entry.route.logs) {
+        return;
+    }
+    if let Some(when) = &snapshot.log_when
+        && !log_line::is_wanted(when, &vars(at, place, state, done, duration))
+    {
+        return;
+    }
+    let format = match &snapshot.access_log {
         AccessLogFormat::Off => return,
         AccessLogFormat::Combined => Format::Combined,
         AccessLogFormat::Json => Format::Json,
+        AccessLogFormat::Template(line) => {
+            let vars = vars(at, place, state, done, duration);
+            return at.worker.log.borrow_mut().write(|out| log_line::write(line, &vars, out));
+        }
     };
     let Place { entry, local, client, line } = place;
     let head = &state.head;
@@ -63,7 +77,7 @@ pub(super) fn access(
     let user = head.first(Known::Authorization).and_then(basic_user);
     let line = Entry {
         time: SystemTime::now(),
-        client: Client::Ip(client),
+        client: Client::Ip(client.address),
         user: user.as_deref(),
         method: head.received_method(),
         target: line.unwrap_or_else(|| head.received_target()),
@@ -87,4 +101,29 @@ pub(super) fn access(
         attempts: &attempts,
     };
     at.worker.log.borrow_mut().record(format, &line);
+}
+
+/// What a line may speak of.
+fn vars<'a>(
+    at: Entrance<'a>,
+    place: Place<'a>,
+    state: &'a State,
+    done: &Done,
+    duration: Duration,
+) -> Vars<'a> {
+    let route = place.entry.map_or("", |entry| &entry.route.name);
+    let vars = state.vars(at, place.client, route);
+    let ended = at.started + duration;
+    Vars {
+        upstream: place.local.map_or("", |local| &local.upstream.name),
+        clock: Some(at.clock(ended)),
+        answer: Answer {
+            status: done.status,
+            head: &state.sent,
+            length: done.length,
+            body: done.body,
+            request_body: state.upload.received,
+        },
+        ..vars
+    }
 }

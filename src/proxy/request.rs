@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) trail: Option<Box<Trail>>,
     /// What the expressions of the route found, if its texts ask for it.
     pub(super) captured: Option<Box<Captured>>,
+    /// The head that the client got, if a text asks for it.
+    pub(super) sent: Vec<u8>,
     /// The two ends of the client's connection, if a text asks for them.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// A route's limits have judged it.
@@ -129,6 +131,7 @@ impl States {
             state.captured = None;
             state.trail = None;
             state.ends = None;
+            state.sent.clear();
             state.limited = false;
             free.push(state);
         }

@@ -68,6 +68,8 @@ pub(super) struct Done {
     pub(super) status: u16,
     /// Bytes of the response's body that went to the client.
     pub(super) body: u64,
+    /// All bytes that went to the client.
+    pub(super) length: u64,
     /// What becomes of the connection.
     pub(super) end: End,
     /// Why it is not as the route says.
@@ -197,7 +199,7 @@ pub(super) async fn handle(
     let ended = done.ended.unwrap_or_else(Instant::now);
     let duration = ended.saturating_duration_since(at.started);
     books.close(done.status, duration, state.upload.received, done.body);
-    let place = Place { entry, local, client: client.address, line: None };
+    let place = Place { entry, local, client: &client, line: None };
     record::access(at, place, state, &done, duration);
     (done.end, ended)
 }
@@ -223,7 +225,7 @@ pub(super) async fn refuse(
     // What could not be parsed is logged as its first line.
     let line = down.leftover.split(|byte| b"\r\n".contains(byte)).next();
     let line = line.filter(|_| state.head.method().is_empty());
-    let place = Place { entry: None, local: None, client: down.peer, line };
+    let place = Place { entry: None, local: None, client: &client, line };
     record::access(at, place, state, &done, duration);
     done.end
 }

@@ -28,13 +28,14 @@ pub use upstream::{Backend, Cursors, Upstream};
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        Access, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before, Client,
+        Access, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before, Cases, Client,
         Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
-        ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, LimitLog, Page, PageStatus, Passive,
-        PathChange, PathPiece, PathRewrite, Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol,
-        Redirect, RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn,
-        Rewrite, SameSite, Statuses, Template, Test, Then, TimeForm, Timeouts, ToPiece, Trailer,
-        Variable, WhenNoneEligible, XForwarded,
+        ForwardPolicy, Forwarded, Group, HeaderEdit, HostPolicy, LimitLog, LogEscape, LogLine,
+        Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Pattern,
+        Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, Redirect, RequestBuffering,
+        RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Stage, Statuses,
+        Template, Test, Then, TimeForm, Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible,
+        XForwarded,
     };
     pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub limits: Box<[Arc<Limit>]>,
     /// Form of the access log.
     pub access_log: settings::AccessLogFormat,
+    /// Only requests are logged for which this is neither empty nor `0`.
+    pub log_when: Option<Arc<settings::Template>>,
     /// What texts with variables need to know.
     pub asked: settings::Asked,
 }
@@ -72,6 +75,7 @@ impl Snapshot {
             upstreams: Box::default(),
             limits: Box::default(),
             access_log: settings::AccessLogFormat::Off,
+            log_when: None,
             asked: settings::Asked::default(),
         }
     }

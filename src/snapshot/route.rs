@@ -39,6 +39,8 @@ pub struct Route {
     pub max_body_bytes: Option<Option<u64>>,
     /// Limits that requests have to be within.
     pub limits: Option<Box<[LimitUse]>>,
+    /// Whether its requests are logged.
+    pub logs: bool,
     /// Protocols a client may switch to, lower case.
     pub upgrades: Box<[String]>,
 }

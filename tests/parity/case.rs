@@ -12,6 +12,8 @@
 //! Host: example.com
 //! ```
 //!
+//! `lines: N` says that the access log, `${log}` in `conf`, gets so many lines; they are compared.
+//!
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
 //! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
 //! `stopped`, `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
@@ -23,6 +25,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
@@ -39,6 +42,8 @@ pub(crate) struct Case {
     pub(crate) conf: String,
     /// Lines outside of `http`.
     pub(crate) main: String,
+    /// How many lines the access log gets.
+    pub(crate) lines: usize,
     /// The requests.
     pub(crate) requests: Vec<Request>,
 }
@@ -85,6 +90,8 @@ impl Case {
             if key == "origins" {
                 let names = value.split_whitespace();
                 case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
+            } else if key == "lines" {
+                case.lines = value.trim().parse().unwrap();
             } else {
                 let origin = case.origins.get_mut(key).unwrap_or_else(|| panic!("no origin {key}"));
                 value.trim().clone_into(origin);
@@ -138,23 +145,26 @@ impl Case {
     }
 
     /// nginx's whole file for a port.
-    pub(crate) fn nginx_conf(&self, port: u16, origins: &Origins) -> String {
+    pub(crate) fn nginx_conf(&self, port: u16, log: &Path, origins: &Origins) -> String {
         let mut text = format!(
             "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
              {}
              events {{ worker_connections 128; }}
              http {{
-             access_log off;
+             {}
              client_body_temp_path tmp-body; proxy_temp_path tmp-proxy;
              fastcgi_temp_path tmp-fastcgi; uwsgi_temp_path tmp-uwsgi; scgi_temp_path tmp-scgi;
              {}
              }}\n",
-            self.main, self.conf
+            self.main,
+            if self.lines == 0 { "access_log off;" } else { "" },
+            self.conf
         );
         for (name, origin) in &origins.by_name {
             text = text.replace(&format!("${{{name}}}"), &origin.address());
             text = text.replace(&format!("${{{name}_port}}"), &origin.port().to_string());
         }
+        let text = text.replace("${log}", &log.display().to_string());
         text.replace("${listen}", &format!("127.0.0.1:{port}"))
             .replace("${port}", &port.to_string())
     }

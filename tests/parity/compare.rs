@@ -89,6 +89,15 @@ pub(crate) fn compare(case: &Case, theirs: &Observed, ours: &Observed) -> Vec<Di
         }
         received(theirs, ours, &mut tell);
     }
+    if theirs.log != ours.log {
+        found.push(Difference {
+            case: case.name.clone(),
+            request: "*".to_owned(),
+            aspect: "log".to_owned(),
+            theirs: theirs.log.join("\n"),
+            ours: ours.log.join("\n"),
+        });
+    }
     found.dedup();
     found
 }

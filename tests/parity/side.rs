@@ -17,6 +17,8 @@ use crate::support::{Client, Lb, in_time, until};
 pub(crate) struct Observed {
     /// By request, in their order.
     pub(crate) requests: Vec<Seen>,
+    /// The lines of the access log, if the case has one.
+    pub(crate) log: Vec<String>,
 }
 
 /// What came of one request.
@@ -77,6 +79,21 @@ fn plain(bytes: &[u8], ports: &[u16], origins: &Origins) -> Vec<u8> {
     text.chars().map(|c| c as u8).collect()
 }
 
+/// The lines of the access log once all are there.
+async fn logged(case: &Case, log: &Path, ports: &[u16], origins: &Origins) -> Vec<String> {
+    let mut lines = Vec::new();
+    if case.lines > 0 {
+        until(&format!("{}: {} lines are logged", case.name, case.lines), async || {
+            let text = std::fs::read(log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&plain(&text, ports, origins)).into_owned();
+            lines = text.lines().map(str::to_owned).collect();
+            text.ends_with('\n') && lines.len() >= case.lines
+        })
+        .await;
+    }
+    lines
+}
+
 /// A running nginx; it is killed when this is dropped.
 struct Nginx {
     child: Child,
@@ -111,17 +128,20 @@ impl Nginx {
 /// nginx's side.
 pub(crate) async fn nginx(case: &Case) -> Observed {
     let origins = case.start().await;
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("access.log");
     for _ in 0..5 {
         let port = free_port();
-        let text = case.nginx_conf(port, &origins);
+        let text = case.nginx_conf(port, &log, &origins);
         if let Some(mut nginx) = Nginx::start(&text, port).await {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let observed = ask(case, address, &[port], &origins).await;
+            let mut observed = ask(case, address, &[port], &origins).await;
+            observed.log = logged(case, &log, &[port], &origins).await;
             in_time("the end of nginx", nginx.child.kill()).await.unwrap();
             return observed;
         }
     }
-    panic!("{}: nginx does not start:\n{}", case.name, case.nginx_conf(1, &origins));
+    panic!("{}: nginx does not start:\n{}", case.name, case.nginx_conf(1, &log, &origins));
 }
 
 /// Plimsoll's side, by the importer.
@@ -131,14 +151,18 @@ pub(crate) async fn plimsoll(case: &Case) -> Observed {
     let conf = directory.path().join("nginx.conf");
     // The file names a port; that of the kernel's choice is put in its place.
     let named = free_port();
-    std::fs::write(&conf, case.nginx_conf(named, &origins)).unwrap();
+    let log = directory.path().join("access.log");
+    std::fs::write(&conf, case.nginx_conf(named, &log, &origins)).unwrap();
     let toml = imported(&conf).await;
     let lb = Lb::start(toml.replace(&format!("\"127.0.0.1:{named}\""), "\"127.0.0.1:0\"")).await;
     if std::env::var_os("CASE").is_some() {
         eprintln!("{toml}");
     }
     let address = lb.addr("127.0.0.1:0");
-    ask(case, address, &[named, address.port()], &origins).await
+    let ports = [named, address.port()];
+    let mut observed = ask(case, address, &ports, &origins).await;
+    observed.log = logged(case, &log, &ports, &origins).await;
+    observed
 }
 
 /// What the importer makes of a file.

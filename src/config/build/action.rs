@@ -144,12 +144,14 @@ pub(crate) fn is_path(text: &str) -> bool {
 fn host(b: &mut Build<'_>, table: &Table) -> HostPolicy {
     match table.table("host_header") {
         Some(fixed) => {
-            let host = fixed.text("set");
-            if fixed.written("set").is_some() && !is_authority(host) {
+            let (at, host) = (fixed.place_of("set"), fixed.text("set"));
+            let set = template(b, at, host);
+            let has_variables = set.0.iter().any(|piece| matches!(piece, Piece::Variable(_)));
+            if fixed.written("set").is_some() && !has_variables && !is_authority(host) {
                 let message = format!("`{host}` cannot be a `Host`");
-                b.error(fixed.place_of("set"), message, "write a name, perhaps with a port");
+                b.error(at, message, "write a name, perhaps with a port");
             }
-            HostPolicy::Set(host.to_owned())
+            HostPolicy::Set(set)
         }
         None if table.text("host_header") == "backend" => HostPolicy::Backend,
         None => HostPolicy::Preserve,

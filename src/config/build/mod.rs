@@ -14,6 +14,7 @@ mod health;
 mod host;
 mod limit;
 mod listener;
+mod made;
 mod onward;
 mod process;
 mod request;
@@ -38,7 +39,7 @@ use std::path::PathBuf;
 use super::faults::{Faults, Place};
 use super::files::Hash;
 use super::load::Environment;
-use super::model::{Asked, Config, Listener, Route, Upstream};
+use super::model::{Asked, Config, Listener, Route, Upstream, Variable};
 use super::tree::{Item, Key, Table};
 
 /// What a build works with.
@@ -56,6 +57,8 @@ pub(super) struct Build<'e> {
     asked: Asked,
     /// The groups that texts of the route being read may ask for.
     groups: Option<template::Groups>,
+    /// The variables of the file.
+    made: BTreeMap<String, Variable>,
 }
 
 /// A part of the model beside the section it comes from, for checks that need places.
@@ -81,6 +84,7 @@ impl<'e> Build<'e> {
             secrets: Hash::EMPTY,
             asked: Asked::default(),
             groups: None,
+            made: BTreeMap::new(),
         }
     }
 
@@ -95,6 +99,7 @@ impl<'e> Build<'e> {
 
 /// Makes and checks a configuration of all that was read, the main file first.
 pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Config {
+    made::define(b, parts);
     let process = process::process(b, &parts[0]);
     let resolver = dns::resolver(b, parts[0].section("dns"));
     let admin = parts[0].table("admin").map(|table| process::admin(b, table));

@@ -1,8 +1,13 @@
 //! Process settings and the admin listener.
 
+use std::sync::Arc;
+
 use super::Build;
 use super::address::socket;
-use crate::config::model::{AccessLog, AccessLogFormat, Admin, Log, LogFormat, Process};
+use super::template::template_at;
+use crate::config::model::{
+    AccessLog, AccessLogFormat, Admin, Log, LogEscape, LogFormat, LogLine, Process, Stage,
+};
 use crate::config::tree::Table;
 
 pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
@@ -29,13 +34,36 @@ fn access_log(b: &mut Build<'_>, table: &Table) -> AccessLog {
     let format = match table.text("format") {
         "off" => AccessLogFormat::Off,
         "json" => AccessLogFormat::Json,
+        "template" => line(b, table),
         _ => AccessLogFormat::Combined,
     };
+    if let (Some((at, _)), false) =
+        (table.written("template"), matches!(format, AccessLogFormat::Template(_)))
+    {
+        b.error(at, "`template` has no effect in this format", "set `format = \"template\"`");
+    }
+    let when = table.written("when").map(|(_, item)| item);
+    let when = when.map(|item| template_at(b, item.place, item.text(), Stage::End));
     let path = table.written("path").map(|(_, item)| item);
     if let Some(item) = path.filter(|item| item.text().is_empty()) {
         b.error(item.place, "path is empty", "leave it out to write to standard output");
     }
-    AccessLog { format, path: path.map(|item| item.text().into()) }
+    AccessLog { format, path: path.map(|item| item.text().into()), when }
+}
+
+fn line(b: &mut Build<'_>, table: &Table) -> AccessLogFormat {
+    let (at, text) = (table.place_of("template"), table.text("template"));
+    if text.is_empty() {
+        let help = "for example `template = \"${client_ip} ${status}\"`";
+        b.error(at, "the format `template` needs a `template`", help);
+    }
+    let template = template_at(b, at, text, Stage::End);
+    let escape = match table.text("escape") {
+        "json" => LogEscape::Json,
+        "none" => LogEscape::None,
+        _ => LogEscape::Default,
+    };
+    AccessLogFormat::Template(Arc::new(LogLine { template, escape }))
 }
 
 pub(super) fn admin(b: &mut Build<'_>, table: &Table) -> Admin {

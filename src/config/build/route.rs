@@ -61,6 +61,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
             .and_then(|one| request::buffering(b, one)),
         timeouts: table.table("timeouts").map_or_else(TimeoutOverrides::default, timeouts),
         retry: table.table("retry").map(retry),
+        logs: table.bool("access_log"),
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),
         limits: limit::uses(table),
         upgrades,

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use regex::bytes::Regex;
+
 use super::Build;
 use super::variables;
 use crate::config::faults::Place;
 use crate::config::model::{
-    Captures, Condition, HostMatch, PathMatch, Piece, Stage, Template, Test, Variable,
+    Captures, Condition, Group, HostMatch, PathMatch, Piece, Stage, Template, Test, Variable,
 };
 use crate::config::nearest::nearest;
 
@@ -18,6 +20,26 @@ pub(super) fn template(b: &mut Build<'_>, at: Place, text: &str) -> Template {
 
 /// The same with variables that are known at `stage`.
 pub(super) fn template_at(b: &mut Build<'_>, at: Place, text: &str, stage: Stage) -> Template {
+    read(b, at, text, stage, None)
+}
+
+/// The same at any stage, with what the groups of an expression found.
+pub(super) fn template_of_groups(
+    b: &mut Build<'_>,
+    at: Place,
+    text: &str,
+    groups: &Regex,
+) -> Template {
+    read(b, at, text, Stage::End, Some(groups))
+}
+
+fn read(
+    b: &mut Build<'_>,
+    at: Place,
+    text: &str,
+    stage: Stage,
+    groups: Option<&Regex>,
+) -> Template {
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut rest = 0;
@@ -38,11 +60,12 @@ pub(super) fn template_at(b: &mut Build<'_>, at: Place, text: &str, stage: Stage
         };
         rest = found + length + 1;
         let name = &text[found + 2..rest - 1];
-        let variable = match capture(b, name) {
-            Some(found) => found,
-            None => variable(name).and_then(|variable| in_time(variable, name, stage)),
-        };
-        match variable {
+        // In the text of an expression's case, groups are those of that expression.
+        let of_route = if groups.is_none() { capture(b, name) } else { None };
+        let known = of_route.unwrap_or_else(|| {
+            variable(b, name, groups).and_then(|variable| in_time(variable, name, stage))
+        });
+        match known {
             Ok(variable) => {
                 if !plain.is_empty() {
                     pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -132,9 +155,16 @@ fn capture(b: &mut Build<'_>, name: &str) -> Option<Result<Variable, (String, St
     Some(Ok(Variable::Capture(found)))
 }
 
-fn variable(name: &str) -> Result<Variable, (String, String)> {
-    if let Some(variable) = variables::plain(name) {
+fn variable(
+    b: &Build<'_>,
+    name: &str,
+    groups: Option<&Regex>,
+) -> Result<Variable, (String, String)> {
+    if let Some(variable) = variables::plain(name).or_else(|| b.made.get(name).cloned()) {
         return Ok(variable);
+    }
+    if let (Some(group), Some(regex)) = (name.strip_prefix("capture."), groups) {
+        return self::group(group, regex).map(Variable::Group);
     }
     match variables::of_family(name) {
         Some(Ok(variable)) => Ok(variable),
@@ -144,12 +174,24 @@ fn variable(name: &str) -> Result<Variable, (String, String)> {
         }
         None => {
             let known: Vec<String> = variables::known().map(|one| one.name).collect();
-            let near = nearest(name, known.iter().map(String::as_str));
+            let known = known.iter().chain(b.made.keys());
+            let near = nearest(name, known.map(String::as_str));
             let near = near.map(|near| format!("did you mean `${{{near}}}`? ")).unwrap_or_default();
             let help = format!("{near}the manual's configuration reference lists all of them");
             Err((format!("unknown variable `${{{name}}}`"), help))
         }
     }
+}
+
+/// A group of the expression.
+fn group(name: &str, regex: &Regex) -> Result<Group, (String, String)> {
+    let number = name.parse().ok().filter(|number| *number < regex.captures_len());
+    let named = regex.capture_names().flatten().any(|group| group == name);
+    let group = number.map(Group::Number).or_else(|| named.then(|| Group::Name(name.to_owned())));
+    group.ok_or_else(|| {
+        let message = format!("the expression has no group `{name}`");
+        (message, "name groups like `(?<name>…)`, or count them from 1".to_owned())
+    })
 }
 
 /// The variable, unless it has no value yet.

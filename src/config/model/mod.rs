@@ -10,6 +10,7 @@ mod dns;
 mod health;
 mod limit;
 mod listener;
+mod made;
 mod onward;
 mod pattern;
 mod request;
@@ -23,6 +24,7 @@ mod upstream_sticky;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Access, AccessRule, Who};
@@ -35,6 +37,7 @@ pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
 };
+pub use made::{Cases, Made, MadeBy};
 pub use onward::{
     After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,
 };
@@ -48,7 +51,9 @@ pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
 };
-pub use template::{Asked, AttemptFact, Piece, ProxiedEnd, Stage, Template, TimeForm, Variable};
+pub use template::{
+    Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, Variable,
+};
 pub use upstream::{Backend, BackendAddress, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream};
 pub use upstream_nginx::UpstreamNginx;
 pub use upstream_sticky::{Sticky, StickyCookie};
@@ -114,10 +119,32 @@ pub struct AccessLog {
     pub format: AccessLogFormat,
     /// The file; `None` is standard output.
     pub path: Option<PathBuf>,
+    /// Only requests are logged for which this is neither empty nor `0`.
+    pub when: Option<Template>,
+}
+
+/// A line of one's own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The line, without its end.
+    pub template: Template,
+    /// How values stand in it.
+    pub escape: LogEscape,
+}
+
+/// How values stand in a line, after nginx's `log_format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogEscape {
+    /// `"`, `\` and what is not printable ASCII as `\xHH`; `-` for what has no value.
+    Default,
+    /// As within a text of JSON.
+    Json,
+    /// As they are.
+    None,
 }
 
 /// Form of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLogFormat {
     /// Nothing is written.
     Off,
@@ -125,6 +152,8 @@ pub enum AccessLogFormat {
     Combined,
     /// One JSON object per request, with every attempt.
     Json,
+    /// A line of one's own.
+    Template(Arc<LogLine>),
 }
 
 /// The admin listener.

@@ -58,6 +58,8 @@ pub struct Route {
     pub max_body_bytes: Option<Option<u64>>,
     /// Limits of how often clients may ask, in their order.
     pub limits: Vec<LimitUse>,
+    /// Whether its requests are logged.
+    pub logs: bool,
     /// Protocols a client may switch to by `Upgrade`, lower case; `websocket` unless told otherwise.
     pub upgrades: Vec<String>,
 }
@@ -88,6 +90,7 @@ impl Route {
             retry: None,
             max_body_bytes: None,
             limits: Vec::new(),
+            logs: true,
             upgrades: vec!["websocket".to_owned()],
         }
     }
@@ -202,8 +205,8 @@ pub enum HostPolicy {
     Preserve,
     /// The backend's address as written in the file.
     Backend,
-    /// This one.
-    Set(String),
+    /// This one; the backend's address where nothing comes of it.
+    Set(Template),
 }
 
 /// A redirect.

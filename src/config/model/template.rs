@@ -1,6 +1,8 @@
 //! Texts with variables.
 
-use super::Capture;
+use std::sync::Arc;
+
+use super::{Capture, Made};
 
 /// A text with variables, parsed once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,6 +103,19 @@ pub enum Variable {
     UpstreamHeader(String),
     /// `${upstream.cookie.NAME}`: the value of a cookie that the backend set.
     UpstreamCookie(String),
+    /// `${NAME}` of a `[variable.NAME]`.
+    Made(Arc<Made>),
+    /// `${capture.NAME}`: what a group of the expression found that gives this text.
+    Group(Group),
+}
+
+/// A group of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// By number; 0 is all that was found.
+    Number(usize),
+    /// By name.
+    Name(String),
 }
 
 /// What the PROXY protocol tells.
@@ -168,6 +183,7 @@ impl Variable {
             | Self::UpstreamHeader(_)
             | Self::UpstreamCookie(_) => Stage::Response,
             Self::ResponseLength | Self::BodyLength | Self::ResponseHeader(_) => Stage::End,
+            Self::Made(made) => made.stage,
             _ => Stage::Request,
         }
     }
@@ -179,6 +195,8 @@ impl Variable {
 pub struct Asked {
     /// The two ends of the client's connection.
     pub ends: bool,
+    /// The head that the client got.
+    pub sent: bool,
 }
 
 impl Asked {
@@ -186,5 +204,6 @@ impl Asked {
     pub fn note(&mut self, variable: &Variable) {
         self.ends |=
             matches!(variable, Variable::ClientPort | Variable::ServerIp | Variable::ServerPort);
+        self.sent |= matches!(variable, Variable::ResponseHeader(_));
     }
 }

@@ -19,6 +19,7 @@ mod route_nginx;
 mod upstream;
 mod upstream_nginx;
 mod upstream_sticky;
+mod variable;
 
 use super::table::{Kind, Section, Setting};
 
@@ -41,11 +42,12 @@ pub(super) static ROOT: Section = Section {
         route::ROUTE,
         upstream::UPSTREAM,
         limit::LIMIT,
+        variable::VARIABLE,
     ],
 };
 
 /// The keys of [`ROOT`] that an included file may hold too.
-pub(super) const INCLUDABLE: [&str; 4] = ["listener", "route", "upstream", "limit"];
+pub(super) const INCLUDABLE: [&str; 5] = ["listener", "route", "upstream", "limit", "variable"];
 
 /// In place of a text that shall not stand in the configuration.
 static SECRET: Section = Section {

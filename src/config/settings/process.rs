@@ -75,10 +75,35 @@ pub(super) const ACCESS_LOG: Setting = Setting::with_default(
         settings: &[
             Setting::with_default(
                 "format",
-                Kind::Word(&["combined", "json", "off"]),
+                Kind::Word(&["combined", "json", "template", "off"]),
                 r#""combined""#,
-                "nginx's `combined`, one JSON object with every attempt, or nothing.",
+                "nginx's `combined`, one JSON object with every attempt, a text of your own \
+                 (`template`), or nothing.",
                 r#""json""#,
+            ),
+            Setting::optional(
+                "template",
+                Kind::Text,
+                "another `format` is given",
+                "The line for `format = \"template\"`: a text with `${variables}`.",
+                r#""${client_ip} ${status} ${upstream.addr}""#,
+            ),
+            Setting::with_default(
+                "escape",
+                Kind::Word(&["default", "json", "none"]),
+                r#""default""#,
+                "How values stand in the template's line. `default`: `\"`, `\\` and what is not \
+                 printable ASCII as `\\xHH`, and `-` for what has no value; `json`: as within a text \
+                 of JSON; `none`: as they are.",
+                r#""json""#,
+            ),
+            Setting::optional(
+                "when",
+                Kind::Text,
+                "every request is logged",
+                "A text with `${variables}`: only requests for which it is neither empty nor `0` are \
+                 logged, in whatever format.",
+                r#""${arg.debug}""#,
             ),
             Setting::optional(
                 "path",

@@ -179,7 +179,7 @@ static SECTION: Section = Section {
             "host_header",
             Kind::Or(&Kind::Word(&["preserve", "backend"]), &HOST_HEADER),
             r#""preserve""#,
-            "The `Host` sent on: as the client sent it, the backend's address, or a fixed one.",
+            "The `Host` sent on: as the client sent it, the backend's address, or a text of your own.",
             r#"{ set = "api.internal" }"#,
         ),
         Setting::optional(
@@ -225,6 +225,13 @@ static SECTION: Section = Section {
             r#""10MiB""#,
         ),
         super::limit::LIMITS,
+        Setting::with_default(
+            "access_log",
+            Kind::Bool,
+            "true",
+            "`false`: requests that take this route are not logged.",
+            "false",
+        ),
         Setting::with_default(
             "upgrades",
             TEXTS,
@@ -331,8 +338,14 @@ static RESPOND: Section = Section {
 
 static HOST_HEADER: Section = Section {
     title: "host_header = { … }",
-    doc: "A fixed `Host`.",
-    settings: &[Setting::required("set", Kind::Text, "The `Host`.", r#""api.internal""#)],
+    doc: "A `Host` of your own.",
+    settings: &[Setting::required(
+        "set",
+        Kind::Text,
+        "The `Host`: a text with `${variables}`. Where nothing comes of it, the backend's address \
+         is sent.",
+        r#""api.internal""#,
+    )],
 };
 
 const SET: Setting = Setting::optional(

@@ -297,17 +297,16 @@ pub(super) const LOGS: Part = Part {
             Contexts::LEVELS_AND_IF.and(Contexts::LIMIT_EXCEPT),
             (1, super::MANY),
             Rule::Process(process::access_log),
-            "`[access_log]`, one for the process: `off`, or a file in the form `combined` (`json` for a \
-             format with `escape=json`). The first of http counts, else the first of all.",
+            "`[access_log]`, one for the process: a file with its format and `if=`. The first of http \
+             counts, else the first of all; `off` is `access_log = false` of the routes.",
         ),
         row(
             "log_format",
             Contexts::HTTP,
             (2, super::MANY),
             Rule::Shape,
-            "The log is `combined` or `json`; other formats become the nearer of the two.",
-        )
-        .differs(),
+            "`template` of `[access_log]`, with its `escape`.",
+        ),
         needless("open_log_file_cache", Contexts::ANY, "The log stays open."),
         needless("log_not_found", Contexts::ANY, "No files are served."),
         needless("log_subrequest", Contexts::ANY, "There are no subrequests."),

@@ -39,11 +39,11 @@ pub(super) const ROUTING: Part = Part {
         row("try_files", Contexts::SERVER.and(Contexts::LOCATION), (2, MANY), Rule::Route(settings::try_files),
             "No files are served: with what it ends, `go_to` or a status, takes every request.").differs(),
         row("map", Contexts::HTTP, (2, 2), Rule::Shape,
-            "Carried where it chooses the upstream by a header field or a cookie, and in the usual shape \
-             of `$connection_upgrade`."),
+            "`[variable.NAME]`; where `proxy_pass` uses it, routes that choose the upstream by a header \
+             field or a cookie. The usual `$connection_upgrade` is `upgrades`."),
         row("split_clients", Contexts::HTTP, (2, 2), Rule::Shape,
-            "`split` of a route whose `proxy_pass` uses the variable. Each request is drawn for itself, \
-             not each client."),
+            "`[variable.NAME]` with `split`; where `proxy_pass` uses it, `split` of a route: there each \
+             request is drawn for itself, not each client."),
         row("internal", Contexts::LOCATION, (0, 0), Rule::Route(settings::internal),
             "`internal` of the route.").own(),
         row("allow", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::allow),

@@ -3,7 +3,9 @@
 use crate::http1::encode::{CRLF, push_decimal, push_end, push_field};
 use crate::http1::target::push_path;
 use crate::http1::{Framing, Known, RequestHead, is_token};
-use crate::proxy::headers::{ClientIdentity, apply_edits, is_per_connection, remove_field};
+use crate::proxy::headers::{
+    ClientIdentity, apply_edits, is_per_connection, push_rendered, remove_field,
+};
 use crate::proxy::vars::{Vars, push_address};
 use crate::snapshot::settings::{
     ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, PathRewrite, RequestIdField,
@@ -51,7 +53,7 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
 
     let fields = out.len();
-    push_field(out, b"Host", host(ctx));
+    push_host(out, ctx);
     for field in head.fields() {
         if !is_made_anew(field.known, ctx.forwarded) && !head.is_nominated(*field) {
             head.push_field(out, *field);
@@ -112,12 +114,20 @@ pub fn push_target(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     }
 }
 
-fn host<'a>(ctx: &RequestContext<'a>) -> &'a [u8] {
-    match ctx.host {
-        HostPolicy::Preserve if !ctx.vars.head.host().is_empty() => ctx.vars.head.host(),
-        HostPolicy::Preserve | HostPolicy::Backend => ctx.authority.as_bytes(),
-        HostPolicy::Set(host) => host.as_bytes(),
-    }
+fn push_host(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
+    let host = match ctx.host {
+        HostPolicy::Preserve => ctx.vars.head.host(),
+        HostPolicy::Backend => b"",
+        HostPolicy::Set(host) => {
+            let begin = out.len();
+            push_rendered(out, "Host", host, ctx.vars);
+            if out.len() > begin {
+                return;
+            }
+            b""
+        }
+    };
+    push_field(out, b"Host", if host.is_empty() { ctx.authority.as_bytes() } else { host });
 }
 
 /// Whether we write the field ourselves, or nobody does.

@@ -8,15 +8,18 @@
 mod address;
 mod attempts;
 mod lookup;
+mod made;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
+
+use regex::bytes::Captures;
 
 use crate::http1::encode::push_decimal;
 use crate::http1::{Known, RequestHead, ResponseHead, Version, is_field_value};
 use crate::proxy::headers::ClientIdentity;
 use crate::snapshot::Captured;
-use crate::snapshot::settings::{Piece, ProxiedEnd, Template, TimeForm, Variable};
+use crate::snapshot::settings::{Group, Piece, ProxiedEnd, Template, TimeForm, Variable};
 use crate::telemetry::{Zone, basic_user};
 pub(crate) use address::push_address;
 pub use attempts::{At, Attempt, Attempts};
@@ -51,6 +54,8 @@ pub struct Vars<'a> {
     pub captured: Option<&'a Captured>,
     /// What was answered when it was asked whether the request may pass.
     pub auth: Option<&'a ResponseHead>,
+    /// What the expression found that gives the text.
+    pub groups: Option<&'a Captures<'a>>,
 }
 
 /// The client's connection.
@@ -113,6 +118,7 @@ impl<'a> Vars<'a> {
             answer: Answer::default(),
             captured: None,
             auth: None,
+            groups: None,
         }
     }
 }
@@ -176,6 +182,11 @@ pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) ->
         Variable::UpstreamCookie(name) => {
             vars.attempts.response().and_then(|head| lookup::set_cookie(head, name))
         }
+        Variable::Group(group) => vars.groups.and_then(|groups| match group {
+            Group::Number(number) => groups.get(*number).map(|found| found.as_bytes()),
+            Group::Name(name) => groups.name(name).map(|found| found.as_bytes()),
+        }),
+        Variable::Made(made) => return made::push(made, vars, out),
         composed => return push_composed(composed, vars, out),
     };
     let Some(value) = value.filter(|value| !value.is_empty()) else { return false };

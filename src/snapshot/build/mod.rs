@@ -97,7 +97,8 @@ pub fn build(input: Input<'_>) -> Snapshot {
         listeners: routes::listeners(config, &limits, known.registry),
         upstreams,
         limits: limits.into_values().map(|(_, limit)| limit).collect(),
-        access_log: config.process.access_log.format,
+        access_log: config.process.access_log.format.clone(),
+        log_when: config.process.access_log.when.clone().map(Arc::new),
         asked: config.asked,
     }
 }
@@ -121,7 +122,8 @@ pub fn rebuild(
         listeners: previous.listeners.clone(),
         upstreams,
         limits: previous.limits.clone(),
-        access_log: previous.access_log,
+        access_log: previous.access_log.clone(),
+        log_when: previous.log_when.clone(),
         asked: previous.asked,
     }
 }

@@ -113,6 +113,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         request_buffering: section.request_buffering.clone(),
         max_body_bytes: section.max_body_bytes,
         limits: uses(section, limits),
+        logs: section.logs,
         upgrades: section.upgrades.clone().into(),
     }
 }

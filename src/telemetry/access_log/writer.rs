@@ -126,14 +126,23 @@ pub struct LocalLog {
 impl LocalLog {
     /// Formats one line. Never waits.
     pub fn record(&mut self, format: Format, entry: &Entry<'_>) {
+        self.line(|buffer, clock| match format {
+            Format::Combined => combined::write(entry, clock, buffer),
+            Format::Json => json::write(entry, buffer),
+        });
+    }
+
+    /// Takes a line that is written by the caller, with its end. Never waits.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.line(|buffer, _| write(buffer));
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>, &mut LocalClock)) {
         if self.buffer.capacity() == 0 {
             // Room for the line that exceeds the limit.
             self.buffer.reserve(BUFFER + BUFFER / 4);
         }
-        match format {
-            Format::Combined => combined::write(entry, &mut self.clock, &mut self.buffer),
-            Format::Json => json::write(entry, &mut self.buffer),
-        }
+        write(&mut self.buffer, &mut self.clock);
         self.lines += 1;
         if self.buffer.len() >= BUFFER {
             self.flush();

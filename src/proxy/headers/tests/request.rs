@@ -165,7 +165,7 @@ fn host_follows_its_policy() {
     let named = "GET / HTTP/1.1\r\nHost: Shop.test\r\n\r\n";
     assert_eq!(host(HostPolicy::Preserve, named), "Host: Shop.test");
     assert_eq!(host(HostPolicy::Backend, named), "Host: 127.0.0.1:9000");
-    assert_eq!(host(HostPolicy::Set("in.test".to_owned()), named), "Host: in.test");
+    assert_eq!(host(HostPolicy::Set(text("in.test")), named), "Host: in.test");
     let absolute = "GET http://abs.test/ HTTP/1.1\r\nHost: Shop.test\r\n\r\n";
     assert_eq!(host(HostPolicy::Preserve, absolute), "Host: abs.test");
     let nameless = "GET / HTTP/1.0\r\n\r\n";
