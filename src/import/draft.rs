@@ -47,6 +47,8 @@ pub(super) struct Route {
     /// `None`: not settled yet.
     pub onward: Option<Onward>,
     pub response: ResponseEdits,
+    /// A request goes on whose client has closed its side.
+    pub ignore_client_abort: bool,
     /// Limits, each as TOML.
     pub limits: Vec<String>,
     /// Bytes of a request body at most; 0 is no limit.

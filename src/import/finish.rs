@@ -104,6 +104,9 @@ fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
     }
     let requests = if idle.is_zero() { 1 } else { client.requests.unwrap_or(MANY) };
     settings.push(("max_requests", requests.min(u64::from(u32::MAX)).to_string()));
+    if let Some(time) = client.keep_alive_field.filter(|time| time.as_secs() > 0) {
+        settings.push(("nginx.keep_alive_field", quote(&show_duration(time))));
+    }
     let lifetime = client.lifetime.unwrap_or(Duration::from_hours(1));
     let lifetime = lifetime.clamp(Duration::from_millis(1), Duration::from_hours(24));
     settings.push(("max_lifetime", quote(&show_duration(lifetime))));

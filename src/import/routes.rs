@@ -451,6 +451,7 @@ pub(super) fn route(
         access: Vec::new(),
         response: edits_of(&action, edits),
         action,
+        ignore_client_abort: s.ignore_client_abort,
         limits: Vec::new(),
         onward: None,
         body_limit: s.body_limit.unwrap_or(1 << 20),

@@ -64,6 +64,7 @@ pub(super) struct Settings<'t> {
     pub says: Says<'t>,
     pub client: Client,
     pub limits: Limits<'t>,
+    pub ignore_client_abort: bool,
 }
 
 /// Time-outs and retries towards backends.
@@ -113,6 +114,8 @@ pub(super) struct Client {
     pub body: Option<Duration>,
     pub write: Option<Duration>,
     pub idle: Option<Duration>,
+    /// What clients are told of it.
+    pub keep_alive_field: Option<Duration>,
     pub requests: Option<u64>,
     /// Size of the first buffer.
     pub buffer: Option<u64>,
@@ -384,8 +387,8 @@ pub(super) fn body_memory(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<
     s.body_memory = size(d, f);
 }
 
-pub(super) fn ignore_client_abort(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    fixed(d, false, ("a request whose client has gone is given up", ""), f);
+pub(super) fn ignore_client_abort(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.ignore_client_abort = carried_flag(d, f) == Some(true);
 }
 
 pub(super) fn pass_request(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
@@ -465,7 +468,7 @@ pub(super) fn auth_basic<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fin
 pub(super) fn keepalive_timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     s.client.idle = time(d, 0, f);
     if d.args.len() > 1 {
-        f.differs(d, "the field Keep-Alive is not sent");
+        s.client.keep_alive_field = time(d, 1, f);
     }
 }
 

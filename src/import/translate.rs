@@ -414,7 +414,9 @@ fn files(levels: &[&[Directive]], walk: &Walk<'_>) -> Vec<String> {
         }
     }
     let mut pages = Vec::new();
-    levels.iter().for_each(|level| collect(level, &mut pages));
+    for level in levels {
+        collect(level, &mut pages);
+    }
     let answers = ["proxy_pass", "grpc_pass", "return", "try_files", "rewrite"];
     let is_file = |page: &&str| {
         let fits = |spot: &&Spot<'_>| match &spot.path {

@@ -233,6 +233,9 @@ impl Writer<'_> {
             self.setting("response_headers.remove", &quoted_list(&route.response.remove));
         }
         self.added(&route.response.add);
+        if route.ignore_client_abort && limited {
+            self.setting("nginx.ignore_client_abort", "true");
+        }
         if !route.limits.is_empty() {
             self.setting("limits", &format!("[{}]", route.limits.join(", ")));
         }

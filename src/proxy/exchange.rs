@@ -63,6 +63,8 @@ pub(super) struct Way<'a> {
     pub(super) total: Option<Instant>,
     /// Early hints are passed on.
     pub(super) early_hints: bool,
+    /// The request goes on whose client has closed its side.
+    pub(super) ignore_client_abort: bool,
 }
 
 /// A request under way to one backend.
@@ -184,7 +186,7 @@ impl<'a> Exchange<'a> {
                 Err(failure) => return Poll::Ready(Err(failure)),
             }
         }
-        if uploaded.is_ready() {
+        if uploaded.is_ready() && !self.way.ignore_client_abort {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)
@@ -353,7 +355,7 @@ impl<'a> Exchange<'a> {
         if let Poll::Ready(Err(failure)) = uploaded {
             return Poll::Ready(Err(failure));
         }
-        if flushed && uploaded.is_ready() {
+        if flushed && uploaded.is_ready() && !self.way.ignore_client_abort {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)

@@ -303,6 +303,7 @@ impl Forward<'_> {
             timeouts: &self.passage.destination.timeouts,
             begun: self.begun,
             total: self.passage.total(),
+            ignore_client_abort: self.passage.entry.route.ignore_client_abort,
             early_hints: self.rules().is_none_or(|rules| rules.early_hints),
         }
     }
@@ -428,7 +429,9 @@ impl Forward<'_> {
         let vars = self.vars(said, response, &running, progress.uploaded, now);
         let trailers = self.trailers(&vars, response);
         let outward = self.outward(said.head, response, upload, &trailers);
-        let told = (outward.framing, Persistence::of(outward.keep, said.head.version()));
+        let field = self.passage.at.listener.client.nginx.keep_alive_field;
+        let persistence = Persistence::of(outward.keep, said.head.version(), field);
+        let told = (outward.framing, persistence);
         let port = self.port(response, port);
         self.write_answer(&vars, response, port, told, now, out);
         (outward, trailers)

@@ -251,7 +251,11 @@ fn compose(
             ..state.vars(at, client, route)
         },
         framing: if bodiless { Framing::None } else { Framing::Length(answer.body.len() as u64) },
-        persistence: Persistence::of(keep, state.head.version()),
+        persistence: Persistence::of(
+            keep,
+            state.head.version(),
+            at.listener.client.nginx.keep_alive_field,
+        ),
         date: &at.worker.date(at.started),
         edits,
         rules: None,

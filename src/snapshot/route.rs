@@ -41,6 +41,8 @@ pub struct Route {
     pub limits: Option<Box<[LimitUse]>>,
     /// Whether its requests are logged.
     pub logs: bool,
+    /// Whether a request goes on whose client has closed its side.
+    pub ignore_client_abort: bool,
     /// Protocols a client may switch to, lower case.
     pub upgrades: Box<[String]>,
 }

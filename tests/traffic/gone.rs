@@ -1,7 +1,7 @@
 //! Clients that leave: the backend is spared the rest, and the books say so.
 
 use crate::support::{Answer, Client, Origin};
-use crate::{GET, logged, plain, until_clients};
+use crate::{GET, Setup, logged, plain, until_clients};
 
 const ATTEMPTS_GONE: &str = "plimsoll_upstream_attempts_total{outcome=\"client_gone\"}";
 
@@ -74,4 +74,40 @@ async fn a_client_that_pipelines_and_leaves_is_gone_too() {
     drop(client);
     origin.until_open(0).await;
     assert_eq!(origin.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_only_ends_its_side_is_served_where_that_is_told() {
+    let origin = Origin::start("a").await;
+    let setup = Setup { route: "nginx = { ignore_client_abort = true }", ..Setup::default() };
+    let lb = setup.before(&[&origin]).await;
+    origin.hold();
+    let mut client = Client::connect(lb.addr("web")).await;
+    client.send(GET).await;
+    origin.until_requests(1).await;
+    client.half_close().await;
+    origin.release();
+    assert_eq!(client.read_response().await.text(), "a");
+    client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_at_once_is_served_or_given_up_as_told() {
+    let origin = Origin::start("a").await;
+    for (told, answered) in [("true", true), ("false", false)] {
+        let route = format!("nginx = {{ ignore_client_abort = {told} }}");
+        let lb = Setup { route: &route, ..Setup::default() }.before(&[&origin]).await;
+        origin.hold();
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send(GET).await;
+        client.half_close().await;
+        if answered {
+            origin.until_requests(1).await;
+            origin.release();
+            assert_eq!(client.read_response().await.status, 200);
+        } else {
+            assert_eq!(logged(&lb, "client_gone").await["status"], 499);
+            origin.release();
+        }
+    }
 }

@@ -64,6 +64,9 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         logs: table.bool("access_log"),
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),
         limits: limit::uses(table),
+        ignore_client_abort: table
+            .table("nginx")
+            .is_some_and(|nginx| nginx.bool("ignore_client_abort")),
         upgrades,
     };
     route.captures = b.groups.take().and_then(Groups::asked);

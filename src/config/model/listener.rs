@@ -76,6 +76,8 @@ pub struct NginxHeads {
     pub refuse_repeated_fields: bool,
     /// Too large a head is answered with 400 in place of 431.
     pub oversized_is_400: bool,
+    /// What clients are told in `Keep-Alive`, in seconds.
+    pub keep_alive_field: Option<u32>,
     /// Bytes of one field line; `None` is no limit of its own.
     pub max_field_bytes: Option<usize>,
 }

@@ -60,6 +60,8 @@ pub struct Route {
     pub limits: Vec<LimitUse>,
     /// Whether its requests are logged.
     pub logs: bool,
+    /// Whether a request goes on whose client has closed its side.
+    pub ignore_client_abort: bool,
     /// Protocols a client may switch to by `Upgrade`, lower case; `websocket` unless told otherwise.
     pub upgrades: Vec<String>,
 }
@@ -91,6 +93,7 @@ impl Route {
             max_body_bytes: None,
             limits: Vec::new(),
             logs: true,
+            ignore_client_abort: false,
             upgrades: vec!["websocket".to_owned()],
         }
     }

@@ -1,5 +1,7 @@
 //! Settings of `[listener.nginx]`: what is done just as nginx does it, where Plimsoll does otherwise.
 
+use std::time::Duration;
+
 use crate::config::table::{Kind, Section, Setting};
 
 pub(super) const NGINX: Setting = Setting::with_default(
@@ -55,6 +57,18 @@ static SECTION: Section = Section {
             "Bytes of one field line (nginx: the size of one of `large_client_header_buffers`). More: \
              431, or 400.",
             r#""8KiB""#,
+        ),
+        Setting::optional(
+            "keep_alive_field",
+            Kind::Duration {
+                min: Duration::from_secs(1),
+                max: Duration::from_hours(24),
+                off: false,
+            },
+            "none is sent",
+            "The time that is told in `Keep-Alive: timeout=…` of responses after which the connection \
+             goes on.",
+            r#""60s""#,
         ),
         Setting::with_default(
             "proxy_protocol_from_all",

@@ -23,5 +23,14 @@ static SECTION: Section = Section {
         onward::ACCEL_REDIRECT,
         onward::RECURSIVE_ERROR_PAGES,
         onward::REQUEST_URI,
+        Setting::with_default(
+            "ignore_client_abort",
+            Kind::Bool,
+            "false",
+            "Whether a request goes on whose client has closed its side of the connection: it may be \
+             gone, or have said no more than that it will send nothing further. Otherwise it is given \
+             up (499).",
+            "true",
+        ),
     ],
 };

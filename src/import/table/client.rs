@@ -43,8 +43,8 @@ pub(super) const CLIENT: Part = Part {
             Contexts::LEVELS.and(Contexts::UPSTREAM),
             (1, 2),
             Rule::Listener(settings::keepalive_timeout),
-            "`idle_timeout` of the listener; 0 is `max_requests = 1`. The second argument, a header \
-             field, is not sent. In an upstream: `pool.idle_timeout`.",
+            "`idle_timeout` of the listener; 0 is `max_requests = 1`. The second argument is \
+             `nginx.keep_alive_field`. In an upstream: `pool.idle_timeout`.",
         ),
         row(
             "keepalive_requests",

@@ -56,7 +56,7 @@ pub(super) const PROXY: Part = Part {
         needless("grpc_buffer_size", Contexts::ANY, "Responses are passed on as they come."),
         needless("grpc_socket_keepalive", Contexts::ANY, "Connections to backends are closed by time-outs."),
         row("proxy_ignore_client_abort", LEVELS, (1, 1), Rule::Route(settings::ignore_client_abort),
-            "`off` is what Plimsoll does: a request whose client has gone is given up."),
+             "`nginx.ignore_client_abort` of the route."),
         row("proxy_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept),
             "`intercept_errors` of routes with `error_pages`."),
         row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept), "As `proxy_intercept_errors`."),

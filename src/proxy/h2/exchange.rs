@@ -100,7 +100,7 @@ impl<'a> H2Exchange<'a> {
             }));
         }
         let uploaded = self.poll_upload(cx)?;
-        if uploaded.is_ready() {
+        if uploaded.is_ready() && !self.way.ignore_client_abort {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)
@@ -175,7 +175,7 @@ impl<'a> H2Exchange<'a> {
             }
         };
         let uploaded = self.poll_upload(cx)?;
-        if flushed && uploaded.is_ready() {
+        if flushed && uploaded.is_ready() && !self.way.ignore_client_abort {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)

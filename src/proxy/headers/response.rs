@@ -1,6 +1,6 @@
 //! Writes the head that a client gets.
 
-use crate::http1::encode::{push_end, push_field, push_status_line};
+use crate::http1::encode::{CRLF, push_decimal, push_end, push_field, push_status_line};
 use crate::http1::{Framing, Known, ResponseHead, Version};
 use crate::proxy::headers::request::push_length;
 use crate::proxy::headers::{Rules, apply_edits, is_per_connection, push_rendered, rewrite};
@@ -31,6 +31,8 @@ pub enum Persistence {
     Implied,
     /// `Connection: keep-alive`, for an HTTP/1.0 client that asked for it.
     KeepAlive,
+    /// `Connection: keep-alive` and `Keep-Alive: timeout=…` with these seconds, for any client.
+    KeepAliveFor(u32),
     /// `Connection: close`.
     Close,
     /// It speaks the protocol of the backend's `Upgrade` from here on: for a 101.
@@ -40,11 +42,13 @@ pub enum Persistence {
 impl Persistence {
     /// What a client of this version has to be told, if the connection `persists` or not (RFC 9112
     /// §9.3).
-    pub fn of(persists: bool, client: Version) -> Self {
-        match (persists, client) {
-            (false, _) => Self::Close,
-            (true, Version::Http10) => Self::KeepAlive,
-            (true, Version::Http11) => Self::Implied,
+    /// `told` are the seconds that it is told in any case.
+    pub fn of(persists: bool, client: Version, told: Option<u32>) -> Self {
+        match (persists, told, client) {
+            (false, _, _) => Self::Close,
+            (true, Some(seconds), _) => Self::KeepAliveFor(seconds),
+            (true, None, Version::Http10) => Self::KeepAlive,
+            (true, None, Version::Http11) => Self::Implied,
         }
     }
 }
@@ -80,6 +84,12 @@ pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead, ctx: &Respons
     match ctx.persistence {
         Persistence::Implied => {}
         Persistence::KeepAlive => push_field(out, b"Connection", b"keep-alive"),
+        Persistence::KeepAliveFor(seconds) => {
+            push_field(out, b"Connection", b"keep-alive");
+            out.extend_from_slice(b"Keep-Alive: timeout=");
+            push_decimal(out, u64::from(seconds));
+            out.extend_from_slice(CRLF);
+        }
         Persistence::Close => push_field(out, b"Connection", b"close"),
         Persistence::Upgraded => {
             push_field(out, b"Connection", b"upgrade");

@@ -114,6 +114,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         max_body_bytes: section.max_body_bytes,
         limits: uses(section, limits),
         logs: section.logs,
+        ignore_client_abort: section.ignore_client_abort,
         upgrades: section.upgrades.clone().into(),
     }
 }

@@ -94,7 +94,7 @@ fn what_a_client_is_told_depends_on_its_version() {
         (false, Version::Http11, Persistence::Close),
         (false, Version::Http10, Persistence::Close),
     ] {
-        assert_eq!(Persistence::of(persists, client), expected);
+        assert_eq!(Persistence::of(persists, client, None), expected);
     }
 }
 
