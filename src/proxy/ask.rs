@@ -3,6 +3,8 @@
 //! The question has the request's head, as a GET without a body, and goes the way of every proxied
 //! request; of the answer only the head counts.
 
+use tokio::time::Instant;
+
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
@@ -66,7 +68,7 @@ pub(super) fn settle<'a>(
 ) -> Option<&'a RouteEntry> {
     let mut again = Again::Name(to);
     if !to.starts_with(b"@") {
-        state.retarget(to);
+        state.retarget(to).ok()?;
         again = Again::Behind(0);
     }
     let mut entry = service::find_again(at, client, state, again)?;
@@ -82,7 +84,7 @@ pub(super) fn settle<'a>(
             }
             Rewritten::Here | Rewritten::Elsewhere => usize::MAX,
             Rewritten::Not | Rewritten::Further => behind,
-            Rewritten::Redirect(..) => return None,
+            Rewritten::Redirect(..) | Rewritten::Nowhere(_) => return None,
         };
         entry = service::find_again(at, client, state, Again::Behind(from))?;
     }
@@ -94,7 +96,7 @@ async fn ask(walk: &mut Walk<'_, '_>, entry: &RouteEntry) -> Result<u16, Failure
     walk.state.response = crate::http1::ResponseHead::default();
     match &entry.route.action {
         Action::Proxy { rewrite, host, .. } => {
-            let at = walk.at;
+            let at = Entrance { whole: Instant::now(), ..walk.at };
             let (destination, local) =
                 service::destination(at, entry).ok_or(Failure::NoneEligible)?;
             let client = walk.client;
