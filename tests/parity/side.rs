@@ -1,9 +1,10 @@
 //! One side of a comparison: nginx, or Plimsoll with what the importer made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -30,9 +31,16 @@ pub(crate) struct Seen {
     pub(crate) received: Vec<(String, Vec<u8>, Vec<u8>)>,
 }
 
-/// A port on which nobody listens; the kernel does not soon give it to others.
+/// A port on which nobody listens, another one for each case: nginx goes on trying for seconds to get
+/// one that is taken, and a client would meet the neighbour's meanwhile.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// Sends the case's requests one after the other; `ports` are those of the side itself.
