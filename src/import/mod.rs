@@ -23,6 +23,7 @@ mod lexer;
 mod limits;
 mod listen;
 mod location;
+mod lookahead;
 mod maps;
 mod messages;
 mod names;

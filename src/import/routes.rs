@@ -4,8 +4,8 @@ use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
 use super::condition::{Condition, condition};
 use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Route};
 use super::headers;
-use super::location::Spot;
-use super::scope::effective;
+use super::location::{Named, Spot};
+use super::scope::{self, effective};
 use super::settings::Settings;
 use super::table::Rule;
 use super::translate::Translator;
@@ -19,8 +19,8 @@ const FILE_SERVER: &str = "serve files by a file server of their own, as an upst
 pub(super) struct Server<'t> {
     /// The port that redirects name, if it is one for all.
     pub port: Option<u16>,
-    /// Named locations with their levels.
-    pub named: Vec<(&'t Directive, Vec<&'t [Directive]>)>,
+    /// Named locations.
+    pub named: Vec<Named<'t>>,
 }
 
 impl<'t> Translator<'t, '_> {
@@ -31,6 +31,7 @@ impl<'t> Translator<'t, '_> {
         for (d, row) in effective(levels) {
             match row.rule {
                 Rule::Route(setter) => setter(&mut s, d, f),
+                Rule::Guard if d.arg(0) == "off" => f.carried_as(d, "nobody is kept out here"),
                 Rule::Guard => {
                     f.missing(d, row.doc, row.instead);
                     s.guard = Some(d);
@@ -58,6 +59,10 @@ impl<'t> Translator<'t, '_> {
         let location = spot.location;
         self.findings.carried(location);
         let edits = headers::response(&s, &spot.scope, &mut self.findings);
+        if s.internal && !location.arg(0).starts_with('@') {
+            // nginx says so before it looks at what stands in the location.
+            return vec![Self::route(spot, Vec::new(), status(404), &edits, &s)];
+        }
         if spot.bare {
             let f = &mut self.findings;
             let action =
@@ -99,7 +104,7 @@ impl<'t> Translator<'t, '_> {
         // What nginx answers by itself it answers before it looks at limits.
         let limits = self.zones.uses(&s.limits, &mut self.findings);
         for route in &mut routes {
-            if matches!(route.action, Action::Proxy(_)) {
+            if matches!(route.action, Action::Proxy(_)) && !limits.is_empty() {
                 route.limits.clone_from(&limits);
             }
         }
@@ -115,18 +120,54 @@ impl<'t> Translator<'t, '_> {
         s: &Settings<'t>,
         server: &Server<'t>,
     ) -> Vec<Route> {
-        let mains = self.main(spot, s, server);
+        let mains = match self.main(spot, s, server) {
+            Main::Actions(actions) => actions,
+            Main::Named(named) => return self.by_named(when, &named, spot, s, server),
+        };
         let with = |(more, action): (Vec<Check>, Action)| {
             let proxied = matches!(action, Action::Proxy(_));
             let mut route = Self::route(spot, [when, &more].concat(), action, edits, s);
-            let own = |(allow, who): &(bool, &str)| (*allow, (*who).to_owned());
-            // To let everybody in changes nothing.
-            if proxied && s.access.iter().any(|(allow, _)| !allow) {
-                route.access = s.access.iter().map(own).collect();
+            if proxied {
+                route.access = access(s);
             }
             route
         };
         mains.into_iter().map(with).collect()
+    }
+
+    /// What a named location does with the requests of another place. It has its own settings; whom
+    /// the place keeps out does not come to it, and how long a body may be is decided before.
+    fn by_named(
+        &mut self,
+        when: &[Check],
+        named: &Named<'t>,
+        spot: &Spot<'t>,
+        s: &Settings<'t>,
+        server: &Server<'t>,
+    ) -> Vec<Route> {
+        let (location, levels) = named;
+        let mut scope = spot.scope.clone();
+        scope::constants(location.inner(), &mut scope);
+        let there = Spot { location, levels: levels.clone(), scope, ..spot.clone() };
+        let mut routes = self.routes_of(&there, server);
+        let outer = access(s);
+        for route in &mut routes {
+            route.when.splice(0..0, when.iter().cloned());
+            route.body_limit = s.body_limit.unwrap_or(1 << 20);
+            if outer.is_empty() || outer == route.access {
+                continue;
+            }
+            if route.access.is_empty() && matches!(route.action, Action::Proxy(_)) {
+                route.access.clone_from(&outer);
+            } else {
+                let why = "who comes in is asked here and where requests come from, which one \
+                           route cannot do: it answers 403 to everybody";
+                self.findings.missing(location, why, "make one list of both");
+                route.access = Vec::new();
+                route.action = status(403);
+            }
+        }
+        routes
     }
 
     /// The routes of a block within a location, which has all that the location has.
@@ -147,7 +188,6 @@ impl<'t> Translator<'t, '_> {
         s.answer = outer.answer;
         s.rewrites.clone_from(&outer.rewrites);
         s.try_files = outer.try_files;
-        s.internal = outer.internal;
         s.content = s.content.or(outer.content);
         let edits = headers::response(&s, &spot.scope, &mut self.findings);
         self.mains(when, &edits, spot, &s, server)
@@ -162,6 +202,10 @@ impl<'t> Translator<'t, '_> {
     ) -> Route {
         let mut route = route(spot.location.name.place, spot.path.clone(), action, edits, s);
         route.before_regex = spot.before_regex;
+        // An expression that had to be spelled out is called as it was written.
+        if let Some(written) = spot.location.args.last().filter(|arg| arg.text.contains("(?!")) {
+            route.name.clone_from(&written.text);
+        }
         when.extend(spot.around.iter().map(|regex| Check {
             value: "${normalized_path}".to_owned(),
             rule: "regex",
@@ -258,14 +302,9 @@ impl<'t> Translator<'t, '_> {
     }
 
     /// What is done with requests that no `if` answered, with conditions.
-    fn main(
-        &mut self,
-        spot: &Spot<'t>,
-        s: &Settings<'t>,
-        server: &Server<'t>,
-    ) -> Vec<(Vec<Check>, Action)> {
+    fn main(&mut self, spot: &Spot<'t>, s: &Settings<'t>, server: &Server<'t>) -> Main<'t> {
         let f = &mut self.findings;
-        let only = |action| vec![(Vec::new(), action)];
+        let only = |action| Main::Actions(vec![(Vec::new(), action)]);
         let mut rewrites = Vec::new();
         for d in &s.rewrites {
             match redirecting_rewrite(d, s, &spot.scope, server.port, f) {
@@ -280,9 +319,6 @@ impl<'t> Translator<'t, '_> {
             let action = answer(d, s, &spot.scope, server.port, f);
             return only(action);
         }
-        if s.internal {
-            return only(status(404));
-        }
         if s.keeps_all_out() {
             for d in s.pass.into_iter().chain(s.try_files) {
                 f.missing(d, "its route refuses everybody, see the access rules", "");
@@ -293,7 +329,7 @@ impl<'t> Translator<'t, '_> {
             if let Some(content) = s.content {
                 f.carried_as(content, "no files are served here");
             }
-            return self.pass(d, &rewrites, spot, s);
+            return Main::Actions(self.pass(d, &rewrites, spot, s));
         }
         for d in rewrites {
             let help = "use `strip_prefix`, `replace_prefix` or `redirect`";
@@ -312,26 +348,20 @@ impl<'t> Translator<'t, '_> {
         spot: &Spot<'t>,
         s: &Settings<'t>,
         server: &Server<'t>,
-    ) -> Vec<(Vec<Check>, Action)> {
-        let only = |action| vec![(Vec::new(), action)];
+    ) -> Main<'t> {
         let f = &mut self.findings;
         let last = d.args.last().map_or("", |arg| &*arg.text);
         let named = server.named.iter().find(|(location, _)| location.arg(0) == last);
-        let Some((location, levels)) = named else {
+        // A named location that leads to another is not followed: it may lead back.
+        let Some(named) = named.filter(|_| !spot.location.arg(0).starts_with('@')) else {
             f.missing(d, "no files are served: the answer is 501", FILE_SERVER);
-            return only(not_carried());
+            return Main::Actions(vec![(Vec::new(), not_carried())]);
         };
-        f.carried(location);
         f.differs(d, &format!("no files are served: `{last}` takes every request"));
         if let Some(content) = s.content {
             f.missing(content, "no files are served", FILE_SERVER);
         }
-        let there = self.settings(levels, false);
-        match there.pass {
-            _ if there.keeps_all_out() => only(status(403)),
-            Some(pass) => self.pass(pass, &there.rewrites, spot, &there),
-            None => only(not_carried()),
-        }
+        Main::Named(named.clone())
     }
 
     /// What nginx answers itself, with files and the like.
@@ -351,6 +381,22 @@ impl<'t> Translator<'t, '_> {
         f.missing(location, "nginx serves files here: the route answers 501", FILE_SERVER);
         not_carried()
     }
+}
+
+/// What is done with the requests that come to a place.
+enum Main<'t> {
+    /// This, each under its conditions.
+    Actions(Vec<(Vec<Check>, Action)>),
+    /// What a named location says.
+    Named(Named<'t>),
+}
+
+/// Who is let in and who is kept out; nothing where everybody is let in.
+fn access(s: &Settings<'_>) -> Vec<(bool, String)> {
+    if s.access.iter().all(|(allow, _)| *allow) {
+        return Vec::new();
+    }
+    s.access.iter().map(|(allow, who)| (*allow, (*who).to_owned())).collect()
 }
 
 /// Statuses to which `add_header` adds without `always`.
@@ -423,6 +469,6 @@ pub(super) fn server_scope(server: &Directive, name: &str, port: Option<u16>) ->
     if let Some(port) = port {
         scope.constants.insert("server_port".to_owned(), Some(port.to_string()));
     }
-    super::scope::constants(server.inner(), &mut scope);
+    scope::constants(server.inner(), &mut scope);
     scope
 }

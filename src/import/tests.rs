@@ -56,6 +56,20 @@ fn verdict(imported: &Imported, directive: &str) -> Verdict {
 const SERVER: &str = "server { listen 8080; location / { proxy_pass http://10.0.0.1; } }";
 
 #[test]
+fn upgrades_pass_where_connection_is_the_clients_own() {
+    let kept_back = |connection: &str| {
+        let text = format!(
+            "server {{ listen 8080; location / {{ proxy_pass http://10.0.0.1; \
+             proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+             proxy_set_header Connection {connection}; }} }}"
+        );
+        imported(&[("nginx.conf", &text)]).toml.contains("upgrades = []")
+    };
+    assert!(!kept_back("upgrade") && !kept_back("$http_connection"));
+    assert!(kept_back("''"));
+}
+
+#[test]
 fn faults_of_syntax_are_told_with_their_places() {
     for (text, expected) in [
         ("http {\n  server {\n}\n", "nginx.conf:1:6 this block is never closed"),

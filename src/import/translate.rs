@@ -310,11 +310,12 @@ impl<'t> Translator<'t, '_> {
         authority: &str,
         grpc: bool,
     ) -> Result<usize, (String, &'static str)> {
-        let (name, group) = match self.groups.get(authority) {
-            Some(group) if group.servers.is_empty() => {
+        let known = self.groups.iter().find(|(name, _)| name.eq_ignore_ascii_case(authority));
+        let (name, group) = match known {
+            Some((_, group)) if group.servers.is_empty() => {
                 return Err((format!("upstream `{authority}` has no server"), "add one"));
             }
-            Some(group) => (authority.to_owned(), group.clone()),
+            Some((name, group)) => (name.clone(), group.clone()),
             None => {
                 if let Err((message, _)) = backend_address(authority) {
                     return Err((message, "name an upstream or an address"));
