@@ -60,6 +60,12 @@ fn end_segment(out: &mut Vec<u8>) -> Result<(), HeadError> {
     Ok(())
 }
 
+/// Whether a path that was put together may be asked for: it begins with `/`, and none of its segments
+/// is `..`, which whoever gets it would resolve to a path that no route was looked for.
+pub fn is_settled(path: &[u8]) -> bool {
+    path.starts_with(b"/") && !path.split(|byte| *byte == b'/').any(|segment| segment == b"..")
+}
+
 fn is_normal(path: &[u8]) -> bool {
     let mut after_slash = false;
     for &byte in path {
@@ -104,6 +110,16 @@ mod tests {
 
     fn normal(path: &[u8]) -> Option<Vec<u8>> {
         normalise(path, &mut Vec::new()).ok().map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_settled_path_begins_with_a_slash_and_does_not_climb() {
+        for path in ["/", "/a/b", "/..a/b..", "/a/...", "//"] {
+            assert!(is_settled(path.as_bytes()), "{path}");
+        }
+        for path in ["", "a", "@a", "http://a/", "/..", "/a/../b", "..", "/a/.."] {
+            assert!(!is_settled(path.as_bytes()), "{path}");
+        }
     }
 
     #[test]

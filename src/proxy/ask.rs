@@ -3,6 +3,8 @@
 //! The question has the request's head, as a GET without a body, and goes the way of every proxied
 //! request; of the answer only the head counts.
 
+use tokio::time::Instant;
+
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
@@ -66,7 +68,7 @@ pub(super) fn settle<'a>(
 ) -> Option<&'a RouteEntry> {
     let name = to.starts_with(b"@").then_some(to);
     if name.is_none() {
-        state.retarget(to);
+        state.retarget(to).ok()?;
     }
     let mut entry = service::find_again(at, client, state, name)?;
     for _ in 0..MOST_STEPS {
@@ -80,7 +82,7 @@ pub(super) fn settle<'a>(
             Rewritten::Elsewhere => {
                 entry = service::find_again(at, client, state, None)?;
             }
-            Rewritten::Redirect(..) => return None,
+            Rewritten::Redirect(..) | Rewritten::Nowhere(_) => return None,
         }
     }
     None
@@ -91,7 +93,7 @@ async fn ask(walk: &mut Walk<'_, '_>, entry: &RouteEntry) -> Result<u16, Failure
     walk.state.response = crate::http1::ResponseHead::default();
     match &entry.route.action {
         Action::Proxy { rewrite, host, .. } => {
-            let at = walk.at;
+            let at = Entrance { whole: Instant::now(), ..walk.at };
             let (destination, local) =
                 service::destination(at, entry).ok_or(Failure::NoneEligible)?;
             let client = walk.client;

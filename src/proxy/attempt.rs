@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::balance::{Key, Need, Pick, Rng, Tried};
-use crate::http1::RequestHead;
+use crate::http1::{HeadError, RequestHead};
 use crate::model::{BackendIx, Clock, Event, Outcome, Tick};
 use crate::net::is_shortage;
 use crate::proxy::connect::connect;
@@ -89,6 +89,9 @@ pub(super) async fn run(
     state: &mut State,
 ) -> Result<Done, Failure> {
     let cell = passage.local.upstream.series.worker(passage.at.worker.ix);
+    if passage.climbs(state) {
+        return Err(Failure::BadRequest(HeadError::BadRequestLine));
+    }
     passage.make_key(state);
     let bound = match &passage.local.upstream.sticky {
         Some(sticky) => passage.choose_bound(sticky, state),
@@ -395,16 +398,34 @@ impl Passage<'_> {
         head.upgrade().is_some_and(allowed)
     }
 
+    /// What is put in place of the route's prefix.
+    fn put_in_place(&self, state: &State) -> &PathRewrite {
+        match &state.trail {
+            Some(trail) if trail.whole_path => &PathRewrite::Keep,
+            _ => self.rewrite,
+        }
+    }
+
+    /// Whether what stands in place of the prefix makes the path climb: bytes that follow a prefix
+    /// are no segment of their own, as with `/a` and `/a../b`.
+    fn climbs(&self, state: &State) -> bool {
+        let PathRewrite::ReplaceBytes(to) = self.put_in_place(state) else { return false };
+        let Some(rest) = state.normalised_path().strip_prefix(self.entry.route.prefix.as_bytes())
+        else {
+            return false;
+        };
+        let before = to.rsplit('/').next().unwrap_or_default();
+        let behind = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+        matches!((before, behind), ("", b"..") | (".", b".") | ("..", b""))
+    }
+
     /// Encodes the request head for `backend` into `state.out`.
     pub(super) fn write_request(&self, backend: &Backend, asks: bool, state: &mut State) {
         let mut out = std::mem::take(&mut state.out);
         let context = RequestContext {
             vars: &self.vars(state, &backend.label),
             forwarded: &self.at.listener.forwarded,
-            rewrite: match &state.trail {
-                Some(trail) if trail.whole_path => &PathRewrite::Keep,
-                _ => self.rewrite,
-            },
+            rewrite: self.put_in_place(state),
             prefix: &self.entry.route.prefix,
             path: state.normalised_path(),
             host: self.host,

@@ -172,6 +172,7 @@ async fn send(
 /// Whether what is left of the body is little enough to be read and thrown away.
 pub(super) fn is_worth_discarding(state: &State) -> bool {
     !state.upload.is_complete()
+        && !state.upload.is_lost()
         && !state.upload.is_withheld()
         && !matches!(state.head.framing(), Framing::Length(n) if n > DISCARD_UP_TO)
 }

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use crate::balance::Tried;
-use crate::http1::{RequestHead, ResponseHead};
+use crate::http1::target::is_settled;
+use crate::http1::{HeadError, RequestHead, ResponseHead};
+use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::service::Entrance;
@@ -51,14 +53,32 @@ impl State {
     }
 
     /// Lets the request ask for another path, which is taken as it is, and query.
-    pub(super) fn retarget(&mut self, to: &[u8]) {
-        let (path, query) = match to.iter().position(|byte| *byte == b'?') {
-            Some(at) => (&to[..at], &to[at + 1..]),
-            None => (to, &b""[..]),
-        };
+    ///
+    /// # Errors
+    /// See [`retarget_to`](Self::retarget_to).
+    pub(super) fn retarget(&mut self, to: &[u8]) -> Result<(), Failure> {
+        match to.iter().position(|byte| *byte == b'?') {
+            Some(at) => self.retarget_to(&to[..at], &to[at + 1..]),
+            None => self.retarget_to(to, b""),
+        }
+    }
+
+    /// The same with path and query apart.
+    ///
+    /// # Errors
+    /// It is no path, or one that a client has made climb. What parts of a request were put together
+    /// to may be anything: an empty target, a URL, the name of a route.
+    pub(super) fn retarget_to(&mut self, path: &[u8], query: &[u8]) -> Result<(), Failure> {
+        if !path.starts_with(b"/") {
+            return Err(Failure::NoEnd);
+        }
+        if !is_settled(path) {
+            return Err(Failure::BadRequest(HeadError::BadRequestLine));
+        }
         self.head.retarget(path, query);
         self.path.clear();
         self.path.extend_from_slice(path);
+        Ok(())
     }
 
     /// What templates may speak of where no upstream is chosen.

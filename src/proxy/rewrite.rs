@@ -4,10 +4,11 @@
 //! out anew as a target.
 
 use crate::http1::target::push_escaped;
+use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::request::State;
 use crate::proxy::service::Entrance;
-use crate::proxy::vars::push_variable;
+use crate::proxy::vars::{push_variable, remove_controls};
 use crate::snapshot::settings::{PathChange, PathPiece, Then};
 
 /// What follows from a route's rewrites.
@@ -21,6 +22,8 @@ pub(super) enum Rewritten {
     Elsewhere,
     /// The client is told to go there.
     Redirect(u16, Vec<u8>),
+    /// What came of it is no path.
+    Nowhere(Failure),
 }
 
 /// Applies the rules in their order.
@@ -39,10 +42,13 @@ pub(super) fn rewrite(
                 location.push(b'?');
                 location.extend_from_slice(&query);
             }
+            // Variables are put in as they are.
+            remove_controls(&mut location, 0);
             return Rewritten::Redirect(status, location);
         }
-        state.head.retarget(&path, &query);
-        state.path = path;
+        if let Err(failure) = state.retarget_to(&path, &query) {
+            return Rewritten::Nowhere(failure);
+        }
         match rule.then {
             Then::Break => return Rewritten::Here,
             Then::Last => return Rewritten::Elsewhere,
@@ -109,8 +115,8 @@ impl Escape {
     fn push(self, out: &mut Vec<u8>, text: &[u8]) {
         let special: &[u8] = match self {
             Self::Nothing => return out.extend_from_slice(text),
-            Self::Path => b"#%?",
-            Self::Argument => b"#%?&+;",
+            Self::Path => b"#%?\"<>\\^`{|}",
+            Self::Argument => b"#%?\"<>\\^`{|}&+;",
         };
         push_escaped(out, text, |byte| byte.is_ascii_graphic() && !special.contains(&byte));
     }

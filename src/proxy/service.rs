@@ -14,6 +14,8 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::facts::Asked;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::{ClientIdentity, request_id};
+use crate::proxy::limits::{self, Holds};
+use crate::proxy::local;
 use crate::proxy::pace::Pace;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
@@ -22,7 +24,6 @@ use crate::proxy::vars::{Clock, Link, Vars};
 use crate::proxy::view::{Local, View};
 use crate::proxy::walk::{Step, Walk};
 use crate::proxy::worker::Worker;
-use crate::proxy::{limits, local};
 use crate::snapshot::settings::{ErrorPage, RequestBuffering};
 use crate::snapshot::{Action, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
@@ -177,9 +178,10 @@ pub(super) async fn handle(
     let books = Books::open(series.worker(at.worker.ix), at.started);
     begin_upload(at.listener, entry, state);
     let destination = entry.and_then(|entry| destination(at, entry));
+    let mut holds = Holds::new();
     let step = match routed {
         Ok(entry) if entry.route.before.is_some() => Step::Enter(entry),
-        Ok(entry) => match act(at, entry, &client, destination, down, state).await {
+        Ok(entry) => match act(at, entry, &client, destination, down, (state, &mut holds)).await {
             Ok(done) => Step::Acted(entry, done),
             Err(failure) => Step::Failed(Some(entry), failure),
         },
@@ -190,7 +192,7 @@ pub(super) async fn handle(
         Step::Acted(_, done) if done.onward.is_none() => (done, local),
         // Boxed: the common request shall not pay for the size of this one.
         step => {
-            let mut walk = Walk { at, client: &client, down, state, local };
+            let mut walk = Walk { at, client: &client, down, state, holds, local };
             (Box::pin(walk.run(step)).await, walk.local)
         }
     };
@@ -279,10 +281,15 @@ pub(super) fn error_page<'a>(
 
 /// Makes the upload ready: what is kept for another attempt, and how much the client may send.
 fn begin_upload(listener: &Listener, entry: Option<&RouteEntry>, state: &mut State) {
-    let route = entry.map(|entry| &entry.route);
-    let limit = route.and_then(|r| r.max_body_bytes).unwrap_or(listener.client.max_body_bytes);
+    let limit = body_limit(listener, entry);
     let (framing, withheld) = (state.head.framing(), state.head.expect_continue());
     state.upload.begin(framing, withheld, limit);
+}
+
+/// How much the client may send.
+pub(super) fn body_limit(listener: &Listener, entry: Option<&RouteEntry>) -> Option<u64> {
+    let route = entry.map(|entry| &entry.route);
+    route.and_then(|r| r.max_body_bytes).unwrap_or(listener.client.max_body_bytes)
 }
 
 /// The destination of a proxied request, with this worker's side of its upstream.
@@ -305,27 +312,43 @@ pub(super) fn admit(entry: &RouteEntry, client: &ClientIdentity) -> Result<(), F
     }
 }
 
+/// Lets a request pass once the route's limits allow it. What it holds of them it holds until it is
+/// answered, wherever it goes on.
+pub(super) async fn limit<'a>(
+    at: Entrance<'a>,
+    entry: &'a RouteEntry,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    (state, holds): (&mut State, &mut Holds<'a>),
+) -> Result<(), Failure> {
+    if let Some(limits) = &entry.route.limits
+        // After nginx, the first route with limits counts.
+        && !std::mem::replace(&mut state.limited, true)
+    {
+        let vars = state.vars(at, client, &entry.route.name);
+        // Boxed: what is not limited shall not pay for the size of this.
+        *holds = Box::pin(limits::pass(at, limits, &vars, down)).await?;
+    }
+    Ok(())
+}
+
 /// Does what the route says. An error means that nothing went to the client yet.
-pub(super) async fn act(
-    at: Entrance<'_>,
-    entry: &RouteEntry,
+pub(super) async fn act<'a>(
+    mut at: Entrance<'a>,
+    entry: &'a RouteEntry,
     client: &ClientIdentity,
     destination: Option<(&Destination, &Local)>,
     down: &mut Downstream,
-    state: &mut State,
+    (state, holds): (&mut State, &mut Holds<'a>),
 ) -> Result<Done, Failure> {
     if state.upload.exceeds(state.head.framing()) {
         return Err(Failure::BodyTooLarge);
     }
-    let _holds = match &entry.route.limits {
-        // After nginx, the first route with limits counts.
-        Some(limits) if !std::mem::replace(&mut state.limited, true) => {
-            let vars = state.vars(at, client, &entry.route.name);
-            // Boxed: what is not limited shall not pay for the size of this.
-            Box::pin(limits::pass(at, limits, &vars, down)).await?
-        }
-        _ => limits::Holds::new(),
-    };
+    if entry.route.limits.is_some() {
+        limit(at, entry, client, down, (state, holds)).await?;
+        // What it waited is not to be taken from the backends' time.
+        at.whole = Instant::now();
+    }
     admit(entry, client)?;
     match (&entry.route.action, destination) {
         (Action::Proxy { rewrite, host, .. }, Some((destination, local))) => {
@@ -364,7 +387,7 @@ async fn store<'a>(
     down: &mut Downstream,
     state: &mut State,
 ) -> Result<Entrance<'a>, Failure> {
-    if state.upload.is_complete() {
+    if state.upload.has_all() {
         return Ok(at);
     }
     let limit = at.listener.client.body_timeout;

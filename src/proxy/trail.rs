@@ -48,8 +48,16 @@ impl Trail {
     /// # Errors
     /// It is one too many.
     pub(super) fn step(&mut self) -> Result<(), Failure> {
+        if self.is_spent() {
+            return Err(Failure::NoEnd);
+        }
         self.steps += 1;
-        if self.steps > MOST_STEPS { Err(Failure::NoEnd) } else { Ok(()) }
+        if self.is_spent() { Err(Failure::NoEnd) } else { Ok(()) }
+    }
+
+    /// Whether it has taken one step too many: there is no further one.
+    pub(super) fn is_spent(&self) -> bool {
+        self.steps > MOST_STEPS
     }
 
     /// Keeps the fields of that name.

@@ -64,6 +64,8 @@ pub(super) struct Upload {
     broken: bool,
     /// The body stays with the client: only heads are sent.
     withheld: bool,
+    /// The body was malformed: where it ends is not known.
+    lost: bool,
 }
 
 impl Upload {
@@ -83,6 +85,7 @@ impl Upload {
         self.complete = matches!(framing, Framing::None | Framing::Length(0));
         self.broken = false;
         self.withheld = false;
+        self.lost = false;
     }
 
     /// Begins a request of our own with this body.
@@ -177,8 +180,14 @@ impl Upload {
         limit: Duration,
     ) -> Result<(), Failure> {
         let mut spool = Box::new(Spool::new(settings));
+        // A place that was asked before has got a part of it. What fails here leaves no whole.
+        self.outgrown = true;
+        let mut kept = Some(std::mem::take(&mut self.kept));
         let mut still = (Instant::now(), 0);
         poll_fn(|cx| {
+            if let Some(kept) = kept.take() {
+                keep(&mut spool, &kept)?;
+            }
             while !self.complete {
                 let Poll::Ready(piece) = self.poll_read(down, buffers, cx) else {
                     if still.1 != self.received {
@@ -190,17 +199,15 @@ impl Upload {
                         .map(|()| Err(Failure::BodyTimeout));
                 };
                 let (buffer, data) = piece?;
-                let stored = spool.push(&buffer[data]);
+                let stored = keep(&mut spool, &buffer[data]);
                 buffers.give(buffer);
-                stored.map_err(|error| {
-                    tracing::error!(%error, "a request's body cannot be kept");
-                    Failure::Storage
-                })?;
+                stored?;
             }
             Poll::Ready(Ok(()))
         })
         .await?;
         self.spool = Some(spool);
+        self.outgrown = false;
         Ok(())
     }
 
@@ -227,9 +234,18 @@ impl Upload {
         self.spool.as_ref().is_none_or(|spool| spool.is_read())
     }
 
-    /// Whether the announced length is more than the client may send.
+    /// Whether the announced length, or what came so far, is more than the client may send. What is
+    /// for nobody may be as long as it likes.
     pub(super) fn exceeds(&self, framing: Framing) -> bool {
-        matches!((framing, self.limit), (Framing::Length(n), Some(limit)) if n > limit)
+        let announced = if let Framing::Length(n) = framing { n } else { 0 };
+        !self.withheld && self.limit.is_some_and(|limit| announced.max(self.received) > limit)
+    }
+
+    /// The limit of the route to which the request went on, unless its body goes nowhere.
+    pub(super) fn limit_anew(&mut self, limit: Option<u64>) {
+        if !self.withheld {
+            self.limit = limit;
+        }
     }
 
     /// Lowers the limit to what is read only to be thrown away.
@@ -240,6 +256,22 @@ impl Upload {
     /// Whether all that was sent can be sent again.
     pub(super) fn is_replayable(&self) -> bool {
         !self.outgrown
+    }
+
+    /// Whether another place can be sent all that this one was: the body too, unless it is for
+    /// nobody.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.withheld || !self.outgrown
+    }
+
+    /// Whether all of the body that is to be sent has come.
+    pub(super) fn has_all(&self) -> bool {
+        self.complete || self.withheld
+    }
+
+    /// Whether the end of the body cannot be found any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Whether the client's body is read to its end, so that its next request can be.
@@ -406,6 +438,7 @@ impl Upload {
         self.continue_due = false;
         let Ok(decoded) = self.decoder.decode_in_place(&mut buffer[read.clone()]) else {
             buffers.give(buffer);
+            self.lost = true;
             return Poll::Ready(Err(Failure::BadBody));
         };
         let next = read.start + decoded.consumed..read.end;
@@ -461,6 +494,14 @@ impl Upload {
             _ => Poll::Ready(Err(Failure::ClientGone)),
         }
     }
+}
+
+/// Keeps the next bytes of a body.
+fn keep(spool: &mut Spool, bytes: &[u8]) -> Result<(), Failure> {
+    spool.push(bytes).map_err(|error| {
+        tracing::error!(%error, "a request's body cannot be kept");
+        Failure::Storage
+    })
 }
 
 #[cfg(test)]

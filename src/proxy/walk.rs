@@ -5,11 +5,14 @@
 //! be followed: an error that has a page, a route that says `go_to`, `X-Accel-Redirect`. After nginx's
 //! internal redirects: at most ten steps, then 500.
 
+use tokio::time::Instant;
+
 use crate::http1::target::normalise;
 use crate::proxy::ask;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
+use crate::proxy::limits::Holds;
 use crate::proxy::local;
 use crate::proxy::mirror;
 use crate::proxy::request::State;
@@ -41,6 +44,8 @@ pub(super) struct Walk<'a, 'r> {
     pub(super) client: &'r ClientIdentity,
     pub(super) down: &'r mut Downstream,
     pub(super) state: &'r mut State,
+    /// What it holds of the limits that it passed.
+    pub(super) holds: Holds<'a>,
     /// This worker's side of the upstream that was asked last.
     pub(super) local: Option<&'a Local>,
 }
@@ -94,11 +99,13 @@ impl<'a> Walk<'a, '_> {
             }
         }
         self.state.forget_round();
+        self.state.upload.limit_anew(service::body_limit(self.at.listener, Some(entry)));
         let destination = service::destination(self.at, entry);
         self.local = destination.map(|(_, local)| local);
-        let acted =
-            service::act(self.at, entry, self.client, destination, self.down, self.state).await;
-        match acted {
+        // What has gone by until here is not to be taken from these backends' time.
+        let at = Entrance { whole: Instant::now(), ..self.at };
+        let Self { client, down, state, holds, .. } = self;
+        match service::act(at, entry, client, destination, down, (state, holds)).await {
             Ok(done) => Step::Acted(entry, done),
             Err(failure) => Step::Failed(Some(entry), failure),
         }
@@ -125,6 +132,7 @@ impl<'a> Walk<'a, '_> {
                 trail.step()?;
                 return Ok(Some(Step::Search));
             }
+            Rewritten::Nowhere(failure) => return Err(failure),
             Rewritten::Redirect(status, to) => {
                 let done = local::go_there(
                     self.at,
@@ -138,7 +146,12 @@ impl<'a> Walk<'a, '_> {
                 return Ok(Some(Step::Acted(entry, done)));
             }
         }
-        service::admit(entry, self.client)?;
+        let Self { at, client, down, state, holds, .. } = self;
+        if state.upload.exceeds(state.head.framing()) {
+            return Err(Failure::BodyTooLarge);
+        }
+        service::limit(*at, entry, client, down, (state, holds)).await?;
+        service::admit(entry, client)?;
         if let Some(auth) = &before.auth {
             let to = self.render(auth, &entry.route.name);
             ask::may_pass(self, &to).await?;
@@ -170,10 +183,17 @@ impl<'a> Walk<'a, '_> {
         }
         trail.internal = true;
         if to.starts_with(b"@") {
-            return Step::SearchName(to.to_vec());
+            // A body that went out and was not kept cannot go with it.
+            return if self.state.upload.can_go_on() {
+                Step::SearchName(to.to_vec())
+            } else {
+                Step::Failed(entry, Failure::NoEnd)
+            };
         }
         trail.whole_path = false;
-        self.state.retarget(to);
+        if let Err(failure) = self.state.retarget(to) {
+            return Step::Failed(entry, failure);
+        }
         if method == Method::Get {
             self.become_get().await;
         }
@@ -182,17 +202,19 @@ impl<'a> Walk<'a, '_> {
 
     /// Makes a GET of the request, or leaves it HEAD. Its body is for nobody.
     async fn become_get(&mut self) {
+        self.drop_body().await;
+        self.state.head.become_get();
+    }
+
+    /// The body is for nobody.
+    async fn drop_body(&mut self) {
         let state = &mut *self.state;
         if local::is_worth_discarding(state) {
             // Whether the connection can go on shows later.
             local::discard_body(self.at, self.down, state).await;
         }
         state.upload.withhold();
-        if state.head.method() == b"HEAD" {
-            state.head.without_body();
-        } else {
-            state.head.become_get();
-        }
+        state.head.without_body();
     }
 
     /// Follows what came in place of an answer. `Err` is the answer.
@@ -262,9 +284,10 @@ impl<'a> Walk<'a, '_> {
                     PageStatus::OfPage => None,
                     PageStatus::Fixed(status) => Some(*status),
                 };
-                if to.starts_with(b"/")
-                    || (to.starts_with(b"@") && self.state.upload.is_replayable())
-                {
+                if failure == Some(Failure::BodyTooLarge) {
+                    self.drop_body().await;
+                }
+                if to.starts_with(b"/") || (to.starts_with(b"@") && self.state.upload.can_go_on()) {
                     let method = if to[0] == b'/' { Method::Get } else { Method::Same };
                     return Ok(self.go(entry, &to, method).await);
                 }
@@ -295,9 +318,9 @@ impl<'a> Walk<'a, '_> {
         local::fail(self.at, entry, self.client, self.down, self.state, failure).await
     }
 
-    /// The page for an error, unless it came up on the way to a page.
+    /// The page for an error, unless it came up on the way to a page, or after too many steps.
     fn page(&self, entry: Option<&'a RouteEntry>, status: u16) -> Option<&'a ErrorPage> {
-        if self.state.trail.as_ref().is_some_and(|trail| trail.to_error_page) {
+        if self.state.trail.as_ref().is_some_and(|trail| trail.to_error_page || trail.is_spent()) {
             return None;
         }
         service::error_page(self.at, entry, status)

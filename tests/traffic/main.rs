@@ -11,6 +11,7 @@ mod support;
 mod access_log;
 mod actions;
 mod addresses;
+mod astray;
 mod back_pressure;
 mod bodies;
 mod books;

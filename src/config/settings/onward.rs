@@ -184,7 +184,7 @@ pub(super) const ACCEL_REDIRECT: Setting = Setting::with_default(
     Kind::Bool,
     "false",
     "Whether a field `X-Accel-Redirect` of the backend's answer is followed: the request goes on \
-         there (a path, as GET, or `@name`), and of the answer only `Content-Type`, `Set-Cookie`, \
+         there (a path, as GET, or `@name`, with its body, which must not be longer than `replay_body`), and of the answer only `Content-Type`, `Set-Cookie`, \
          `Content-Disposition`, `Cache-Control`, `Expires` and `Accept-Ranges` are kept.",
     "true",
 );

@@ -172,7 +172,8 @@ static SECTION: Section = Section {
             "replace_prefix",
             Kind::Text,
             "the path is sent byte for byte as it came",
-            "Put this in place of the route's `path`; of `path_prefix` and `path_exact`, byte for byte.",
+            "Put this in place of the route's `path`; of `path_prefix` and `path_exact`, byte for byte. A path \
+             that would climb by that, as `/a../b` does when `/a` becomes `/x/`, is refused with 400.",
             r#""/v2""#,
         ),
         Setting::with_default(

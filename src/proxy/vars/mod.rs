@@ -297,7 +297,7 @@ pub(super) fn push_seconds(out: &mut Vec<u8>, time: Duration) {
 }
 
 /// Removes what may not stand in a field from `out[start..]`.
-fn remove_controls(out: &mut Vec<u8>, start: usize) {
+pub(super) fn remove_controls(out: &mut Vec<u8>, start: usize) {
     let mut at = 0;
     out.retain(|byte| {
         at += 1;
