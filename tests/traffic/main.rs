@@ -32,6 +32,7 @@ mod rates;
 mod request_buffering;
 mod retries;
 mod sticky;
+mod storm;
 mod upgrade;
 mod wired;
 
