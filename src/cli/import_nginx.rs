@@ -38,6 +38,10 @@ pub(super) fn import_nginx(arguments: &ImportArgs, out: &mut impl Write) -> Exit
     let told = |text: &str| {
         let _ = io::stderr().write_all(text.as_bytes());
     };
+    if let Some(path) = overwritten(arguments) {
+        complain(&format_args!("{} would be overwritten; name another file", path.display()));
+        return ExitCode::from(BAD);
+    }
     let imported = match import::import(&arguments.file, &Disk) {
         Ok(imported) => imported,
         Err(diagnostics) => {
@@ -69,6 +73,50 @@ pub(super) fn import_nginx(arguments: &ImportArgs, out: &mut impl Write) -> Exit
     ExitCode::SUCCESS
 }
 
+/// A file that was named twice, so that what is read or written first would be lost.
+fn overwritten(arguments: &ImportArgs) -> Option<&Path> {
+    let is_same = |a: &Path, b: &Path| {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        real(a) == real(b) && fs::metadata(a).map_or(true, |file| file.is_file())
+    };
+    let (output, report) = (arguments.output.as_deref(), arguments.report.as_deref());
+    let pairs =
+        [(output, Some(&*arguments.file)), (report, Some(&*arguments.file)), (report, output)];
+    pairs.into_iter().find_map(|pair| match pair {
+        (Some(written), Some(other)) if is_same(written, other) => Some(written),
+        _ => None,
+    })
+}
+
+/// Writes a file as a whole or not at all: a Plimsoll that reads it meanwhile gets the old or the new
+/// one. What is no file, as a terminal, is written to.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let known = fs::metadata(path).ok();
+    if known.as_ref().is_some_and(|known| !known.is_file()) {
+        return fs::write(path, text);
+    }
+    // A link stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut beside = path.clone().into_os_string();
+    beside.push(format!(".{}", std::process::id()));
+    let Ok(mut file) = fs::File::create_new(&beside) else {
+        // The folder is not ours to write to; the file may be.
+        return fs::write(&path, text);
+    };
+    let written = (|| {
+        file.write_all(text.as_bytes())?;
+        if let Some(known) = known {
+            file.set_permissions(known.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
 /// Writes what was asked for.
 fn written(
     arguments: &ImportArgs,
@@ -76,7 +124,7 @@ fn written(
     out: &mut impl Write,
 ) -> Result<(), ExitCode> {
     let file = |path: &Path, text: &str| {
-        fs::write(path, text).map_err(|error| {
+        replace(path, text).map_err(|error| {
             complain(&format_args!("{} cannot be written: {error}", path.display()));
             ExitCode::from(FAILED)
         })

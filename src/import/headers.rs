@@ -101,7 +101,8 @@ fn connection_of(value: &str, maps: &Maps<'_>) -> (bool, bool) {
         let upgrades = map.values().any(|one| one.eq_ignore_ascii_case("upgrade"));
         return (upgrades, !map.without().eq_ignore_ascii_case("close"));
     }
-    (lower.contains("upgrade"), !lower.contains("close"))
+    let upgrades = lower.contains("upgrade") || lower == "$http_connection";
+    (upgrades, !lower.contains("close"))
 }
 
 fn host_of(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
@@ -158,8 +159,10 @@ fn edit(edits: &mut Vec<HeaderEdit>, d: &Directive, scope: &Scope, f: &mut Findi
         }
         Ok(_) => f.missing(d, "the value holds control characters", "correct it"),
         Err(variable) => {
-            let why = format!("`{variable}` has no counterpart; the client's field is passed on");
-            f.missing(d, &why, "use a variable that Plimsoll knows, or remove the field");
+            // nginx lets no client say what stands here: neither may Plimsoll.
+            let why = format!("`{variable}` has no counterpart; the field is removed");
+            f.missing(d, &why, "use a variable that Plimsoll knows");
+            edits.push(HeaderEdit::Remove(name.to_owned()));
         }
     }
 }

@@ -16,8 +16,22 @@ pub(super) struct Listen {
     pub at: Place,
 }
 
-/// Reads a `listen`; `None` if its listener is left out.
-pub(super) fn listen(d: &Directive, f: &mut Findings<'_>) -> Option<Listen> {
+/// Reads a `listen`: the address and, where IPv6 is not all that it takes, that of IPv4; nothing if
+/// its listener is left out.
+pub(super) fn listen(d: &Directive, f: &mut Findings<'_>) -> Vec<Listen> {
+    let Some(one) = listener(d, f) else {
+        return Vec::new();
+    };
+    let both = d.args.iter().any(|arg| arg.text == "ipv6only=off");
+    let all_v6 = one.address.is_ipv6() && one.address.ip().is_unspecified();
+    let v4 = (both && all_v6).then(|| Listen {
+        address: (Ipv4Addr::UNSPECIFIED, one.address.port()).into(),
+        ..one.clone()
+    });
+    [one].into_iter().chain(v4).collect()
+}
+
+fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<Listen> {
     let text = d.arg(0);
     if text.starts_with("unix:") {
         let why = "Plimsoll does not listen on Unix sockets";

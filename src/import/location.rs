@@ -1,6 +1,7 @@
 //! A server's locations → places in its path space, flat.
 
 use super::draft::PathRule;
+use super::lookahead;
 use super::scope;
 use super::tree::Directive;
 use super::variables::Scope;
@@ -30,8 +31,8 @@ pub(super) fn kind(d: &Directive) -> Option<Kind<'_>> {
     Some(match modifier {
         "=" => Kind::Exact(prefix?),
         "^~" => Kind::Caret(prefix?),
-        "~" => Kind::Regex(path.to_owned()),
-        "~*" => Kind::Regex(format!("(?i){path}")),
+        "~" => Kind::Regex(lookahead::without(path)),
+        "~*" => Kind::Regex(format!("(?i){}", lookahead::without(path))),
         "" if path.starts_with('@') => Kind::Named(path),
         "" => Kind::Prefix(prefix?),
         _ => return None,
@@ -57,6 +58,9 @@ pub(super) struct Spot<'t> {
     pub bare: bool,
 }
 
+/// A named location with its levels.
+pub(super) type Named<'t> = (&'t Directive, Vec<&'t [Directive]>);
+
 /// A location that has no place among routes, and why.
 pub(super) type Refused<'t> = (&'t Directive, String, &'static str);
 
@@ -70,8 +74,8 @@ pub(super) type Refused<'t> = (&'t Directive, String, &'static str);
 pub(super) struct Walk<'t> {
     pub spots: Vec<Spot<'t>>,
     pub refused: Vec<Refused<'t>>,
-    /// Named locations, with their levels.
-    pub named: Vec<(&'t Directive, Vec<&'t [Directive]>)>,
+    /// Named locations.
+    pub named: Vec<Named<'t>>,
 }
 
 /// A location with what stands in it.

@@ -23,6 +23,7 @@ mod lexer;
 mod limits;
 mod listen;
 mod location;
+mod lookahead;
 mod made;
 mod maps;
 mod messages;

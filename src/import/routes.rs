@@ -37,6 +37,7 @@ impl<'t> Translator<'t, '_> {
         for (d, row) in effective(levels) {
             match row.rule {
                 Rule::Route(setter) => setter(&mut s, d, f),
+                Rule::Guard if d.arg(0) == "off" => f.carried_as(d, "nobody is kept out here"),
                 Rule::Guard => {
                     f.missing(d, row.doc, row.instead);
                     s.guard = Some(d);
@@ -189,6 +190,10 @@ impl<'t> Translator<'t, '_> {
     ) -> Route {
         let mut route = route(spot.location.name.place, spot.path.clone(), action, edits, s);
         route.before_regex = spot.before_regex;
+        // An expression that had to be spelled out is called as it was written.
+        if let Some(written) = spot.location.args.last().filter(|arg| arg.text.contains("(?!")) {
+            route.name.clone_from(&written.text);
+        }
         when.extend(spot.around.iter().map(|regex| Check {
             value: "${normalized_path}".to_owned(),
             rule: "regex",

@@ -56,6 +56,41 @@ fn verdict(imported: &Imported, directive: &str) -> Verdict {
 const SERVER: &str = "server { listen 8080; location / { proxy_pass http://10.0.0.1; } }";
 
 #[test]
+fn listeners_speak_what_and_with_whom_nginx_does() {
+    let text = "http { server { listen 8443; ssl on; location / { return 204; } } \
+                server { listen [::]:8080 ipv6only=off; location / { return 204; } } }";
+    let toml = imported(&[("nginx.conf", text)]).toml;
+    assert!(!toml.contains("8443"), "{toml}");
+    assert!(toml.contains(r#"address = "[::]:8080""#), "{toml}");
+    assert!(toml.contains(r#"address = "0.0.0.0:8080""#), "{toml}");
+}
+
+#[test]
+fn authentication_of_other_modules_is_not_left_out() {
+    for directive in ["auth_ldap \"x\"", "auth_pam x", "auth_digest x", "auth_gss on"] {
+        let text = format!(
+            "server {{ listen 8080; location / {{ {directive}; proxy_pass http://10.0.0.1; }} }}"
+        );
+        let toml = imported(&[("nginx.conf", &text)]).toml;
+        assert!(toml.contains("status = 403") && !toml.contains("upstream = "), "{toml}");
+    }
+}
+
+#[test]
+fn upgrades_pass_where_connection_is_the_clients_own() {
+    let kept_back = |connection: &str| {
+        let text = format!(
+            "server {{ listen 8080; location / {{ proxy_pass http://10.0.0.1; \
+             proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
+             proxy_set_header Connection {connection}; }} }}"
+        );
+        imported(&[("nginx.conf", &text)]).toml.contains("upgrades = []")
+    };
+    assert!(!kept_back("upgrade") && !kept_back("$http_connection"));
+    assert!(kept_back("''"));
+}
+
+#[test]
 fn faults_of_syntax_are_told_with_their_places() {
     for (text, expected) in [
         ("http {\n  server {\n}\n", "nginx.conf:1:6 this block is never closed"),

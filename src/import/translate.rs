@@ -165,13 +165,21 @@ impl<'t> Translator<'t, '_> {
             let f = &mut self.findings;
             let lines: Vec<_> = block.inner().iter().filter(|d| d.name.text == "listen").collect();
             let mut listens: Vec<Listen> = Vec::new();
+            let tls = block.inner().iter().chain(http).find(|d| d.name.text == "ssl");
+            let tls = tls.is_some_and(|d| d.arg(0) == "on");
             for line in &lines {
-                let Some(one) = listen(line, f) else { continue };
-                if !listens.iter().any(|other| other.address == one.address) {
-                    listens.push(one);
+                if tls {
+                    let why = "`ssl on`: Plimsoll does not speak TLS yet; the listener is left out";
+                    f.missing(line, why, "let what ends TLS send to a plain `listen`");
+                    continue;
+                }
+                for one in listen(line, f) {
+                    if !listens.iter().any(|other| other.address == one.address) {
+                        listens.push(one);
+                    }
                 }
             }
-            if lines.is_empty() {
+            if lines.is_empty() && !tls {
                 f.differs(block, "without `listen`, it listens on port 80");
                 listens.push(Listen {
                     proxy_protocol: false,
@@ -344,11 +352,12 @@ impl<'t> Translator<'t, '_> {
         authority: &str,
         grpc: bool,
     ) -> Result<usize, (String, &'static str)> {
-        let (name, group) = match self.groups.get(authority) {
-            Some(group) if group.servers.is_empty() => {
+        let known = self.groups.iter().find(|(name, _)| name.eq_ignore_ascii_case(authority));
+        let (name, group) = match known {
+            Some((_, group)) if group.servers.is_empty() => {
                 return Err((format!("upstream `{authority}` has no server"), "add one"));
             }
-            Some(group) => (authority.to_owned(), group.clone()),
+            Some((name, group)) => (name.clone(), group.clone()),
             None => {
                 if let Err((message, _)) = backend_address(authority) {
                     return Err((message, "name an upstream or an address"));

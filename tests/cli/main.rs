@@ -149,3 +149,33 @@ fn reader_that_goes_away_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), err(&output).as_str()), (Some(0), ""));
 }
+
+#[test]
+fn import_replaces_its_output_as_a_whole_and_never_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let text = "server { listen 8080; location / { proxy_pass http://10.0.0.1; } }";
+    std::fs::write(path("nginx.conf"), text).unwrap();
+    std::fs::write(path("real.toml"), "old").unwrap();
+    std::os::unix::fs::symlink(path("real.toml"), path("link.toml")).unwrap();
+    let import = |more: &[&str]| {
+        let conf = path("nginx.conf");
+        plimsoll(&[&["import-nginx", &conf][..], more].concat()).status.code()
+    };
+
+    for same in [&["-o", &path("./nginx.conf")][..], &["--report", &path("nginx.conf")]] {
+        assert_eq!(import(same), Some(2));
+        assert_eq!(std::fs::read_to_string(path("nginx.conf")).unwrap(), text);
+    }
+    assert_eq!(import(&["-o", &path("a"), "--report", &path("a")]), Some(2));
+
+    // Who has the file open reads the old one to its end.
+    let mut open = std::fs::File::open(path("real.toml")).unwrap();
+    assert_eq!(import(&["-o", &path("link.toml")]), Some(0));
+    let mut old = String::new();
+    std::io::Read::read_to_string(&mut open, &mut old).unwrap();
+    assert_eq!(old, "old");
+    assert!(std::fs::read_to_string(path("real.toml")).unwrap().contains("[[route]]"));
+    assert!(std::fs::symlink_metadata(path("link.toml")).unwrap().is_symlink());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}

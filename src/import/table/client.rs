@@ -366,7 +366,12 @@ pub(in crate::import) const LISTEN: &[Parameter] = &[
     parameter("fastopen=", Verdict::Difference, "TCP fast open is not used.", ""),
     parameter("setfib=", Verdict::NotCarried, "It is for FreeBSD.", ""),
     parameter("accept_filter=", Verdict::NotCarried, "It is for FreeBSD.", ""),
-    parameter("ipv6only=", Verdict::Carried, "An IPv6 listener takes IPv6 only.", ""),
+    parameter(
+        "ipv6only=",
+        Verdict::Carried,
+        "An IPv6 listener takes IPv6 only; with `off`, there is one for IPv4 beside it.",
+        "",
+    ),
     parameter(
         "so_keepalive=",
         Verdict::Difference,
