@@ -6,6 +6,7 @@
 //! is the loop's to say (`min_ttl`, `max_ttl`), so the resolvers' own cache is off.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long one server is waited for.
 const ONE_TRY: Duration = Duration::from_secs(5);
+
+/// A round of questions that took as long met a server that was silent.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// What came of asking for a name.
 #[derive(Debug)]
@@ -63,8 +67,8 @@ type Found = Result<(Vec<Endpoint>, Instant), Failure>;
 pub(super) struct Dns {
     /// By the system's settings, for IPv4 first.
     system: Result<TokioResolver, String>,
-    /// Those with settings of their own; made when they are first needed.
-    others: Arc<Mutex<BTreeMap<Resolver, TokioResolver>>>,
+    /// Those with settings of their own, one for each name server; made when they are first needed.
+    others: Arc<Mutex<BTreeMap<Resolver, Vec<TokioResolver>>>>,
 }
 
 impl Dns {
@@ -78,32 +82,31 @@ impl Dns {
         Self { system: build(builder, Families::Ipv4First), others: Arc::default() }
     }
 
-    /// The resolver of these settings.
-    fn resolver(&self, settings: &Resolver) -> Result<TokioResolver, String> {
+    /// The resolvers of these settings, to be asked in turn.
+    fn resolvers(&self, settings: &Resolver) -> Result<Vec<TokioResolver>, String> {
         if settings.servers.is_empty() && settings.families == Families::Ipv4First {
-            return self.system.clone();
+            return self.system.clone().map(|system| vec![system]);
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = others.get(settings) {
             return Ok(known.clone());
         }
-        let builder = if settings.servers.is_empty() { system_builder() } else { own(settings) };
-        let made = build(builder, settings.families)?;
+        let builders = match &*settings.servers {
+            [] => vec![system_builder()],
+            servers => servers.iter().map(|server| own(settings, server)).collect(),
+        };
+        let made = builders.into_iter().map(|builder| build(builder, settings.families));
+        let made = made.collect::<Result<Vec<_>, _>>()?;
         others.insert(settings.clone(), made.clone());
         Ok(made)
     }
 
     /// Asks for one name.
     pub(super) async fn lookup(self, query: Query) -> Answer {
-        let result = match self.resolver(&query.resolver) {
-            Ok(resolver) => {
-                let asking = async {
-                    match query.service {
-                        None => hosts(&resolver, &query.name).await,
-                        Some(_) => servers(&resolver, &query).await,
-                    }
-                };
+        let result = match self.resolvers(&query.resolver) {
+            Ok(resolvers) => {
                 let late = |_| Err(Failure::Unanswered("it was not answered in time".to_owned()));
+                let asking = ask(&resolvers, &query);
                 tokio::time::timeout(query.resolver.timeout, asking).await.unwrap_or_else(late)
             }
             Err(reason) => Err(Failure::Unanswered(reason)),
@@ -143,22 +146,19 @@ fn system_builder() -> ResolverBuilder<TokioRuntimeProvider> {
     })
 }
 
-/// For name servers of one's own; `hosts` is not looked at then.
-fn own(settings: &Resolver) -> ResolverBuilder<TokioRuntimeProvider> {
-    let server = |address: &std::net::SocketAddr| {
-        let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-        for connection in &mut connections {
-            connection.port = address.port();
-        }
-        NameServerConfig::new(address.ip(), true, connections)
-    };
-    let servers = settings.servers.iter().map(server).collect();
-    let config = ResolverConfig::from_name_servers(servers);
+/// For a name server of one's own; `hosts` is not looked at then.
+fn own(settings: &Resolver, server: &SocketAddr) -> ResolverBuilder<TokioRuntimeProvider> {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for connection in &mut connections {
+        connection.port = server.port();
+    }
+    let server = NameServerConfig::new(server.ip(), true, connections);
+    let config = ResolverConfig::from_name_servers(vec![server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     options.use_hosts_file = ResolveHosts::Never;
     options.timeout = settings.timeout.min(ONE_TRY);
-    options.attempts = (settings.timeout.as_secs() / ONE_TRY.as_secs()).clamp(2, 10) as usize;
+    options.attempts = 1;
     builder
 }
 
@@ -175,6 +175,30 @@ fn build(
     };
     options.cache_size = 0;
     builder.build().map_err(|error| error.to_string())
+}
+
+/// Asks one resolver after the other until one knows, and again those that were silent. Never ends
+/// before its time while all are silent.
+async fn ask(resolvers: &[TokioResolver], query: &Query) -> Found {
+    loop {
+        let begun = Instant::now();
+        let mut failure = None;
+        for resolver in resolvers {
+            let found = match query.service {
+                None => hosts(resolver, &query.name).await,
+                Some(_) => servers(resolver, query).await,
+            };
+            match found {
+                Err(Failure::Unanswered(why)) => failure = Some(Failure::Unanswered(why)),
+                known => return known,
+            }
+        }
+        match failure {
+            // Nobody was silent: they say that they do not know.
+            Some(failure) if begun.elapsed() < SILENCE => return Err(failure),
+            _ => {}
+        }
+    }
 }
 
 /// The addresses of a host.
