@@ -190,6 +190,10 @@ impl<'t> Translator<'t, '_> {
     ) -> Route {
         let mut route = route(spot.location.name.place, spot.path.clone(), action, edits, s);
         route.before_regex = spot.before_regex;
+        if spot.location.arg(0).starts_with('@') {
+            // How long a body may be is decided where the request comes from.
+            route.body_limit = 0;
+        }
         // An expression that had to be spelled out is called as it was written.
         if let Some(written) = spot.location.args.last().filter(|arg| arg.text.contains("(?!")) {
             route.name.clone_from(&written.text);

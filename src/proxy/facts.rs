@@ -2,21 +2,24 @@
 
 use std::cell::RefCell;
 
+use crate::http1::RequestHead;
 use crate::proxy::vars::{Vars, render};
 use crate::snapshot::Facts;
 use crate::snapshot::settings::Condition;
 
 /// A request whose route is looked for.
-pub(super) struct Asked<'a> {
-    /// What there is of it.
-    pub(super) vars: Vars<'a>,
+pub(super) struct Asked<'a, V> {
+    /// Its head.
+    pub(super) head: &'a RequestHead,
+    /// Puts together what texts may speak of; only a route with conditions asks for it.
+    pub(super) vars: V,
     /// Room for texts; only a route with conditions uses it.
     pub(super) room: RefCell<&'a mut Vec<u8>>,
 }
 
-impl Facts for Asked<'_> {
+impl<'v, V: Fn() -> Vars<'v>> Facts for Asked<'_, V> {
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let head = self.vars.head;
+        let head = self.head;
         let of_name = move |field: &&_| head.name(**field).eq_ignore_ascii_case(name.as_bytes());
         head.fields().iter().filter(of_name).map(move |field| head.value(*field))
     }
@@ -24,7 +27,7 @@ impl Facts for Asked<'_> {
     fn holds(&self, condition: &Condition) -> bool {
         let mut room = self.room.borrow_mut();
         room.clear();
-        render(&condition.value, &self.vars, &mut room);
+        render(&condition.value, &(self.vars)(), &mut room);
         condition.test.passes(&room)
     }
 }
@@ -32,24 +35,28 @@ impl Facts for Asked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::{Limits, RequestHead};
+    use crate::http1::Limits;
     use crate::proxy::headers::ClientIdentity;
     use crate::snapshot::settings::{Piece, Template, Test, Variable};
 
-    fn asked(fields: &str, look: impl FnOnce(&Asked<'_>)) {
-        let mut head = RequestHead::default();
-        let text = format!("GET /?v=2 HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
-        head.parse(text.as_bytes(), &Limits::default()).unwrap();
-        let address = [192, 0, 2, 1].into();
-        let client =
-            ClientIdentity { address, downstream: address, trusted: false, scheme: "http" };
-        let vars = Vars::new(&head, &client);
-        look(&Asked { vars, room: RefCell::new(&mut b"old".to_vec()) });
+    macro_rules! asked {
+        ($fields:expr, $asked:ident => $look:expr) => {
+            let mut head = RequestHead::default();
+            let text = format!("GET /?v=2 HTTP/1.1\r\nHost: h\r\n{}\r\n", $fields);
+            head.parse(text.as_bytes(), &Limits::default()).unwrap();
+            let address = [192, 0, 2, 1].into();
+            let client =
+                ClientIdentity { address, downstream: address, trusted: false, scheme: "http" };
+            let vars = || Vars::new(&head, &client);
+            let mut room = b"old".to_vec();
+            let $asked = Asked { head: &head, vars, room: RefCell::new(&mut room) };
+            $look
+        };
     }
 
     #[test]
     fn header_rules_see_every_line_of_a_name_in_any_case() {
-        asked("X-A: one\r\nX-B: two\r\nx-a: three\r\n", |asked| {
+        asked!("X-A: one\r\nX-B: two\r\nx-a: three\r\n", asked => {
             let values: Vec<&[u8]> = asked.values("x-a").collect();
             assert_eq!(values, [&b"one"[..], b"three"]);
             assert_eq!(asked.values("x-c").count(), 0);
@@ -63,7 +70,7 @@ mod tests {
             Piece::Text("-".to_owned()),
             Piece::Variable(Variable::ClientIp),
         ]);
-        asked("", |asked| {
+        asked!("", asked => {
             for (text, holds) in [("2-192.0.2.1", true), ("3-192.0.2.1", false)] {
                 let test = Test::Is(text.to_owned());
                 assert_eq!(asked.holds(&Condition { value: value.clone(), test }), holds);

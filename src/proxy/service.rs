@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http1::Framing;
+use crate::http1::{RequestHead, Framing};
 use crate::http1::target::normalise;
 use crate::net::ProxyEnds;
 use crate::proxy::attempt::{self, Passage};
@@ -240,10 +240,21 @@ fn find<'a>(
 ) -> Result<&'a RouteEntry, Failure> {
     let State { head, path, id, key, ends, captured, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
-    let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
-    let entry = look_up(at, &vars, path, Again::Behind(0), key).ok_or(Failure::NoRoute)?;
-    *captured = capture(entry, &vars);
+    let vars = || asked(at, client, (head, id, path), *ends);
+    let entry = look_up(at, head, vars, path, (Again::Behind(0), key)).ok_or(Failure::NoRoute)?;
+    *captured = capture(entry, vars);
     Ok(entry)
+}
+
+/// What the texts of route rules may speak of.
+fn asked<'v>(
+    at: Entrance<'v>,
+    client: &'v ClientIdentity,
+    (head, request_id, path): (&'v RequestHead, &'v [u8], &'v [u8]),
+    ends: Option<(SocketAddr, SocketAddr)>,
+) -> Vars<'v> {
+    let (link, clock) = (at.link(ends), Some(at.clock(at.whole)));
+    Vars { request_id, path, link, clock, ..Vars::new(head, client) }
 }
 
 /// How a request looks for its route.
@@ -264,34 +275,33 @@ pub(super) fn find_again<'a>(
 ) -> Option<&'a RouteEntry> {
     let State { head, path, id, key, ends, captured, .. } = state;
     let path = if path.is_empty() { head.path() } else { path };
-    let vars = Vars { request_id: id, path, link: at.link(*ends), ..Vars::new(head, client) };
+    let vars = || asked(at, client, (head, id, path), *ends);
     let wanted = if let Again::Name(name) = again { name } else { path };
-    let entry = look_up(at, &vars, wanted, again, key)?;
-    *captured = capture(entry, &vars);
+    let entry = look_up(at, head, vars, wanted, (again, key))?;
+    *captured = capture(entry, vars);
     Some(entry)
 }
 
 /// What the expressions of a route found, if its texts ask for it.
-fn capture(entry: &RouteEntry, vars: &Vars<'_>) -> Option<Box<Captured>> {
+fn capture<'v>(entry: &RouteEntry, vars: impl Fn() -> Vars<'v>) -> Option<Box<Captured>> {
     let wanted = entry.route.captures.as_ref()?;
+    let vars = vars();
     let found = wanted.find(vars.head.host_name(), vars.path, |value, out| {
-        render(value, vars, out);
+        render(value, &vars, out);
     });
     Some(Box::new(found))
 }
 
 #[inline]
-fn look_up<'a>(
+fn look_up<'a, 'v>(
     at: Entrance<'a>,
-    vars: &Vars<'_>,
+    head: &RequestHead,
+    vars: impl Fn() -> Vars<'v>,
     path: &[u8],
-    again: Again<'_>,
-    room: &mut Vec<u8>,
+    (again, room): (Again<'_>, &mut Vec<u8>),
 ) -> Option<&'a RouteEntry> {
-    let vars = Vars { clock: Some(at.clock(at.whole)), ..*vars };
-    let facts = &Asked { vars, room: RefCell::new(room) };
-    let (host, method) = (vars.head.host_name(), vars.head.method());
-    let request = Request { host, path, method, facts };
+    let facts = &Asked { head, vars, room: RefCell::new(room) };
+    let request = Request { host: head.host_name(), path, method: head.method(), facts };
     let place = match again {
         Again::Behind(place) => at.listener.table.find_from(&request, place)?,
         Again::Name(_) => at.listener.table.find_name(&request)?,
