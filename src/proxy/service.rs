@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http1::{RequestHead, Framing};
 use crate::http1::target::normalise;
+use crate::http1::{Framing, RequestHead};
 use crate::net::ProxyEnds;
 use crate::proxy::attempt::{self, Passage};
 use crate::proxy::downstream::Downstream;

@@ -13,19 +13,24 @@
 //! ```
 //!
 //! `lines: N` says that the access log, `${log}` in `conf`, gets so many lines; they are compared.
+//! A case with `field: NAME` in place of `conf` takes a whole configuration of `tests/import/field`
+//! instead, with what its `replace: THIS => THAT` lines say put in place of addresses that are not on
+//! this machine; `${free}` is a free port.
 //!
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
 //! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
-//! `stopped`, `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
+//! `stopped`, `unix` (on a Unix socket), `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
 //! of `http`; `${listen}` is `127.0.0.1:PORT`, `${port}` the port alone, `${NAME}` an origin's
 //! address, `${NAME_port}` its port. `--- main` adds lines outside of `http`. Each request is sent
 //! on a connection of its own, `xN` times in a row; line ends become CRLF, a blank line ends the
 //! head, and what stands behind it is the body (without the last line end). `\xHH` is a byte. Unless
 //! the head says something of Connection, it says `close`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Mutex;
 
 use socket2::{Domain, Socket, Type};
 
@@ -44,6 +49,10 @@ pub(crate) struct Case {
     pub(crate) main: String,
     /// How many lines the access log gets.
     pub(crate) lines: usize,
+    /// A configuration of the field, in place of `conf`.
+    pub(crate) field: Option<String>,
+    /// What is put in place of what in it.
+    replace: Vec<(String, String)>,
     /// The requests.
     pub(crate) requests: Vec<Request>,
 }
@@ -92,6 +101,11 @@ impl Case {
                 case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
             } else if key == "lines" {
                 case.lines = value.trim().parse().unwrap();
+            } else if key == "field" {
+                case.field = Some(value.trim().to_owned());
+            } else if key == "replace" {
+                let (from, to) = value.split_once("=>").unwrap_or_else(|| panic!("{value}"));
+                case.replace.push((from.trim().to_owned(), to.trim().to_owned()));
             } else {
                 let origin = case.origins.get_mut(key).unwrap_or_else(|| panic!("no origin {key}"));
                 value.trim().clone_into(origin);
@@ -118,6 +132,7 @@ impl Case {
                 "" => {}
                 "status" => origin.answer(Answer::Status(rest.parse().unwrap())),
                 "body" => origin.answer(Answer::Ok(rest.as_bytes().to_vec())),
+                "unix" => origin = Origin::start_unix(name).await,
                 "close" => origin.answer(Answer::Close),
                 "path" => origin.answer(Answer::CloseByPath),
                 "reset" => origin.answer(Answer::Reset),
@@ -144,29 +159,92 @@ impl Case {
         origins
     }
 
-    /// nginx's whole file for a port.
-    pub(crate) fn nginx_conf(&self, port: u16, log: &Path, origins: &Origins) -> String {
-        let mut text = format!(
-            "daemon off; master_process off; pid nginx.pid; error_log stderr crit;
-             {}
-             events {{ worker_connections 128; }}
-             http {{
-             {}
-             client_body_temp_path tmp-body; proxy_temp_path tmp-proxy;
-             fastcgi_temp_path tmp-fastcgi; uwsgi_temp_path tmp-uwsgi; scgi_temp_path tmp-scgi;
-             {}
-             }}\n",
-            self.main,
-            if self.lines == 0 { "access_log off;" } else { "" },
-            self.conf
-        );
-        for (name, origin) in &origins.by_name {
-            text = text.replace(&format!("${{{name}}}"), &origin.address());
+    /// Writes nginx's `nginx.conf`, with all that it includes, for a port.
+    pub(crate) fn write(&self, to: &Path, port: u16, origins: &Origins) {
+        let log = to.join("access.log");
+        match &self.field {
+            None => {
+                let text = format!(
+                    "{BARE}
+                     {}
+                     events {{ worker_connections 128; }}
+                     http {{
+                     {} {TEMPORARY}
+                     {}
+                     }}\n",
+                    self.main,
+                    if self.lines == 0 { "access_log off;" } else { "" },
+                    self.conf
+                );
+                let text = text.replace("${log}", &log.display().to_string());
+                fs::write(to.join("nginx.conf"), filled(text, port, origins)).unwrap();
+            }
+            Some(name) => {
+                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/field");
+                self.copy(&folder.join(name), to, &|text| filled(text, port, origins));
+            }
+        }
+    }
+
+    /// Copies a configuration of the field: it runs in the foreground, as the user who runs the tests,
+    /// below one folder, and with the replacements.
+    fn copy(&self, from: &Path, to: &Path, fill: &dyn Fn(String) -> String) {
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let target = to.join(path.file_name().unwrap());
+            if path.is_dir() {
+                fs::create_dir_all(&target).unwrap();
+                self.copy(&path, &target, fill);
+            } else if path.extension().is_some_and(|extension| extension == "conf") {
+                let mut text = fs::read_to_string(&path).unwrap();
+                if path.ends_with("nginx.conf") {
+                    let lines = text.lines().filter(|line| {
+                        let word = line.split_whitespace().next().unwrap_or_default();
+                        !["user", "pid", "worker_processes", "error_log"].contains(&word)
+                    });
+                    text = format!("{BARE}\n{}\n", lines.collect::<Vec<_>>().join("\n"));
+                    text = text.replacen("http {", &format!("http {{ {TEMPORARY}"), 1);
+                }
+                text = text.replace("/var/log/nginx/", "");
+                for (from, to) in &self.replace {
+                    text = text.replace(from, to);
+                }
+                fs::write(target, fill(text)).unwrap();
+            }
+        }
+    }
+}
+
+/// In the foreground, in one process, and without a place of the system's.
+const BARE: &str = "daemon off; master_process off; pid nginx.pid; error_log stderr crit;";
+
+/// Folders of nginx's own, beside its file.
+const TEMPORARY: &str = "client_body_temp_path tmp-body; proxy_temp_path tmp-proxy;
+    fastcgi_temp_path tmp-fastcgi; uwsgi_temp_path tmp-uwsgi; scgi_temp_path tmp-scgi;";
+
+/// A text with addresses in place of their names.
+fn filled(mut text: String, port: u16, origins: &Origins) -> String {
+    for (name, origin) in &origins.by_name {
+        text = text.replace(&format!("${{{name}}}"), &origin.address());
+        if !origin.is_unix() {
             text = text.replace(&format!("${{{name}_port}}"), &origin.port().to_string());
         }
-        let text = text.replace("${log}", &log.display().to_string());
-        text.replace("${listen}", &format!("127.0.0.1:{port}"))
-            .replace("${port}", &port.to_string())
+    }
+    while text.contains("${free}") {
+        text = text.replacen("${free}", &free_port().to_string(), 1);
+    }
+    text.replace("${listen}", &format!("127.0.0.1:{port}")).replace("${port}", &port.to_string())
+}
+
+/// A port on which nobody listens, another one for each case: nginx goes on trying for seconds to get
+/// one that is taken, and a client would meet the neighbour's meanwhile.
+pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
     }
 }
 

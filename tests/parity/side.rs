@@ -1,16 +1,15 @@
 //! One side of a comparison: nginx, or Plimsoll with what the importer made.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Mutex;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::case::{Case, Origins};
+use crate::case::{Case, Origins, free_port};
 use crate::support::{Client, Lb, in_time, until};
 
 /// What a side did with the requests of a case.
@@ -29,18 +28,6 @@ pub(crate) struct Seen {
     pub(crate) answers: Vec<Vec<u8>>,
     /// What the origins got, in the order of its coming: name, head, body.
     pub(crate) received: Vec<(String, Vec<u8>, Vec<u8>)>,
-}
-
-/// A port on which nobody listens, another one for each case: nginx goes on trying for seconds to get
-/// one that is taken, and a client would meet the neighbour's meanwhile.
-fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
-    }
 }
 
 /// Sends the case's requests one after the other; `ports` are those of the side itself.
@@ -82,7 +69,11 @@ fn plain(bytes: &[u8], ports: &[u16], origins: &Origins) -> Vec<u8> {
         text = text.replace(&port.to_string(), "PORT");
     }
     for (name, origin) in &origins.by_name {
-        text = text.replace(&origin.port().to_string(), &format!("PORT-OF-{name}"));
+        let (place, name) = match origin.is_unix() {
+            true => (origin.address(), format!("ADDRESS-OF-{name}")),
+            false => (origin.port().to_string(), format!("PORT-OF-{name}")),
+        };
+        text = text.replace(&place, &name);
     }
     text.chars().map(|c| c as u8).collect()
 }
@@ -105,24 +96,22 @@ async fn logged(case: &Case, log: &Path, ports: &[u16], origins: &Origins) -> Ve
 /// A running nginx; it is killed when this is dropped.
 struct Nginx {
     child: Child,
-    _directory: TempDir,
 }
 
 impl Nginx {
     /// Starts it; `None` if its port was taken meanwhile.
-    async fn start(text: &str, port: u16) -> Option<Self> {
-        let directory = TempDir::new().unwrap();
-        std::fs::write(directory.path().join("nginx.conf"), text).unwrap();
+    async fn start(case: &Case, port: u16, directory: &Path, origins: &Origins) -> Option<Self> {
+        case.write(directory, port, origins);
         let child = Command::new("nginx")
             .arg("-p")
-            .arg(directory.path())
+            .arg(directory)
             .args(["-c", "nginx.conf", "-e", "stderr"])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("nginx: {error}; `scripts/test` installs it"));
-        let mut nginx = Self { child, _directory: directory };
+        let mut nginx = Self { child };
         let mut ended = false;
         until("nginx listens or has ended", async || {
             ended = nginx.child.try_wait().unwrap().is_some();
@@ -140,8 +129,7 @@ pub(crate) async fn nginx(case: &Case) -> Observed {
     let log = directory.path().join("access.log");
     for _ in 0..5 {
         let port = free_port();
-        let text = case.nginx_conf(port, &log, &origins);
-        if let Some(mut nginx) = Nginx::start(&text, port).await {
+        if let Some(mut nginx) = Nginx::start(case, port, directory.path(), &origins).await {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let mut observed = ask(case, address, &[port], &origins).await;
             observed.log = logged(case, &log, &[port], &origins).await;
@@ -149,7 +137,7 @@ pub(crate) async fn nginx(case: &Case) -> Observed {
             return observed;
         }
     }
-    panic!("{}: nginx does not start:\n{}", case.name, case.nginx_conf(1, &log, &origins));
+    panic!("{}: nginx does not start", case.name);
 }
 
 /// Plimsoll's side, by the importer.
@@ -160,7 +148,7 @@ pub(crate) async fn plimsoll(case: &Case) -> Observed {
     // The file names a port; that of the kernel's choice is put in its place.
     let named = free_port();
     let log = directory.path().join("access.log");
-    std::fs::write(&conf, case.nginx_conf(named, &log, &origins)).unwrap();
+    case.write(directory.path(), named, &origins);
     let toml = imported(&conf).await;
     let lb = Lb::start(toml.replace(&format!("\"127.0.0.1:{named}\""), "\"127.0.0.1:0\"")).await;
     if std::env::var_os("CASE").is_some() {

@@ -173,6 +173,11 @@ impl Origin {
         }
     }
 
+    /// Whether it is on a Unix socket, and so has no port.
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.place, Place::Unix(..))
+    }
+
     /// The port.
     pub(crate) fn port(&self) -> u16 {
         self.socket_addr().port()
