@@ -229,8 +229,12 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
         settings.push(("protocol", quote("h2c")));
     }
     settings.extend(group.sticky.iter().cloned());
+    let silent = one.grpc || proxies.iter().any(|proxy| proxy.keeps);
     let keeps = group.keepalive.is_some() && proxies.iter().any(|proxy| proxy.keeps);
-    settings.extend(like_nginx(&group, alone, !keeps && !one.grpc));
+    settings.extend(like_nginx(&group, alone, !silent));
+    if silent && group.keepalive.is_none() && !one.grpc {
+        settings.push(("pool.max_idle", "0".to_owned()));
+    }
     if keeps {
         pool(&mut settings, &group);
     }
