@@ -28,6 +28,7 @@ pub(super) struct Listener {
 }
 
 /// `[[route]]`
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone)]
 pub(super) struct Route {
     pub at: Place,

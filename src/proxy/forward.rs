@@ -133,12 +133,10 @@ impl Forward<'_> {
         let round = state.round();
         let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
-        let (ends, captured) = (state.ends, state.captured.as_deref());
-        let trail = trail.as_deref();
+        let (ends, captured, trail) = (state.ends, state.captured.as_deref(), trail.as_deref());
         let said = Said { head, id, path, attempts, ends, captured, round, trail };
-        let (framing, keep) =
-            (upload.framing(head.framing()), self.passage.destination.retry.replay_bytes);
-        upload.restart(out, framing, keep);
+        let keep = self.passage.destination.retry.replay_bytes;
+        upload.restart(out, upload.framing(head.framing()), keep);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
         let version = self.hint_version(head);
         let received = exchange.head(response, head.method(), version).await;
@@ -208,8 +206,7 @@ impl Forward<'_> {
         let round = state.round();
         let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
-        let (ends, captured) = (state.ends, state.captured.as_deref());
-        let trail = trail.as_deref();
+        let (ends, captured, trail) = (state.ends, state.captured.as_deref(), trail.as_deref());
         let said = Said { head, id, path, attempts, ends, captured, round, trail };
         let encoded = std::mem::take(out);
         let framing = upload.framing(head.framing());

@@ -135,7 +135,7 @@ async fn run(case: &Case) -> Vec<Difference> {
 #[test]
 fn every_case_has_a_name_that_says_what_it_shows() {
     let cases = cases();
-    assert!(cases.len() >= 150, "{}", cases.len());
+    assert!(cases.len() >= 400, "{}", cases.len());
     for (name, case) in cases {
         assert!(name.len() > 8 && !case.requests.is_empty(), "{name}");
     }

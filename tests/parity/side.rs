@@ -69,9 +69,10 @@ fn plain(bytes: &[u8], ports: &[u16], origins: &Origins) -> Vec<u8> {
         text = text.replace(&port.to_string(), "PORT");
     }
     for (name, origin) in &origins.by_name {
-        let (place, name) = match origin.is_unix() {
-            true => (origin.address(), format!("ADDRESS-OF-{name}")),
-            false => (origin.port().to_string(), format!("PORT-OF-{name}")),
+        let (place, name) = if origin.is_unix() {
+            (origin.address(), format!("ADDRESS-OF-{name}"))
+        } else {
+            (origin.port().to_string(), format!("PORT-OF-{name}"))
         };
         text = text.replace(&place, &name);
     }

@@ -12,6 +12,7 @@ use super::{
 use crate::model::Weight;
 
 /// Which requests, and what becomes of them.
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The name used in metrics and logs; made from the place in the file when not given.
