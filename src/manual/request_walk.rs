@@ -51,7 +51,8 @@
 //!
 //! [`write_request_head`](crate::proxy::headers::write_request_head) writes the head for the backend in one
 //! pass over the fields that came. Request and response then move on their own, at the pace of the slower
-//! side, and are never collected. The beginning of the request's body is kept, up to `replay_body`, for
+//! side, and are not collected unless the route asks for it: `request_buffering` for the request, and
+//! `response_buffer` and `rate` for the response (`pace.rs`). The beginning of the request's body is kept, up to `replay_body`, for
 //! another attempt. To a backend of `protocol = "h2c"` the same head and body go as a stream of this worker's
 //! one HTTP/2 connection to it (`h2.rs`). A response to `Upgrade` turns the two connections into a tunnel (`upgrade.rs`).
 //!

@@ -1,32 +1,11 @@
 //! Requests that go on elsewhere, and where that could lead: to targets that are none, past limits,
 //! in circles, with half a body.
 
-use crate::support::{Answer, Client, Lb, Origin, request, until};
-use crate::{Setup, logged};
-
-fn ask(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
-}
-
-fn post(target: &str, body: &str) -> String {
-    let length = body.len();
-    format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}")
-}
+use crate::support::{Answer, Client, Origin, request, until};
+use crate::{Setup, ask, between, logged, post};
 
 fn raw(text: &str) -> Answer {
     Answer::Raw(text.as_bytes().to_vec())
-}
-
-/// The program with these routes and sections before the origins `a` and `b`, which are upstreams
-/// of that name.
-async fn between(a: &Origin, b: &Origin, more: &str) -> Lb {
-    let (a, b) = (a.address(), b.address());
-    Lb::start(format!(
-        "workers = 1\n[access_log]\nformat = \"json\"\n\
-         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{more}\n\
-         [[upstream.a.backend]]\naddress = \"{a}\"\n[[upstream.b.backend]]\naddress = \"{b}\"\n"
-    ))
-    .await
 }
 
 #[tokio::test]

@@ -122,3 +122,25 @@ async fn until_clients(lb: &Lb, count: u64) {
 async fn until_none_open(origin: &Origin) {
     until("the backend's connections are closed", async || origin.open() == 0).await;
 }
+
+/// A GET of this target.
+fn ask(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// A POST of this body.
+fn post(target: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// The program with these routes and sections before the origins `a` and `b`, which are upstreams of that name.
+async fn between(a: &Origin, b: &Origin, more: &str) -> Lb {
+    let (a, b) = (a.address(), b.address());
+    Lb::start(format!(
+        "workers = 1\n[access_log]\nformat = \"json\"\n\
+         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{more}\n\
+         [[upstream.a.backend]]\naddress = \"{a}\"\n[[upstream.b.backend]]\naddress = \"{b}\"\n"
+    ))
+    .await
+}

@@ -1,33 +1,13 @@
 //! Requests that go on elsewhere: rewrites, names, error pages, questions, copies.
 
-use crate::support::{Answer, Client, Lb, Origin, get, request, until};
-use crate::{GET, Setup, logged};
-
-fn ask(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
-}
-
-fn post(target: &str, body: &str) -> String {
-    let length = body.len();
-    format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}")
-}
+use crate::support::{Answer, Client, Origin, get, request, until};
+use crate::{GET, Setup, ask, between, logged, post};
 
 /// An answer of a backend with these field lines.
 fn answer(status: u16, fields: &str, body: &str) -> Answer {
     let length = body.len();
     let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n{fields}\r\n{body}");
     Answer::Raw(text.into_bytes())
-}
-
-/// The program with these routes before the origins `a` and `b`, which are upstreams of that name.
-async fn between(a: &Origin, b: &Origin, routes: &str) -> Lb {
-    let (a, b) = (a.address(), b.address());
-    Lb::start(format!(
-        "workers = 1\n[access_log]\nformat = \"json\"\n\
-         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{routes}\n\
-         [[upstream.a.backend]]\naddress = \"{a}\"\n[[upstream.b.backend]]\naddress = \"{b}\"\n"
-    ))
-    .await
 }
 
 #[tokio::test]
