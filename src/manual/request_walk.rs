@@ -32,6 +32,12 @@
 //! belongs to it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
 //! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight.
 //!
+//! What a route asks for besides is settled here too, and costs nothing where none asks: whom it lets in, its
+//! limits (`limits.rs`), whether the body is read whole first (`upload.rs`). A rewrite, a question or a copy
+//! before the action, an error that has a page, `go_to` and `X-Accel-Redirect` take the request on to another
+//! route, at most ten times (`walk.rs`, `rewrite.rs`, `ask.rs`, `mirror.rs`): it comes back to this stop. The
+//! attempts of all its rounds stand in one access line.
+//!
 //! # 4. The pick (`attempt.rs`)
 //!
 //! A parked backend that is owed its trial request goes first. Otherwise the strategy picks
