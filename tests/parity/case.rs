@@ -12,6 +12,9 @@
 //! Host: example.com
 //! ```
 //!
+//! `reaches: N` says that each request comes to so many origins, in no order, at any time: those of
+//! copies, for which no client waits.
+//!
 //! `lines: N` says that the access log, `${log}` in `conf`, gets so many lines; they are compared.
 //! A case with `field: NAME` in place of `conf` takes a whole configuration of `tests/import/field`
 //! instead, with what its `replace: THIS => THAT` lines say put in place of addresses that are not on
@@ -49,6 +52,8 @@ pub(crate) struct Case {
     pub(crate) main: String,
     /// How many lines the access log gets.
     pub(crate) lines: usize,
+    /// How many origins each request comes to, if that takes its time.
+    pub(crate) reaches: usize,
     /// A configuration of the field, in place of `conf`.
     pub(crate) field: Option<String>,
     /// What is put in place of what in it.
@@ -101,6 +106,8 @@ impl Case {
                 case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
             } else if key == "lines" {
                 case.lines = value.trim().parse().unwrap();
+            } else if key == "reaches" {
+                case.reaches = value.trim().parse().unwrap();
             } else if key == "field" {
                 case.field = Some(value.trim().to_owned());
             } else if key == "replace" {

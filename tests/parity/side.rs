@@ -42,13 +42,22 @@ async fn ask(case: &Case, address: SocketAddr, ports: &[u16], origins: &Origins)
             let answer = client.read_to_end().await;
             seen.answers.push(plain(&answer, ports, origins));
             let mut came = Vec::new();
-            for (name, origin) in &origins.by_name {
-                let had = counts.entry(name).or_default();
-                let all = origin.seen();
-                came.extend(all[*had..].iter().map(|one| (one.order, name, one.clone())));
-                *had = all.len();
+            let what = format!("{}: {} origins are reached", case.name, case.reaches);
+            until(&what, async || {
+                for (name, origin) in &origins.by_name {
+                    let had = counts.entry(name).or_default();
+                    let all = origin.seen();
+                    came.extend(all[*had..].iter().map(|one| (one.order, name, one.clone())));
+                    *had = all.len();
+                }
+                came.len() >= case.reaches
+            })
+            .await;
+            if case.reaches == 0 {
+                came.sort_by_key(|(order, _, _)| *order);
+            } else {
+                came.sort_by_key(|(order, name, _)| (*name, *order));
             }
-            came.sort_by_key(|(order, _, _)| *order);
             let came = came.into_iter();
             seen.received.extend(
                 came.map(|(_, name, one)| {
