@@ -51,7 +51,7 @@
 //! | [`model`] | – | – | |
 //! | [`telemetry`] | `model` | `jiff` `prometheus` `rustix` `serde` `serde_json` `thiserror` `tracing` `tracing_subscriber` | |
 //! | [`net`] | – | `rustix` `socket2` `thiserror` `tokio` | |
-//! | [`http1`] | – | `memchr` `thiserror` | `pure` |
+//! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
 //! | [`config`] | `model` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |

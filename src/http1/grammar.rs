@@ -4,6 +4,8 @@
 
 use std::net::Ipv6Addr;
 
+use crate::http1::lanes;
+
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;
 const TARGET: u8 = 4;
@@ -61,8 +63,18 @@ pub(super) fn is_same<const N: usize>(text: &[u8], lower: &[u8; N]) -> bool {
 }
 
 /// How many bytes at the start of `text` may stand in a token.
+#[inline]
 pub(super) fn token_len(text: &[u8]) -> usize {
-    text.iter().position(|&byte| !is(byte, TOKEN)).unwrap_or(text.len())
+    let mut at = 0;
+    // Names are mostly letters, and shorter than a block.
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let plain = lanes::plain(*block).trailing_ones() as usize;
+        at += plain;
+        if plain < block.len() {
+            break;
+        }
+    }
+    text[at..].iter().position(|&byte| !is(byte, TOKEN)).map_or(text.len(), |rest| at + rest)
 }
 
 /// Whether `text` is a token: a method or a field name (RFC 9110 §5.6.2).
@@ -87,38 +99,18 @@ pub fn is_field_value(text: &[u8]) -> bool {
 }
 
 /// The place of the first control other than HTAB.
+#[inline]
 pub(super) fn find_control(text: &[u8]) -> Option<usize> {
     let mut at = 0;
-    // Most bytes of a head stand in long lines: first in steps that become vector code, then in words.
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        if block.iter().fold(false, |any, byte| any | byte.is_ascii_control()) {
-            break;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let controls = lanes::controls(*block);
+        if controls != 0 {
+            return Some(at + controls.trailing_zeros() as usize);
         }
         at += block.len();
     }
-    while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let controls = control_bits(u64::from_le_bytes(*word));
-        at += (controls.trailing_zeros() / 8) as usize;
-        if controls != 0 {
-            if text[at] != b'\t' {
-                return Some(at);
-            }
-            at += 1;
-        }
-    }
     let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
     text[at..].iter().position(is_control).map(|distance| at + distance)
-}
-
-/// Eight bytes at once: the lowest bit set is the top bit of the first control, HTAB included; bits
-/// above it may be wrong. Bytes below 0x20 borrow from their top bit when that is subtracted; after
-/// the exclusive or DEL is zero, and found in the same way.
-fn control_bits(word: u64) -> u64 {
-    const EACH: u64 = u64::MAX / 0xff;
-    let flipped = word ^ (EACH * 0x7f);
-    let low = word.wrapping_sub(EACH * 0x20) & !word;
-    let del = flipped.wrapping_sub(EACH) & !flipped;
-    (low | del) & (EACH * 0x80)
 }
 
 /// The elements of a comma-separated list, trimmed; empty ones too (RFC 9110 §5.6.1).
@@ -129,10 +121,16 @@ pub(super) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Splits a field line, which has no controls but HTAB, into name and trimmed value. `None` when the
 /// name is empty or not a token, or when anything stands between name and colon; so an obs-fold is
 /// refused too (RFC 9112 §5.1, §5.2).
+#[inline]
 pub(super) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, rest) = line.split_at(token_len(line));
     let value = rest.strip_prefix(b":")?;
-    (!name.is_empty()).then(|| (name, value.trim_ascii()))
+    let value = match value {
+        // The common case: one space, and nothing to be looked for.
+        [b' ', first, .., last] if *first > b' ' && *last > b' ' => &value[1..],
+        value => value.trim_ascii(),
+    };
+    (!name.is_empty()).then_some((name, value))
 }
 
 /// A decimal number of digits only, at most 2^63 − 1 (RFC 9110 §8.6 without its lenience).

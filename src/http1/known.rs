@@ -79,6 +79,7 @@ impl Known {
 
 /// Recognises a field name, a token, in any case. Length and first letter leave one candidate, so the
 /// cost is one comparison at most.
+#[inline]
 pub fn classify(name: &[u8]) -> Known {
     let Some(first) = name.first() else {
         return Known::Other;

@@ -24,6 +24,7 @@ mod error;
 mod framing;
 mod grammar;
 mod known;
+mod lanes;
 mod request;
 mod response;
 mod section;

@@ -50,6 +50,15 @@ pub struct Field {
     pub known: Known,
     /// Whether `Connection` lists the name.
     pub(super) nominated: bool,
+    /// The line is in the text as it would be written.
+    pub(super) as_written: bool,
+}
+
+impl Field {
+    /// Where its line, CRLF included, is if it is as it would be written.
+    fn line(self) -> std::ops::Range<usize> {
+        self.name.start()..self.value.start() + self.value.len() + 2
+    }
 }
 
 /// The protocol version of a message.
@@ -228,6 +237,7 @@ impl Section {
     /// # Errors
     /// [`HeadError::BadHeader`] for any other control, a bare CR or LF included, and
     /// [`HeadError::TooLarge`].
+    #[inline]
     pub(super) fn next_line<'i>(
         &mut self,
         input: &'i [u8],
@@ -277,17 +287,21 @@ impl Section {
         Ok(Parse::Complete { len: self.line })
     }
 
+    #[inline]
     fn add_field(&mut self, line: &[u8], offset: usize) -> Result<(), HeadError> {
         let (name, value) = split_field(line).ok_or(HeadError::BadHeader)?;
         let known = classify(name);
         self.present |= known.bit();
         // `value` is a part of `line`, so the distance of their addresses is its offset.
-        let value_offset = offset + (value.as_ptr() as usize - line.as_ptr() as usize);
+        let before = value.as_ptr() as usize - line.as_ptr() as usize;
         self.fields.push(Field {
             name: Span::new(offset, name.len()),
-            value: Span::new(value_offset, value.len()),
+            value: Span::new(offset + before, value.len()),
             known,
             nominated: false,
+            as_written: before == name.len() + 2
+                && line[before - 1] == b' '
+                && before + value.len() == line.len(),
         });
         Ok(())
     }
@@ -313,19 +327,26 @@ impl Section {
         self.fields.iter().find(same).map(|field| field.value.of(&self.bytes))
     }
 
-    /// Appends a field line to what is sent on.
-    pub(super) fn push_field(&self, out: &mut Vec<u8>, field: Field) {
-        let (name, value) = (field.name.of(&self.bytes), field.value.of(&self.bytes));
-        // Received just as it would be written: one copy instead of four.
-        let line = Span::new(field.name.start(), name.len() + value.len() + 4).of(&self.bytes);
-        if field.value.start() == field.name.start() + name.len() + 2
-            && line.get(name.len() + 1) == Some(&b' ')
-            && line.ends_with(b"\r\n")
-        {
-            out.extend_from_slice(line);
-        } else {
-            push_field(out, name, value);
+    /// Appends the lines of those fields to what is sent on. Neighbours that came just as they would
+    /// be written are one copy.
+    pub(super) fn push_fields(&self, out: &mut Vec<u8>, passes: impl Fn(&Field) -> bool) {
+        let mut run = 0..0;
+        let push = |out: &mut Vec<u8>, run| {
+            out.extend_from_slice(self.bytes.get::<std::ops::Range<_>>(run).unwrap_or_default());
+        };
+        for field in self.fields.iter().filter(|field| passes(field)) {
+            let line = field.line();
+            if field.as_written && line.start == run.end {
+                run.end = line.end;
+                continue;
+            }
+            push(out, run);
+            run = if field.as_written { line } else { 0..0 };
+            if !field.as_written {
+                push_field(out, field.name.of(&self.bytes), field.value.of(&self.bytes));
+            }
         }
+        push(out, run);
     }
 
     /// Adds a field behind the others.
@@ -339,6 +360,7 @@ impl Section {
             value: Span::new(start + name.len() + 2, value.len()),
             known,
             nominated: false,
+            as_written: true,
         });
     }
 
@@ -363,7 +385,7 @@ impl Section {
             if field.known != known {
                 return true;
             }
-            field.value = value;
+            (field.value, field.as_written) = (value, false);
             !std::mem::replace(&mut replaced, true)
         });
     }
@@ -415,9 +437,9 @@ macro_rules! field_access {
                 self.fields().iter().filter(of_name).map(|field| self.value(*field))
             }
 
-            /// Appends a field of this head to what is sent on: `name: value`, each as received.
-            pub fn push_field(&self, out: &mut Vec<u8>, field: Field) {
-                self.section.push_field(out, field);
+            /// Appends fields of this head to what is sent on: `name: value`, each as received.
+            pub fn push_fields(&self, out: &mut Vec<u8>, passes: impl Fn(&Field) -> bool) {
+                self.section.push_fields(out, passes);
             }
 
             /// Whether `Connection` lists this field, so that it must not be forwarded (RFC 9110

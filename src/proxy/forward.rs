@@ -327,12 +327,13 @@ impl Forward<'_> {
         now: Instant,
     ) -> Option<Failure> {
         let retry = &self.passage.destination.retry;
+        let status = progress.status.filter(|status| retry.statuses.contains(status))?;
         let facts = Facts {
-            status: progress.status.filter(|status| retry.statuses.contains(status)),
+            status: Some(status),
             shown: progress.shown,
             ..self.passage.facts(Outcome::Status, head, replayable, self.tries, now)
         };
-        if facts.status.is_none() || retry::decide(&facts) != Decision::AnotherBackend {
+        if retry::decide(&facts) != Decision::AnotherBackend {
             return None;
         }
         match self.passage.choose_instead(tried, key, self.tries) {

@@ -54,11 +54,9 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
 
     let fields = out.len();
     push_host(out, ctx);
-    for field in head.fields() {
-        if !is_made_anew(field.known, ctx.forwarded) && !head.is_nominated(*field) {
-            head.push_field(out, *field);
-        }
-    }
+    head.push_fields(out, |field| {
+        !is_made_anew(field.known, ctx.forwarded) && !head.is_nominated(*field)
+    });
     push_forwarding(out, ctx);
     push_id(out, fields, ctx);
     apply_edits(out, fields, ctx.edits, 0, ctx.vars);

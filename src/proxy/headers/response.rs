@@ -131,10 +131,6 @@ fn push_ruled(out: &mut Vec<u8>, head: &ResponseHead, rules: Rules<'_>, vars: &V
 fn push_end_to_end(out: &mut Vec<u8>, head: &ResponseHead) -> usize {
     push_status_line(out, head.status(), head.reason());
     let fields = out.len();
-    for field in head.fields() {
-        if !is_per_connection(field.known) && !head.is_nominated(*field) {
-            head.push_field(out, *field);
-        }
-    }
+    head.push_fields(out, |field| !is_per_connection(field.known) && !head.is_nominated(*field));
     fields
 }

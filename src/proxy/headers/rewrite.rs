@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::http1::encode::{CRLF, push_decimal};
+use crate::http1::encode::{self, CRLF, push_decimal};
 use crate::http1::{Field, Known, ResponseHead};
 use crate::proxy::vars::{Vars, render};
 use crate::snapshot::settings::{
@@ -49,7 +49,7 @@ pub(super) fn push_field(
         out.extend_from_slice(CRLF);
     } else {
         out.truncate(begin);
-        head.push_field(out, field);
+        encode::push_field(out, name, value);
     }
 }
 
