@@ -22,7 +22,8 @@
 //! |---|---|
 //! | [`model`] | the nouns: ids, weights, states, outcomes, events |
 //! | [`telemetry`] | metrics, access log, program log |
-//! | [`net`] | listening sockets, one stream type over TCP and Unix sockets |
+//! | [`tls`] | certificates, keys and terms of TLS: from files' bytes to what sessions are made of |
+//! | [`net`] | listening sockets, one stream type over TCP and Unix sockets, plain or with TLS |
 //! | [`http1`] | our HTTP/1 codec: heads, framing, bodies |
 //! | [`balance`] | who may be picked, and the eight ways to pick |
 //! | [`limit`] | how often a key may ask, and how often at once |
@@ -50,21 +51,22 @@
 //! |---|---|---|---|
 //! | [`model`] | – | – | |
 //! | [`telemetry`] | `model` | `jiff` `prometheus` `rustix` `serde` `serde_json` `thiserror` `tracing` `tracing_subscriber` | |
-//! | [`net`] | – | `rustix` `socket2` `thiserror` `tokio` | |
+//! | [`tls`] | – | `ahash` `aws_lc_rs` `rustls` `thiserror` `x509_cert` | |
+//! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
-//! | [`config`] | `model` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
+//! | [`config`] | `model` `tls` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
 //! | [`health`] | `model` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
-//! | [`snapshot`] | `model` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
+//! | [`snapshot`] | `model` `tls` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `rustix` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `socket2` `tempfile` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
-//! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `proxy::headers` | `regex` | `pure` |
+//! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
 //! | `proxy::h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
@@ -148,3 +150,4 @@ pub mod proxy;
 pub mod server;
 pub mod snapshot;
 pub mod telemetry;
+pub mod tls;

@@ -464,3 +464,42 @@ fn ten_thousand_routes_and_backends_load_and_each_slip_is_found() {
     let errors = report.diagnostics().iter().filter(|one| one.severity == Severity::Error);
     assert_eq!(errors.count(), 10_000);
 }
+
+// ---- certificates ------------------------------------------------------------------------------
+
+/// What is said of a configuration with a certificate that is valid between these days from now.
+fn said_of_certificate(from: i64, until: i64) -> Vec<String> {
+    let day = |days: i64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let at = now.as_secs().strict_add_signed(days * 86_400);
+        rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(at)
+    };
+    let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (day(from), day(until));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let chain = params.self_signed(&key).unwrap().pem();
+    let main = MINIMAL.replace(
+        "[[route]]",
+        "tls = { certificate = [{ chain = \"a.pem\", key = \"a.key\" }] }\n[[route]]",
+    );
+    let files = [("main.toml", &*main), ("a.pem", &chain), ("a.key", &key.serialize_pem())];
+    let loaded = load_files(&files).unwrap();
+    loaded.warnings.into_iter().map(|one| one.message).collect()
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_or_not_for_long_is_warned_of() {
+    for (from, until, expected) in [
+        (-10, 80, None),
+        (-80, 10, Some("expires in 9 days")),
+        (-80, -2, Some("expired 2 days ago")),
+        (2, 90, Some("is not valid yet")),
+        // Of those that are made for a week at once no warning comes at once.
+        (-1, 6, None),
+        (-6, 1, Some("expires in 0 days")),
+    ] {
+        let expected: Vec<_> =
+            expected.iter().map(|what| format!("the certificate in `a.pem` {what}")).collect();
+        assert_eq!(said_of_certificate(from, until), expected, "{from} to {until}");
+    }
+}

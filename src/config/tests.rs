@@ -78,6 +78,22 @@ const LEADS: &[(&str, &str)] = &[
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
     ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
     ("[listener.nginx]", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.nginx]"),
+    (
+        "[listener.tls]",
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
+         certificate = [{ chain = \"example.pem\", key = \"example.key\" }]",
+    ),
+    (
+        "[[listener.tls.certificate]]",
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener.tls.certificate]]\n\
+         chain = \"example.pem\"\nkey = \"example.key\"",
+    ),
+    (
+        "[listener.tls.clients]",
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener.tls.certificate]]\n\
+         chain = \"example.pem\"\nkey = \"example.key\"\n[listener.tls.clients]\n\
+         ca = \"clients-ca.pem\"",
+    ),
     ("x_forwarded = { … }", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.x_forwarded]"),
     ("[[route]]", "[[route]]"),
     ("headers = { NAME = … }", "[[route]]\nupstream = \"api\"\n[route.headers.x]"),
@@ -153,8 +169,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         return others
             .fold(line.to_owned(), |text, one| format!("{text}\n{} = {}", one.key, one.example));
     }
-    let of_listener = ["[[listener]]", "[listener.nginx]", "x_forwarded = { … }"];
-    let name = if of_listener.contains(&section.title) { "other" } else { "main" };
+    let of_listener = section.title.contains("[listener") || section.title == "x_forwarded = { … }";
+    let name = if of_listener { "other" } else { "main" };
     let mut text = format!("[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\n");
     text += "[[route]]\npath = \"/other\"\nsplit = [{ upstream = \"api\" }, { upstream = \"canary\" }]\n";
     text += "[[route]]\npath = \"@other\"\nupstream = \"api\"\n";
@@ -203,6 +219,10 @@ fn every_example_loads() {
     fs::create_dir(directory.path().join("conf.d")).unwrap();
     fs::write(directory.path().join("secrets/token"), "x\n").unwrap();
     fs::write(directory.path().join("sorry.html"), "sorry").unwrap();
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/tls");
+    for file in fs::read_dir(tls).unwrap().map(|file| file.unwrap()) {
+        fs::copy(file.path(), directory.path().join(file.file_name())).unwrap();
+    }
     let path = directory.path().join("example.toml");
     for (section, setting) in settings() {
         let text = around(section, setting, &format!("{} = {}", setting.key, setting.example));

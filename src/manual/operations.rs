@@ -41,6 +41,20 @@
 //! Read at start only: `workers`, `log.format` and `[admin]`. A reload that changes one of them says so in
 //! the log and applies the rest.
 //!
+//! # Certificates
+//!
+//! The files of `[listener.tls]` are watched like the configuration: a renewed certificate is shown to the
+//! next client, connections go on, and clients go on from their sessions. Replace both files within one
+//! `watch_interval`, or the key first by a file of another name: while certificate and key do not fit, the
+//! configuration before stays in force and the log says so. `plimsoll_certificate_expiry_timestamp_seconds`
+//! tells until when each certificate is valid; `plimsoll check` and every reload warn two weeks before.
+//!
+//! Who shall speak TLS and does not gets 400 (`plain_http` in the access log). Lead those clients over by a
+//! listener of its own: `redirect = { to = "https://${host}${uri}" }`; and tell browsers to come by TLS at
+//! once with `response_headers = { set = { Strict-Transport-Security = "max-age=31536000" } }`.
+//! `plimsoll_listener_tls_handshakes_total` counts handshakes by their end; why one failed stands in the log
+//! at the level `debug`.
+//!
 //! # Drain
 //!
 //! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their
@@ -135,6 +149,7 @@
 //! | failure | status | fault |
 //! |---|---|---|
 //! | malformed request head | 400, 405, 414, 417, 431, 501 or 505 | downstream |
+//! | request without TLS where TLS is spoken | 400 | downstream |
 //! | request head not complete in time | 408 | downstream |
 //! | request body malformed | 400 | downstream |
 //! | request body stalled | 408 | downstream |

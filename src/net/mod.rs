@@ -1,12 +1,14 @@
-//! Sockets: what is listened on, and one stream type over TCP and Unix sockets.
+//! Sockets: what is listened on, and one stream type over TCP and Unix sockets, plain or with TLS.
 
 mod listen;
 mod proxy_header;
 mod stream;
+mod tls;
 
 pub use listen::{BindError, bind, bind_beside};
 pub use proxy_header::{Ends as ProxyEnds, ProxyHeader};
 pub use stream::Stream;
+pub use tls::Tls;
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! One stream type over TCP and Unix sockets, used through readiness.
+//! One stream type over TCP and Unix sockets, plain or with TLS, used through readiness.
 //!
 //! The two directions of a connection are driven by one task, so that no split and no lock is
 //! needed. A caller first waits for readiness, then takes a buffer, then reads: a connection that
@@ -6,14 +6,19 @@
 //! short read or write has emptied or filled the socket and so spare a system call that would only
 //! say `WouldBlock`.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::tls::Tls;
+use crate::tls::{Secured, Server};
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -22,22 +27,53 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// A TLS session over one of the two.
+    Tls(Box<Tls>),
 }
 
+/// The same on both kinds of sockets; something else on a session.
 macro_rules! forward {
-    ($self:ident, $stream:ident => $call:expr) => {
+    ($self:expr, $stream:ident => $call:expr, $tls:ident => $secured:expr) => {
         match $self {
             Self::Tcp($stream) => $call,
             Self::Unix($stream) => $call,
+            Self::Tls($tls) => $secured,
         }
     };
 }
 
 impl Stream {
+    /// Shakes hands with a client. `first`: what was read of it before.
+    ///
+    /// # Errors
+    /// The handshake failed; the client has been told why.
+    pub async fn accept(self, server: &Server, first: &[u8]) -> io::Result<Self> {
+        let mut tls = Box::new(Tls::server(self, server)?);
+        tls.begin_with(first)?;
+        poll_fn(|cx| tls.poll_handshake(cx)).await?;
+        Ok(Self::Tls(tls))
+    }
+
+    /// What was agreed on in the handshake; `None` of a plain connection.
+    pub fn secured(&self) -> Option<Secured> {
+        match self {
+            Self::Tls(tls) => Some(tls.secured()),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    /// The protocol that was agreed on in the handshake (ALPN, RFC 7301): `http/1.1`, `h2`.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(tls) => tls.protocol(),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
     /// Waits until a read is worth trying. One task at a time may wait.
     #[inline]
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forward!(self, s => s.poll_read_ready(cx))
+        forward!(self, s => s.poll_read_ready(cx), tls => tls.poll_read_ready(cx))
     }
 
     /// Reads what is there into the front of `buffer`; `Ok(0)` is the end of the stream.
@@ -47,12 +83,17 @@ impl Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(forward!(self, s => Pin::new(s).poll_read(cx, &mut buffer)))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+        let mut read = ReadBuf::new(buffer);
+        ready!(forward!(
+            self,
+            s => Pin::new(s).poll_read(cx, &mut read),
+            tls => return tls.poll_read(cx, buffer)
+        ))?;
+        Poll::Ready(Ok(read.filled().len()))
     }
 
-    /// Writes what the kernel takes of `pieces`.
+    /// Writes what the kernel takes of `pieces`. After `Pending` a session wants to be called again
+    /// with bytes that begin with the same ones.
     #[inline]
     pub fn poll_write(
         &mut self,
@@ -60,8 +101,16 @@ impl Stream {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match pieces {
-            [one] => forward!(self, s => Pin::new(s).poll_write(cx, one)),
-            many => forward!(self, s => Pin::new(s).poll_write_vectored(cx, many)),
+            [one] => forward!(
+                self,
+                s => Pin::new(s).poll_write(cx, one),
+                tls => tls.poll_write(cx, pieces)
+            ),
+            many => forward!(
+                self,
+                s => Pin::new(s).poll_write_vectored(cx, many),
+                tls => tls.poll_write(cx, pieces)
+            ),
         }
     }
 
@@ -70,14 +119,15 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok().zip(stream.local_addr().ok()),
             Self::Unix(_) => None,
+            Self::Tls(tls) => tls.socket.ends(),
         }
     }
 
     /// Whether an idle connection is still good: open, and silent. Costs a system call only when
     /// the kernel has reported something.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        let read = forward!(self, s => s.try_read(&mut byte));
+        let read = forward!(self, s => s.try_read(&mut byte), tls => return tls.is_quiet());
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -86,11 +136,94 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
             Self::Unix(_) => 0,
+            Self::Tls(tls) => tls.socket.local_port(),
         }
     }
 
     /// Tells the other side that nothing more will be sent; what it sends can still be read.
-    pub fn finish_writing(&self) -> io::Result<()> {
-        forward!(self, s => SockRef::from(s).shutdown(Shutdown::Write))
+    pub fn finish_writing(&mut self) -> io::Result<()> {
+        self.say_goodbye();
+        forward!(
+            self,
+            s => SockRef::from(&*s).shutdown(Shutdown::Write),
+            tls => tls.socket.finish_writing()
+        )
+    }
+
+    /// Ends a session before its connection is closed, so that the other side can tell the end from
+    /// a cut (RFC 8446 §6.1). A plain connection has no such word.
+    pub fn say_goodbye(&mut self) {
+        if let Self::Tls(tls) = self {
+            tls.send_close_notify();
+        }
+    }
+
+    /// Resets the connection, so that what was sent cannot be taken for the whole.
+    pub fn cut(self) {
+        let zero = Some(Duration::ZERO);
+        let _ = forward!(
+            self,
+            s => SockRef::from(&s).set_linger(zero),
+            tls => return tls.socket.cut()
+        );
+    }
+}
+
+/// For hyper.
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        forward!(self.get_mut(), s => Pin::new(s).poll_read(cx, buffer), tls => {
+            let n = ready!(tls.poll_read(cx, buffer.initialize_unfilled()))?;
+            buffer.advance(n);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+/// For hyper, which flushes what it has written.
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let pieces = [IoSlice::new(bytes)];
+        forward!(
+            self.get_mut(),
+            s => Pin::new(s).poll_write(cx, bytes),
+            tls => tls.poll_write_behind(cx, &pieces)
+        )
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        forward!(
+            self.get_mut(),
+            s => Pin::new(s).poll_write_vectored(cx, pieces),
+            tls => tls.poll_write_behind(cx, pieces)
+        )
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        forward!(self.get_mut(), s => Pin::new(s).poll_flush(cx), tls => tls.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        forward!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx), tls => {
+            tls.send_close_notify();
+            ready!(tls.poll_flush(cx))?;
+            Pin::new(&mut tls.socket).poll_shutdown(cx)
+        })
     }
 }

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::time::Instant;
 
 use crate::http1::{Framing, HeadError, Limits, Names, Parse, RequestHead};
@@ -17,10 +16,12 @@ use crate::proxy::buffers::{Buffers, Lent};
 use crate::proxy::failure::Failure;
 use crate::proxy::port::Open;
 use crate::proxy::proxied;
+use crate::proxy::secured::{self, Begun};
 use crate::proxy::service::{self, End, Entrance};
 use crate::proxy::timer::Timer;
 use crate::proxy::worker::Worker;
 use crate::snapshot::settings::{Client, ProxyProtocol};
+use crate::tls::Secured;
 
 /// Bytes of a head that are read at once.
 const HEAD_READ: usize = 16 * 1024;
@@ -88,16 +89,25 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
             down.peer = ends.0.ip().to_canonical();
         }
     }
+    if let Some(tls) = secured::terms(&open) {
+        // Boxed: plain connections shall not pay for the size of this.
+        match Box::pin(down.secure(&open.worker, &tls, wait.accepted)).await {
+            Begun::Secured(begun, secured) => (down, wait.secured) = (begun, Some(secured)),
+            Begun::Plain(begun) => (down, wait.is_plain) = (begun, true),
+            Begun::Failed => return,
+        }
+    }
     while wait_for_bytes(&open, &mut down, wait.accepted, wait.until).await {
         // Boxed: while it waits for long the connection's task holds none of a request's state.
         match Box::pin(requests(&open, &mut down, &mut wait)).await {
             End::KeepAlive => {}
             // What the client has sent ahead would turn a plain close into a reset.
-            End::Close if down.has_read_all() && down.stream.is_quiet() => return,
+            End::Close if down.has_read_all() && down.stream.is_quiet() => break,
             End::Close | End::Linger => return down.linger().await,
-            End::Cut => return down.cut(),
+            End::Cut => return down.stream.cut(),
         }
     }
+    down.stream.say_goodbye();
 }
 
 /// A connection's wait for its next request.
@@ -111,6 +121,10 @@ struct Wait {
     until: Instant,
     /// Who is behind the proxy that connected, as the PROXY protocol tells.
     proxied: Option<Box<ProxyEnds>>,
+    /// What was agreed on in the TLS handshake.
+    secured: Option<Box<Secured>>,
+    /// There should have been one, and there was none.
+    is_plain: bool,
 }
 
 impl Wait {
@@ -119,7 +133,15 @@ impl Wait {
         let (view, place) = open.worker.view_of(&open.port)?;
         let accepted = Instant::now();
         let until = accepted + view.snapshot.listeners[place].client.header_timeout;
-        Some(Self { accepted, served: 0, closely: until, until, proxied: None })
+        Some(Self {
+            accepted,
+            served: 0,
+            closely: until,
+            until,
+            proxied: None,
+            secured: None,
+            is_plain: false,
+        })
     }
 
     /// A request has ended.
@@ -186,12 +208,16 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
         served: wait.served + 1,
         accepted: wait.accepted,
         proxied: wait.proxied.as_deref(),
+        secured: wait.secured.as_deref(),
         started: came.started,
         whole: came.whole,
     };
     let end = match down.next_head(worker, &listener.client, &mut state.head).await {
         Next::Nothing => None,
         Next::Closed => Some(End::Close),
+        Next::Request(came) if wait.is_plain => {
+            Some(service::refuse(at(came), down, &mut state, Failure::PlainHttp).await)
+        }
         Next::Request(came) => {
             let (end, ended) = service::handle(at(came), down, &mut state).await;
             wait.for_next(ended, &listener.client);
@@ -395,14 +421,5 @@ impl Downstream {
             Poll::Ready(())
         });
         let _ = timer.within(deadline, until_end).await;
-    }
-
-    /// Cuts the connection so that the client cannot take what it got for the whole.
-    fn cut(self) {
-        let zero = Some(Duration::ZERO);
-        let _ = match &self.stream {
-            Stream::Tcp(stream) => SockRef::from(stream).set_linger(zero),
-            Stream::Unix(stream) => SockRef::from(stream).set_linger(zero),
-        };
     }
 }

@@ -6,6 +6,7 @@
 //! | failure | status | fault |
 //! |---|---|---|
 //! | malformed request head | 400, 405, 414, 417, 431, 501 or 505 | downstream |
+//! | request without TLS where TLS is spoken | 400 | downstream |
 //! | request head not complete in time | 408 | downstream |
 //! | request body malformed | 400 | downstream |
 //! | request body stalled | 408 | downstream |
@@ -37,6 +38,8 @@ pub(super) enum Failure {
     BadRequest(HeadError),
     /// The request head is too large, and that is to be told by 400.
     OversizedHead,
+    /// The request came without TLS on a listener with TLS.
+    PlainHttp,
     /// The request head did not arrive in time.
     HeaderTimeout,
     /// The request body's framing was broken.
@@ -87,7 +90,7 @@ impl Failure {
     pub(super) fn status(self) -> u16 {
         match self {
             Self::BadRequest(error) => error.status(),
-            Self::OversizedHead | Self::BadBody => 400,
+            Self::OversizedHead | Self::PlainHttp | Self::BadBody => 400,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::ClientGone => 499,
@@ -126,6 +129,7 @@ impl Failure {
         match self {
             Self::BadRequest(error) => error.reason(),
             Self::OversizedHead => HeadError::TooLarge.reason(),
+            Self::PlainHttp => "plain_http",
             Self::HeaderTimeout => "header_timeout",
             Self::BadBody => "bad_body",
             Self::BodyTimeout => "body_timeout",

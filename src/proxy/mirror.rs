@@ -101,6 +101,7 @@ async fn copy(
         served: 1,
         accepted: now,
         proxied: None,
+        secured: None,
         started: now,
         whole: now,
     };

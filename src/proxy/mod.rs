@@ -1,7 +1,7 @@
 //! The data plane: from a client's connection to a backend's and back.
 //!
 //! The way of a request through these files: `worker` accepts; `downstream` reads heads;
-//! `service` finds the route and acts; `attempt` picks a backend, gets a connection (`pool`,
+//! (`secured` shakes hands where TLS is spoken); `service` finds the route and acts; `attempt` picks a backend, gets a connection (`pool`,
 //! `connect`) and repeats where `retry` allows it; `upload` and `exchange` move the bytes both ways;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
@@ -31,6 +31,7 @@ mod record;
 mod request;
 mod retry;
 mod rewrite;
+mod secured;
 mod service;
 mod spool;
 mod sticky;

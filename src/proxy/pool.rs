@@ -97,7 +97,7 @@ impl Pool {
 
     /// Closes what is too old or dead.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
-        self.idle.borrow_mut().retain(|(since, connection)| {
+        self.idle.borrow_mut().retain_mut(|(since, connection)| {
             fresh(*since, settings.idle_timeout, now) && connection.stream.is_quiet()
         });
     }

@@ -27,6 +27,7 @@ use crate::proxy::worker::Worker;
 use crate::snapshot::settings::{ErrorPage, RequestBuffering};
 use crate::snapshot::{Action, Captured, Destination, Listener, Request, RouteEntry};
 use crate::telemetry::RouteCell;
+use crate::tls::Secured;
 
 /// Where and when a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,8 @@ pub(super) struct Entrance<'a> {
     pub(super) accepted: Instant,
     /// Who is behind the proxy that connected, as the PROXY protocol tells.
     pub(super) proxied: Option<&'a ProxyEnds>,
+    /// What was agreed on in the TLS handshake; `None` of a plain connection.
+    pub(super) secured: Option<&'a Secured>,
     /// When its first bytes were there.
     pub(super) started: Instant,
     /// When its head was whole: from here on the time is ours and the backends'.
@@ -115,7 +118,13 @@ impl<'a> Entrance<'a> {
             served: self.served,
             ends,
             proxied: self.proxied,
+            secured: self.secured,
         }
+    }
+
+    /// The scheme by which the client asks.
+    fn scheme(&self) -> &'static str {
+        if self.secured.is_some() { "https" } else { "http" }
     }
 
     /// What variables speak of the time.
@@ -163,7 +172,8 @@ pub(super) async fn handle(
     down: &mut Downstream,
     state: &mut State,
 ) -> (End, Instant) {
-    let mut client = ClientIdentity::new(down.peer, "http", &state.head, &at.listener.forwarded);
+    let scheme = at.scheme();
+    let mut client = ClientIdentity::new(down.peer, scheme, &state.head, &at.listener.forwarded);
     if let Some((source, _)) = at.proxied {
         client = client.proxied(source.ip(), &at.listener.forwarded);
     }
@@ -219,7 +229,7 @@ pub(super) async fn refuse(
         address: down.peer,
         downstream: down.peer,
         trusted: false,
-        scheme: "http",
+        scheme: at.scheme(),
     };
     let done = local::fail(at, None, &client, down, state, failure).await;
     let duration = at.started.elapsed();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::snapshot::settings::{Client, ErrorPages, Forwarded};
 use crate::snapshot::{Route, RouteTable};
-use crate::telemetry::{ListenerSeries, RouteSeries};
+use crate::telemetry::{ListenerSeries, RouteSeries, TlsSeries};
+use crate::tls::Server;
 
 /// A listener's settings, routes and series.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Listener {
     pub name: String,
     /// Where it listens, as written (a port 0 stays 0 here).
     pub address: SocketAddr,
+    /// How connections are secured; `None`: they are plain.
+    pub tls: Option<Arc<ListenerTls>>,
     /// Limits and time-outs towards clients.
     pub client: Client,
     /// Forwarding headers.
@@ -28,6 +31,15 @@ pub struct Listener {
     pub series: Arc<ListenerSeries>,
     /// Counters of requests that no route took, and of requests that were refused before routing.
     pub unrouted: Arc<RouteSeries>,
+}
+
+/// TLS on a listener.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// What sessions are made of.
+    pub server: Arc<Server>,
+    /// Counters.
+    pub series: Arc<TlsSeries>,
 }
 
 /// A route as seen by one listener.

@@ -19,7 +19,7 @@ pub use crate::model::Address;
 pub use captures::{Captured, RouteCaptures};
 pub use cell::{Cell, Reader};
 pub use limit::{Limit, LimitUse};
-pub use listener::{Listener, RouteEntry};
+pub use listener::{Listener, ListenerTls, RouteEntry};
 pub use route::{Action, Destination, Route, Split};
 pub use route_table::{Facts, Request, RouteTable};
 pub use sticky::Sticky;
@@ -34,8 +34,8 @@ pub mod settings {
         Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Pattern,
         Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, Redirect, RequestBuffering,
         RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Stage, Statuses,
-        Template, Test, Then, TimeForm, Timeouts, ToPiece, Trailer, Variable, WhenNoneEligible,
-        XForwarded,
+        Template, Test, Then, TimeForm, Timeouts, TlsFact, ToPiece, Trailer, Variable,
+        WhenNoneEligible, XForwarded,
     };
     pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }

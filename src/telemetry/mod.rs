@@ -14,6 +14,7 @@ pub mod names;
 mod process;
 mod registry;
 mod text;
+mod tls;
 mod upstream;
 mod zone;
 
@@ -26,5 +27,6 @@ pub use limit::{LimitCell, LimitSeries, Limited};
 pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;
 pub use registry::Registry;
+pub use tls::{Handshake, TlsCell, TlsSeries};
 pub use upstream::{RetryDenied, UpstreamCell, UpstreamSeries};
 pub use zone::Zone;

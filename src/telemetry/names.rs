@@ -41,6 +41,11 @@ families! {
         = "Client connections that are open.";
     LISTENER_CONNECTIONS: COUNTER "plimsoll_listener_connections_total" ["listener", "result"]
         = "Client connections by what became of them: accepted, or refused over a limit.";
+    LISTENER_HANDSHAKES: COUNTER "plimsoll_listener_tls_handshakes_total" ["listener", "result"]
+        = "TLS handshakes by how they ended: full, resumed, failed, timed_out.";
+    CERTIFICATE_EXPIRY: GAUGE "plimsoll_certificate_expiry_timestamp_seconds"
+        ["listener", "certificate"]
+        = "Until when a certificate is valid, in seconds since 1970.";
     REQUESTS: COUNTER "plimsoll_requests_total" ["listener", "route", "code"]
         = "Finished requests by class of status code; route _none when no route took the request.";
     REQUEST_DURATION: HISTOGRAM "plimsoll_request_duration_seconds" ["listener", "route"]

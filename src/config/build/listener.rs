@@ -1,11 +1,12 @@
 //! Listeners.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::address::socket;
-use super::{Build, field, onward};
+use super::{Build, field, listener_tls, onward};
 use crate::config::model::{
     AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
@@ -29,6 +30,7 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
     Listener {
         name,
         address,
+        tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table))),
         client,
         forwarded: forwarded(b, table),
         error_pages: onward::error_pages(b, table),

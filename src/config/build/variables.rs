@@ -3,13 +3,13 @@
 //! The reference manual and "did you mean" are made of this table.
 
 use super::field::is_token;
-use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, Variable};
+use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, TlsFact, Variable};
 
 /// A variable without an argument.
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 45] = [
+static PLAIN: [Plain; 57] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     ("client_port", Variable::ClientPort, "The port at the other end of the connection."),
@@ -50,6 +50,50 @@ static PLAIN: [Plain; 45] = [
     ("version", Variable::Version, "`HTTP/1.0` or `HTTP/1.1`."),
     ("request_line", Variable::RequestLine, "The first line of the request."),
     ("scheme", Variable::Scheme, "`http` or `https`."),
+    ("https", Variable::Https, "`on` if TLS is spoken."),
+    (
+        "tls.version",
+        Variable::Tls(TlsFact::Version),
+        "`TLSv1.3` or `TLSv1.2`. This and the following are empty where no TLS is spoken.",
+    ),
+    ("tls.cipher", Variable::Tls(TlsFact::Cipher), "The cipher suite in OpenSSL's words."),
+    (
+        "tls.server_name",
+        Variable::Tls(TlsFact::ServerName),
+        "The name that the client asked for (SNI), in lower case.",
+    ),
+    ("tls.protocol", Variable::Tls(TlsFact::Protocol), "The protocol within (ALPN)."),
+    (
+        "tls.resumed",
+        Variable::Tls(TlsFact::Resumed),
+        "`r` if the session goes on from an earlier one, else `.`.",
+    ),
+    (
+        "tls.client.verified",
+        Variable::Tls(TlsFact::ClientVerified),
+        "`SUCCESS` with a client's certificate, which then is good; `NONE` without.",
+    ),
+    (
+        "tls.client.subject",
+        Variable::Tls(TlsFact::ClientSubject),
+        "Whom the client's certificate is for, like `CN=me,O=Example` (RFC 4514).",
+    ),
+    ("tls.client.issuer", Variable::Tls(TlsFact::ClientIssuer), "Who vouches for it."),
+    (
+        "tls.client.serial",
+        Variable::Tls(TlsFact::ClientSerial),
+        "Its number, in upper-case hexadecimal.",
+    ),
+    (
+        "tls.client.fingerprint",
+        Variable::Tls(TlsFact::ClientFingerprint),
+        "Its SHA-1, in lower-case hexadecimal.",
+    ),
+    (
+        "tls.client.certificate",
+        Variable::Tls(TlsFact::ClientCertificate),
+        "It itself in PEM, percent-encoded.",
+    ),
     ("user", Variable::User, "The user of Basic authentication."),
     ("request_id", Variable::RequestId, "The request's id, as backends and logs get it."),
     ("listener", Variable::Listener, "The listener's name."),

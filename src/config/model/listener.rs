@@ -1,11 +1,13 @@
 //! Where clients connect, and what they may do there.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::ErrorPages;
+use crate::tls::ServerTerms;
 
 /// A place where clients connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Listener {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// How connections are secured; `None`: they are plain.
+    pub tls: Option<Arc<ServerTerms>>,
     /// Limits and time-outs towards the client.
     pub client: Client,
     /// How the client's address is told from forwarding headers.

@@ -52,7 +52,7 @@ pub use route::{
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
 };
 pub use template::{
-    Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, Variable,
+    Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact, Variable,
 };
 pub use upstream::{Backend, BackendAddress, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream};
 pub use upstream_nginx::UpstreamNginx;

@@ -63,6 +63,10 @@ pub enum Variable {
     RequestLine,
     /// `${scheme}`: `http` or `https`.
     Scheme,
+    /// `${https}`: `on` if TLS is spoken.
+    Https,
+    /// `${tls.version}` and its like: what was agreed on in the TLS handshake.
+    Tls(TlsFact),
     /// `${user}`: the user of Basic authentication.
     User,
     /// `${request_id}`.
@@ -129,6 +133,33 @@ pub enum ProxiedEnd {
     ServerIp,
     /// The port that the client connected to.
     ServerPort,
+}
+
+/// What is told of a TLS session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFact {
+    /// `TLSv1.3` or `TLSv1.2`.
+    Version,
+    /// The cipher suite in OpenSSL's words.
+    Cipher,
+    /// The name that the client asked for (SNI).
+    ServerName,
+    /// The protocol within (ALPN).
+    Protocol,
+    /// `r` if it goes on from an earlier session, else `.`.
+    Resumed,
+    /// `SUCCESS` with a client's certificate, `NONE` without.
+    ClientVerified,
+    /// Whom the client's certificate is for.
+    ClientSubject,
+    /// Who vouches for it.
+    ClientIssuer,
+    /// Its number.
+    ClientSerial,
+    /// Its SHA-1.
+    ClientFingerprint,
+    /// It itself, in PEM, percent-encoded.
+    ClientCertificate,
 }
 
 /// How a moment is written.

@@ -49,6 +49,7 @@ static SECTION: Section = Section {
              address (as with nginx, two listeners for both); port 0 lets the system choose.",
             r#""0.0.0.0:8080""#,
         ),
+        super::listener_tls::TLS,
         Setting::with_default(
             "trusted_proxies",
             TEXTS,

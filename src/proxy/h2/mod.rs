@@ -40,19 +40,9 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisWorker {
 
 /// Shakes hands on a fresh connection. The caller bounds the time.
 pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
-    match stream {
-        Stream::Tcp(stream) => handshake(TokioIo::new(stream)).await,
-        Stream::Unix(stream) => handshake(TokioIo::new(stream)).await,
-    }
-}
-
-async fn handshake<I>(io: I) -> std::io::Result<Sender>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
-{
     let (sender, connection) = http2::Builder::new(OnThisWorker)
         .timer(TokioTimer::new())
-        .handshake(io)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(std::io::Error::other)?;
     tokio::task::spawn_local(async move {

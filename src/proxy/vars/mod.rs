@@ -9,6 +9,7 @@ mod address;
 mod attempts;
 mod lookup;
 mod made;
+mod secured;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::proxy::headers::ClientIdentity;
 use crate::snapshot::Captured;
 use crate::snapshot::settings::{Group, Piece, ProxiedEnd, Template, TimeForm, Variable};
 use crate::telemetry::{Zone, basic_user};
+use crate::tls::Secured;
 pub(crate) use address::push_address;
 pub use attempts::{At, Attempt, Attempts};
 pub use lookup::{arg, cookie};
@@ -71,6 +73,8 @@ pub struct Link<'a> {
     pub ends: Option<(SocketAddr, SocketAddr)>,
     /// The two ends that the PROXY protocol told of.
     pub proxied: Option<&'a (SocketAddr, SocketAddr)>,
+    /// What was agreed on in the TLS handshake; `None` of a plain connection.
+    pub secured: Option<&'a Secured>,
 }
 
 /// The time, as far as a request needs it.
@@ -172,6 +176,7 @@ pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) ->
         Variable::Uri => Some(head.asked_target()),
         Variable::Version => version(head),
         Variable::Scheme => Some(vars.client.scheme.as_bytes()),
+        Variable::Https => vars.link.secured.map(|_| &b"on"[..]),
         Variable::RequestId => Some(vars.request_id),
         Variable::Listener => Some(vars.link.listener.as_bytes()),
         Variable::Route => Some(vars.route.as_bytes()),
@@ -225,6 +230,7 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
             push_end(link, out, |out, (_, server)| push_address(out, server.ip().to_canonical()));
         }
         Variable::Proxied(of) => push_proxied(link, *of, out),
+        Variable::Tls(fact) => secured::push(link.secured, *fact, out),
         Variable::Connection => push_decimal(out, link.number),
         Variable::ConnectionRequests => push_decimal(out, link.served),
         Variable::RequestLine => push_request_line(head, out),
@@ -332,6 +338,8 @@ pub(super) fn remove_controls(out: &mut Vec<u8>, start: usize) {
 mod tests {
     use super::*;
     use crate::http1::Limits;
+    use crate::snapshot::settings::TlsFact;
+    use crate::tls::ClientCertificate;
 
     fn head(text: &str) -> RequestHead {
         let mut head = RequestHead::default();
@@ -345,6 +353,21 @@ mod tests {
         let client =
             ClientIdentity { address, downstream: address, trusted: false, scheme: "https" };
         let ends = ("192.0.2.7:5000".parse().unwrap(), "192.0.2.8:80".parse().unwrap());
+        let client_certificate = ClientCertificate {
+            subject: "CN=me".to_owned(),
+            issuer: "CN=ca".to_owned(),
+            serial: "01AB".to_owned(),
+            fingerprint: "00ff".to_owned(),
+            pem: "-----BEGIN\n+/=".to_owned(),
+        };
+        let secured = Secured {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            server_name: Some("shop.test".into()),
+            resumed: true,
+            protocol: Some((*b"http/1.1").into()),
+            client: Some(Box::new(client_certificate)),
+        };
         let vars = Vars {
             request_id: b"id-1",
             path: b"/a b",
@@ -357,6 +380,7 @@ mod tests {
                 served: 3,
                 ends: Some(ends),
                 proxied: Some(&ends),
+                secured: Some(&secured),
             },
             answer: Answer {
                 status: 204,
@@ -388,6 +412,18 @@ mod tests {
             (Variable::Query, "x=1&y&xx=2&x=3&=4"),
             (Variable::Uri, "/a%20b?x=1&y&xx=2&x=3&=4"),
             (Variable::Scheme, "https"),
+            (Variable::Https, "on"),
+            (Variable::Tls(TlsFact::Version), "TLSv1.3"),
+            (Variable::Tls(TlsFact::Cipher), "TLS_AES_128_GCM_SHA256"),
+            (Variable::Tls(TlsFact::ServerName), "shop.test"),
+            (Variable::Tls(TlsFact::Protocol), "http/1.1"),
+            (Variable::Tls(TlsFact::Resumed), "r"),
+            (Variable::Tls(TlsFact::ClientVerified), "SUCCESS"),
+            (Variable::Tls(TlsFact::ClientSubject), "CN=me"),
+            (Variable::Tls(TlsFact::ClientIssuer), "CN=ca"),
+            (Variable::Tls(TlsFact::ClientSerial), "01AB"),
+            (Variable::Tls(TlsFact::ClientFingerprint), "00ff"),
+            (Variable::Tls(TlsFact::ClientCertificate), "-----BEGIN%0A%2B%2F%3D"),
             (Variable::RequestId, "id-1"),
             (Variable::Route, "shop"),
             (Variable::Upstream, "api"),

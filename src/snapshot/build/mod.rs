@@ -9,6 +9,7 @@ mod backends;
 mod identities;
 mod limits;
 mod routes;
+mod secured;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -94,7 +95,7 @@ pub fn build(input: Input<'_>) -> Snapshot {
     Snapshot {
         generation,
         config_hash: hash,
-        listeners: routes::listeners(config, &limits, known.registry),
+        listeners: routes::listeners(config, &limits, previous, known.registry),
         upstreams,
         limits: limits.into_values().map(|(_, limit)| limit).collect(),
         access_log: config.process.access_log.format.clone(),

@@ -7,11 +7,13 @@ use ahash::AHashMap;
 use crate::config::model as config;
 use crate::model::UpstreamIx;
 use crate::snapshot::{
-    Action, Destination, Listener, Route, RouteCaptures, RouteEntry, RouteTable, Split,
+    Action, Destination, Listener, ListenerTls, Route, RouteCaptures, RouteEntry, RouteTable,
+    Snapshot, Split,
 };
 use crate::telemetry::Registry;
 
 use super::limits::{Limits, uses};
+use super::secured;
 
 /// The name under which requests that no route took are counted.
 const UNROUTED: &str = "_none";
@@ -23,6 +25,7 @@ type Upstreams<'a> = AHashMap<&'a str, (&'a config::Upstream, UpstreamIx, Arc<co
 pub(super) fn listeners(
     config: &config::Config,
     limits: &Limits<'_>,
+    previous: Option<&Snapshot>,
     registry: &Registry,
 ) -> Box<[Arc<Listener>]> {
     let upstreams: Upstreams<'_> = (0..)
@@ -37,15 +40,18 @@ pub(super) fn listeners(
     config
         .listeners
         .iter()
-        .map(|section| Arc::new(listener(section, &config.routes, &routes, registry)))
+        .map(|section| {
+            let tls = secured::tls(section, previous, registry);
+            Arc::new(listener(section, tls, (&config.routes, &routes), registry))
+        })
         .collect()
 }
 
 /// `routes` are the built `sections`, in the same order.
 fn listener(
     listener: &config::Listener,
-    sections: &[config::Route],
-    routes: &[Arc<Route>],
+    tls: Option<Arc<ListenerTls>>,
+    (sections, routes): (&[config::Route], &[Arc<Route>]),
     registry: &Registry,
 ) -> Listener {
     let name = &listener.name;
@@ -63,6 +69,7 @@ fn listener(
     Listener {
         name: name.clone(),
         address: listener.address,
+        tls,
         client: listener.client.clone(),
         forwarded: listener.forwarded.clone(),
         error_pages: listener.error_pages.clone(),

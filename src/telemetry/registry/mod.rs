@@ -12,6 +12,7 @@ use super::downstream::{ListenerSeries, RouteSeries};
 use super::limit::LimitSeries;
 use super::process::ProcessSeries;
 use super::text::Text;
+use super::tls::TlsSeries;
 use super::upstream::UpstreamSeries;
 
 /// All series of the process. Used when a snapshot is built and at a scrape, never by requests.
@@ -19,6 +20,7 @@ use super::upstream::UpstreamSeries;
 pub struct Registry {
     workers: usize,
     listeners: Table<ListenerSeries>,
+    tls: Table<TlsSeries>,
     routes: Table<RouteSeries>,
     limits: Table<LimitSeries>,
     upstreams: Table<UpstreamSeries>,
@@ -32,6 +34,7 @@ impl Registry {
         Arc::new(Self {
             workers,
             listeners: Table::default(),
+            tls: Table::default(),
             routes: Table::default(),
             limits: Table::default(),
             upstreams: Table::default(),
@@ -43,6 +46,11 @@ impl Registry {
     /// The series of a listener.
     pub fn listener(&self, name: &str) -> Arc<ListenerSeries> {
         self.listeners.series([name, ""], || ListenerSeries::new(name, self.workers))
+    }
+
+    /// The series of a listener's TLS.
+    pub fn tls(&self, listener: &str) -> Arc<TlsSeries> {
+        self.tls.series([listener, ""], || TlsSeries::new(listener, self.workers))
     }
 
     /// The series of a route on a listener; `_none` is the route of what no route took.
@@ -78,6 +86,7 @@ impl Registry {
     pub fn encode(&self) -> String {
         let mut text = Text::default();
         ListenerSeries::encode(&self.listeners.alive(), &mut text);
+        TlsSeries::encode(&self.tls.alive(), &mut text);
         RouteSeries::encode(&self.routes.alive(), &mut text);
         LimitSeries::encode(&self.limits.alive(), &mut text);
         UpstreamSeries::encode(&self.upstreams.alive(), &mut text);

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::model::{AdminState, BackendState, Generation, Outcome, WorkerIx};
-use crate::telemetry::{Cause, Limited, RetryDenied, Status, names};
+use crate::telemetry::{Cause, Handshake, Limited, RetryDenied, Status, names};
 
 const W0: WorkerIx = WorkerIx(0);
 const W1: WorkerIx = WorkerIx(1);
@@ -31,6 +31,11 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     route.worker(W1).begin();
     route.worker(W1).finish(502, Duration::from_secs(31), 1, 2);
     route.worker(W1).begin();
+
+    let tls = registry.tls("web");
+    tls.worker(W0).handshake(Handshake::Full);
+    tls.worker(W1).handshake(Handshake::Resumed);
+    tls.set_certificates(vec![("a.pem".to_owned(), Duration::from_secs(7))]);
 
     let limit = registry.limit("clients");
     limit.worker(W0).judged(Limited::Passed);
@@ -76,7 +81,7 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     process.event_dropped();
     process.access_log_dropped(3);
     process.dns_update(true);
-    (registry, (listener, route, limit, upstream, backend))
+    (registry, (listener, tls, route, limit, upstream, backend))
 }
 
 #[test]

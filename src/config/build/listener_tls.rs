@@ -1,0 +1,125 @@
+//! TLS of listeners.
+
+use std::time::{Duration, SystemTime};
+
+use super::Build;
+use super::address::is_name;
+use crate::config::tree::{Item, Table};
+use crate::tls::{ClientTerms, Crls, Fault, Identity, Named, Policy, Roots, ServerTerms};
+
+/// A certificate that is valid for less than this is worth a warning, unless it never was valid for
+/// much longer.
+const SOON: Duration = Duration::from_hours(14 * 24);
+
+pub(super) fn tls(b: &mut Build<'_>, table: &Table) -> ServerTerms {
+    if table.list("certificate").is_empty() && !table.refused.contains(&"certificate") {
+        let help = "add `[[listener.tls.certificate]]` with `chain` and `key`";
+        b.error(table.place, "TLS needs a certificate", help);
+    }
+    let identities =
+        table.tables("certificate").filter_map(|table| certificate(b, table)).collect();
+    ServerTerms {
+        identities,
+        known_names_only: table.text("unknown_names") == "refuse",
+        policy: match table.text("policy") {
+            "modern" => Policy::Modern,
+            _ => Policy::Intermediate,
+        },
+        protocols: PROTOCOLS.map(<[u8]>::to_vec).to_vec(),
+        tickets: table.bool("session_tickets"),
+        clients: table.table("clients").and_then(|table| clients(b, table)),
+        handshake_timeout: table.duration("handshake_timeout").unwrap_or_default(),
+    }
+}
+
+/// What is spoken within TLS, the best one first.
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
+fn certificate(b: &mut Build<'_>, table: &Table) -> Option<Named> {
+    let (_, chain) = table.written("chain")?;
+    let identity = identity(b, chain, table.written("key")?.1)?;
+    let identity = match table.written("ocsp") {
+        Some((_, item)) => identity.stapled(b.file(item)?),
+        None => identity,
+    };
+    check_time(b, chain, &identity);
+    let names = match table.written("names") {
+        Some(_) => table.list("names").iter().filter_map(|item| name(b, item)).collect(),
+        None => identity.names().to_vec(),
+    };
+    Some(Named { label: chain.text().to_owned(), identity, names })
+}
+
+/// A chain of certificates with its key, which belong together.
+pub(super) fn identity(b: &mut Build<'_>, chain: &Item, key: &Item) -> Option<Identity> {
+    let (chain_bytes, key_bytes) = (b.file(chain), b.file(key));
+    let read = Identity::read(&chain_bytes?, &key_bytes?);
+    read.map_err(|fault| report(b, if fault.is_about_key() { key } else { chain }, &fault)).ok()
+}
+
+fn report(b: &mut Build<'_>, item: &Item, fault: &Fault) {
+    b.error(item.place, format!("`{}` {fault}", item.text()), fault.remedy());
+}
+
+/// Warns of a certificate that is not valid now, or not for long.
+pub(super) fn check_time(b: &mut Build<'_>, item: &Item, identity: &Identity) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (from, until) = (identity.not_before(), identity.not_after());
+    let soon = SOON.min((until.saturating_sub(from)) / 3);
+    let days = |time: Duration| time.as_secs() / (24 * 3600);
+    let what = if now < from {
+        "is not valid yet".to_owned()
+    } else if now >= until {
+        format!("expired {} days ago", days(now.saturating_sub(until)))
+    } else if until.saturating_sub(now) < soon {
+        format!("expires in {} days", days(until.saturating_sub(now)))
+    } else {
+        return;
+    };
+    let message = format!("the certificate in `{}` {what}", item.text());
+    b.warning(item.place, message, "renew it; the new file is taken up without a restart");
+}
+
+fn name(b: &mut Build<'_>, item: &Item) -> Option<String> {
+    let name = item.text().to_ascii_lowercase();
+    if is_name(name.strip_prefix("*.").unwrap_or(&name)) {
+        return Some(name);
+    }
+    let message = format!("`{}` is no name of a host", item.text());
+    b.error(item.place, message, "write it like `example.com` or `*.example.com`");
+    None
+}
+
+/// Authorities from a file.
+pub(super) fn roots(b: &mut Build<'_>, item: &Item) -> Option<Roots> {
+    let bytes = b.file(item)?;
+    Roots::read(&bytes)
+        .map_err(|fault| {
+            let help = "it holds the authorities' certificates, one after the other";
+            b.error(item.place, format!("`{}` {fault}", item.text()), help);
+        })
+        .ok()
+}
+
+/// Lists of revoked certificates from files.
+pub(super) fn crls(b: &mut Build<'_>, items: &[Item]) -> Crls {
+    let mut crls = Crls::default();
+    for item in items {
+        let Some(bytes) = b.file(item) else { continue };
+        if !crls.add(&bytes) {
+            let message = format!("`{}` holds no list of revoked certificates", item.text());
+            b.error(item.place, message, "it must hold `-----BEGIN X509 CRL-----`");
+        }
+    }
+    crls
+}
+
+fn clients(b: &mut Build<'_>, table: &Table) -> Option<ClientTerms> {
+    let (_, ca) = table.written("ca")?;
+    let (roots, crls) = (roots(b, ca), crls(b, table.list("crl")));
+    ClientTerms::new(roots?, crls, table.text("verify") == "required")
+        .map_err(|why| {
+            b.error(table.place, format!("clients cannot be verified: {why}"), "correct the files");
+        })
+        .ok()
+}

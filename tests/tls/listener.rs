@@ -1,0 +1,198 @@
+//! Termination: which certificate is shown, what is agreed on, what backends and operators are told.
+
+use crate::support::{Authority, Client, Origin, Wrapper, get, metric, request, until};
+use crate::{GET, Setup, shop};
+use rcgen::PKCS_RSA_SHA256;
+use rustls::{CipherSuite, ProtocolVersion};
+
+#[tokio::test]
+async fn requests_come_through_and_backends_learn_that_they_were_secured() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let edits = "request_headers = { set = { X-Tls = \"${https} ${tls.version} ${tls.cipher} \
+                 ${tls.server_name} ${tls.protocol} ${tls.resumed} ${tls.client.verified}\" } }";
+    let lb = Setup::new(&[("shop", &pair)]).route(edits).before(&origin).await;
+    let mut config = authority.client();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let wrapper = Wrapper::around_clients(lb.addr("web"), config, "shop.test").await;
+    let mut client = Client::connect(wrapper.addr()).await;
+    for _ in 0..3 {
+        client.send(GET).await;
+        assert_eq!(client.read_response().await.status, 200);
+    }
+    let head = String::from_utf8(origin.seen().pop().unwrap().head).unwrap();
+    assert!(head.contains("X-Forwarded-Proto: https\r\n"), "{head}");
+    let told = "X-Tls: on TLSv1.3 TLS_AES_256_GCM_SHA384 shop.test http/1.1 . NONE\r\n";
+    assert!(head.contains(told), "{head}");
+    let shake = wrapper.shakes().pop().unwrap().unwrap();
+    assert_eq!(shake.protocol.as_deref(), Some(&b"http/1.1"[..]));
+    let handshakes = "plimsoll_listener_tls_handshakes_total{listener=\"web\",result=\"full\"}";
+    lb.until_metric(handshakes, 1.0).await;
+    let metrics = lb.metrics().await;
+    let expiry = metric(&metrics, "plimsoll_certificate_expiry_timestamp_seconds");
+    assert!(expiry.unwrap() > 4e9, "{metrics}");
+}
+
+#[tokio::test]
+async fn large_bodies_pass_both_ways_whole() {
+    let (authority, pair) = shop();
+    let body: String = (0..700_000).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)])
+        .route(&format!("[[route]]\npath = \"/large\"\nrespond = {{ body = \"{body}\" }}"))
+        .before(&origin)
+        .await;
+    let wrapper = Wrapper::around_clients(lb.addr("web"), authority.client(), "shop.test").await;
+    let mut client = Client::connect(wrapper.addr()).await;
+    for _ in 0..3 {
+        client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        let response = client.read_response().await;
+        assert!(response.text() == body, "the body came whole");
+    }
+    let length = body.len();
+    let head = format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
+    client.send([&head, &*body].concat()).await;
+    assert_eq!(client.read_response().await.status, 200);
+    assert!(origin.seen().pop().unwrap().body == body.as_bytes(), "the body came whole");
+}
+
+#[tokio::test]
+async fn the_certificate_is_the_one_for_the_name_and_of_a_kind_that_the_client_knows() {
+    let authority = Authority::new("tests");
+    let first = authority.issue(&["first.test"]);
+    let shop = authority.issue(&["shop.test", "*.wild.test"]);
+    let rsa = authority.issue_with(&["shop.test", "*.wild.test"], &PKCS_RSA_SHA256, |_| {});
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("first", &first), ("rsa", &rsa), ("shop", &shop)]);
+    let lb = setup.before(&origin).await;
+    for (name, pair) in [("shop.test", &shop), ("a.wild.test", &shop), ("first.test", &first)] {
+        let wrapper = Wrapper::around_clients(lb.addr("web"), authority.client(), name).await;
+        assert_eq!(request(wrapper.addr(), GET).await.status, 200);
+        let shake = wrapper.shakes().pop().unwrap().unwrap();
+        assert!(pair.is_of(&shake.peer[0]), "{name}");
+    }
+    // Who asks for no name of ours gets the first one, which is not for it.
+    let wrapper = Wrapper::around_clients(lb.addr("web"), authority.client(), "other.test").await;
+    Client::connect(wrapper.addr()).await.expect_closed().await;
+    let error = wrapper.shakes().pop().unwrap().unwrap_err();
+    assert!(error.contains("not valid for name") && error.contains("first.test"), "{error}");
+    // Of two kinds of keys a client that knows only one gets that.
+    let mut only_rsa = authority.client_with(|provider| {
+        provider
+            .cipher_suites
+            .retain(|known| known.suite() == CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256);
+    });
+    only_rsa.alpn_protocols.clear();
+    let wrapper = Wrapper::around_clients(lb.addr("web"), only_rsa, "shop.test").await;
+    assert_eq!(request(wrapper.addr(), GET).await.status, 200);
+    let shake = wrapper.shakes().pop().unwrap().unwrap();
+    assert!(rsa.is_of(&shake.peer[0]));
+    assert_eq!(shake.version, ProtocolVersion::TLSv1_2);
+}
+
+#[tokio::test]
+async fn unknown_names_and_old_versions_are_refused_where_the_file_says_so() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)])
+        .tls("unknown_names = \"refuse\"\npolicy = \"modern\"")
+        .before(&origin)
+        .await;
+    let at = lb.addr("web");
+    let wrapper = Wrapper::around_clients(at, authority.client(), "other.test").await;
+    Client::connect(wrapper.addr()).await.expect_closed().await;
+    let error = wrapper.shakes().pop().unwrap().unwrap_err();
+    assert!(error.contains("AccessDenied"), "{error}");
+    let old = authority.client_with(|provider| {
+        provider.cipher_suites.retain(|known| known.tls13().is_none());
+    });
+    let wrapper = Wrapper::around_clients(at, old, "shop.test").await;
+    Client::connect(wrapper.addr()).await.expect_closed().await;
+    let error = wrapper.shakes().pop().unwrap().unwrap_err();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+    let failed = "plimsoll_listener_tls_handshakes_total{listener=\"web\",result=\"failed\"}";
+    lb.until_metric(failed, 2.0).await;
+    let wrapper = Wrapper::around_clients(at, authority.client(), "shop.test").await;
+    assert_eq!(request(wrapper.addr(), GET).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_plain_request_is_told_that_it_came_to_the_wrong_place() {
+    let (_, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)]).before(&origin).await;
+    let mut client = Client::connect(lb.addr("web")).await;
+    client.send(GET).await;
+    assert_eq!(client.read_response().await.status, 400);
+    client.expect_closed().await;
+    assert_eq!(origin.requests(), 0);
+    let line = lb.until_out("plain_http").await;
+    assert!(line.contains("\"status\":400"), "{line}");
+}
+
+#[tokio::test]
+async fn who_does_not_shake_hands_in_time_is_cut_off() {
+    let (_, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb =
+        Setup::new(&[("shop", &pair)]).tls("handshake_timeout = \"100ms\"").before(&origin).await;
+    // Nothing at all, and the beginning of a hello.
+    for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send(bytes).await;
+        client.expect_closed().await;
+    }
+    let timed_out = "plimsoll_listener_tls_handshakes_total{listener=\"web\",result=\"timed_out\"}";
+    lb.until_metric(timed_out, 2.0).await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_tells_the_client_a_handshake_follows_its_header() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("shop", &pair)]);
+    let config = setup.config(&origin).replace(
+        "[listener.tls]",
+        "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]\n[listener.tls]",
+    );
+    let lb = crate::Lb::start(config).await;
+    let header = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n";
+    let relay = crate::support::prefixed(lb.addr("web"), header.as_bytes()).await;
+    let wrapper = Wrapper::around_clients(relay, authority.client(), "shop.test").await;
+    assert_eq!(request(wrapper.addr(), GET).await.status, 200);
+    let head = String::from_utf8(origin.seen().pop().unwrap().head).unwrap();
+    assert!(head.contains("X-Real-IP: 192.0.2.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn renewed_certificates_are_taken_up_without_touching_a_connection() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("shop", &pair)]);
+    let lb = setup.before(&origin).await;
+    let at = lb.addr("web");
+    let wrapper = Wrapper::around_clients(at, authority.client(), "shop.test").await;
+    let mut before = Client::connect(wrapper.addr()).await;
+    before.send(GET).await;
+    assert_eq!(before.read_response().await.status, 200);
+
+    // A bad pair changes nothing, and says so.
+    let renewed = authority.issue(&["shop.test"]);
+    setup.file("shop.pem", &renewed.chain);
+    lb.until_metric("plimsoll_config_last_reload_successful", 0.0).await;
+    lb.until_log("holds the private key of another certificate").await;
+    assert_eq!(get(wrapper.addr(), "/").await.status, 200);
+    assert!(pair.is_of(&wrapper.shakes().pop().unwrap().unwrap().peer[0]));
+
+    setup.file("shop.key", &renewed.key);
+    lb.until_metric("plimsoll_config_last_reload_successful", 1.0).await;
+    until("the renewed certificate is shown", async || {
+        // Without a ticket of before, in which there is the certificate of before.
+        let wrapper = Wrapper::around_clients(at, authority.client(), "shop.test").await;
+        assert_eq!(get(wrapper.addr(), "/").await.status, 200);
+        renewed.is_of(&wrapper.shakes().pop().unwrap().unwrap().peer[0])
+    })
+    .await;
+    before.send(GET).await;
+    assert_eq!(before.read_response().await.status, 200);
+}
