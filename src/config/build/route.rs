@@ -1,6 +1,6 @@
 //! Routes: what they match. What they do is in `action`.
 
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::field::Head;
 use super::host::host;
@@ -147,8 +147,16 @@ fn literal_path(b: &mut Build<'_>, at: Place, text: &str) {
     }
 }
 
+/// An expression that is tried on bytes: `.` and `[^/]` fit any of them, so that no rule is passed by
+/// with what is no UTF-8. What can only be said of characters (`\p{L}`, `[é]`) goes by those.
 pub(super) fn regex(b: &mut Build<'_>, item: &Item) -> Option<Regex> {
-    Regex::new(item.text()).map_err(|error| invalid_regex(b, item.place, &error)).ok()
+    let text = item.text();
+    RegexBuilder::new(text)
+        .unicode(false)
+        .build()
+        .or_else(|_| Regex::new(text))
+        .map_err(|error| invalid_regex(b, item.place, &error))
+        .ok()
 }
 
 pub(super) fn invalid_regex(b: &mut Build<'_>, at: Place, error: &regex::Error) {
