@@ -6,9 +6,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "import/broken.rs"]
+mod broken;
+
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use plimsoll::config;
 
@@ -203,6 +207,24 @@ fn strict_turns_warnings_into_2_and_writes_all_the_same() {
     }
     let said = String::from_utf8(import(directory.path(), &["a.conf"]).stderr).unwrap();
     assert!(said.contains("--> a.conf:1:21"), "{said}");
+}
+
+#[test]
+fn standard_input_is_read_where_no_file_is_named() {
+    let text = "server { listen 80; location / { proxy_pass http://127.0.0.1:9000; } }";
+    let mut child = Command::new(PROGRAM)
+        .args(["import-nginx", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let toml = String::from_utf8(output.stdout).unwrap();
+    assert!(toml.starts_with("# Imported from standard input by"), "{toml}");
+    assert!(toml.contains("127.0.0.1:9000"), "{toml}");
 }
 
 #[test]

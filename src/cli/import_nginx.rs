@@ -12,16 +12,20 @@ use crate::import::{self, Files, Imported, Verdict};
 /// Bytes of a file at most; the importer has a limit for all of them together.
 const LARGEST: u64 = 16 << 20;
 
-/// The files of this machine.
+/// The files of this machine; `-` is standard input.
 struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if is_stdin(path) {
+            io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
         // To open a FIFO would wait for its writer.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        let mut bytes = Vec::new();
         fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -31,6 +35,10 @@ impl Files for Disk {
             fs::read_dir(directory)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.collect())
     }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 pub(super) fn import_nginx(arguments: &ImportArgs, out: &mut impl Write) -> ExitCode {

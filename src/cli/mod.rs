@@ -91,7 +91,7 @@ struct DemoArgs {
 /// What is imported, and where it goes.
 #[derive(Debug, Clone, Args)]
 struct ImportArgs {
-    /// nginx's main file; a fragment with servers or upstreams will do
+    /// nginx's main file, or `-` for standard input; a fragment with servers or upstreams will do
     #[arg(value_name = "NGINX_CONF")]
     file: PathBuf,
     /// Where the configuration is written [default: standard output]

@@ -1,6 +1,7 @@
 //! `if (…)` → what a route can ask of a request.
 
 use super::draft::Check;
+use super::lookaround;
 use super::tree::Directive;
 use super::variables::Scope;
 use crate::config::Stage;
@@ -10,7 +11,8 @@ use crate::config::Stage;
 pub(super) enum Condition {
     Always,
     Never,
-    When(Check),
+    /// All of these hold.
+    When(Vec<Check>),
 }
 
 /// Reads the condition; `None` if a route cannot ask for it.
@@ -22,6 +24,13 @@ pub(super) fn condition(d: &Directive, scope: &Scope) -> Option<Condition> {
     *last = last.strip_suffix(')')?;
     words.retain(|word| !word.is_empty());
     match words[..] {
+        [test, path] if is_of_files(test) => {
+            // What is asked for is no file, as none is served; what else there is nobody knows.
+            let asked = ["$request_filename", "$document_root$uri", "$document_root/$uri"];
+            let whole = asked.iter().find_map(|file| path.strip_prefix(file))?;
+            let is_path = whole.is_empty() || whole.starts_with(['/', '.']);
+            is_path.then(|| sure(test.starts_with('!')))
+        }
         [variable] => bare(variable.strip_prefix('$')?, scope),
         [variable, operator, value] => {
             // Of an expression, `$` is the end.
@@ -33,6 +42,12 @@ pub(super) fn condition(d: &Directive, scope: &Scope) -> Option<Condition> {
         [variable, operator] => compared(variable.strip_prefix('$')?, operator, "", scope),
         _ => None,
     }
+}
+
+/// Whether an operator looks for files.
+pub(super) fn is_of_files(operator: &str) -> bool {
+    let bare = operator.strip_prefix('!').unwrap_or(operator);
+    ["-f", "-d", "-e", "-x"].contains(&bare)
 }
 
 /// What nginx hears without TLS comes by http.
@@ -50,28 +65,50 @@ fn bare(name: &str, scope: &Scope) -> Option<Condition> {
         return Some(sure(!value.is_empty() && value != "0"));
     }
     let value = value(name, scope)?;
-    Some(Condition::When(Check { value, rule: "not_regex", text: "^0?$".to_owned() }))
+    Some(Condition::When(vec![Check { value, rule: "not_regex", text: "^0?$".to_owned() }]))
 }
 
 fn compared(name: &str, operator: &str, text: &str, scope: &Scope) -> Option<Condition> {
     let (rule, text) = match operator {
         "=" => ("is", text.to_owned()),
         "!=" => ("not", text.to_owned()),
-        "~" => ("regex", text.to_owned()),
-        "~*" => ("regex", format!("(?i){text}")),
+        "~" | "~*" => return found(name, operator == "~*", text, scope),
         "!~" => ("not_regex", text.to_owned()),
         "!~*" => ("not_regex", format!("(?i){text}")),
         _ => return None,
     };
     let regex = match rule {
-        "regex" | "not_regex" => Some(regex::Regex::new(&text).ok()?),
+        "not_regex" => Some(regex::Regex::new(&text).ok()?),
         _ => None,
     };
     if let Some(known) = constant(name, scope) {
-        let found = regex.map_or(known == text, |regex| regex.is_match(known));
-        return Some(sure(found == matches!(rule, "is" | "regex")));
+        let fits = regex.map_or(known == text, |regex| regex.is_match(known));
+        return Some(sure(fits == (rule == "is")));
     }
-    Some(Condition::When(Check { value: value(name, scope)?, rule, text }))
+    Some(Condition::When(vec![Check { value: value(name, scope)?, rule, text }]))
+}
+
+/// An expression is found, without what must not fit besides.
+fn found(name: &str, any_case: bool, regex: &str, scope: &Scope) -> Option<Condition> {
+    let flags = if any_case { "(?i)" } else { "" };
+    let read = lookaround::readable(regex)?;
+    let checks = std::iter::once(("regex", &read.regex))
+        .chain(read.but.iter().map(|but| ("not_regex", but)))
+        .map(|(rule, regex)| (rule, format!("{flags}{regex}")));
+    let known = constant(name, scope);
+    let value = if known.is_some() { String::new() } else { value(name, scope)? };
+    let mut whole = Vec::new();
+    for (rule, text) in checks {
+        let regex = regex::Regex::new(&text).ok()?;
+        match known {
+            Some(known) if regex.is_match(known) != (rule == "regex") => {
+                return Some(Condition::Never);
+            }
+            Some(_) => {}
+            None => whole.push(Check { value: value.clone(), rule, text }),
+        }
+    }
+    Some(if whole.is_empty() { Condition::Always } else { Condition::When(whole) })
 }
 
 /// The variable as a text of Plimsoll's.

@@ -140,6 +140,8 @@ pub(super) enum Action {
         content_type: Option<String>,
     },
     GoTo(String),
+    /// Nobody comes in, as nobody knows whom nginx keeps out.
+    Refuse,
     Close,
     /// The route is looked for behind this one.
     Pass,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::client::Client;
 use super::draft::{Action, Backend, Draft, HeaderEdit, Listener, Policy, Proxy, Route, Upstream};
 use super::scope::effective;
-use super::settings::{Client, Settings};
+use super::settings::Settings;
 use super::table::Rule;
 use super::translate::{Site, Translator, Use};
 use super::tree::Directive;

@@ -1,6 +1,7 @@
 //! `listen` → addresses.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use super::findings::{Findings, Verdict};
 use super::table::{self, LISTEN};
@@ -16,33 +17,44 @@ pub(super) struct Listen {
     pub at: Place,
 }
 
-/// Reads a `listen`: the address and, where IPv6 is not all that it takes, that of IPv4; nothing if
-/// its listener is left out.
+/// Ports in a range at most.
+const MOST_PORTS: u16 = 1000;
+
+/// Reads a `listen`: the addresses and, where IPv6 is not all that it takes, those of IPv4; nothing
+/// if its listener is left out.
 pub(super) fn listen(d: &Directive, f: &mut Findings<'_>) -> Vec<Listen> {
-    let Some(one) = listener(d, f) else {
+    let Some((one, ports)) = listener(d, f) else {
         return Vec::new();
     };
     let both = d.args.iter().any(|arg| arg.text == "ipv6only=off");
-    let all_v6 = one.address.is_ipv6() && one.address.ip().is_unspecified();
-    let v4 = (both && all_v6).then(|| Listen {
-        address: (Ipv4Addr::UNSPECIFIED, one.address.port()).into(),
-        ..one.clone()
-    });
-    [one].into_iter().chain(v4).collect()
+    let ip = one.address.ip();
+    let v4 = (both && ip == Ipv6Addr::UNSPECIFIED).then_some(Ipv4Addr::UNSPECIFIED.into());
+    let at = |port| {
+        let one = &one;
+        let with = move |ip: IpAddr| Listen { address: (ip, port).into(), ..one.clone() };
+        std::iter::once(ip).chain(v4).map(with)
+    };
+    ports.flat_map(at).collect()
 }
 
-fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<Listen> {
+fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<(Listen, RangeInclusive<u16>)> {
     let text = d.arg(0);
     if text.starts_with("unix:") {
         let why = "Plimsoll does not listen on Unix sockets";
         f.missing(d, why, "listen on a port of 127.0.0.1");
         return None;
     }
-    let Some(address) = address(text) else {
+    let Some((ip, ports)) = address(text) else {
         let why = format!("`{text}` is neither a port nor an IP address with one");
         f.missing(d, &why, "write the address as numbers");
         return None;
     };
+    if ports.end() - ports.start() >= MOST_PORTS {
+        let why = format!("these are more than {MOST_PORTS} ports");
+        f.missing(d, &why, "listen on those that are used");
+        return None;
+    }
+    let address = (ip, *ports.start()).into();
     f.carried(d);
     if text.starts_with("localhost") {
         f.differs(d, "`localhost` is 127.0.0.1");
@@ -65,14 +77,19 @@ fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<Listen> {
             Verdict::NotCarried => f.missing(d, &note, row.instead),
         }
     }
-    (!left_out).then_some(Listen { address, default, proxy_protocol, at: d.name.place })
+    let one = Listen { address, default, proxy_protocol, at: d.name.place };
+    (!left_out).then_some((one, ports))
 }
 
-/// `80`, `*:80`, `127.0.0.1`, `127.0.0.1:80`, `[::]:80`, `[::1]`, `localhost:80`.
-fn address(text: &str) -> Option<SocketAddr> {
+/// `80`, `8000-8010`, `*:80`, `127.0.0.1`, `127.0.0.1:80`, `[::]:80`, `[::1]`, `localhost:80`.
+fn address(text: &str) -> Option<(IpAddr, RangeInclusive<u16>)> {
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    if let Some(port) = port(text) {
-        return Some((Ipv4Addr::UNSPECIFIED, port).into());
+    let ports = |text: &str| match text.split_once('-') {
+        Some((first, last)) => Some(port(first)?..=port(last)?).filter(|ports| !ports.is_empty()),
+        None => port(text).map(|port| port..=port),
+    };
+    if let Some(ports) = ports(text) {
+        return Some((Ipv4Addr::UNSPECIFIED.into(), ports));
     }
     let ip = |text: &str| match text {
         "*" => Some(Ipv4Addr::UNSPECIFIED.into()),
@@ -83,10 +100,10 @@ fn address(text: &str) -> Option<SocketAddr> {
         },
     };
     if let Some(ip) = ip(text) {
-        return Some((ip, 80).into());
+        return Some((ip, 80..=80));
     }
-    let (host, number) = text.rsplit_once(':')?;
-    Some((ip(host)?, port(number)?).into())
+    let (host, numbers) = text.rsplit_once(':')?;
+    Some((ip(host)?, ports(numbers)?))
 }
 
 #[cfg(test)]
@@ -103,10 +120,30 @@ mod tests {
             ("[::]:80", "[::]:80"),
             ("[::1]", "[::1]:80"),
             ("localhost:82", "127.0.0.1:82"),
+            ("8000-8002", "0.0.0.0:8000"),
+            ("[::1]:8000-8000", "[::1]:8000"),
         ] {
-            assert_eq!(address(text).map(|one| one.to_string()).as_deref(), Some(expected));
+            let first = |(ip, ports): (IpAddr, RangeInclusive<u16>)| {
+                SocketAddr::new(ip, *ports.start()).to_string()
+            };
+            assert_eq!(address(text).map(first).as_deref(), Some(expected));
         }
-        for text in ["", "0", "65536", "a.test:80", "::1", "[::1", ":80", "80:80:80"] {
+        assert_eq!(address("8000-8002").map(|(_, ports)| ports), Some(8000..=8002));
+        for text in [
+            "81-80",
+            "80-",
+            "-80",
+            "127.0.0.1:0-5",
+            "80-65536",
+            "",
+            "0",
+            "65536",
+            "a.test:80",
+            "::1",
+            "[::1",
+            ":80",
+            "80:80:80",
+        ] {
             assert_eq!(address(text), None, "{text}");
         }
     }

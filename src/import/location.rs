@@ -1,7 +1,7 @@
 //! A server's locations → places in its path space, flat.
 
-use super::draft::PathRule;
-use super::lookahead;
+use super::draft::{Check, PathRule};
+use super::lookaround;
 use super::scope;
 use super::tree::Directive;
 use super::variables::Scope;
@@ -13,8 +13,18 @@ pub(super) enum Kind<'t> {
     /// A prefix that regular expressions do not override.
     Caret(&'t str),
     Prefix(&'t str),
-    Regex(String),
+    Regex(Expression),
     Named(&'t str),
+}
+
+/// A regular expression of a location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expression {
+    pub regex: String,
+    /// What must not fit besides.
+    but: Vec<Check>,
+    /// Why it cannot be read; `regex` fits whatever it does, and perhaps more.
+    unread: Option<String>,
 }
 
 /// Reads the arguments of a location; nginx also takes modifier and path as one word.
@@ -31,12 +41,32 @@ pub(super) fn kind(d: &Directive) -> Option<Kind<'_>> {
     Some(match modifier {
         "=" => Kind::Exact(prefix?),
         "^~" => Kind::Caret(prefix?),
-        "~" => Kind::Regex(lookahead::without(path)),
-        "~*" => Kind::Regex(format!("(?i){}", lookahead::without(path))),
+        "~" => Kind::Regex(expression("", path)),
+        "~*" => Kind::Regex(expression("(?i)", path)),
         "" if path.starts_with('@') => Kind::Named(path),
         "" => Kind::Prefix(prefix?),
         _ => return None,
     })
+}
+
+fn expression(flags: &str, regex: &str) -> Expression {
+    let with = |regex: &str| format!("{flags}{regex}");
+    let fits = |one: &str| invalid(&with(one)).is_none();
+    let found = lookaround::readable(regex);
+    let Some(found) = found.filter(|one| fits(&one.regex) && one.but.iter().all(|but| fits(but)))
+    else {
+        let most = Some(lookaround::at_most(regex)).filter(|most| fits(most));
+        let most = with(most.as_deref().unwrap_or(lookaround::ALL));
+        let unread = invalid(&with(regex)).or_else(|| Some("it is too large".to_owned()));
+        return Expression { regex: most, but: Vec::new(), unread };
+    };
+    let but = found.but.iter().map(|but| check("not_regex", &with(but))).collect();
+    Expression { regex: with(&found.regex), but, unread: None }
+}
+
+/// What is asked of the path besides.
+fn check(rule: &'static str, regex: &str) -> Check {
+    Check { value: "${normalized_path}".to_owned(), rule, text: regex.to_owned() }
 }
 
 /// A place in a server's path space.
@@ -51,8 +81,10 @@ pub(super) struct Spot<'t> {
     pub scope: Scope,
     /// Whether it goes before regular expressions that have no prefix.
     pub before_regex: bool,
-    /// Expressions around it that have to be found too.
-    pub around: Vec<String>,
+    /// What must hold of the path besides.
+    pub also: Vec<Check>,
+    /// Why nobody knows when it is asked for: all that it may be asked for with is refused.
+    pub unread: Option<String>,
     /// Whether it is the location's name without the slash at its end, which is answered with the
     /// one with it.
     pub bare: bool,
@@ -119,8 +151,8 @@ impl<'t> Walk<'t> {
             inner.push(d.inner());
             let mut scope = scope.clone();
             scope::constants(d.inner(), &mut scope);
-            if let Some(Kind::Regex(regex)) = kind(d) {
-                scope.found(&regex);
+            if let Some(Kind::Regex(one)) = kind(d) {
+                scope.found(&one.regex);
                 // Of two that have to be found, the outer one is tried last.
                 scope.numbers *= usize::from(!in_regex);
             }
@@ -130,10 +162,9 @@ impl<'t> Walk<'t> {
                     self.refused.push((d, why.to_owned(), "write `location /…`"));
                 }
                 Some(Kind::Named(_)) => self.named.push((d, inner)),
-                Some(Kind::Regex(regex)) if invalid(&regex).is_some() => {
-                    let why = invalid(&regex).unwrap_or_default();
-                    let help = "write it without look-around and back-references";
-                    self.refused.push((d, why, help));
+                Some(Kind::Regex(one)) if one.unread.is_some() => {
+                    let (kind, inner) = (Kind::Regex(one), Vec::new());
+                    nodes.push(Node { location: d, kind, levels: levels.to_vec(), scope, inner });
                 }
                 Some(kind) => {
                     let is_regex = matches!(kind, Kind::Regex(_));
@@ -192,12 +223,12 @@ impl<'t> Walk<'t> {
     }
 
     /// What stands within an expression goes before it, and asks for both.
-    fn place_regex(&mut self, node: &Node<'t>, prefix: Option<&str>, around: &[String]) {
-        let Kind::Regex(regex) = &node.kind else { return };
-        let mut all = around.to_vec();
-        all.push(regex.clone());
+    fn place_regex(&mut self, node: &Node<'t>, prefix: Option<&str>, around: &[Check]) {
+        let Kind::Regex(Expression { regex, but, unread }) = &node.kind else { return };
+        let also = [but, around].concat();
+        let within: Vec<_> = around.iter().cloned().chain([check("regex", regex)]).collect();
         for inner in &node.inner {
-            self.place_regex(inner, prefix, &all);
+            self.place_regex(inner, prefix, &[but, &*within].concat());
         }
         let mut regex = regex.clone();
         let rule = |regex: &String| match prefix {
@@ -209,7 +240,7 @@ impl<'t> Walk<'t> {
             regex = format!("(?:{regex})");
         }
         let spot = node.spot(rule(&regex), "");
-        self.spots.push(Spot { around: around.to_vec(), ..spot });
+        self.spots.push(Spot { also, unread: unread.clone(), ..spot });
     }
 }
 
@@ -222,7 +253,8 @@ impl<'t> Node<'t> {
             levels: self.levels.clone(),
             scope: self.scope.clone(),
             before_regex: false,
-            around: Vec::new(),
+            also: Vec::new(),
+            unread: None,
             bare: false,
         }
     }

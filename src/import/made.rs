@@ -10,7 +10,7 @@ use super::maps::Maps;
 use super::tree::Directive;
 use super::variables::{Part, Scope, parts};
 use super::write::quote;
-use crate::config::{Place, Stage, stage_of_variable};
+use crate::config::{Place, Stage, is_name, stage_of_variable};
 
 /// The variables that the file makes, by nginx's names, with those that are used.
 #[derive(Debug, Default, Clone)]
@@ -162,13 +162,17 @@ fn cases(
         |name: &str| block.inner().iter().any(|one| one.name.text == name && one.args.is_empty());
     let hostnames = alone("hostnames");
     let mut cases = Vec::new();
+    // Of two with one key, which nginx refuses, the first.
+    let mut seen = BTreeSet::new();
     for entry in block.inner() {
         let key = &*entry.name.text;
         if entry.args.is_empty() && ["hostnames", "volatile"].contains(&key) {
             continue;
         }
         match key {
-            "include" => return None,
+            "include" => continue,
+            // Of two, which nginx refuses, the first.
+            "default" if lines.iter().any(|(line, _)| line == "default") => continue,
             "default" => {
                 lines.push(("default".to_owned(), quote(&texts.text(entry.arg(0), None)?)));
                 continue;
@@ -183,16 +187,29 @@ fn cases(
             let groups = Regex::new(&regex).ok()?;
             ("regex", regex, texts.text(entry.arg(0), Some(&groups))?)
         } else {
-            let host = hostnames && !key.trim_matches(['*', '.']).is_empty();
+            let host = hostnames && is_host(key);
+            if hostnames && !host && key.contains('*') {
+                return None;
+            }
             let text = key.strip_prefix('\\').unwrap_or(key).to_owned();
             (if host { "host" } else { "is" }, text, texts.text(entry.arg(0), None)?)
         };
-        cases.push(format!("  {{ {rule} = {}, give = {} }},", quote(&text), quote(&give)));
+        let case = format!("{rule} = {}", quote(&text));
+        if !seen.insert(if rule == "regex" { case.clone() } else { case.to_ascii_lowercase() }) {
+            continue;
+        }
+        cases.push(format!("  {{ {case}, give = {} }},", quote(&give)));
     }
     if !cases.is_empty() {
         lines.push(("cases".to_owned(), format!("[\n{}\n]", cases.join("\n"))));
     }
     Some(())
+}
+
+/// `a.test`, `.a.test`, `*.a.test` or `a.*`; other keys are texts as they are.
+fn is_host(key: &str) -> bool {
+    let bare = key.strip_prefix("*.").or_else(|| key.strip_prefix('.'));
+    is_name(bare.or_else(|| key.strip_suffix(".*")).unwrap_or(key))
 }
 
 fn shares(block: &Directive) -> Option<String> {

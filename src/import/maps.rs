@@ -21,11 +21,21 @@ pub(super) struct Map<'t> {
 }
 
 impl<'t> Maps<'t> {
-    /// Those of `http`.
-    pub(super) fn of(http: &'t [Directive]) -> Self {
+    /// Those of `http`, but for those of which a part cannot be read.
+    pub(super) fn of(http: &'t [Directive], f: &mut Findings<'_>) -> Self {
         let mut maps = Self::default();
         let blocks = http.iter().filter(|d| ["map", "split_clients"].contains(&&*d.name.text));
-        blocks.for_each(|block| maps.add(block));
+        for block in blocks {
+            let mut includes = block.inner().iter().filter(|one| one.name.text == "include");
+            if includes.any(|one| f.of(one).is_some()) {
+                let why = "what stands in a file that cannot be read is not known";
+                f.missing(block, why, "import on the machine where the file is");
+                continue;
+            }
+            let includes = block.inner().iter().filter(|one| one.name.text == "include");
+            includes.for_each(|one| f.carried(one));
+            maps.add(block);
+        }
         maps
     }
 
@@ -90,6 +100,12 @@ impl<'t> Maps<'t> {
 }
 
 impl<'t> Map<'t> {
+    /// Whether its keys are names of hosts, compared as those are.
+    pub(super) fn has_hostnames(&self) -> bool {
+        let alone = |one: &Directive| one.name.text == "hostnames" && one.args.is_empty();
+        self.block.inner().iter().any(alone)
+    }
+
     /// Its lines, without those that set it up.
     pub(super) fn entries(&self) -> impl Iterator<Item = &'t Directive> {
         let setup = ["hostnames", "volatile", "include"];

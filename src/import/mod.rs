@@ -13,17 +13,19 @@
 //! of its modules.
 
 mod answer;
+mod client;
 mod condition;
 mod draft;
 mod findings;
 mod finish;
 mod glob;
 mod headers;
+mod ifs;
 mod lexer;
 mod limits;
 mod listen;
 mod location;
-mod lookahead;
+mod lookaround;
 mod made;
 mod maps;
 mod messages;
@@ -33,6 +35,7 @@ mod pass;
 mod passing;
 mod places;
 mod process;
+mod refuse;
 mod report;
 mod resolver;
 mod routes;
@@ -48,6 +51,8 @@ mod units;
 mod upstream;
 mod variables;
 mod write;
+mod write_route;
+mod write_upstream;
 
 use std::path::Path;
 

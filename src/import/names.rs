@@ -2,6 +2,7 @@
 
 use super::findings::Findings;
 use super::tree::Directive;
+use super::{lookaround, refuse};
 use crate::config::is_name;
 
 /// The names of a server.
@@ -11,6 +12,8 @@ pub(super) struct Names {
     pub all: Vec<String>,
     /// The first, for `$server_name` and for names of routes; empty if there is none.
     pub first: String,
+    /// For each expression that cannot be read, one that fits whatever it does.
+    pub unread: Vec<String>,
 }
 
 /// Reads the names of a server.
@@ -28,8 +31,9 @@ pub(super) fn names(server: &Directive, f: &mut Findings<'_>) -> Names {
 fn name(names: &mut Names, d: &Directive, text: &str, f: &mut Findings<'_>) {
     if let Some(regex) = text.strip_prefix('~') {
         if regex::bytes::Regex::new(regex).is_err() {
-            let help = "write it without look-around and back-references";
-            f.missing(d, "the regular expression cannot be read", help);
+            let why = "the regular expression cannot be read: hosts that it may fit are refused";
+            f.missing(d, why, refuse::UNREAD);
+            names.unread.push(format!("~{}", lookaround::at_most(regex)));
         } else {
             names.add(text, [text.to_owned()]);
         }

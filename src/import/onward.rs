@@ -5,6 +5,8 @@ use regex::bytes::Regex;
 
 use super::draft::{Onward, Page, PageStatus, Rewriting};
 use super::findings::Findings;
+use super::refuse;
+use super::routes::Server;
 use super::settings::Settings;
 use super::translate::Translator;
 use super::tree::Directive;
@@ -89,15 +91,19 @@ fn template(
 }
 
 impl<'t> Translator<'t, '_> {
-    /// Where requests of a place go on before and after its action. `files` are paths at which nginx
-    /// serves files.
-    pub(super) fn onward(&mut self, s: &Settings<'t>, scope: &Scope, files: &[String]) -> Onward {
+    /// Where requests of a place go on before and after its action.
+    pub(super) fn onward(
+        &mut self,
+        s: &Settings<'t>,
+        scope: &Scope,
+        server: &Server<'t>,
+    ) -> Onward {
         let f = &mut self.findings;
         let one =
             |d: &Directive, f: &mut Findings<'_>| template(d, (d.arg(0), Stage::Request), scope, f);
         let mirrors = s.says.mirrors.iter().filter_map(|d| one(d, f)).collect();
         let auth = s.says.auth.and_then(|d| one(d, f));
-        let pages = s.says.error_pages.iter().filter_map(|d| page(d, scope, files, f)).collect();
+        let pages = s.says.error_pages.iter().filter_map(|d| page(d, scope, server, f)).collect();
         Onward {
             internal: s.internal,
             rewrites: Vec::new(),
@@ -113,7 +119,7 @@ impl<'t> Translator<'t, '_> {
 }
 
 /// `error_page CODE… [=[CODE]] URI`
-fn page(d: &Directive, scope: &Scope, files: &[String], f: &mut Findings<'_>) -> Option<Page> {
+fn page(d: &Directive, scope: &Scope, server: &Server<'_>, f: &mut Findings<'_>) -> Option<Page> {
     let words: Vec<&str> = d.args.iter().map(|arg| &*arg.text).collect();
     let (uri, rest) = words.split_last()?;
     let (status, codes) = match rest.split_last() {
@@ -129,7 +135,11 @@ fn page(d: &Directive, scope: &Scope, files: &[String], f: &mut Findings<'_>) ->
         return None;
     }
     let bare = uri.split('?').next().unwrap_or_default();
-    if files.iter().any(|file| file == bare) {
+    if uri.starts_with('@') && !uri.contains('$') && !server.has_named(uri) {
+        f.missing(d, "there is no such location: the error is sent as it is", "correct it");
+        return None;
+    }
+    if server.files.iter().any(|file| file == bare) {
         let help = "write `error_pages = [{ statuses = […], file = \"…\" }]`";
         f.missing(d, "the page is a file: a line of text stands in its place", help);
         return None;
@@ -155,8 +165,7 @@ pub(super) fn rewriting(
     f: &mut Findings<'_>,
 ) -> Option<Rewriting> {
     let Ok(regex) = Regex::new(d.arg(0)) else {
-        let help = "write it without look-around and back-references";
-        f.missing(d, "the regular expression cannot be read", help);
+        f.missing(d, "the regular expression cannot be read", refuse::UNREAD);
         return None;
     };
     let to = scope.fold(d.arg(1));
@@ -183,6 +192,10 @@ pub(super) fn rewriting(
             }
             Part::Text(plain) => text.push_str(&plain.replace("${", "$${")),
         }
+    }
+    if text.is_empty() {
+        f.missing(d, "what it leads to is known of the response only", "lead to a path");
+        return None;
     }
     if redirects && text.starts_with('/') && !s.relative_redirect {
         match port {

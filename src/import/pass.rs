@@ -103,30 +103,29 @@ fn host(authority: &str, default_port: &str) -> String {
         .to_owned()
 }
 
-/// What is done with the path, in a location of this kind; differences are told at `d`.
+/// What is done with the path, in a location of this kind; traps are told at `d`. `Err` says why it
+/// cannot be carried, and what to do instead: as it is, the path would lead to all that there is.
 pub(super) fn rewrite(
     d: &Directive,
     target: &Target,
     path: &PathRule,
     prefix: &str,
     f: &mut Findings<'_>,
-) -> Rewrite {
+) -> Result<Rewrite, (String, &'static str)> {
     let Some(uri) = target.uri.as_deref() else {
-        return if target.asked { Rewrite::Asked } else { Rewrite::Keep };
+        return Ok(if target.asked { Rewrite::Asked } else { Rewrite::Keep });
     };
     if target.variable {
         let why = "behind variables, the path is sent as it is written, whatever was asked for";
-        f.missing(d, why, "leave the path out, or write `$request_uri`");
-        return Rewrite::Keep;
+        return Err((why.to_owned(), "leave the path out, or write `$request_uri`"));
     }
     if !is_path(uri) || uri.contains('?') {
-        f.missing(d, &format!("the path `{uri}` cannot be put in"), "use a path without a query");
-        return Rewrite::Keep;
+        let why = format!("the path `{uri}` cannot be put in");
+        return Err((why, "use a path without a query"));
     }
     if matches!(path, PathRule::Regex(_) | PathRule::Within(..)) {
         let why = "a path cannot be replaced where a regular expression finds the route";
-        f.missing(d, why, "correct it: nginx refuses it too");
-        return Rewrite::Keep;
+        return Err((why.to_owned(), "correct it: nginx refuses it too"));
     }
     if matches!(path, PathRule::Prefix(_)) && !prefix.ends_with('/') && uri.ends_with('/') {
         f.lint(
@@ -136,5 +135,5 @@ pub(super) fn rewrite(
         );
     }
     let strips = uri == "/" && prefix.ends_with('/') && matches!(path, PathRule::Prefix(_));
-    if strips { Rewrite::Strip } else { Rewrite::Replace(uri.to_owned()) }
+    Ok(if strips { Rewrite::Strip } else { Rewrite::Replace(uri.to_owned()) })
 }

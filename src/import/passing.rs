@@ -1,8 +1,9 @@
 //! `proxy_pass` → upstreams with their shares, and all that is sent to them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::answer::status;
+use super::answer::{not_carried, status};
 use super::condition::{Condition, mapped};
 use super::draft::{Action, Check, PathRule, Policy, Proxy, Rewrite};
 use super::headers;
@@ -15,6 +16,10 @@ use super::tree::Directive;
 
 /// Upstreams by their place in the list of those in use, with weights.
 type Split = Vec<(usize, u32)>;
+
+/// A branch of a `proxy_pass`: when it is taken, where it leads, and what nginx would say in `Host`
+/// where that is not what is written.
+type Branch = (Vec<Check>, Split, Option<String>);
 
 /// Why something is not carried, and what to do instead.
 type Refusal = (String, &'static str);
@@ -37,7 +42,7 @@ impl<'t> Translator<'t, '_> {
                 return vec![(Vec::new(), status(502))];
             }
         };
-        for (index, _) in branches.iter().flat_map(|(_, split)| split) {
+        for (index, _) in branches.iter().flat_map(|(_, split, _)| split) {
             let group = &mut self.uses[*index].group;
             group.resolves |= target.variable;
             if group.asked.is_none() && s.resolver.is_some() {
@@ -46,11 +51,19 @@ impl<'t> Translator<'t, '_> {
             }
         }
         self.findings.carried(d);
-        let rewrite = self.rewrite(d, &target, rewrites, spot);
+        let rewrite = match self.rewrite(d, &target, rewrites, spot) {
+            Ok(rewrite) => rewrite,
+            Err((why, help)) => {
+                self.findings.missing(d, &format!("{why}: the answer is 501"), help);
+                return vec![(Vec::new(), not_carried())];
+            }
+        };
         let f = &mut self.findings;
         let edits = if target.grpc { &s.grpc_set_headers } else { &s.set_headers };
-        let scope = spot.scope.with_target(&target.host);
-        let fields = headers::request(edits, &target.host, d, (&scope, &self.maps), f);
+        let first = branches.first().and_then(|(.., host)| host.as_deref());
+        let host = first.unwrap_or(&target.host);
+        let scope = spot.scope.with_target(host);
+        let fields = headers::request(edits, host, d, (&scope, &self.maps), f);
         if target.grpc {
             let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
             f.differs(d, note);
@@ -71,11 +84,19 @@ impl<'t> Translator<'t, '_> {
             policy: policy(if target.grpc { &s.grpc } else { &s.proxy }),
             messages,
         };
-        let with = |(conditions, split)| {
-            let proxy = Proxy { split, ..proxy.clone() };
-            (conditions, Action::Proxy(Box::new(proxy)))
-        };
-        branches.into_iter().map(with).collect()
+        let mut all = Vec::with_capacity(branches.len());
+        for (when, split, host) in branches {
+            let mut proxy = Proxy { split, ..proxy.clone() };
+            if let Some(host) = host {
+                let host = host.strip_suffix(":80").unwrap_or(&host);
+                let scope = spot.scope.with_target(host);
+                let f = &mut self.findings;
+                let fields = headers::request(edits, host, d, (&scope, &self.maps), f);
+                (proxy.host, proxy.headers) = (fields.host, fields.edits);
+            }
+            all.push((when, Action::Proxy(Box::new(proxy))));
+        }
+        all
     }
 
     /// What is done with the path, by `proxy_pass` and by `rewrite`.
@@ -85,9 +106,9 @@ impl<'t> Translator<'t, '_> {
         target: &Target,
         rewrites: &[&Directive],
         spot: &Spot<'t>,
-    ) -> Rewrite {
+    ) -> Result<Rewrite, Refusal> {
         let f = &mut self.findings;
-        let mut rewrite = pass::rewrite(d, target, &spot.path, &spot.prefix, f);
+        let mut rewrite = pass::rewrite(d, target, &spot.path, &spot.prefix, f)?;
         if let [one] = rewrites
             && rewrite == Rewrite::Keep
             && let Some(other) = prefix_rewrite(one, spot)
@@ -95,30 +116,30 @@ impl<'t> Translator<'t, '_> {
             f.carried(one);
             rewrite = other;
         }
-        rewrite
+        Ok(rewrite)
     }
 
     /// The upstreams that a target leads to, each with its condition and share.
-    fn branches(
-        &mut self,
-        d: &'t Directive,
-        target: &Target,
-    ) -> Result<Vec<(Vec<Check>, Split)>, Refusal> {
+    fn branches(&mut self, d: &'t Directive, target: &Target) -> Result<Vec<Branch>, Refusal> {
         let name = match &target.authority {
             Authority::Fixed(authority) => {
                 let one = self.used(d, authority, target.grpc)?;
-                return Ok(vec![(Vec::new(), vec![(one, 1)])]);
+                return Ok(vec![(Vec::new(), vec![(one, 1)], None)]);
             }
             Authority::Variable(name) => name.clone(),
         };
         if let Some(block) = self.maps.split(&name) {
-            return self.split(d, block, target.grpc).map(|split| vec![(Vec::new(), split)]);
+            return self.split(d, block, target.grpc).map(|split| vec![(Vec::new(), split, None)]);
         }
         let unknown = || {
             let why = format!("`${name}` is not known when the file is read");
             (why, "name the upstreams, and choose one by route")
         };
         let map = self.maps.map(&name).ok_or_else(unknown)?;
+        let hosts = match map.has_hostnames().then(|| self.made.find(&name)) {
+            Some(made) => Some(made.ok_or_else(unknown)?.name.clone()),
+            None => None,
+        };
         let (block, entries): (_, Vec<_>) = (map.block, map.entries().collect());
         let mut branches = Vec::new();
         let mut otherwise = None;
@@ -129,8 +150,15 @@ impl<'t> Translator<'t, '_> {
             let to = entry.arg(0);
             let to = to.strip_prefix("http://").unwrap_or(to);
             let one = self.used(d, to, target.grpc)?;
+            let host = Some(to.to_owned());
             if entry.name.text == "default" {
-                otherwise = Some(one);
+                otherwise = Some((one, host));
+                continue;
+            }
+            if let Some(ours) = &hosts {
+                // Which name fits best is for the variable to say.
+                let (value, text) = (format!("${{{ours}}}"), entry.arg(0).to_owned());
+                branches.push((vec![Check { value, rule: "is", text }], vec![(one, 1)], host));
                 continue;
             }
             let condition = mapped(block.arg(0), &entry.name.text).ok_or_else(|| {
@@ -139,16 +167,18 @@ impl<'t> Translator<'t, '_> {
                 (why, "choose the upstream by a header field or a cookie")
             })?;
             match condition {
-                Condition::When(check) => branches.push((vec![check], vec![(one, 1)])),
-                Condition::Always => branches.push((Vec::new(), vec![(one, 1)])),
+                Condition::When(checks) => branches.push((checks, vec![(one, 1)], host)),
+                Condition::Always => branches.push((Vec::new(), vec![(one, 1)], host)),
                 Condition::Never => {}
             }
         }
-        let otherwise = otherwise.ok_or_else(|| {
+        let (otherwise, host) = otherwise.ok_or_else(|| {
             let why = format!("`${name}` has no default");
             (why, "add a `default` to the map")
         })?;
-        branches.push((Vec::new(), vec![(otherwise, 1)]));
+        let mut seen = BTreeSet::new();
+        branches.retain(|(when, ..)| when.is_empty() || seen.insert(when.clone()));
+        branches.push((Vec::new(), vec![(otherwise, 1)], host));
         self.findings.carried(block);
         Ok(branches)
     }
@@ -191,12 +221,12 @@ impl<'t> Translator<'t, '_> {
         &mut self,
         d: &Directive,
         target: &Target,
-        branches: &[(Vec<Check>, Split)],
+        branches: &[Branch],
         s: &Settings<'_>,
         keeps: bool,
     ) {
         let f = &mut self.findings;
-        for (index, _) in branches.iter().flat_map(|(_, split)| split) {
+        for (index, _) in branches.iter().flat_map(|(_, split, _)| split) {
             let group = &self.uses[*index].group;
             if let (Some((_, at)), false) = (group.keepalive, keeps) {
                 f.lint(

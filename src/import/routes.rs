@@ -1,8 +1,9 @@
 //! One place of a server → its routes: what is answered under which condition, and what is sent on.
 
 use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
-use super::condition::{Condition, condition};
+use super::condition::condition;
 use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Rewriting, Route};
+use super::ifs::{answers, scripted};
 use super::location::Spot;
 use super::made::MadeVariables;
 use super::names::Names;
@@ -12,7 +13,7 @@ use super::table::Rule;
 use super::translate::Translator;
 use super::tree::Directive;
 use super::variables::Scope;
-use super::{headers, onward, passing};
+use super::{headers, onward, passing, refuse};
 use crate::config::{Place, Stage};
 
 const FILE_SERVER: &str = "serve files by a file server of their own, as an upstream";
@@ -29,10 +30,17 @@ pub(super) struct Server<'t> {
     pub accel: bool,
 }
 
+impl Server<'_> {
+    /// Whether there is a named location of this name.
+    pub(super) fn has_named(&self, name: &str) -> bool {
+        self.named.iter().any(|(named, _)| named.arg(0) == name)
+    }
+}
+
 impl<'t> Translator<'t, '_> {
     /// The settings that hold at a place. `own` is whether its last level is the place's own.
     pub(super) fn settings(&mut self, levels: &[&'t [Directive]], in_server: bool) -> Settings<'t> {
-        let mut s = Settings::default();
+        let mut s = Settings { address_unsure: self.address_unsure, ..Settings::default() };
         let f = &mut self.findings;
         for (d, row) in effective(levels) {
             match row.rule {
@@ -48,6 +56,7 @@ impl<'t> Translator<'t, '_> {
                 {
                     let why = "it holds for a listener as a whole";
                     f.missing(d, why, "set it for the listener");
+                    s.address_unsure |= row.name.contains("real_ip");
                 }
                 _ => {}
             }
@@ -56,10 +65,7 @@ impl<'t> Translator<'t, '_> {
         let innermost = levels.iter().rev().find(logs).copied().unwrap_or_default();
         let mut logs = innermost.iter().filter(|d| d.name.text == "access_log");
         s.silent = !innermost.is_empty() && logs.all(|d| d.arg(0) == "off");
-        if s.satisfy_any && !s.access.is_empty() && s.guard.take().is_some() {
-            // Who is not let in by address, would have to say who they are.
-            s.access.push((false, "all"));
-        }
+        s.settle_any();
         s
     }
 
@@ -68,7 +74,7 @@ impl<'t> Translator<'t, '_> {
         let s = self.settings(&spot.levels, false);
         let mut routes = self.routes_by(&s, spot, server);
         if routes.iter().any(|route| route.onward.is_none()) {
-            let onward = self.onward(&s, &spot.scope, &server.files).of_answer();
+            let onward = self.onward(&s, &spot.scope, server).of_answer();
             for route in &mut routes {
                 route.onward.get_or_insert_with(|| onward.clone());
             }
@@ -78,37 +84,44 @@ impl<'t> Translator<'t, '_> {
 
     fn routes_by(&mut self, s: &Settings<'t>, spot: &Spot<'t>, server: &Server<'t>) -> Vec<Route> {
         let location = spot.location;
-        self.findings.carried(location);
         let edits = headers::response(s, &spot.scope, &mut self.findings);
+        if let Some(why) = &spot.unread {
+            let why = format!("{why}; whatever it may fit is refused with 403");
+            self.findings.missing_whole(location, &why, refuse::UNREAD);
+            return vec![Self::route(spot, Vec::new(), Action::Refuse, &edits, s)];
+        }
+        self.findings.carried(location);
         if spot.bare {
             let f = &mut self.findings;
             let action = answer::with_slash(location, &spot.prefix, s, &spot.scope, server.port, f);
             return vec![Self::route(spot, Vec::new(), action, &edits, s)];
         }
         let mut routes = Vec::new();
+        // For other methods nginx takes the block in place of the location, with all that it answers.
+        for d in location.inner().iter().filter(|d| d.name.text == "limit_except") {
+            let when = self.other_methods(d);
+            routes.extend(self.within(d, &when, spot, s, server));
+            if when.is_empty() {
+                return routes;
+            }
+        }
         let mut changed = Vec::new();
         let before = |d: &&Directive| s.answer.is_none_or(|answer| d.id < answer.id);
         for d in location.inner().iter().filter(|d| d.name.text == "if").filter(before) {
-            if answers(d).is_some() {
-                if let Some((when, action)) = self.early(d, s, &spot.scope, server.port) {
-                    let all = when.is_empty();
-                    routes.push(Self::route(spot, when, action, &edits, s));
-                    if all {
-                        return routes;
-                    }
-                }
-            } else {
+            let unknown = condition(d, &spot.scope).is_none() && refuse::turns_away(d);
+            if answers(d).is_none() && !unknown && !scripted(d, location) {
                 changed.push(d);
+            } else if let Some((when, action)) = self.early(d, s, &spot.scope, server.port) {
+                let all = when.is_empty();
+                routes.push(Self::route(spot, when, action, &edits, s));
+                if all {
+                    return routes;
+                }
             }
         }
         // Of several blocks that change something, the last one whose condition holds is taken.
-        let limits = location.inner().iter().filter(|d| d.name.text == "limit_except");
-        for d in changed.into_iter().rev().chain(limits) {
-            let when = match &*d.name.text {
-                "if" => self.changing(d, &spot.scope),
-                _ => self.other_methods(d).filter(|_| s.answer.is_none()),
-            };
-            if let Some(when) = when {
+        for d in changed.into_iter().rev() {
+            if let Some(when) = self.changing(d, &spot.scope) {
                 let all = when.is_empty();
                 routes.extend(self.within(d, &when, spot, s, server));
                 if all {
@@ -136,21 +149,29 @@ impl<'t> Translator<'t, '_> {
         s: &Settings<'t>,
         server: &Server<'t>,
     ) -> Vec<Route> {
-        let mains = self.main(spot, s, server);
-        let mut onward = self.onward(s, &spot.scope, &server.files);
+        let mut mains = self.main(spot, s, server);
+        let mut onward = self.onward(s, &spot.scope, server);
+        if s.says.auth.is_some() && onward.auth.is_none() {
+            mains = vec![(Vec::new(), Action::Refuse)];
+        }
         onward.accel &= server.accel;
         if !mains.iter().any(|(_, action)| matches!(action, Action::Redirect { .. })) {
-            onward.rewrites = self.rewrites_of(spot, s, server.port);
+            match self.rewrites_of(spot, s, server.port) {
+                Some(rewrites) => onward.rewrites = rewrites,
+                None => mains = vec![(Vec::new(), Action::Refuse)],
+            }
         }
         let with = |(more, action): (Vec<Check>, Action)| {
             let proxied = matches!(action, Action::Proxy(_));
             let mut route = Self::route(spot, [when, &more].concat(), action, edits, s);
             let own = |(allow, who): &(bool, &str)| (*allow, (*who).to_owned());
-            // To let everybody in changes nothing.
-            if proxied && s.access.iter().any(|(allow, _)| !allow) {
-                route.access = s.access.iter().map(own).collect();
-            }
             let is_sent_on = proxied || matches!(route.action, Action::GoTo(_));
+            // What stands behind a word about all is never asked. To let everybody in changes nothing.
+            let last = s.access.iter().position(|(_, who)| *who == "all");
+            let rules = &s.access[..last.map_or(s.access.len(), |last| last + 1)];
+            if is_sent_on && rules.iter().any(|(allow, _)| !allow) {
+                route.access = rules.iter().map(own).collect();
+            }
             route.onward = Some(if is_sent_on { onward.clone() } else { onward.of_answer() });
             route
         };
@@ -172,8 +193,10 @@ impl<'t> Translator<'t, '_> {
         if s.pass.is_none() {
             s.pass = outer.pass;
         }
-        s.answer = outer.answer;
-        s.rewrites.clone_from(&outer.rewrites);
+        if d.name.text == "if" {
+            s.answer = outer.answer;
+            s.rewrites.clone_from(&outer.rewrites);
+        }
         s.try_files = outer.try_files;
         s.internal = outer.internal;
         s.content = s.content.or(outer.content);
@@ -195,105 +218,12 @@ impl<'t> Translator<'t, '_> {
             route.body_limit = 0;
         }
         // An expression that had to be spelled out is called as it was written.
-        if let Some(written) = spot.location.args.last().filter(|arg| arg.text.contains("(?!")) {
+        if let Some(written) = spot.location.args.last().filter(|arg| arg.text.contains("(?")) {
             route.name.clone_from(&written.text);
         }
-        when.extend(spot.around.iter().map(|regex| Check {
-            value: "${normalized_path}".to_owned(),
-            rule: "regex",
-            text: regex.clone(),
-        }));
+        when.extend(spot.also.iter().cloned());
         route.when = when;
         route
-    }
-
-    /// What an `if` answers, and when; `None` if it is not carried, or never answers.
-    pub(super) fn early(
-        &mut self,
-        d: &'t Directive,
-        s: &Settings<'t>,
-        scope: &Scope,
-        port: Option<u16>,
-    ) -> Option<(Vec<Check>, Action)> {
-        let Some(says) = answers(d) else {
-            self.not_answering(d);
-            return None;
-        };
-        let when = self.condition_of(d, scope)?;
-        let mut scope = scope.clone();
-        when.iter().filter(|one| one.rule == "regex").for_each(|one| scope.found(&one.text));
-        let scope = &scope;
-        let f = &mut self.findings;
-        let action = match &*says.name.text {
-            "return" => Some(answer(says, s, scope, port, f)),
-            _ => redirecting_rewrite(says, s, scope, port, f),
-        };
-        if action.is_none() {
-            self.not_answering(d);
-        }
-        Some((when, action?))
-    }
-
-    /// When an `if` that answers nothing changes how requests are sent on.
-    fn changing(&mut self, d: &'t Directive, scope: &Scope) -> Option<Vec<Check>> {
-        let script = ["set", "rewrite", "break", "return"];
-        if d.inner().iter().any(|one| script.contains(&&*one.name.text)) {
-            self.not_answering(d);
-            return None;
-        }
-        self.condition_of(d, scope)
-    }
-
-    fn not_answering(&mut self, d: &'t Directive) {
-        let f = &mut self.findings;
-        if !d.inner().iter().all(|one| one.name.text == "set") {
-            f.lint(
-                d.name.place,
-                "within `if` only `return` and `rewrite … last` are sure to do what they say",
-                "use a location, a `map`, or let the application decide",
-            );
-        }
-        let why = "what this `if` does to the request is not carried";
-        f.missing_whole(d, why, "use a route with a condition");
-    }
-
-    /// When the block of an `if` holds; `None` if never, or if a route cannot ask for it.
-    fn condition_of(&mut self, d: &'t Directive, scope: &Scope) -> Option<Vec<Check>> {
-        let f = &mut self.findings;
-        let Some(condition) = condition(d, scope) else {
-            let why = "no route can have this condition";
-            f.missing_whole(d, why, "use `when` of a route");
-            return None;
-        };
-        f.carried(d);
-        match condition {
-            Condition::Always => Some(Vec::new()),
-            Condition::When(check) => Some(vec![check]),
-            Condition::Never => {
-                f.carried_as(d, "it never holds on a listener without TLS");
-                d.inner().iter().for_each(|one| f.carried(one));
-                None
-            }
-        }
-    }
-
-    /// The methods that a `limit_except` is about: all but those that it names.
-    fn other_methods(&mut self, d: &'t Directive) -> Option<Vec<Check>> {
-        let f = &mut self.findings;
-        let mut methods: Vec<String> =
-            d.args.iter().map(|arg| arg.text.to_ascii_uppercase()).collect();
-        if methods.iter().any(|method| method == "GET") {
-            methods.push("HEAD".to_owned());
-        }
-        methods.dedup();
-        if !methods.iter().all(|method| crate::config::is_token(method)) {
-            f.missing_whole(d, "these are no methods", "correct it");
-            return None;
-        }
-        f.carried(d);
-        let methods: Vec<_> = methods.iter().map(|method| regex::escape(method)).collect();
-        let text = format!("^({})$", methods.join("|"));
-        Some(vec![Check { value: "${method}".to_owned(), rule: "not_regex", text }])
     }
 
     /// What is done with requests that no `if` answered, with conditions.
@@ -318,7 +248,7 @@ impl<'t> Translator<'t, '_> {
             for d in s.pass.into_iter().chain(s.try_files) {
                 f.missing(d, "its route refuses everybody, see the access rules", "");
             }
-            return only(status(403));
+            return only(refuse::answer(s));
         }
         if let Some(d) = s.try_files {
             return only(self.try_files(d, spot, s, server));
@@ -336,23 +266,27 @@ impl<'t> Translator<'t, '_> {
         }
     }
 
-    /// The rewrites of a place, as far as they are not its action.
+    /// The rewrites of a place, as far as they are not its action; `None` if one cannot be carried, so
+    /// that nobody knows where its requests belong.
     fn rewrites_of(
         &mut self,
         spot: &Spot<'t>,
         s: &Settings<'t>,
         port: Option<u16>,
-    ) -> Vec<Rewriting> {
+    ) -> Option<Vec<Rewriting>> {
         if let [one] = &*s.rewrites
             && s.pass.is_some()
             && passing::prefix_rewrite(one, spot).is_some()
         {
-            return Vec::new();
+            return Some(Vec::new());
         }
         let f = &mut self.findings;
         let mut rules = Vec::new();
         for d in &s.rewrites {
-            let Some(rule) = onward::rewriting(d, s, &spot.scope, port, f) else { continue };
+            let Some(rule) = onward::rewriting(d, s, &spot.scope, port, f) else {
+                f.missing(d, "without it, all requests are refused here with 403", "");
+                return None;
+            };
             let is_answered = s.answer.is_some();
             if s.answer.is_some_and(|answer| answer.id < d.id)
                 || (is_answered && rule.then == "next")
@@ -364,7 +298,7 @@ impl<'t> Translator<'t, '_> {
                 rules.push(rule);
             }
         }
-        rules
+        Some(rules)
     }
 
     /// `try_files` without files: what it ends with takes every request.
@@ -385,8 +319,7 @@ impl<'t> Translator<'t, '_> {
             let code = code.parse().ok().filter(|code| (200..600).contains(code));
             return status(code.unwrap_or(404));
         }
-        let known = |name: &str| server.named.iter().any(|(named, _)| named.arg(0) == name);
-        if last.starts_with('@') && !known(last) {
+        if last.starts_with('@') && !server.has_named(last) {
             f.missing(d, "there is no such location: the answer is 501", "correct it");
             return not_carried();
         }
@@ -425,6 +358,7 @@ const ADDED_TO: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
 fn edits_of(action: &Action, edits: &ResponseEdits) -> ResponseEdits {
     let status = match action {
         Action::Proxy(_) | Action::GoTo(_) | Action::Close | Action::Pass => return edits.clone(),
+        Action::Refuse => 403,
         Action::Redirect { status, .. } | Action::Respond { status, .. } => *status,
     };
     let added = |one: &&Added| one.always || ADDED_TO.contains(&status);
@@ -470,18 +404,6 @@ pub(super) fn route(
 
 fn holds(level: &[Directive], d: &Directive) -> bool {
     level.iter().any(|one| one.id == d.id)
-}
-
-/// The `return` or `rewrite` of a block that does nothing else.
-fn answers(d: &Directive) -> Option<&Directive> {
-    let says = |one: &&Directive| matches!(&*one.name.text, "return" | "rewrite");
-    let first = d.inner().iter().find(says)?;
-    let mut rest = d.inner().iter().filter(|one| one.id != first.id);
-    // What stands behind is not reached.
-    let idle = |one: &Directive| {
-        matches!(&*one.name.text, "access_log" | "break") || (one.id > first.id && says(&one))
-    };
-    rest.all(idle).then_some(first)
 }
 
 /// The scope of a server: what its `set`s say.

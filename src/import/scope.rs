@@ -1,6 +1,7 @@
 //! Which directives hold where: contexts are checked, and inner levels hide outer ones.
 
 use super::findings::Findings;
+use super::refuse;
 use super::table::{self, Contexts, MANY, Row, Rule};
 use super::tree::Directive;
 use super::variables::Scope;
@@ -21,11 +22,16 @@ pub(super) fn check(
                 why,
                 "if it belongs to a module, see the module's manual",
             );
+            kept.extend(refuse::stand_in(&directive, context, findings));
             continue;
         };
         if let Some(fault) = misplaced(&directive, row, context) {
             findings.missing_whole(&directive, &fault, "correct it: nginx refuses it too");
+            kept.extend(refuse::stand_in(&directive, context, findings));
             continue;
+        }
+        if row.name == "include" {
+            kept.extend(refuse::unread(&directive, context, findings));
         }
         match row.rule {
             Rule::Missing => findings.missing_whole(&directive, row.doc, row.instead),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::client::Client;
 use super::findings::Findings;
 use super::onward::Says;
+use super::refuse::is_network;
 use super::resolver::Asked;
 use super::tree::Directive;
 use super::units;
@@ -23,6 +25,8 @@ pub(super) struct Settings<'t> {
     /// Who is let in and who is kept out, in order.
     pub access: Vec<(bool, &'t str)>,
     pub satisfy_any: bool,
+    /// Whether what nginx takes for the client's address is not known here.
+    pub address_unsure: bool,
     /// Something that makes content, and is not carried.
     pub content: Option<&'t Directive>,
     pub http11: bool,
@@ -107,39 +111,7 @@ pub(super) struct LimitRules {
     pub log_level: Option<&'static str>,
 }
 
-/// What concerns the listener.
-#[derive(Debug, Default)]
-pub(super) struct Client {
-    pub header: Option<Duration>,
-    pub body: Option<Duration>,
-    pub write: Option<Duration>,
-    pub idle: Option<Duration>,
-    /// What clients are told of it.
-    pub keep_alive_field: Option<Duration>,
-    pub requests: Option<u64>,
-    /// Size of the first buffer.
-    pub buffer: Option<u64>,
-    /// Number and size of the large buffers.
-    pub buffers: Option<(u64, u64)>,
-    /// Age of a connection at most.
-    pub lifetime: Option<Duration>,
-    pub trusted: Vec<String>,
-    /// The field from which the client's address is taken; `X-Real-IP` if not written.
-    pub real_ip_header: Option<String>,
-    pub real_ip_recursive: bool,
-    /// What is written of `ignore_invalid_headers` and `underscores_in_headers`.
-    pub ignore_invalid: Option<bool>,
-    pub underscores: Option<bool>,
-}
-
-impl Settings<'_> {
-    /// Whether nobody comes in.
-    pub(super) fn keeps_all_out(&self) -> bool {
-        self.guard.is_some() || self.access.first() == Some(&(false, "all"))
-    }
-}
-
-fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
+pub(super) fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
     let time = units::time(d.arg(index));
     match time {
         Some(_) => f.carried(d),
@@ -148,7 +120,11 @@ fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
     time
 }
 
-fn number<N: std::str::FromStr>(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<N> {
+pub(super) fn number<N: std::str::FromStr>(
+    d: &Directive,
+    index: usize,
+    f: &mut Findings<'_>,
+) -> Option<N> {
     let number = d.arg(index).parse().ok();
     match number {
         Some(_) => f.carried(d),
@@ -167,6 +143,15 @@ fn flag(d: &Directive, f: &mut Findings<'_>) -> Option<bool> {
             None
         }
     }
+}
+
+/// Reads a flag, which is carried whatever it says.
+pub(super) fn carried_flag(d: &Directive, f: &mut Findings<'_>) -> Option<bool> {
+    let flag = flag(d, f);
+    if flag.is_some() {
+        f.carried(d);
+    }
+    flag
 }
 
 /// A flag that Plimsoll has no setting for, and whose good value is what it does anyhow.
@@ -433,8 +418,7 @@ pub(super) fn deny<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<
 
 fn access<'t>(s: &mut Settings<'t>, d: &'t Directive, allow: bool, f: &mut Findings<'_>) {
     let who = d.arg(0);
-    let known = who.parse::<ipnet::IpNet>().is_ok() || who.parse::<std::net::IpAddr>().is_ok();
-    if known || who == "all" {
+    if is_network(who) || who == "all" {
         f.carried(d);
         s.access.push((allow, who));
     } else if who == "unix:" {
@@ -463,85 +447,6 @@ pub(super) fn auth_basic<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fin
         "let the application ask for the password, then write the route's action anew",
     );
     s.guard = Some(d);
-}
-
-pub(super) fn keepalive_timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.idle = time(d, 0, f);
-    if d.args.len() > 1 {
-        s.client.keep_alive_field = time(d, 1, f);
-    }
-}
-
-pub(super) fn keepalive_requests<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.requests = number(d, 0, f);
-}
-
-pub(super) fn keepalive_time<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.lifetime = time(d, 0, f);
-}
-
-pub(super) fn header_buffer<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.buffer = units::size(d.arg(0));
-    match s.client.buffer {
-        Some(_) => f.carried(d),
-        None => f.missing(d, "this is no size", "write it like `1k`: nginx refuses it too"),
-    }
-}
-
-pub(super) fn large_buffers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    match (d.arg(0).parse(), units::size(d.arg(1))) {
-        (Ok(count), Some(size)) => {
-            f.carried(d);
-            s.client.buffers = Some((count, size));
-        }
-        _ => f.missing(d, "this is no number with a size", "write it like `4 8k`"),
-    }
-}
-
-/// Reads a flag, which is carried whatever it says.
-fn carried_flag(d: &Directive, f: &mut Findings<'_>) -> Option<bool> {
-    let flag = flag(d, f);
-    if flag.is_some() {
-        f.carried(d);
-    }
-    flag
-}
-
-pub(super) fn ignore_invalid<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.ignore_invalid = carried_flag(d, f);
-    if s.client.ignore_invalid == Some(false) {
-        f.differs(d, "fields whose names are no tokens (RFC 9110 §5.1) are refused with 400");
-    }
-}
-
-pub(super) fn underscores<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.underscores = carried_flag(d, f);
-}
-
-pub(super) fn real_ip_from<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    let text = d.arg(0);
-    if text.parse::<ipnet::IpNet>().is_ok() || text.parse::<std::net::IpAddr>().is_ok() {
-        f.carried(d);
-        s.client.trusted.push(text.to_owned());
-    } else if text == "unix:" {
-        f.carried_as(d, "there are no listeners on Unix sockets");
-    } else {
-        f.missing(d, "this is neither an address nor a network", "write the proxies' addresses");
-    }
-}
-
-pub(super) fn real_ip_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    let name = d.arg(0);
-    if is_token(name) {
-        f.carried(d);
-        s.client.real_ip_header = Some(name.to_owned());
-    } else {
-        f.missing(d, "this is no name of a header field", "correct it");
-    }
-}
-
-pub(super) fn real_ip_recursive<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.client.real_ip_recursive = carried_flag(d, f) == Some(true);
 }
 
 pub(super) fn limit_req<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
-
 use super::{Files, Imported, Verdict, import};
 use crate::config;
 
@@ -34,7 +32,7 @@ impl Files for Memory {
     }
 }
 
-fn imported(files: &[(&str, &str)]) -> Imported {
+pub(super) fn imported(files: &[(&str, &str)]) -> Imported {
     import(Path::new(files[0].0), &Memory::of(files))
         .unwrap_or_else(|faults| panic!("{}", config::render(&faults, false)))
 }
@@ -237,143 +235,5 @@ fn directive_that_nginx_would_refuse_is_left_out() {
             Verdict::NotCarried,
             "{text}"
         );
-    }
-}
-
-/// What is put into files to break them: words that mean something.
-const WORDS: &[&str] = &[
-    ";",
-    "{",
-    "}",
-    "\"",
-    "'",
-    "\\",
-    "$",
-    "${",
-    "#",
-    "\n",
-    " ",
-    "=",
-    "~",
-    "~*",
-    "^~",
-    "/",
-    "//",
-    "@a",
-    "http",
-    "server",
-    "location",
-    "upstream",
-    "if",
-    "($host = a)",
-    "limit_except",
-    "map",
-    "events",
-    "split_clients",
-    "include",
-    "return",
-    "301",
-    "444",
-    "rewrite",
-    "proxy_pass",
-    "grpc_pass",
-    "http://app",
-    "http://unix:/s:/u",
-    "https://",
-    "$request_uri",
-    "listen",
-    "443 ssl",
-    "[::]:80",
-    "unix:/x",
-    "server_name",
-    "*.a.test",
-    "a.test",
-    "default_server",
-    "backup",
-    "down",
-    "weight=0",
-    "weight=99999999",
-    "max_fails=3",
-    "fail_timeout=1y",
-    "0",
-    "-1",
-    "99999999999",
-    "1g",
-    "off",
-    "on",
-    "hash",
-    "consistent",
-    "keepalive",
-    "proxy_set_header",
-    "Host",
-    "Connection",
-    "\"\"",
-    "add_header",
-    "always",
-    "try_files",
-    "set",
-    "$a",
-    "deny all",
-    "allow",
-    "internal",
-    "é",
-    "\u{0}",
-    "content_by_lua_block",
-];
-
-fn corpus() -> Vec<&'static str> {
-    vec![
-        include_str!("../../tests/import/directives.conf"),
-        include_str!("../../tests/import/locations.conf"),
-        include_str!("../../tests/import/traps.conf"),
-    ]
-}
-
-/// A step that breaks a text: from, how much is taken out, and the words put in.
-fn steps() -> impl Strategy<Value = Vec<(usize, usize, Vec<&'static str>)>> {
-    let words = proptest::collection::vec(proptest::sample::select(WORDS), 0..4);
-    proptest::collection::vec((any::<usize>(), 0_usize..40, words), 0..12)
-}
-
-fn broken(text: &str, steps: &[(usize, usize, Vec<&str>)]) -> String {
-    let mut text = text.to_owned();
-    for (from, length, words) in steps {
-        let from = text.floor_char_boundary(from % (text.len() + 1));
-        let end = text.ceil_char_boundary((from + length).min(text.len()));
-        text.replace_range(from..end, &words.join(" "));
-    }
-    text
-}
-
-/// Imports, and holds that what is written is good.
-fn holds(text: &str) -> Result<(), TestCaseError> {
-    let files = Memory::of(&[("nginx.conf", text), ("app", "server { listen 1; return 200; }")]);
-    let Ok(imported) = import(Path::new("nginx.conf"), &files) else {
-        return Ok(());
-    };
-    if let Err(report) = config::parse("imported.toml", &imported.toml, &|_| None) {
-        return Err(TestCaseError::fail(format!("{report}\n{text}\n{}", imported.toml)));
-    }
-    imported.report.markdown();
-    imported.report.to_json();
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_is_broken_is_refused_or_imported_well(
-        text in proptest::sample::select(corpus()),
-        steps in steps(),
-    ) {
-        holds(&broken(text, &steps))?;
-    }
-
-    #[test]
-    fn any_words_at_all_are_refused_or_imported_well(
-        words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60),
-    ) {
-        holds(&format!("server {{ listen 80; {} }}", words.join(" ")))?;
     }
 }

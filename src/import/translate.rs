@@ -19,7 +19,7 @@ use super::table::{self, Rule};
 use super::tree::Directive;
 use super::upstream::{Group, group};
 use super::variables::Scope;
-use super::{answer, finish, headers, onward, process, scope};
+use super::{answer, finish, headers, lookaround, onward, process, refuse, scope};
 use crate::config::{Place, backend_address};
 
 /// An upstream that a route leads to.
@@ -38,6 +38,8 @@ pub(super) struct Translator<'t, 'f> {
     pub groups: BTreeMap<String, Group>,
     pub uses: Vec<Use>,
     pub zones: Zones,
+    /// Whether what nginx takes for the client's address is not known in this server.
+    pub address_unsure: bool,
 }
 
 /// A server with its listeners.
@@ -56,6 +58,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
         groups: BTreeMap::new(),
         uses: Vec::new(),
         zones: Zones::default(),
+        address_unsure: false,
     };
     let mut draft = Draft::default();
     let blocks: Vec<&Directive> = tree.iter().filter(|d| d.name.text == "http").collect();
@@ -70,31 +73,22 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     for block in blocks.iter().skip(1) {
         t.findings.missing_whole(block, "there is one `http`", "put both into one");
     }
-    t.maps = Maps::of(http);
+    t.maps = Maps::of(http, &mut t.findings);
     t.made = MadeVariables::of(&t.maps);
     draft.process = t.process(tree, http);
-    for d in http {
-        match &*d.name.text {
-            "upstream" => {
-                let group = group(d, &t.made, &mut t.findings);
-                t.groups.insert(d.arg(0).to_owned(), group);
-            }
-            "limit_req_zone" | "limit_conn_zone" => {
-                t.zones.add(d, &Scope::with(&t.made), &mut t.findings);
-            }
-            _ => {}
-        }
-    }
+    t.groups_and_zones(http);
     let sites = t.sites(http);
     let defaults = defaults(&sites);
     let mut placed = Vec::new();
     for (index, site) in sites.iter().enumerate() {
+        placed.extend(refusing(&sites[index], defaults.len()));
         let places = placements(&sites, index, &defaults);
         if places.is_empty() {
             let why = "no request reaches it: it has no name of its own that is carried";
             t.findings.missing_whole(site.block, why, "see its `server_name`");
             continue;
         }
+        t.address_unsure = refuse::address_unsure(http, site, &sites, &defaults);
         let routes = t.site_routes(http, site, sites.len() > 1);
         for (listeners, hosts) in places {
             let at = |route: &Route| place(route.clone(), &listeners, &hosts, &site.names.first);
@@ -154,6 +148,27 @@ impl<'t> Translator<'t, '_> {
                 }
             }
             self.inner_logs(process, d.inner());
+        }
+    }
+
+    /// The upstreams and the zones of limits.
+    fn groups_and_zones(&mut self, http: &[Directive]) {
+        for d in http {
+            match &*d.name.text {
+                "upstream" if self.groups.contains_key(d.arg(0)) => {
+                    let why = "an upstream of this name stands above, which counts";
+                    let help = "give it another name: nginx refuses it too";
+                    self.findings.missing_whole(d, why, help);
+                }
+                "upstream" => {
+                    let group = group(d, &self.made, &mut self.findings);
+                    self.groups.insert(d.arg(0).to_owned(), group);
+                }
+                "limit_req_zone" | "limit_conn_zone" => {
+                    self.zones.add(d, &Scope::with(&self.made), &mut self.findings);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -223,7 +238,7 @@ impl<'t> Translator<'t, '_> {
         };
         let s = self.settings(&levels, true);
         let edits = headers::response(&s, &scope, &mut self.findings);
-        let onward = self.onward(&s, &scope, &server.files).of_answer();
+        let onward = self.onward(&s, &scope, &server).of_answer();
         let (mut routes, answers_all) = self.first(block, &s, (&scope, &edits), &server);
         for route in &mut routes {
             route.onward.get_or_insert_with(|| onward.clone());
@@ -233,11 +248,6 @@ impl<'t> Translator<'t, '_> {
         }
         for (d, why, help) in &walk.refused {
             self.findings.missing_whole(d, why, help);
-            let keeps_out = ["deny", "auth_basic", "auth_request", "internal", "return"];
-            if d.inner().iter().any(|one| keeps_out.contains(&&*one.name.text)) {
-                let note = "what it keeps out is let in: write a route for it by hand";
-                self.findings.missing(d, note, "");
-            }
         }
         routes.extend(self.spots(&walk, &scope, &server));
         let has_root =
@@ -279,31 +289,32 @@ impl<'t> Translator<'t, '_> {
         let mut rules: Vec<Rewriting> = Vec::new();
         let ended = [None];
         for d in block.inner().iter().map(Some).chain(ended) {
-            if d.is_none_or(|d| ["return", "if"].contains(&&*d.name.text)) && !rules.is_empty() {
-                let mut route = routes::route(block.name.place, root(), Action::Pass, edits, s);
-                route.first = true;
-                "/rewrite".clone_into(&mut route.name);
-                let rewrites = std::mem::take(&mut rules);
-                route.onward = Some(Onward { rewrites, ..Onward::default() });
-                routes.push(route);
+            if d.is_none_or(|d| ["return", "if"].contains(&&*d.name.text)) {
+                routes.extend(rewriting(block, &mut rules, edits, s));
             }
             let Some(d) = d else { break };
             let f = &mut self.findings;
             let (path, when, action) = match &*d.name.text {
                 "return" => (root(), Vec::new(), answer::answer(d, s, scope, server.port, f)),
-                "rewrite" if !rules.is_empty() => {
-                    rules.extend(onward::rewriting(d, s, scope, server.port, f));
-                    continue;
-                }
                 "rewrite" => {
-                    if let Some(action) = answer::redirecting_rewrite(d, s, scope, server.port, f) {
-                        (root(), Vec::new(), action)
-                    } else if let Some((path, action)) = answer::moved(d, s, scope, server.port, f)
-                    {
+                    let whole = match &*rules {
+                        [] => answer::redirecting_rewrite(d, s, scope, server.port, f)
+                            .map(|action| (root(), action))
+                            .or_else(|| answer::moved(d, s, scope, server.port, f)),
+                        _ => None,
+                    };
+                    if let Some((path, action)) = whole {
                         (path, Vec::new(), action)
-                    } else {
-                        rules.extend(onward::rewriting(d, s, scope, server.port, f));
+                    } else if let Some(rule) = onward::rewriting(d, s, scope, server.port, f) {
+                        rules.push(rule);
                         continue;
+                    } else {
+                        f.missing(d, "all that it may fit is refused with 403", "");
+                        routes.extend(rewriting(block, &mut rules, edits, s));
+                        let most = lookaround::at_most(d.arg(0));
+                        let all = most == lookaround::ALL;
+                        let path = if all { root() } else { PathRule::Regex(most) };
+                        (path, Vec::new(), Action::Refuse)
                     }
                 }
                 "if" => match self.early(d, s, scope, server.port) {
@@ -337,7 +348,8 @@ impl<'t> Translator<'t, '_> {
                 levels: levels.clone(),
                 scope,
                 before_regex: false,
-                around: Vec::new(),
+                also: Vec::new(),
+                unread: None,
                 bare: false,
             }
         });
@@ -390,6 +402,36 @@ impl<'t> Translator<'t, '_> {
         self.uses.push(Use { name: unique, at, grpc, group });
         Ok(self.uses.len() - 1)
     }
+}
+
+/// The route of hosts that a server may have, where nobody knows.
+fn refusing(site: &Site<'_>, addresses: usize) -> Option<Route> {
+    let hosts = Some(&site.names.unread).filter(|hosts| !hosts.is_empty())?;
+    let every = site.listens.len() == addresses;
+    let listeners = site.listens.iter().filter(|_| !every).map(|one| one.address.to_string());
+    let (root, edits) = (PathRule::Prefix("/".to_owned()), ResponseEdits::default());
+    let route =
+        routes::route(site.block.name.place, root, Action::Refuse, &edits, &Settings::default());
+    Some(place(route, &listeners.collect::<Vec<_>>(), hosts, &site.names.first))
+}
+
+/// The route of a server's rewrites that stand together.
+fn rewriting(
+    block: &Directive,
+    rules: &mut Vec<Rewriting>,
+    edits: &ResponseEdits,
+    s: &Settings<'_>,
+) -> Option<Route> {
+    let rewrites = std::mem::take(rules);
+    if rewrites.is_empty() {
+        return None;
+    }
+    let root = PathRule::Prefix("/".to_owned());
+    let mut route = routes::route(block.name.place, root, Action::Pass, edits, s);
+    route.first = true;
+    "/rewrite".clone_into(&mut route.name);
+    route.onward = Some(Onward { rewrites, ..Onward::default() });
+    Some(route)
 }
 
 /// A name for the upstream that an address makes: `local-9000`, `10-0-0-1-8080`, `app-test`.

@@ -1,8 +1,8 @@
 //! Directives of the client's side, and of logs.
 
-use super::{Contexts, Parameter, Part, Rule, guard, missing, needless, row};
+use super::{Contexts, Parameter, Part, Rule, missing, needless, row};
 use crate::import::findings::Verdict;
-use crate::import::{process, settings};
+use crate::import::{client, process, settings};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.and(Contexts::SERVER);
 
@@ -42,7 +42,7 @@ pub(super) const CLIENT: Part = Part {
             "keepalive_timeout",
             Contexts::LEVELS.and(Contexts::UPSTREAM),
             (1, 2),
-            Rule::Listener(settings::keepalive_timeout),
+            Rule::Listener(client::keepalive_timeout),
             "`idle_timeout` of the listener; 0 is `max_requests = 1`. The second argument is \
              `nginx.keep_alive_field`. In an upstream: `pool.idle_timeout`.",
         ),
@@ -50,14 +50,14 @@ pub(super) const CLIENT: Part = Part {
             "keepalive_requests",
             Contexts::LEVELS.and(Contexts::UPSTREAM),
             (1, 1),
-            Rule::Listener(settings::keepalive_requests),
+            Rule::Listener(client::keepalive_requests),
             "`max_requests` of the listener; 1000 if not written. In an upstream: `pool.max_requests`.",
         ),
         row(
             "keepalive_time",
             Contexts::LEVELS.and(Contexts::UPSTREAM),
             (1, 1),
-            Rule::Listener(settings::keepalive_time),
+            Rule::Listener(client::keepalive_time),
             "`max_lifetime` of the listener; an hour if not written. In an upstream: \
              `pool.max_lifetime`.",
         ),
@@ -65,7 +65,7 @@ pub(super) const CLIENT: Part = Part {
             "large_client_header_buffers",
             HTTP_SERVER,
             (2, 2),
-            Rule::Listener(settings::large_buffers),
+            Rule::Listener(client::large_buffers),
             "`max_head` (number × size, and one of `client_header_buffer_size`), `max_target` and `nginx.max_field` (size) of the listener; \
              4 × 8 KiB if not written. Too large a head is answered with 400, as in nginx.",
         ),
@@ -73,42 +73,42 @@ pub(super) const CLIENT: Part = Part {
             "ignore_invalid_headers",
             HTTP_SERVER,
             (1, 1),
-            Rule::Listener(settings::ignore_invalid),
+            Rule::Listener(client::ignore_invalid),
             "`nginx.ignore_invalid_headers` of the listener; `on` if not written.",
         ),
         row(
             "underscores_in_headers",
             HTTP_SERVER,
             (1, 1),
-            Rule::Listener(settings::underscores),
+            Rule::Listener(client::underscores),
             "`nginx.underscores_in_headers` of the listener.",
         ),
         row(
             "set_real_ip_from",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Listener(settings::real_ip_from),
+            Rule::Listener(client::real_ip_from),
             "`trusted_proxies` of the listener.",
         ),
         row(
             "real_ip_header",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Listener(settings::real_ip_header),
+            Rule::Listener(client::real_ip_header),
             "`client_address` of the listener; `X-Real-IP` if not written.",
         ),
         row(
             "real_ip_recursive",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Listener(settings::real_ip_recursive),
+            Rule::Listener(client::real_ip_recursive),
             "`nginx.real_ip_recursive` of the listener; `off` if not written.",
         ),
         row(
             "client_header_buffer_size",
             HTTP_SERVER,
             (1, 1),
-            Rule::Listener(settings::header_buffer),
+            Rule::Listener(client::header_buffer),
             "It is added to `max_head` of the listener; 1 KiB if not written.",
         ),
         row(
@@ -189,9 +189,9 @@ pub(super) const CLIENT: Part = Part {
             "Plimsoll does not speak TLS yet.",
             "put what ends TLS before it, and name it in `trusted_proxies`",
         ),
-        guard(
+        missing(
             "ssl_verify_client",
-            "Plimsoll does not speak TLS yet, and asks nobody for a certificate.",
+            "Plimsoll does not speak TLS yet: who comes without it is asked for no certificate by nginx either.",
             "let what ends TLS before it ask for certificates",
         ),
         missing(

@@ -45,7 +45,11 @@ pub(super) const OTHER: Part = Part {
         missing("uwsgi_*", "Plimsoll does not speak uwsgi.", ""),
         missing("scgi_*", "Plimsoll does not speak SCGI.", ""),
         missing("memcached_*", "Plimsoll does not speak memcached.", ""),
-        missing("rewrite_by_lua*", "There are no scripts.", ""),
+        guard(
+            "rewrite_by_lua*",
+            "There are no scripts: the route answers 403 to everybody.",
+            "let the application decide, then make the route's action `upstream`",
+        ),
         missing("set_by_lua*", "There are no scripts.", ""),
         missing("header_filter_by_lua*", "There are no scripts.", ""),
         missing("body_filter_by_lua*", "There are no scripts.", ""),
@@ -59,6 +63,11 @@ pub(super) const OTHER: Part = Part {
             "let the application decide, then make the route's action `upstream`",
         ),
         missing("lua_*", "There are no scripts.", ""),
+        guard(
+            "js_access",
+            "There are no scripts: the route answers 403 to everybody.",
+            "let the application decide, then make the route's action `upstream`",
+        ),
         missing("js_*", "There are no scripts.", ""),
         missing("perl_*", "There are no scripts.", ""),
         missing(

@@ -12,7 +12,7 @@ pub(super) const ROUTING: Part = Part {
         row("server", Contexts::HTTP.and(Contexts::UPSTREAM), (0, MANY), Rule::Shape,
             "A server's locations become routes. In an upstream: a backend, see below."),
         row("listen", Contexts::SERVER, (1, MANY), Rule::Shape,
-            "`[[listener]]`, one per address; its parameters are below. Unix sockets cannot be \
+            "`[[listener]]`, one per address, and per port of a range; its parameters are below. Unix sockets cannot be \
              listened on."),
         row("server_name", Contexts::SERVER, (1, MANY), Rule::Shape,
             "`hosts` of the server's routes; those of a default server take every host. `.name` is the \
@@ -20,14 +20,18 @@ pub(super) const ROUTING: Part = Part {
         row("location", Contexts::SERVER.and(Contexts::LOCATION), (1, 2), Rule::Shape,
             "`=` is `path_exact`, `~` and `~*` are `path_regex`, a prefix is `path_prefix`, with `^~` also \
              `before_regex`. Nested locations are made flat: expressions among them become routes with \
-             `path_regex` beside `path_prefix`. A prefix with a slash at its end from which requests are sent \
+             `path_regex` beside `path_prefix`. Look-arounds are carried as `(?!…)` behind a plain beginning or at \
+             the end, and as `(?<!…)` before the end; where an expression cannot be read, whatever it may fit is \
+             refused with 403. A prefix with a slash at its end from which requests are sent \
              on gets a redirect from its name without the slash."),
         row("return", SERVER_DOWN, (1, 2), Rule::Route(settings::answer),
             "`redirect` for 301, 302, 303, 307 and 308, otherwise `respond`. Where nginx makes a page of \
              its own for a status, the body is empty. 444 is `respond = \"close\"`.").own(),
         row("if", Contexts::SERVER.and(Contexts::LOCATION), (1, MANY), Rule::Shape,
             "A route with `when` that goes before the others, where the block returns, redirects, or changes \
-             how requests are sent on. Files are not looked for."),
+             how requests are sent on. Of `-f` and its like, what is asked for is no file. Where a condition or \
+             a block that turns requests away has no counterpart, all are answered with the error that it \
+             returns, else with 403."),
         row("limit_except", Contexts::LOCATION, (1, MANY), Rule::Shape,
             "A route for all other methods, with what stands in the block, above all `access`."),
         row("rewrite", SERVER_DOWN, (2, 3), Rule::Route(settings::rewrite),
@@ -68,6 +72,9 @@ pub(super) const ROUTING: Part = Part {
             "let the application ask, then make the route's action `upstream`"),
         guard("auth_gss", "There is no such authentication: the route answers 403 to everybody.",
             "let the application ask, then make the route's action `upstream`"),
+        guard("auth_*", "There is no such authentication: the route answers 403 to everybody. So it does for \
+             other directives whose name speaks of access, and where a file that is included cannot be read.",
+            "let the application ask, then make the route's action `upstream`"),
         guard("auth_radius", "There is no such authentication: the route answers 403 to everybody.",
             "let the application ask, then make the route's action `upstream`"),
         row("satisfy", Contexts::LEVELS, (1, 1), Rule::Route(settings::satisfy),
@@ -75,7 +82,7 @@ pub(super) const ROUTING: Part = Part {
              kept out."),
         guard("secure_link*", "Links are not checked: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
-        missing("valid_referers", "Variables are not computed.", "use `headers` of a route with a `regex`"),
+        missing("valid_referers", "Variables are not computed: where `$invalid_referer` is asked for, all are refused.", "use `headers` of a route with a `regex`"),
         row("error_page", Contexts::LEVELS_AND_IF, (2, MANY), Rule::Route(onward::error_page),
             "`error_pages` of the route, with `status` for `=CODE` and `page_status` for `=`. A page that \
              is a file is not carried, for no files are served: name it as `file`."),
