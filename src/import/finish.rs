@@ -103,6 +103,8 @@ fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
             settings.push((key, quote(&show_duration(time))));
         }
     }
+    // nginx waits for ever for who sends a byte now and then.
+    settings.push(("min_rate", "0".to_owned()));
     let requests = if idle.is_zero() { 1 } else { client.requests.unwrap_or(MANY) };
     settings.push(("max_requests", requests.min(u64::from(u32::MAX)).to_string()));
     if let Some(time) = client.keep_alive_field.filter(|time| time.as_secs() > 0) {

@@ -1,5 +1,6 @@
 //! How many requests of each key are under way.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{BUCKET, bucket};
@@ -30,6 +31,19 @@ impl Drop for Held<'_> {
     }
 }
 
+/// The same without a borrow of the table.
+#[derive(Debug)]
+pub struct HeldShared {
+    counts: Arc<Counts>,
+    place: usize,
+}
+
+impl Drop for HeldShared {
+    fn drop(&mut self) {
+        drop(Held(&self.counts.slots[self.place]));
+    }
+}
+
 impl Counts {
     /// A table for this many keys with requests under way, 32 bytes each.
     pub fn new(keys: usize) -> Self {
@@ -40,14 +54,25 @@ impl Counts {
     /// Counts a request; `None` if `most` of its key are under way, or if there is no place left for
     /// another key.
     pub fn enter(&self, hash: u64, most: u32) -> Option<Held<'_>> {
+        self.take(hash, most).map(|place| Held(&self.slots[place]))
+    }
+
+    /// The same for what outlives a borrow of the table.
+    pub fn enter_shared(self: &Arc<Self>, hash: u64, most: u32) -> Option<HeldShared> {
+        let place = self.take(hash, most)?;
+        Some(HeldShared { counts: Arc::clone(self), place })
+    }
+
+    /// Counts in the key's place, and gives it.
+    fn take(&self, hash: u64, most: u32) -> Option<usize> {
         let begin = bucket(hash, self.slots.len());
-        let places = &self.slots[begin..begin + BUCKET];
+        let places = begin..begin + BUCKET;
         let key = hash << COUNT_BITS;
         loop {
             let mut free = None;
             let mut own = None;
-            for place in places {
-                let word = place.load(Relaxed);
+            for place in places.clone() {
+                let word = self.slots[place].load(Relaxed);
                 if word & !MOST == key && word & MOST != 0 {
                     own = Some((place, word));
                     break;
@@ -64,8 +89,8 @@ impl Counts {
                 return None;
             }
             let word = key | (count + 1);
-            if place.compare_exchange(before, word, Relaxed, Relaxed).is_ok() {
-                return Some(Held(place));
+            if self.slots[place].compare_exchange(before, word, Relaxed, Relaxed).is_ok() {
+                return Some(place);
             }
         }
     }
@@ -96,6 +121,19 @@ mod tests {
         assert!(counts.enter(99, 1).is_none());
         drop(held);
         assert!(counts.enter(99, 1).is_some());
+    }
+
+    #[test]
+    fn what_is_held_without_a_borrow_is_counted_alike() {
+        let counts = Arc::new(Counts::new(10));
+        let first = counts.enter_shared(7, 2).unwrap();
+        let second = counts.enter(7, 2).unwrap();
+        assert!(counts.enter_shared(7, 2).is_none());
+        drop(first);
+        let third = counts.enter_shared(7, 2);
+        assert!(third.is_some());
+        drop((second, third));
+        assert!(counts.slots.iter().all(|slot| slot.load(Relaxed) & MOST == 0));
     }
 
     #[test]

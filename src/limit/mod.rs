@@ -10,7 +10,7 @@
 mod counts;
 mod rates;
 
-pub use counts::{Counts, Held};
+pub use counts::{Counts, Held, HeldShared};
 pub use rates::{Moment, Rate, Rates};
 
 /// Places of a bucket.

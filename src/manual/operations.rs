@@ -60,7 +60,7 @@
 //! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their
 //! queues is accepted, idle connections end after a second in which they may begin one last request,
 //! requests under way have `drain_timeout` (30 s) to finish, and the last lines are written. What is left
-//! then is cut, and the log says how many. Listeners close at once: if another balancer stands before this
+//! then is cut, with a line in the access log (`failure` is `drain_timeout`). Listeners close at once: if another balancer stands before this
 //! one, take the instance out there first.
 //!
 //! To empty one backend instead, give it `state = "draining"` and reload.
@@ -169,6 +169,7 @@
 //! | asked who may pass: no answer that says it | 500 | upstream |
 //! | went on elsewhere too often, or to a name that is not there | 500 | upstream |
 //! | an answer that is an error without a page | its own | upstream |
+//! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
 //!
 //! # The build
@@ -182,7 +183,36 @@
 //! What the training does not do is taken for rare: it has no HTTP/2 backend. If your traffic is of another
 //! kind than the bench's cases, add a case of yours to it.
 //!
-//! # The machine
+//! # How much it takes at most
+//!
+//! Nobody from outside decides how much memory, how many descriptors or how long. What is over a limit is
+//! refused before anything is spent on it: a connection is closed, a request is answered and closed.
+//!
+//! | what | limit | default |
+//! |---|---|---|
+//! | connections of clients, in all | `max_connections` at the top of the file | as many as there are descriptors for |
+//! | on one listener | its `max_connections` | none |
+//! | of one client on it | its `max_connections_per_client`; trusted proxies do not count | none |
+//! | a request head | `max_head`, `max_headers`, `max_target` | 32 KiB, 100 fields, 8 KiB |
+//! | its time, from the first byte | `header_timeout` | 30 s |
+//! | a body that does not come, a response that is not taken | `body_timeout`, `write_timeout` | 60 s |
+//! | one that comes or is taken too slowly | `min_rate` over `min_rate_over` | 50 bytes a second, over a minute |
+//! | a connection without a request | `idle_timeout`; `max_requests`, `max_lifetime` | 75 s; none |
+//! | a response head | | 64 KiB, 100 fields, 16 interim responses |
+//! | chunk extensions and trailers of a message | | 16 KiB, 8 KiB |
+//!
+//! Memory of one connection, beside the kernel's: 8 KiB while it is idle, 128 KiB while a head comes in,
+//! 768 KiB while a body is held up (two buffers of 256 KiB, what is kept for another attempt, heads). What
+//! `response_buffer` reads ahead is 64 MiB per worker for all, and `request_buffering` bounds itself. So the
+//! process has at most `max_connections` × 768 KiB and what configuration, metrics and 64 MiB per worker
+//! take; with connections that are idle for the most part, a hundredth of that. Set `max_connections` to what
+//! the machine has room for.
 //!
 //! A proxied request holds two descriptors, an idle connection one: set the limit of open files well above
-//! twice the connections you expect. `conf/systemd/plimsoll.service` is a unit with limits and a sandbox.
+//! twice the connections you expect. The last ones (128, of small limits a quarter) are never given to
+//! connections: the admin listener, the logs, probes and name resolution go on when clients have used up
+//! everything else. Of the others an eighth is for backends.
+//!
+//! # The machine
+//!
+//! `conf/systemd/plimsoll.service` is a unit with limits and a sandbox.

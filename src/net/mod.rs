@@ -14,6 +14,11 @@ use std::io;
 
 use rustix::io::Errno;
 
+/// The error of a process that has no descriptor left.
+pub fn shortage() -> io::Error {
+    Errno::MFILE.into()
+}
+
 /// Whether an error is our own want of descriptors, ports or memory, which lasts until something is
 /// closed and says nothing about the other side.
 pub fn is_shortage(error: &io::Error) -> bool {

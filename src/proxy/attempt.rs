@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::balance::{Key, Need, Pick, Rng, Tried};
 use crate::http1::{HeadError, RequestHead};
 use crate::model::{BackendIx, Clock, Event, Outcome, Tick};
-use crate::net::is_shortage;
+use crate::net::{Stream, is_shortage};
 use crate::proxy::connect::connect;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -596,19 +596,23 @@ impl Passage<'_> {
         }
         match upstream.protocol {
             Protocol::Http1 => {
-                let stream = connect(&backend.address, upstream.source_address);
+                let stream = self.connect(backend);
                 let stream = self.connected(stream, begun, down, progress).await?;
                 Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
             }
             Protocol::H2c => {
-                let sender = async {
-                    h2::begin(connect(&backend.address, upstream.source_address).await?).await
-                };
+                let sender = async { h2::begin(self.connect(backend).await?).await };
                 let sender = self.connected(sender, begun, down, progress).await?;
                 pool.share(sender.clone());
                 Ok(Carrier::Http2(sender))
             }
         }
+    }
+
+    /// A fresh connection.
+    async fn connect(&self, backend: &Backend) -> io::Result<Stream> {
+        let source = self.local.upstream.source_address;
+        connect(&backend.address, source, self.at.worker.descriptors).await
     }
 
     /// Waits for a fresh connection, within the times that are set for it.

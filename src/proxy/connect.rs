@@ -3,31 +3,43 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::{TcpSocket, UnixStream};
 
 use crate::model::Address;
-use crate::net::Stream;
+use crate::net::{Stream, shortage};
+use crate::proxy::admission::Descriptors;
 
 /// Connects, from `source` if that is of the same family. The caller bounds the time.
-pub(super) async fn connect(address: &Address, source: Option<SocketAddr>) -> io::Result<Stream> {
+///
+/// # Errors
+/// Also when the descriptors that are left are for others.
+pub(super) async fn connect(
+    address: &Address,
+    source: Option<SocketAddr>,
+    descriptors: Descriptors,
+) -> io::Result<Stream> {
     match address {
         Address::Ip(address) => {
-            let source = source.filter(|source| source.is_ipv4() == address.is_ipv4());
-            let stream = match source {
-                None => TcpStream::connect(address).await?,
-                Some(source) => connect_from(source, *address).await?,
-            };
+            let socket =
+                if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            if !descriptors.has_for_backend(&socket) {
+                return Err(shortage());
+            }
+            if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
+                // One port may serve towards many backends.
+                socket.set_reuseaddr(source.port() != 0)?;
+                socket.bind(source)?;
+            }
+            let stream = socket.connect(*address).await?;
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         }
-        Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await?;
+            if !descriptors.has_for_backend(&stream) {
+                return Err(shortage());
+            }
+            Ok(Stream::Unix(stream))
+        }
     }
-}
-
-async fn connect_from(source: SocketAddr, address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // One port may serve towards many backends.
-    socket.set_reuseaddr(source.port() != 0)?;
-    socket.bind(source)?;
-    socket.connect(address).await
 }

@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         }
     }
     while wait_for_bytes(&open, &mut down, wait.accepted, wait.until).await {
+        if open.worker.is_cutting() {
+            return;
+        }
         // Boxed: while it waits for long the connection's task holds none of a request's state.
         match Box::pin(requests(&open, &mut down, &mut wait)).await {
             End::KeepAlive => {}
@@ -219,9 +223,14 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
             Some(service::refuse(at(came), down, &mut state, Failure::PlainHttp).await)
         }
         Next::Request(came) => {
-            let (end, ended) = service::handle(at(came), down, &mut state).await;
-            wait.for_next(ended, &listener.client);
-            Some(end)
+            let handled = until_cut(worker, service::handle(at(came), down, &mut state)).await;
+            if let Some((end, ended)) = handled {
+                wait.for_next(ended, &listener.client);
+                Some(end)
+            } else {
+                service::note_cut(at(came), down, &mut state);
+                Some(End::Cut)
+            }
         }
         Next::Bad(started, failure) => {
             let came = Came { started, whole: started };
@@ -230,6 +239,18 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
     };
     worker.states.give(state);
     end
+}
+
+/// `None`: the time is up for all that is under way.
+async fn until_cut<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if worker.is_cutting() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 /// What a head may be.

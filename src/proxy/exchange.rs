@@ -18,6 +18,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::pool::Connection;
+use crate::proxy::still::{Moved, Still};
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
 use crate::snapshot::settings::{Client, Timeouts};
@@ -84,8 +85,7 @@ pub(super) struct Exchange<'a> {
     head_end: u64,
     /// Bytes that came from the backend.
     pub(super) read: u64,
-    /// Since when nothing has moved, and how much had moved by then.
-    still: Option<(Instant, u64)>,
+    still: Still,
 }
 
 /// How the body of a response goes on to the client.
@@ -134,7 +134,7 @@ impl<'a> Exchange<'a> {
             written: 0,
             head_end: 0,
             read: 0,
-            still: None,
+            still: Still::default(),
         }
     }
 
@@ -396,7 +396,10 @@ impl<'a> Exchange<'a> {
                 self.down.poll_gone(buffers, cx)?;
             }
             match turn {
-                Some(turn) => ready!(self.down.timer.poll(turn, cx)),
+                Some(turn) => {
+                    self.still.hold();
+                    ready!(self.down.timer.poll(turn, cx));
+                }
                 None => return self.poll_time_out(cx),
             }
         }
@@ -489,10 +492,13 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Fails when whoever has to move next has not moved in time. The clock is read only when
-    /// something moved since the last look.
+    /// Fails when whoever has to move next has not moved in time.
     fn poll_time_out<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        let moved = self.read + self.written + self.upload.sent + self.upload.received;
+        let moved = Moved {
+            sent: self.upload.received,
+            taken: self.written,
+            backend: self.read + self.upload.sent,
+        };
         let waits = self.to_client.is_empty().then(|| self.upload.waits());
         let (deadline, failure) = self.way.deadline(waits, &mut self.still, moved);
         self.down.timer.poll(deadline, cx).map(|()| Err(failure))
@@ -501,24 +507,18 @@ impl<'a> Exchange<'a> {
 
 impl Way<'_> {
     /// Until when to wait, and what it means if nothing moves by then. `waits` says who has to move
-    /// next, `None` that it is the client, who has to take bytes; `moved` counts what has moved.
+    /// next, `None` that it is the client, who has to take bytes.
     pub(super) fn deadline(
         &self,
         waits: Option<Waits>,
-        still: &mut Option<(Instant, u64)>,
-        moved: u64,
+        still: &mut Still,
+        moved: Moved,
     ) -> (Instant, Failure) {
-        let since = match *still {
-            Some((since, before)) if before == moved => since,
-            // The first wait counts from the attempt's begin: one look at the clock less.
-            None => self.begun,
-            Some(_) => Instant::now(),
-        };
-        *still = Some((since, moved));
+        let since = still.since(waits, moved, (self.client, self.begun));
         let timed_out = Failure::Attempt(Outcome::Timeout);
         let (limit, failure) = match waits {
-            None => (self.client.write_timeout, Failure::ClientGone),
-            Some(Waits::ForClient) => (self.client.body_timeout, Failure::BodyTimeout),
+            None => (still.to_take(self.client), Failure::ClientGone),
+            Some(Waits::ForClient) => (still.to_send(self.client), Failure::BodyTimeout),
             Some(Waits::ForBackend) => (self.timeouts.write, timed_out),
             Some(Waits::Done) => (self.timeouts.read, timed_out),
         };

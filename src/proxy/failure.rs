@@ -26,6 +26,7 @@
 //! | asked who may pass: no answer that says it | 500 | upstream |
 //! | went on elsewhere too often, or to a name that is not there | 500 | upstream |
 //! | an answer that is an error without a page | its own | upstream |
+//! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
 
 use crate::http1::HeadError;
@@ -74,6 +75,8 @@ pub(super) enum Failure {
     NoEnd,
     /// The answer was this status, and nothing else.
     Answered(u16),
+    /// It was still under way at the end of the drain.
+    Cut,
 }
 
 /// Whose fault a failure is.
@@ -100,7 +103,7 @@ impl Failure {
             Self::NoneLive => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
-            Self::Storage | Self::AuthFailed | Self::NoEnd => 500,
+            Self::Storage | Self::AuthFailed | Self::NoEnd | Self::Cut => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
                 Outcome::ClientGone => 499,
@@ -119,6 +122,7 @@ impl Failure {
             | Self::AuthFailed
             | Self::NoEnd
             | Self::Storage
+            | Self::Cut
             | Self::Answered(_) => Fault::Upstream,
             _ => Fault::Downstream,
         }
@@ -146,6 +150,7 @@ impl Failure {
             Self::AuthFailed => "auth_failed",
             Self::NoEnd => "no_end",
             Self::Answered(_) => "error_answered",
+            Self::Cut => "drain_timeout",
         }
     }
 

@@ -7,6 +7,7 @@
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
 //! are pure.
 
+mod admission;
 mod ask;
 mod attempt;
 mod buffers;
@@ -35,6 +36,7 @@ mod secured;
 mod service;
 mod spool;
 mod sticky;
+mod still;
 mod timer;
 mod trail;
 mod trailers;
@@ -46,4 +48,5 @@ mod view;
 mod walk;
 mod worker;
 
+pub use admission::{Clients, Descriptors};
 pub use worker::{Order, Parts, Sockets, run};

@@ -16,6 +16,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::request::State;
 use crate::proxy::service::{Done, End, Entrance};
+use crate::proxy::still::{Moved, Still};
 
 /// What is waited for at least, so that a rate does not make a wake-up of each byte.
 const LEAST: u64 = 16 * 1024;
@@ -126,21 +127,24 @@ pub(super) async fn finish(
     down: &mut Downstream,
     state: &mut State,
 ) -> Done {
-    let limit = at.listener.client.write_timeout;
     let (buffers, to_client) = (&at.worker.buffers, &mut state.to_client);
     let mut pacing = Pacing { ahead: 0, client: done.pace, backend: None };
-    let (mut written, mut still) = (0, (Instant::now(), 0));
+    let (mut written, mut still) = (0, Still::default());
+    let (client, begun) = (&at.listener.client, Instant::now());
     let whole = poll_fn(|cx| {
         loop {
             match pacing.poll_client(to_client, down, buffers, &mut written, cx) {
                 Err(_) => return Poll::Ready(false),
                 Ok(_) if to_client.is_empty() => return Poll::Ready(true),
-                Ok(Some(turn)) => ready!(down.timer.poll(turn, cx)),
+                Ok(Some(turn)) => {
+                    still.hold();
+                    ready!(down.timer.poll(turn, cx));
+                }
                 Ok(None) => {
-                    if still.1 != written {
-                        still = (Instant::now(), written);
-                    }
-                    return down.timer.poll(still.0 + limit, cx).map(|()| false);
+                    let moved = Moved { sent: 0, taken: written, backend: 0 };
+                    let since = still.since(None, moved, (client, begun));
+                    let limit = still.to_take(client);
+                    return down.timer.poll(since + limit, cx).map(|()| false);
                 }
             }
         }

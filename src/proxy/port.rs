@@ -1,7 +1,7 @@
 //! A listener's socket as one worker has it: accepting, and what is counted of a connection.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::net::{Stream, is_shortage};
+use crate::proxy::admission::Counted;
 use crate::proxy::downstream;
+use crate::proxy::headers::is_trusted;
 use crate::proxy::view::View;
 use crate::proxy::worker::Worker;
+use crate::snapshot::Listener;
 use crate::telemetry::ListenerSeries;
 
 /// Pause after an `accept` that failed for want of descriptors or memory.
@@ -120,8 +123,8 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListen
 
 /// Serves a connection that was accepted.
 fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: TcpStream, peer: SocketAddr) {
-    if let Some(open) = Open::admit(worker, port) {
-        let peer = peer.ip().to_canonical();
+    let peer = peer.ip().to_canonical();
+    if let Some(open) = Open::admit(worker, port, &stream, peer) {
         tokio::task::spawn_local(downstream::serve(open, Stream::Tcp(stream), peer));
     }
 }
@@ -134,25 +137,73 @@ pub(super) struct Open {
     series: Arc<ListenerSeries>,
     /// Its number, within the worker.
     pub(super) number: u64,
+    _counted: (Counted, OnPort),
+}
+
+/// A connection among those of its listener, until this is dropped.
+#[derive(Debug)]
+struct OnPort(Arc<AtomicU64>);
+
+impl OnPort {
+    /// `None`: there are `most` already; 0 is no limit.
+    fn enter(open: &Arc<AtomicU64>, most: u64) -> Option<Self> {
+        // Relaxed: a limit, not a lock; off by the connections of one instant at most.
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        let entered = Self(Arc::clone(open));
+        (most == 0 || before < most).then_some(entered)
+    }
+}
+
+impl Drop for OnPort {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Open {
-    /// Admits a connection unless the listener has its most.
-    fn admit(worker: &Rc<Worker>, port: &Rc<Port>) -> Option<Self> {
+    /// Admits a connection unless there are too many.
+    fn admit(
+        worker: &Rc<Worker>,
+        port: &Rc<Port>,
+        stream: &TcpStream,
+        peer: IpAddr,
+    ) -> Option<Self> {
         let (view, place) = worker.view_of(port)?;
         let listener = &view.snapshot.listeners[place];
         let series = Arc::clone(&listener.series);
-        // Relaxed: a limit, not a lock; off by the connections of one instant at most.
-        let open = port.open.fetch_add(1, Ordering::Relaxed) + 1;
-        let most = listener.client.max_connections;
-        if most != 0 && open > most {
-            port.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(counted) = Self::count(worker, port, (listener, &view), stream, peer) else {
             series.worker(worker.ix).connection_refused();
             return None;
-        }
+        };
         series.worker(worker.ix).connection_opened();
         let number = worker.enroll();
-        Some(Self { worker: Rc::clone(worker), port: Rc::clone(port), series, number })
+        Some(Self {
+            worker: Rc::clone(worker),
+            port: Rc::clone(port),
+            series,
+            number,
+            _counted: counted,
+        })
+    }
+
+    /// Counts a connection, if there is room for it in all limits.
+    fn count(
+        worker: &Worker,
+        port: &Port,
+        (listener, view): (&Listener, &View),
+        stream: &TcpStream,
+        peer: IpAddr,
+    ) -> Option<(Counted, OnPort)> {
+        let client = &listener.client;
+        let on_port = OnPort::enter(&port.open, client.max_connections)?;
+        if !worker.descriptors.has_for_client(stream) {
+            worker.tell_full(&listener.name, Instant::now());
+            return None;
+        }
+        let of_one = client.max_connections_per_client;
+        let counts = of_one > 0 && !is_trusted(peer, &listener.forwarded);
+        let one = (&*listener.name, peer, if counts { of_one } else { 0 });
+        Some((worker.clients.admit(view.snapshot.max_connections, one)?, on_port))
     }
 
     /// When the connection was told to end after its next request, if it was: the worker drains, or
@@ -170,7 +221,6 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.port.open.fetch_sub(1, Ordering::Relaxed);
         self.series.worker(self.worker.ix).connection_closed();
         self.worker.dismiss(self.number);
     }

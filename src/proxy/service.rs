@@ -172,11 +172,7 @@ pub(super) async fn handle(
     down: &mut Downstream,
     state: &mut State,
 ) -> (End, Instant) {
-    let scheme = at.scheme();
-    let mut client = ClientIdentity::new(down.peer, scheme, &state.head, &at.listener.forwarded);
-    if let Some((source, _)) = at.proxied {
-        client = client.proxied(source.ip(), &at.listener.forwarded);
-    }
+    let client = identify(at, down, state);
     let mut made = [0; 32];
     let random = at.worker.two_random();
     let field = at.listener.forwarded.request_id.as_ref();
@@ -240,6 +236,26 @@ pub(super) async fn refuse(
     let place = Place { entry: None, local: None, client: &client, line };
     record::access(at, place, state, &done, duration);
     done.end
+}
+
+/// Writes the line of a request that was dropped in the middle. Its books are closed by then.
+pub(super) fn note_cut(at: Entrance<'_>, down: &Downstream, state: &mut State) {
+    let client = identify(at, down, state);
+    // What was worked out for it went with it, but the way to its route is the same.
+    let entry = find(at, &client, state).ok();
+    let place = Place { entry, local: None, client: &client, line: None };
+    let failure = Failure::Cut;
+    let done = Done { status: failure.status(), failure: Some(failure), ..Done::default() };
+    record::access(at, place, state, &done, at.started.elapsed());
+}
+
+/// Who sent the request.
+fn identify(at: Entrance<'_>, down: &Downstream, state: &State) -> ClientIdentity {
+    let client = ClientIdentity::new(down.peer, at.scheme(), &state.head, &at.listener.forwarded);
+    match at.proxied {
+        Some((source, _)) => client.proxied(source.ip(), &at.listener.forwarded),
+        None => client,
+    }
 }
 
 /// The route of a request.
@@ -442,8 +458,7 @@ async fn store<'a>(
     if state.upload.has_all() {
         return Ok(at);
     }
-    let limit = at.listener.client.body_timeout;
-    state.upload.store(settings, down, &at.worker.buffers, limit).await?;
+    state.upload.store(settings, down, &at.worker.buffers, &at.listener.client).await?;
     Ok(Entrance { whole: Instant::now(), ..at })
 }
 

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -20,7 +19,8 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::spool::Spool;
-use crate::snapshot::settings::RequestBuffering;
+use crate::proxy::still::{Moved, Still};
+use crate::snapshot::settings::{Client, RequestBuffering};
 
 /// What the client gets when it waits for leave to send its body (RFC 9110 §10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -167,8 +167,8 @@ impl Upload {
         }
     }
 
-    /// Reads the whole body before a backend is asked. A client that sends nothing for `limit` is
-    /// not waited for.
+    /// Reads the whole body before a backend is asked. A client that is too slow is not waited
+    /// for.
     ///
     /// # Errors
     /// The client's, or [`Failure::Storage`].
@@ -177,26 +177,23 @@ impl Upload {
         settings: &RequestBuffering,
         down: &mut Downstream,
         buffers: &Buffers,
-        limit: Duration,
+        client: &Client,
     ) -> Result<(), Failure> {
         let mut spool = Box::new(Spool::new(settings));
         // A place that was asked before has got a part of it. What fails here leaves no whole.
         self.outgrown = true;
         let mut kept = Some(std::mem::take(&mut self.kept));
-        let mut still = (Instant::now(), 0);
+        let (mut still, begun) = (Still::default(), Instant::now());
         poll_fn(|cx| {
             if let Some(kept) = kept.take() {
                 keep(&mut spool, &kept)?;
             }
             while !self.complete {
                 let Poll::Ready(piece) = self.poll_read(down, buffers, cx) else {
-                    if still.1 != self.received {
-                        still = (Instant::now(), self.received);
-                    }
-                    return down
-                        .timer
-                        .poll(still.0 + limit, cx)
-                        .map(|()| Err(Failure::BodyTimeout));
+                    let moved = Moved { sent: self.received, taken: 0, backend: 0 };
+                    let since = still.since(Some(Waits::ForClient), moved, (client, begun));
+                    let deadline = since + still.to_send(client);
+                    return down.timer.poll(deadline, cx).map(|()| Err(Failure::BodyTimeout));
                 };
                 let (buffer, data) = piece?;
                 let stored = keep(&mut spool, &buffer[data]);

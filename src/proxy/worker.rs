@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::balance::Rng;
 use crate::model::{Event, WorkerIx};
+use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
@@ -29,6 +30,9 @@ use crate::telemetry::{LocalLog, Registry, Zone};
 
 /// Between two looks at pools and logs.
 const UPKEEP: Duration = Duration::from_secs(1);
+
+/// For the access lines of requests that are cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a worker is told by the server.
 #[derive(Debug)]
@@ -83,6 +87,10 @@ pub struct Parts {
     pub events: mpsc::Sender<Event>,
     /// Process-wide counters.
     pub registry: Arc<Registry>,
+    /// The clients' connections of all workers.
+    pub clients: Arc<Clients>,
+    /// How the process uses its descriptors.
+    pub descriptors: Descriptors,
     /// Seed of its random numbers.
     pub seed: u64,
 }
@@ -96,6 +104,8 @@ pub(super) struct Worker {
     pub(super) states: States,
     pub(super) log: RefCell<LocalLog>,
     registry: Arc<Registry>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) descriptors: Descriptors,
     events: mpsc::Sender<Event>,
     reader: RefCell<Reader>,
     view: RefCell<Rc<View>>,
@@ -104,6 +114,8 @@ pub(super) struct Worker {
     pub(super) zone: Zone,
     /// Since when it has finished what it has and taken nothing new.
     draining: Cell<Option<Instant>>,
+    /// What is still open is to end at once.
+    cutting: Cell<bool>,
     /// What it accepts on, and what still has connections.
     ports: RefCell<Vec<Weak<Port>>>,
     /// The tasks of open connections, to be woken when the worker drains.
@@ -209,6 +221,10 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
     let cut = worker.connections.borrow().len();
     if cut > 0 {
         tracing::warn!(worker = worker.ix.0, connections = cut, "cut connections still open");
+        worker.cutting.set(true);
+        worker.wake_connections();
+        // They end at once, with a line in the log; this is for one that would not.
+        let _ = tokio::time::timeout(LAST_WORDS, worker.until_all_closed()).await;
     }
     worker.log.borrow_mut().flush();
 }
@@ -244,7 +260,7 @@ fn went_well(ended: Result<(), JoinError>) {
 
 impl Worker {
     fn new(parts: Parts) -> Self {
-        let Parts { ix, mut reader, log, events, registry, seed } = parts;
+        let Parts { ix, mut reader, log, events, registry, clients, descriptors, seed } = parts;
         let mut rng = Rng::new(seed);
         let view = View::new(Arc::clone(reader.current()), ix, &mut rng);
         Self {
@@ -254,12 +270,15 @@ impl Worker {
             states: States::default(),
             log: RefCell::new(log),
             registry,
+            clients,
+            descriptors,
             events,
             reader: RefCell::new(reader),
             view: RefCell::new(Rc::new(view)),
             date: Cell::new(Date::new(Instant::now())),
             zone: Zone::system(),
             draining: Cell::default(),
+            cutting: Cell::default(),
             ports: RefCell::default(),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
@@ -330,11 +349,25 @@ impl Worker {
     /// Tells that a connection could not be made for want of descriptors or the like; once a second
     /// at most, for it then holds for every request.
     pub(super) fn tell_shortage(&self, upstream: &str, error: &std::io::Error, now: Instant) {
-        let told = self.shortage_told.get();
-        if told.is_none_or(|told| now.saturating_duration_since(told) >= UPKEEP) {
-            self.shortage_told.set(Some(now));
+        if self.is_shortage_news(now) {
             tracing::warn!(upstream, %error, "no means to connect");
         }
+    }
+
+    /// The same of a client's connection that is refused for want of descriptors.
+    pub(super) fn tell_full(&self, listener: &str, now: Instant) {
+        if self.is_shortage_news(now) {
+            tracing::warn!(listener, "no descriptor for a client's connection, which is refused");
+        }
+    }
+
+    fn is_shortage_news(&self, now: Instant) -> bool {
+        let told = self.shortage_told.get();
+        let news = told.is_none_or(|told| now.saturating_duration_since(told) >= UPKEEP);
+        if news {
+            self.shortage_told.set(Some(now));
+        }
+        news
     }
 
     /// The `Date` field's text for `now`.
@@ -368,6 +401,12 @@ impl Worker {
     #[inline]
     pub(super) fn draining_since(&self) -> Option<Instant> {
         self.draining.get()
+    }
+
+    /// Whether what is open is to end at once.
+    #[inline]
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.get()
     }
 
     /// Takes up a connection; gives its number.

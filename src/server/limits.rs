@@ -2,8 +2,15 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::proxy::Descriptors;
+
 /// With fewer than this, a log line says so.
 const LOW: u64 = 8192;
+
+/// How the process uses the descriptors that it may have by now.
+pub(super) fn descriptors() -> Descriptors {
+    Descriptors::of(getrlimit(Resource::Nofile).current)
+}
 
 /// Raises the limit of open descriptors as far as the system allows without privileges. Logs what
 /// could not be done, and a limit that is low for a balancer.

@@ -26,7 +26,7 @@ use crate::config::{Config, Loaded};
 use crate::control::{Handle, Origin, ReloadError};
 use crate::model::{Generation, WorkerIx};
 use crate::net::{self, BindError};
-use crate::proxy::{self, Order};
+use crate::proxy::{self, Clients, Descriptors, Order};
 use crate::telemetry::{AccessLog, LogHandle, Registry};
 
 use ports::Ports;
@@ -76,6 +76,9 @@ pub struct Server {
     access_log: Option<AccessLog>,
     drain_timeout: watch::Receiver<Duration>,
     control: Option<ControlThread>,
+    /// The clients' connections of all workers.
+    clients: Arc<Clients>,
+    descriptors: Descriptors,
 }
 
 impl Server {
@@ -136,6 +139,8 @@ impl Server {
             access_log: Some(access_log),
             drain_timeout,
             control: Some(control),
+            clients: Arc::default(),
+            descriptors: limits::descriptors(),
         };
         for (number, inbox) in inboxes.into_iter().enumerate() {
             server.start_worker(number, inbox, &registry)?;
@@ -159,12 +164,15 @@ impl Server {
         };
         let (reader, events) = (self.handle.reader(), self.handle.events());
         let registry = Arc::clone(registry);
+        let (clients, descriptors) = (Arc::clone(&self.clients), self.descriptors);
         let parts = move || proxy::Parts {
             ix: WorkerIx(number as u16),
             reader: reader.clone(),
             log: log.local(),
             events: events.clone(),
             registry: Arc::clone(&registry),
+            clients: Arc::clone(&clients),
+            descriptors,
             seed: fastrand::u64(..),
         };
         let thread = start_worker(number, inbox, parts).map_err(StartError::Thread)?;

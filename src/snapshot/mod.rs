@@ -55,6 +55,8 @@ pub struct Snapshot {
     pub listeners: Box<[Arc<Listener>]>,
     /// The upstreams, sorted by name.
     pub upstreams: Box<[Arc<Upstream>]>,
+    /// Open connections of clients over all listeners; 0 is no limit.
+    pub max_connections: u64,
     /// The limits that routes use.
     pub limits: Box<[Arc<Limit>]>,
     /// Form of the access log.
@@ -73,6 +75,7 @@ impl Snapshot {
             config_hash: 0,
             listeners: Box::default(),
             upstreams: Box::default(),
+            max_connections: 0,
             limits: Box::default(),
             access_log: settings::AccessLogFormat::Off,
             log_when: None,

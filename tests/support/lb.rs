@@ -34,9 +34,24 @@ type Lines = Arc<Mutex<Vec<String>>>;
 impl Lb {
     /// Starts the program with this configuration and waits until it is ready.
     pub(crate) async fn start(config: impl AsRef<str>) -> Self {
+        Self::launch(config.as_ref(), program).await
+    }
+
+    /// The same with so many descriptors at most.
+    pub(crate) async fn start_with_descriptors(config: impl AsRef<str>, most: u32) -> Self {
+        let limited = |file: &Path| {
+            let mut shell = Command::new("bash");
+            let limited = format!("ulimit -n {most} && exec \"$0\" run --config \"$1\"");
+            shell.arg("-c").arg(limited).arg(env!("CARGO_BIN_EXE_plimsoll")).arg(file);
+            shell
+        };
+        Self::launch(config.as_ref(), limited).await
+    }
+
+    async fn launch(config: &str, program: impl FnOnce(&Path) -> Command) -> Self {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("plimsoll.toml");
-        std::fs::write(&file, with_json_log(config.as_ref())).unwrap();
+        std::fs::write(&file, with_json_log(config)).unwrap();
         let mut child = program(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use crate::wired::Wired;
 use crate::{GET, Setup, plain};
 
 /// Far more than fits into sockets.
-const MUCH: usize = 256 << 20;
+const MUCH: usize = 96 << 20;
 /// What sockets may swallow: two of them, each with both its buffers, at the kernel's most.
 const SOCKETS: usize = 48 << 20;
 

@@ -17,6 +17,7 @@ mod bodies;
 mod books;
 mod choosing;
 mod connections;
+mod crowds;
 mod cut;
 mod failures;
 mod forwarding;

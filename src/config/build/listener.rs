@@ -46,6 +46,9 @@ fn client(table: &Table) -> Client {
         write_timeout: time("write_timeout"),
         max_requests: table.integer("max_requests").unwrap_or_default(),
         max_connections: table.integer("max_connections").unwrap_or_default(),
+        max_connections_per_client: table.integer("max_connections_per_client").unwrap_or_default(),
+        min_bytes: min_bytes(table),
+        min_rate_over: time("min_rate_over"),
         max_head_bytes: table.size("max_head").unwrap_or_default() as usize,
         max_headers: table.integer("max_headers").unwrap_or_default(),
         max_target_bytes: table.size("max_target").unwrap_or_default() as usize,
@@ -61,6 +64,14 @@ fn client(table: &Table) -> Client {
         },
         nginx: nginx(table.section("nginx")),
     }
+}
+
+/// What `min_rate` comes to over its time: at least a byte, if it is any.
+fn min_bytes(table: &Table) -> u64 {
+    let over = table.duration("min_rate_over").unwrap_or_default();
+    let rate = table.size("min_rate").unwrap_or_default();
+    let bytes = u128::from(rate) * over.as_millis() / 1000;
+    u64::try_from(bytes).unwrap_or(u64::MAX).max(u64::from(rate > 0))
 }
 
 fn nginx(table: &Table) -> NginxHeads {

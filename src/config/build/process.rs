@@ -15,6 +15,7 @@ pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
         workers: root.integer("workers"),
         drain_timeout: root.duration("drain_timeout").unwrap_or_default(),
         watch_interval: root.duration("watch_interval"),
+        max_connections: root.integer("max_connections").unwrap_or_default(),
         log: log(root.section("log")),
         access_log: access_log(b, root.section("access_log")),
     }

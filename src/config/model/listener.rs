@@ -41,6 +41,12 @@ pub struct Client {
     pub max_requests: u64,
     /// Open connections per process on this listener; 0 is no limit.
     pub max_connections: u64,
+    /// The same from one address; 0 is no limit.
+    pub max_connections_per_client: u32,
+    /// Bytes that a client who is waited for has to move in `min_rate_over`; 0 is no minimum.
+    pub min_bytes: u64,
+    /// The time over which `min_bytes` is taken.
+    pub min_rate_over: Duration,
     /// Bytes of a whole request head.
     pub max_head_bytes: usize,
     /// Number of request header fields.

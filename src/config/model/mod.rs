@@ -88,6 +88,8 @@ pub struct Process {
     pub drain_timeout: Duration,
     /// How often the files are looked at for a change; `None`: reload by signal only.
     pub watch_interval: Option<Duration>,
+    /// Open connections of clients over all listeners; 0 is no limit.
+    pub max_connections: u64,
     /// The program log.
     pub log: Log,
     /// The access log.

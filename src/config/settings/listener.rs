@@ -159,6 +159,30 @@ static SECTION: Section = Section {
             "10000",
         ),
         Setting::with_default(
+            "max_connections_per_client",
+            Kind::Integer { min: 0, max: 65_535 },
+            "0",
+            "The same from one address, of IPv6 from one network of 64 bits; 0 is no limit. Those of \
+             `trusted_proxies` do not count.",
+            "100",
+        ),
+        Setting::with_default(
+            "min_rate",
+            Kind::Size { min: 0, max: 1 << 30, unlimited: false },
+            r#""50B""#,
+            "Bytes a second that a client has to send of a request body that is waited for, and to take \
+             of a response; 0 is no minimum. A client that stays below it for `min_rate_over` is given \
+             up, as after `body_timeout` or `write_timeout`.",
+            r#""1KiB""#,
+        ),
+        Setting::with_default(
+            "min_rate_over",
+            TIMEOUT,
+            r#""60s""#,
+            "The time over which `min_rate` is taken. Only time in which the client is waited for counts.",
+            r#""30s""#,
+        ),
+        Setting::with_default(
             "max_head",
             Kind::Size { min: 1_024, max: 1 << 20, unlimited: false },
             r#""32KiB""#,

@@ -34,6 +34,7 @@ pub(super) static ROOT: Section = Section {
         process::WORKERS,
         process::DRAIN_TIMEOUT,
         process::WATCH_INTERVAL,
+        process::MAX_CONNECTIONS,
         process::INCLUDE,
         process::LOG,
         process::ACCESS_LOG,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::table::{Kind, Section, Setting, TEXTS};
+use crate::config::table::{COUNT, Kind, Section, Setting, TEXTS};
 
 pub(super) const WORKERS: Setting = Setting::optional(
     "workers",
@@ -28,6 +28,15 @@ pub(super) const WATCH_INTERVAL: Setting = Setting::with_default(
     "How often the files are looked at for a change, which is taken up when the next look finds no \
      further one. `\"off\"`: reload by signal only.",
     r#""off""#,
+);
+
+pub(super) const MAX_CONNECTIONS: Setting = Setting::with_default(
+    "max_connections",
+    COUNT,
+    "0",
+    "Open connections of clients, over all listeners and workers; 0 is as many as there are descriptors \
+     for.",
+    "20000",
 );
 
 pub(super) const INCLUDE: Setting = Setting::with_default(

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body, Frame};
 use hyper::Response;
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 use crate::http1::{Framing, ResponseHead, encode};
 use crate::model::Outcome;
@@ -20,6 +19,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::h2::{self, BodyFeed, Sender};
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::Pacing;
+use crate::proxy::still::{Moved, Still};
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
 
@@ -34,7 +34,7 @@ pub(crate) struct H2Exchange<'a> {
     /// Bytes of the response, its head included, that the client took.
     pub(crate) written: u64,
     pub(crate) read: u64,
-    still: Option<(Instant, u64)>,
+    still: Still,
 }
 
 impl<'a> H2Exchange<'a> {
@@ -54,7 +54,7 @@ impl<'a> H2Exchange<'a> {
             answer: None,
             written: 0,
             read: 0,
-            still: None,
+            still: Still::default(),
         }
     }
 
@@ -212,7 +212,10 @@ impl<'a> H2Exchange<'a> {
                 self.down.poll_gone(buffers, cx)?;
             }
             match turn {
-                Some(turn) => ready!(self.down.timer.poll(turn, cx)),
+                Some(turn) => {
+                    self.still.hold();
+                    ready!(self.down.timer.poll(turn, cx));
+                }
                 None => return self.poll_time_out(cx),
             }
         }
@@ -267,7 +270,11 @@ impl<'a> H2Exchange<'a> {
 
     /// Fails when whoever has to move next has not moved in time.
     fn poll_time_out<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        let moved = self.read + self.written + self.upload.sent + self.upload.received;
+        let moved = Moved {
+            sent: self.upload.received,
+            taken: self.written,
+            backend: self.read + self.upload.sent,
+        };
         let waits = match (self.to_client.is_empty(), &self.feed) {
             (false, _) => None,
             (true, None) => Some(Waits::Done),
