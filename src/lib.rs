@@ -67,7 +67,8 @@
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
-//! | `proxy::h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
+//! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::failure` `proxy::port` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
+//! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
@@ -79,7 +80,8 @@
 //!
 //! The first plan had hyper's server towards clients and an own codec towards backends. Now [`http1`]
 //! serves both sides, and hyper has what is left: HTTP/2 to backends, the admin listener and the probes.
-//! The reasons:
+//! Frames and header compression of HTTP/2 clients are the `h2` crate's; what they say goes through
+//! [`http1`] like everything else. The reasons:
 //!
 //! - **What has to be refused.** Of a request with both `Transfer-Encoding` and `Content-Length`, with
 //!   two `Host` fields, or with a bare LF in its head, hyper's server hides that it was so, or passes it

@@ -110,12 +110,17 @@ impl Decoder {
     /// Reads on: takes off framing up to the next piece of data and that piece. Call it until `done`
     /// or until the input is used up.
     pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, BodyError> {
+        self.decode_up_to(input, usize::MAX)
+    }
+
+    /// The same with at most so many bytes of data.
+    pub fn decode_up_to(&mut self, input: &[u8], most: usize) -> Result<Decoded, BodyError> {
         let mut start = 0;
         while start < input.len() && self.in_framing() {
             self.state = self.step(input[start])?;
             start += 1;
         }
-        let available = input.len() - start;
+        let available = (input.len() - start).min(most);
         let len = match &mut self.state {
             State::Length(left) | State::Chunk(left) => {
                 let len = usize::try_from(*left).map_or(available, |left| left.min(available));

@@ -44,6 +44,11 @@ impl RequestHead {
         self.section.finish();
     }
 
+    /// Tells that the head, which is parsed, came over HTTP/2 and was put into this form.
+    pub fn came_over_http2(&mut self) {
+        self.version = Version::Http2;
+    }
+
     /// Parses the head at the start of `input`. At most four empty lines before it are skipped.
     ///
     /// After [`Parse::Partial`], call again with the same bytes and more behind them: reading goes on

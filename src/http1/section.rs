@@ -69,6 +69,8 @@ pub enum Version {
     /// `HTTP/1.1`
     #[default]
     Http11,
+    /// HTTP/2, which came here in the form of HTTP/1.1.
+    Http2,
 }
 
 impl Version {

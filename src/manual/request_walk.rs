@@ -60,7 +60,9 @@
 //! side, and are not collected unless the route asks for it: `request_buffering` for the request, and
 //! `response_buffer` and `rate` for the response (`pace.rs`). The beginning of the request's body is kept, up to `replay_body`, for
 //! another attempt. To a backend of `protocol = "h2c"` the same head and body go as a stream of this worker's
-//! one HTTP/2 connection to it (`h2.rs`). A response to `Upgrade` turns the two connections into a tunnel (`upgrade.rs`).
+//! one HTTP/2 connection to it (`backend_h2`). A client over HTTP/2 is for all of this what one over HTTP/1.1 would be:
+//! each of its streams has a task, a head in HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes
+//! (`client_h2`). A response to `Upgrade` turns the two connections into a tunnel (`upgrade.rs`).
 //!
 //! # 7. Failed? (`retry.rs`, `failure.rs`)
 //!

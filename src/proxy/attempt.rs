@@ -9,11 +9,11 @@ use crate::balance::{Key, Need, Pick, Rng, Tried};
 use crate::http1::{HeadError, RequestHead};
 use crate::model::{BackendIx, Clock, Event, Outcome, Tick};
 use crate::net::{Stream, is_shortage};
+use crate::proxy::backend_h2::{self, Sender};
 use crate::proxy::connect::connect;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::forward::Forward;
-use crate::proxy::h2::{self, Sender};
 use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
 use crate::proxy::pace;
 use crate::proxy::pool::Connection;
@@ -601,7 +601,7 @@ impl Passage<'_> {
                 Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
             }
             Protocol::H2c => {
-                let sender = async { h2::begin(self.connect(backend).await?).await };
+                let sender = async { backend_h2::begin(self.connect(backend).await?).await };
                 let sender = self.connected(sender, begun, down, progress).await?;
                 pool.share(sender.clone());
                 Ok(Carrier::Http2(sender))

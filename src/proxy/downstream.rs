@@ -14,12 +14,14 @@ use tokio::time::Instant;
 use crate::http1::{Framing, HeadError, Limits, Names, Parse, RequestHead};
 use crate::net::{ProxyEnds, Stream};
 use crate::proxy::buffers::{Buffers, Lent};
+use crate::proxy::client_h2::{self, Arrived};
 use crate::proxy::failure::Failure;
 use crate::proxy::port::Open;
 use crate::proxy::proxied;
 use crate::proxy::secured::{self, Begun};
 use crate::proxy::service::{self, End, Entrance};
 use crate::proxy::timer::Timer;
+use crate::proxy::wire::{Carries, Wire};
 use crate::proxy::worker::Worker;
 use crate::snapshot::settings::{Client, ProxyProtocol};
 use crate::tls::Secured;
@@ -34,12 +36,12 @@ const LINGER: Duration = Duration::from_secs(5);
 const CLOSELY: Duration = Duration::from_millis(50);
 /// How long a connection that is to end may still begin a request. Closing it at once would meet
 /// requests that are on their way.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// The client's side of a request.
 #[derive(Debug)]
 pub(super) struct Downstream {
-    pub(super) stream: Stream,
+    pub(super) stream: Wire,
     /// The address of the other end.
     pub(super) peer: IpAddr,
     /// The first piece of a body, in the buffer in which it came with the head. It stands before
@@ -73,7 +75,7 @@ struct Came {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
-    let mut down = Downstream::new(stream, peer);
+    let mut down = Downstream::new(Wire::Socket(stream), peer);
     poll_fn(|cx| {
         open.register(cx.waker());
         Poll::Ready(())
@@ -109,9 +111,18 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
             End::Close if down.has_read_all() && down.stream.is_quiet() => break,
             End::Close | End::Linger => return down.linger().await,
             End::Cut => return down.stream.cut(),
+            End::Http2 => return go_on_in_http2(open, down, wait).await,
         }
     }
     down.stream.say_goodbye();
+}
+
+/// What came first was the preface of HTTP/2, and it is still to be read.
+async fn go_on_in_http2(open: Open, down: Downstream, wait: Wait) {
+    let Downstream { stream: Wire::Socket(stream), peer, leftover, .. } = down else { return };
+    let Wait { accepted, proxied, secured, .. } = wait;
+    let client = Arrived { peer, accepted, proxied, secured, leftover };
+    Box::pin(client_h2::serve(open, stream, client)).await;
 }
 
 /// A connection's wait for its next request.
@@ -232,6 +243,11 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
                 Some(End::Cut)
             }
         }
+        Next::Bad(_, Failure::BadRequest(HeadError::Http2Preface))
+            if wait.served == 0 && !wait.is_plain && listener.client.http2.on =>
+        {
+            Some(End::Http2)
+        }
         Next::Bad(started, failure) => {
             let came = Came { started, whole: started };
             Some(service::refuse(at(came), down, &mut state, failure).await)
@@ -254,7 +270,7 @@ async fn until_cut<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<
 }
 
 /// What a head may be.
-fn limits(client: &Client) -> Limits {
+pub(super) fn limits(client: &Client) -> Limits {
     let nginx = &client.nginx;
     Limits {
         max_head_bytes: client.max_head_bytes,
@@ -270,8 +286,18 @@ fn limits(client: &Client) -> Limits {
     }
 }
 
+/// What a head that was refused is called.
+pub(super) fn refused(error: HeadError, client: &Client) -> Failure {
+    match error {
+        HeadError::TooLarge | HeadError::TooManyFields if client.nginx.oversized_is_400 => {
+            Failure::OversizedHead
+        }
+        error => Failure::BadRequest(error),
+    }
+}
+
 impl Downstream {
-    pub(super) fn new(stream: Stream, peer: IpAddr) -> Self {
+    pub(super) fn new(stream: Wire, peer: IpAddr) -> Self {
         Self { stream, peer, first_piece: None, leftover: Vec::new(), timer: Timer::default() }
     }
 
@@ -289,12 +315,7 @@ impl Downstream {
     ) -> Next {
         let started = Instant::now();
         let limits = limits(client);
-        let refused = |error| match error {
-            HeadError::TooLarge | HeadError::TooManyFields if client.nginx.oversized_is_400 => {
-                Failure::OversizedHead
-            }
-            error => Failure::BadRequest(error),
-        };
+        let refused = |error| refused(error, client);
         head.reset();
         if !self.leftover.is_empty() {
             match head.parse(&self.leftover, &limits) {
@@ -408,6 +429,9 @@ impl Downstream {
         buffers: &Buffers,
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
+        if let Wire::Http2(channel) = &mut self.stream {
+            return channel.poll_gone(cx);
+        }
         while self.leftover.len() < MAX_AHEAD {
             let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else {
                 break;

@@ -235,7 +235,7 @@ impl<'a> Exchange<'a> {
                         return Err(Failure::Attempt(Outcome::InvalidResponse));
                     }
                     if response.status() == 103
-                        && version == Version::Http11
+                        && version >= Version::Http11
                         && self.way.early_hints
                     {
                         crate::proxy::headers::write_informational(
@@ -346,7 +346,7 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ok(())) if relay.decoder.is_done() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
             }
-            if self.poll_read_body(relay, ROOM, cx)?.is_pending() {
+            if self.poll_read_body(relay, self.down.stream.room(), cx)?.is_pending() {
                 break true;
             }
         };

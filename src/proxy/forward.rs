@@ -8,10 +8,10 @@ use crate::balance::Tried;
 use crate::http1::{Framing, Known, RequestHead, ResponseHead, Version};
 use crate::model::Outcome;
 use crate::proxy::attempt::{Carrier, Choice, Passage, Progress};
+use crate::proxy::backend_h2::{H2Exchange, Sender};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Exchange, Received, Relayed, Way};
 use crate::proxy::failure::Failure;
-use crate::proxy::h2::{H2Exchange, Sender};
 use crate::proxy::headers::{
     Persistence, ResponseContext, Rules, trailer_lines, write_response_head,
 };
@@ -355,9 +355,10 @@ impl Forward<'_> {
         trailers: &Trailers,
     ) -> Outward {
         let framing = match (response.framing(), head.version()) {
-            (_, Version::Http11) if !trailers.added.is_empty() => Framing::Chunked,
-            (Framing::Chunked | Framing::UntilClose, Version::Http11) => Framing::Chunked,
             (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+            (same, Version::Http10) => same,
+            (Framing::Chunked | Framing::UntilClose, _) => Framing::Chunked,
+            _ if !trailers.added.is_empty() => Framing::Chunked,
             (same, _) => same,
         };
         let keep = head.keep_alive()

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 
 use tokio::time::Instant;
 
-use crate::http1::{self, Framing, Limits, ResponseHead};
+use crate::http1::{self, Framing, Limits, ResponseHead, Version};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::headers::{ClientIdentity, Persistence, ResponseContext, write_response_head};
@@ -176,7 +176,9 @@ async fn send(
 
 /// Whether what is left of the body is little enough to be read and thrown away.
 pub(super) fn is_worth_discarding(state: &State) -> bool {
-    !state.upload.is_complete()
+    // On HTTP/2 what is not read holds up nothing.
+    state.head.version() != Version::Http2
+        && !state.upload.is_complete()
         && !state.upload.is_lost()
         && !state.upload.is_withheld()
         && !matches!(state.head.framing(), Framing::Length(n) if n > DISCARD_UP_TO)

@@ -20,6 +20,7 @@ use crate::proxy::port::Port;
 use crate::proxy::request::State;
 use crate::proxy::service::{self, Entrance};
 use crate::proxy::walk::Walk;
+use crate::proxy::wire::Wire;
 use crate::proxy::worker::Worker;
 use crate::snapshot::Action;
 
@@ -90,7 +91,7 @@ async fn copy(
     let Some((view, place)) = worker.view_of(port) else { return };
     // Nobody is at the other end, and it stays open.
     let Ok((nobody, _silent)) = UnixStream::pair() else { return };
-    let mut down = Downstream::new(Stream::Unix(nobody), client.downstream);
+    let mut down = Downstream::new(Wire::Socket(Stream::Unix(nobody)), client.downstream);
     let now = Instant::now();
     let listener = &*view.snapshot.listeners[place];
     let at = Entrance {

@@ -10,14 +10,15 @@
 mod admission;
 mod ask;
 mod attempt;
+mod backend_h2;
 mod buffers;
+mod client_h2;
 mod connect;
 mod downstream;
 mod exchange;
 mod facts;
 mod failure;
 mod forward;
-mod h2;
 pub mod headers;
 mod limits;
 mod local;
@@ -46,6 +47,7 @@ mod upload;
 pub mod vars;
 mod view;
 mod walk;
+mod wire;
 mod worker;
 
 pub use admission::{Clients, Descriptors};

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::net::Stream;
 use crate::proxy::buffers::{Buffer, Buffers, Reserved};
+use crate::proxy::wire::Carries;
 
 /// A body piece up to this size is copied behind the head: cheaper than a second piece.
 const COPY_UP_TO: usize = 4096;
@@ -92,7 +92,7 @@ impl Outgoing {
     pub(super) fn poll_flush_up_to(
         &mut self,
         mut most: u64,
-        stream: &mut Stream,
+        stream: &mut impl Carries,
         cx: &mut Context<'_>,
         buffers: &Buffers,
         written: &mut u64,
@@ -129,13 +129,19 @@ impl Outgoing {
     /// Writes until nothing is left. Counts the bytes into `written`.
     pub(super) fn poll_flush(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut impl Carries,
         cx: &mut Context<'_>,
         buffers: &Buffers,
         written: &mut u64,
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let n = ready!(self.poll_write(stream, cx))?;
+            let Poll::Ready(n) = self.poll_write(stream, cx) else {
+                if stream.is_one_of_many() {
+                    self.release(buffers);
+                }
+                return Poll::Pending;
+            };
+            let n = n?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -146,7 +152,20 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_write(&self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Puts what waits into memory of its own and gives the lent buffer back.
+    fn release(&mut self, buffers: &Buffers) {
+        if let Some((buffer, piece)) = self.body.take() {
+            self.tail.splice(..self.tail_written, buffer[piece].iter().copied());
+            self.tail_written = 0;
+            buffers.give(buffer);
+        }
+    }
+
+    fn poll_write(
+        &self,
+        stream: &mut impl Carries,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let head = &self.head[self.head_written..];
         let tail = &self.tail[self.tail_written..];
         let body = self.body.as_ref().map_or(&[][..], |(buffer, piece)| &buffer[piece.clone()]);
@@ -212,6 +231,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::net::Stream;
 
     /// Sends this through a socket that takes little at once; gives what came out.
     async fn sent(head: &[u8], body: &[u8], tail: &[u8]) -> Vec<u8> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::net::Stream;
-use crate::proxy::h2::Sender;
+use crate::proxy::backend_h2::Sender;
 use crate::snapshot::settings::Pool as Settings;
 
 /// A connection to a backend.

@@ -11,6 +11,7 @@ use crate::proxy::buffers::Buffers;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::headers::is_trusted;
 use crate::proxy::port::Open;
+use crate::proxy::wire::Carries;
 use crate::snapshot::settings::ProxyProtocol;
 
 /// Bytes that are read at once.

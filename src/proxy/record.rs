@@ -85,6 +85,7 @@ pub(super) fn access(
             _ if line.is_some() => b"",
             Version::Http10 => b"HTTP/1.0",
             Version::Http11 => b"HTTP/1.1",
+            Version::Http2 => b"HTTP/2.0",
         },
         host: Some(head.host()).filter(|host| !host.is_empty()),
         status: done.status,

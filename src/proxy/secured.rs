@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::proxy::buffers::Buffers;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::port::Open;
+use crate::proxy::wire::{Carries, Wire};
 use crate::proxy::worker::Worker;
 use crate::snapshot::ListenerTls;
 use crate::telemetry::Handshake;
@@ -61,13 +62,14 @@ impl Downstream {
             cell.handshake(Handshake::Failed);
             return Begun::Plain(Self { leftover, timer, ..down });
         }
-        let handshake = down.stream.accept(&tls.server, &leftover);
+        let Wire::Socket(socket) = down.stream else { return Begun::Failed };
+        let handshake = socket.accept(&tls.server, &leftover);
         let (outcome, begun) = match timer.within(deadline, handshake).await {
             Ok(Ok(stream)) => match stream.secured().map(Box::new) {
                 Some(secured) => {
                     let outcome =
                         if secured.resumed { Handshake::Resumed } else { Handshake::Full };
-                    let down = Self { timer, ..Self::new(stream, peer) };
+                    let down = Self { timer, ..Self::new(Wire::Socket(stream), peer) };
                     (outcome, Begun::Secured(down, secured))
                 }
                 None => (Handshake::Failed, Begun::Failed),

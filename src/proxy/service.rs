@@ -63,6 +63,8 @@ pub(super) enum End {
     Linger,
     /// It is reset: what was sent is not the whole.
     Cut,
+    /// It goes on in HTTP/2, whose preface has come.
+    Http2,
 }
 
 /// How a request was answered.

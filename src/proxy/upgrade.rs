@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::net::Stream;
 use crate::proxy::buffers::Buffers;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::timer::Timer;
+use crate::proxy::wire::Carries;
 
 /// Most that is read at once in one direction.
 const READ: usize = 64 * 1024;
@@ -42,8 +42,8 @@ pub(super) enum Ended {
 
 /// Moves bytes until the tunnel ends.
 pub(super) async fn tunnel(
-    client: &mut Stream,
-    backend: &mut Stream,
+    client: &mut impl Carries,
+    backend: &mut impl Carries,
     (up, down): (&mut Flow, &mut Flow),
     buffers: &Buffers,
     timer: &mut Timer,
@@ -71,8 +71,8 @@ pub(super) async fn tunnel(
 impl Flow {
     fn poll(
         &mut self,
-        from: &mut Stream,
-        to: &mut Stream,
+        from: &mut impl Carries,
+        to: &mut impl Carries,
         buffers: &Buffers,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {

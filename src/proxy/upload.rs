@@ -20,6 +20,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::spool::Spool;
 use crate::proxy::still::{Moved, Still};
+use crate::proxy::wire::Carries;
 use crate::snapshot::settings::{Client, RequestBuffering};
 
 /// What the client gets when it waits for leave to send its body (RFC 9110 §10.1.1).
@@ -506,12 +507,14 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::proxy::wire::Wire;
 
     /// An upload of three bytes that the client withholds; the ends of client and backend.
     fn withheld() -> (Upload, Downstream, Stream, UnixStream, UnixStream) {
         let (client, client_end) = UnixStream::pair().unwrap();
         let (backend, backend_end) = UnixStream::pair().unwrap();
-        let down = Downstream::new(Stream::Unix(client), std::net::Ipv4Addr::LOCALHOST.into());
+        let client = Wire::Socket(Stream::Unix(client));
+        let down = Downstream::new(client, std::net::Ipv4Addr::LOCALHOST.into());
         let mut upload = Upload::default();
         upload.begin(Framing::Length(3), true, None);
         upload.restart(&mut b"head".to_vec(), Framing::Length(3), 0);

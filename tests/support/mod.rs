@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses the part that it needs")]
 
 mod client;
+pub(crate) mod frames;
 mod lb;
 mod load;
 mod origin;

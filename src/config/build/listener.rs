@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::address::socket;
 use super::{Build, field, listener_tls, onward};
 use crate::config::model::{
-    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, ProxyProtocol,
+    AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
 };
 use crate::config::tree::{Item, Table};
@@ -30,7 +30,7 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
     Listener {
         name,
         address,
-        tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table))),
+        tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table, client.http2.on))),
         client,
         forwarded: forwarded(b, table),
         error_pages: onward::error_pages(b, table),
@@ -61,6 +61,14 @@ fn client(table: &Table) -> Client {
             (false, _) => ProxyProtocol::Off,
             (true, false) => ProxyProtocol::FromTrusted,
             (true, true) => ProxyProtocol::FromAll,
+        },
+        http2: Http2 {
+            on: match table.written("http2") {
+                Some(_) => table.bool("http2"),
+                None => table.mentions("tls"),
+            },
+            max_streams: table.integer("max_streams").unwrap_or_default(),
+            window: table.size("http2_window").unwrap_or_default() as u32,
         },
         nginx: nginx(table.section("nginx")),
     }

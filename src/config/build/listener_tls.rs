@@ -11,7 +11,7 @@ use crate::tls::{ClientTerms, Crls, Fault, Identity, Named, Policy, Roots, Serve
 /// much longer.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
-pub(super) fn tls(b: &mut Build<'_>, table: &Table) -> ServerTerms {
+pub(super) fn tls(b: &mut Build<'_>, table: &Table, http2: bool) -> ServerTerms {
     if table.list("certificate").is_empty() && !table.refused.contains(&"certificate") {
         let help = "add `[[listener.tls.certificate]]` with `chain` and `key`";
         b.error(table.place, "TLS needs a certificate", help);
@@ -25,15 +25,15 @@ pub(super) fn tls(b: &mut Build<'_>, table: &Table) -> ServerTerms {
             "modern" => Policy::Modern,
             _ => Policy::Intermediate,
         },
-        protocols: PROTOCOLS.map(<[u8]>::to_vec).to_vec(),
+        protocols: PROTOCOLS[usize::from(!http2)..].iter().map(|name| name.to_vec()).collect(),
         tickets: table.bool("session_tickets"),
         clients: table.table("clients").and_then(|table| clients(b, table)),
         handshake_timeout: table.duration("handshake_timeout").unwrap_or_default(),
     }
 }
 
-/// What is spoken within TLS, the best one first.
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+/// What is spoken within TLS, the best one first. HTTP/2 only where it is wanted.
+const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 
 fn certificate(b: &mut Build<'_>, table: &Table) -> Option<Named> {
     let (_, chain) = table.written("chain")?;

@@ -59,8 +59,21 @@ pub struct Client {
     pub max_lifetime: Option<Duration>,
     /// Who begins connections with a header of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
+    /// HTTP/2.
+    pub http2: Http2,
     /// Where heads are judged as nginx does.
     pub nginx: NginxHeads,
+}
+
+/// HTTP/2 with clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2 {
+    /// Whether it is spoken with those who begin with its preface, and offered within TLS.
+    pub on: bool,
+    /// Requests that a client may have under way on one connection.
+    pub max_streams: u32,
+    /// Bytes of a request's body that may come ahead of the backend.
+    pub window: u32,
 }
 
 /// Who begins connections with a header of the PROXY protocol.

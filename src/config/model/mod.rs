@@ -34,7 +34,7 @@ pub use dns::{Dns, Families, Query, Resolver};
 pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
-    AddressSource, Client, ForwardPolicy, Forwarded, Listener, NginxHeads, ProxyProtocol,
+    AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
 };
 pub use made::{Cases, Made, MadeBy};

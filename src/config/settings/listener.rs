@@ -211,6 +211,31 @@ static SECTION: Section = Section {
              needs a limit for memory's sake (nginx: 1 MiB).",
             r#""10MiB""#,
         ),
+        Setting::optional(
+            "http2",
+            Kind::Bool,
+            "`true` with `tls`, else `false`",
+            "Whether clients may speak HTTP/2 on this port, beside HTTP/1. With `tls` it is offered in \
+             the handshake (ALPN); without, it is spoken with those whose first bytes are its preface \
+             (prior knowledge, as of gRPC clients and of proxies before this one). Off, they get 505.",
+            "true",
+        ),
+        Setting::with_default(
+            "max_streams",
+            Kind::Integer { min: 1, max: 10_000 },
+            "100",
+            "Requests that a client may have under way at once on one HTTP/2 connection. More are \
+             refused (`REFUSED_STREAM`), and may be sent again.",
+            "250",
+        ),
+        Setting::with_default(
+            "http2_window",
+            Kind::Size { min: 65_535, max: 1 << 24, unlimited: false },
+            r#""64KiB""#,
+            "Bytes of a request's body that an HTTP/2 client may send ahead of what the backend takes; \
+             of all requests on its connection together, 16 times as many.",
+            r#""1MiB""#,
+        ),
         onward::ERROR_PAGES,
         super::listener_nginx::NGINX,
     ],

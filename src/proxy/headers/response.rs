@@ -48,7 +48,7 @@ impl Persistence {
             (false, _, _) => Self::Close,
             (true, Some(seconds), _) => Self::KeepAliveFor(seconds),
             (true, None, Version::Http10) => Self::KeepAlive,
-            (true, None, Version::Http11) => Self::Implied,
+            (true, None, Version::Http11 | Version::Http2) => Self::Implied,
         }
     }
 }

@@ -204,6 +204,7 @@ fn version(head: &RequestHead) -> Option<&'static [u8]> {
         _ if head.method().is_empty() => return None,
         Version::Http10 => b"HTTP/1.0",
         Version::Http11 => b"HTTP/1.1",
+        Version::Http2 => b"HTTP/2.0",
     })
 }
 

@@ -25,6 +25,12 @@ use crate::proxy::failure::Failure;
 
 pub(super) use exchange::H2Exchange;
 
+/// Bytes of one response that may come ahead of its client.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The same of all responses on a connection: so many that clients who do not read on, up to 256 of
+/// them, do not stall the others.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
 /// A way to send requests over a connection that others share.
 pub(super) type Sender = http2::SendRequest<RequestBody>;
 
@@ -42,6 +48,8 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisWorker {
 pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
     let (sender, connection) = http2::Builder::new(OnThisWorker)
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(std::io::Error::other)?;

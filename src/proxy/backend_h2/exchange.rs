@@ -13,10 +13,10 @@ use hyper::body::Incoming;
 
 use crate::http1::{Framing, ResponseHead, encode};
 use crate::model::Outcome;
+use crate::proxy::backend_h2::{self, BodyFeed, Sender};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
-use crate::proxy::h2::{self, BodyFeed, Sender};
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::Pacing;
 use crate::proxy::still::{Moved, Still};
@@ -68,14 +68,14 @@ impl<'a> H2Exchange<'a> {
         method: &[u8],
     ) -> Result<(), Failure> {
         let feed = BodyFeed::default();
-        let request = h2::request(head, feed.body(framing))
+        let request = backend_h2::request(head, feed.body(framing))
             .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
         self.feed = Some(feed);
         self.upload.sent += head.len() as u64;
         let mut sent = pin!(sender.send_request(request));
         let answer = poll_fn(|cx| self.poll_head(sent.as_mut(), cx)).await?;
         let (parts, body) = answer.into_parts();
-        h2::parse_head(&parts, response, method)?;
+        backend_h2::parse_head(&parts, response, method)?;
         self.answer = Some(body);
         Ok(())
     }
@@ -138,7 +138,10 @@ impl<'a> H2Exchange<'a> {
         self.to_client.head.append(head);
         self.way.total = None;
         let trailers = Some(trailers).filter(|_| out == Framing::Chunked);
-        if response.framing() == Framing::None {
+        // An answer that is over with its head stays one.
+        if response.framing() == Framing::None
+            || self.answer.as_ref().is_some_and(Body::is_end_stream)
+        {
             self.answer = None;
             if let Some(trailers) = trailers {
                 trailers.push_last_chunk(&mut self.to_client.head, &[]);
@@ -260,7 +263,7 @@ impl<'a> H2Exchange<'a> {
                 Err(frame) => {
                     self.answer = None;
                     if let (Some(trailers), Ok(theirs)) = (trailers, frame.into_trailers()) {
-                        trailers.push_last_chunk(out, &h2::trailer_lines(&theirs));
+                        trailers.push_last_chunk(out, &backend_h2::trailer_lines(&theirs));
                     }
                 }
             },

@@ -1,0 +1,410 @@
+//! HTTP/2 from clients, by the `h2` crate: many requests at once over one connection.
+//!
+//! Each stream has a task of its own and becomes what a connection over HTTP/1.1 would be for one
+//! request: a head for our parser (`request`) and a wire for its body and its answer (`channel`). From
+//! there on it goes the way of every request. This file is the connection: which streams begin, how
+//! long it may do nothing, when it has to end.
+//!
+//! # What a client can claim
+//!
+//! All of it is bounded by the listener's settings: streams at once (`max_streams`), and as many
+//! again that were given up and are still being cleared away; of each stream a head of `max_head`,
+//! `http2_window` bytes of body that are not read yet, and 64 KiB of an answer that does not fit its
+//! window; of all of it together, [`WINDOWS`] times `http2_window`, and [`SEND_BUFFER`] per stream on
+//! its way to the socket. Settings and pings are answered one at a time, so that a flood of them
+//! waits in the client's own socket. Whoever gives up more than [`MOST_RESETS`] requests a minute is
+//! told to be calm, and has to connect again.
+
+mod answer;
+mod channel;
+mod io;
+mod request;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::time::Instant;
+
+pub(super) use channel::Channel;
+
+use crate::http1::{HeadError, Parse};
+use crate::net::{ProxyEnds, Stream};
+use crate::proxy::client_h2::channel::{Asked, Form};
+use crate::proxy::client_h2::io::{Blocked, Io};
+use crate::proxy::client_h2::request::Told;
+use crate::proxy::downstream::{Downstream, GRACE, limits, refused};
+use crate::proxy::failure::Failure;
+use crate::proxy::port::Open;
+use crate::proxy::request::State;
+use crate::proxy::service::{self, Entrance};
+use crate::proxy::timer::Timer;
+use crate::proxy::view::View;
+use crate::proxy::wire::Wire;
+use crate::snapshot::settings::Client;
+use crate::tls::Secured;
+
+/// Windows of a stream that a connection's window is.
+pub(super) const WINDOWS: u32 = 16;
+/// Bytes of one stream that wait for the socket.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Requests that a client may give up within [`RESETS_PER`].
+const MOST_RESETS: u32 = 200;
+const RESETS_PER: Duration = Duration::from_mins(1);
+/// Streams that a client may make us reset by faults of its own.
+const MOST_FAULTS: usize = 100;
+/// Timers kept for the next streams.
+const TIMERS: usize = 16;
+
+/// What a connection and its streams have in common.
+#[derive(Debug)]
+struct Shared {
+    open: Open,
+    peer: IpAddr,
+    ends: Option<(SocketAddr, SocketAddr)>,
+    proxied: Option<Box<ProxyEnds>>,
+    secured: Option<Box<Secured>>,
+    accepted: Instant,
+    /// Requests so far.
+    served: Cell<u64>,
+    /// Requests under way.
+    active: Cell<u32>,
+    /// Since when there is none.
+    idle_since: Cell<Instant>,
+    /// Requests that the client gave up, and since when they are counted.
+    resets: Cell<(Instant, u32)>,
+    /// The connection's own task.
+    waker: RefCell<Option<Waker>>,
+    timers: RefCell<Vec<Timer>>,
+}
+
+/// A connection's own work.
+struct Connection {
+    h2: server::Connection<Io, Bytes>,
+    shared: Rc<Shared>,
+    blocked: Blocked,
+    timer: Timer,
+    /// Since when the client is told to send no more requests.
+    ending: Option<Instant>,
+}
+
+/// What is known of a client whose connection is one of HTTP/2.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    /// The address of the other end.
+    pub(super) peer: IpAddr,
+    pub(super) accepted: Instant,
+    /// Who is behind the proxy that connected, as the PROXY protocol tells.
+    pub(super) proxied: Option<Box<ProxyEnds>>,
+    /// What was agreed on in the TLS handshake.
+    pub(super) secured: Option<Box<Secured>>,
+    /// What was read of the first frames.
+    pub(super) leftover: Vec<u8>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(open: Open, stream: Stream, client: Arrived) {
+    let Arrived { peer, accepted, proxied, secured, leftover } = client;
+    let Some((view, place)) = open.worker.view_of(&open.port) else { return };
+    let client = &view.snapshot.listeners[place].client;
+    let blocked = Blocked::default();
+    let ends = stream.ends();
+    let io = Io::new(stream, leftover, Rc::clone(&blocked));
+    let mut timer = Timer::default();
+    let shake = builder(client).handshake::<_, Bytes>(io);
+    let Ok(Ok(h2)) = timer.within(accepted + client.header_timeout, shake).await else { return };
+    drop(view);
+    let now = Instant::now();
+    let shared = Rc::new(Shared {
+        open,
+        peer,
+        ends,
+        proxied,
+        secured,
+        accepted,
+        served: Cell::default(),
+        active: Cell::default(),
+        idle_since: Cell::new(now),
+        resets: Cell::new((now, 0)),
+        waker: RefCell::default(),
+        timers: RefCell::default(),
+    });
+    let mut connection = Connection { h2, shared, blocked, timer, ending: None };
+    poll_fn(|cx| {
+        connection.register(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    poll_fn(|cx| connection.poll(cx)).await;
+}
+
+fn builder(client: &Client) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(client.http2.max_streams)
+        .max_header_list_size(client.max_head_bytes as u32)
+        .initial_window_size(client.http2.window)
+        .initial_connection_window_size(client.http2.window.saturating_mul(WINDOWS))
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_local_error_reset_streams(Some(MOST_FAULTS))
+        .enable_connect_protocol();
+    builder
+}
+
+impl Connection {
+    /// Has the calling task woken by whoever has something to do for it.
+    fn register(&self, waker: &Waker) {
+        self.shared.open.register(waker);
+        self.shared.waker.replace(Some(waker.clone()));
+    }
+
+    /// Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.h2.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.begin(request, respond);
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "HTTP/2 connection of a client broke");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+            let Some((view, place)) = self.shared.open.worker.view_of(&self.shared.open.port)
+            else {
+                return Poll::Ready(());
+            };
+            let client = &view.snapshot.listeners[place].client;
+            match self.poll_due(client, cx) {
+                Due::Nothing => return Poll::Pending,
+                Due::End => return Poll::Ready(()),
+                Due::Look => {}
+            }
+        }
+    }
+
+    /// Begins to serve a request on a task of its own.
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let shared = &self.shared;
+        let most = self.h2.max_concurrent_recv_streams() as u64 * 2;
+        // Those that were given up do not count for the client any more; for us they do until they
+        // are cleared away.
+        if u64::from(shared.active.get()) >= most {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        shared.served.set(shared.served.get() + 1);
+        let under_way = UnderWay::enter(shared);
+        let served = shared.served.get();
+        tokio::task::spawn_local(stream(under_way, served, request, respond));
+    }
+
+    /// What is due by time or by order, and a timer for what will be.
+    fn poll_due(&mut self, client: &Client, cx: &mut Context<'_>) -> Due {
+        let shared = &self.shared;
+        if shared.resets.get().1 > MOST_RESETS {
+            shared.resets.set((Instant::now(), 0));
+            self.ending.get_or_insert_with(Instant::now);
+            self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            return Due::Look;
+        }
+        if self.ending.is_none() && self.is_to_end(client) {
+            self.end();
+            return Due::Look;
+        }
+        let shared = &self.shared;
+        let idle = match self.ending {
+            _ if shared.active.get() > 0 => None,
+            None => Some(shared.idle_since.get() + client.idle_timeout),
+            Some(since) => Some(since.max(shared.idle_since.get()) + GRACE),
+        };
+        let blocked = self.blocked.get().map(|since| since + client.write_timeout);
+        let Some(deadline) = idle.into_iter().chain(blocked).min() else {
+            return Due::Nothing;
+        };
+        if self.timer.poll(deadline, cx).is_pending() {
+            return Due::Nothing;
+        }
+        if blocked == Some(deadline) || self.ending.is_some() {
+            return Due::End;
+        }
+        self.end();
+        Due::Look
+    }
+
+    /// Whether it shall take no more requests.
+    fn is_to_end(&self, client: &Client) -> bool {
+        let (shared, most) = (&self.shared, client.max_requests);
+        shared.open.ending().is_some()
+            || (most > 0 && shared.served.get() >= most)
+            || client.max_lifetime.is_some_and(|oldest| {
+                shared.served.get() > 0 && Instant::now() >= shared.accepted + oldest
+            })
+    }
+
+    /// Tells the client to send no more requests.
+    fn end(&mut self) {
+        self.ending = Some(Instant::now());
+        self.h2.graceful_shutdown();
+    }
+}
+
+/// What is due on a connection.
+enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// Frames that go out.
+    Look,
+    /// Its end.
+    End,
+}
+
+/// A request under way, counted until this is dropped.
+struct UnderWay(Rc<Shared>);
+
+impl UnderWay {
+    fn enter(shared: &Rc<Shared>) -> Self {
+        shared.active.set(shared.active.get() + 1);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let active = self.0.active.get() - 1;
+        self.0.active.set(active);
+        if active == 0 {
+            self.0.idle_since.set(Instant::now());
+            self.0.wake();
+        }
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Counts a request that the client gave up.
+    fn note_reset(&self) {
+        let (since, count) = self.resets.get();
+        let now = Instant::now();
+        if now >= since + RESETS_PER {
+            self.resets.set((now, 1));
+        } else {
+            self.resets.set((since, count + 1));
+            if count + 1 > MOST_RESETS {
+                self.wake();
+            }
+        }
+    }
+
+    fn timer(&self) -> Timer {
+        self.timers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give_timer(&self, timer: Timer) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.len() < TIMERS {
+            timers.push(timer);
+        }
+    }
+}
+
+/// Serves one request.
+async fn stream(
+    under_way: UnderWay,
+    served: u64,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let shared = &*under_way.0;
+    let worker = &*shared.open.worker;
+    let Some((view, place)) = worker.view_of(&shared.open.port) else {
+        return respond.send_reset(Reason::REFUSED_STREAM);
+    };
+    let mut state = worker.states.take();
+    let (parts, body) = request.into_parts();
+    let client = &view.snapshot.listeners[place].client;
+    let read = read(&parts, body.is_end_stream(), client, &mut state);
+    let told = read.unwrap_or(Told { asked: Asked::Other, form: Form::Plain });
+    let channel = Box::new(Channel::new(body, told.form, respond, told.asked, shared.ends));
+    let mut down = Downstream::new(Wire::Http2(channel), shared.peer);
+    down.timer = shared.timer();
+    let at = shared.entrance(&view, place, served);
+    match read {
+        Ok(_) => {
+            drop(parts);
+            service::handle(at, &mut down, &mut state).await;
+        }
+        Err(error) => {
+            down.leftover = request::first_line(&parts);
+            drop(parts);
+            let failure: Failure = refused(error, client);
+            service::refuse(at, &mut down, &mut state, failure).await;
+        }
+    }
+    worker.states.give(state);
+    shared.give_timer(down.timer);
+    if let Wire::Http2(channel) = down.stream
+        && channel.finish()
+    {
+        shared.note_reset();
+    }
+}
+
+/// Has the request's head parsed into `state`.
+fn read(
+    parts: &http::request::Parts,
+    empty: bool,
+    client: &Client,
+    state: &mut State,
+) -> Result<Told, HeadError> {
+    state.head.reset();
+    if parts.headers.len() > client.max_headers {
+        return Err(HeadError::TooManyFields);
+    }
+    let State { head, out, .. } = state;
+    out.clear();
+    let told = request::write(out, parts, empty)?;
+    // What was added is no fault of the client's: two fields, and a line with the host's name.
+    let mut limits = limits(client);
+    limits.max_head_bytes += 128;
+    limits.max_fields += 4;
+    match head.parse(out, &limits)? {
+        Parse::Complete { .. } => {}
+        Parse::Partial => return Err(HeadError::BadRequestLine),
+    }
+    head.came_over_http2();
+    Ok(told)
+}
+
+impl Shared {
+    /// Where and when a request came in.
+    fn entrance<'a>(&'a self, view: &'a View, place: usize, served: u64) -> Entrance<'a> {
+        let now = Instant::now();
+        Entrance {
+            worker: &self.open.worker,
+            open: Some(&self.open),
+            view,
+            listener: &view.snapshot.listeners[place],
+            served,
+            accepted: self.accepted,
+            proxied: self.proxied.as_deref(),
+            secured: self.secured.as_deref(),
+            started: now,
+            whole: now,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Clients that mean harm: what they can claim is bounded, and others are served all the while.
+
+use std::net::SocketAddr;
+
+use h2::Reason;
+
+use crate::before;
+use crate::peer::Peer;
+use crate::support::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, asking, block, frame, setting,
+};
+use crate::support::{Answer, Lb, Origin};
+
+/// Memory of the process, in KiB.
+fn memory(lb: &Lb) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", lb.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Sends this over and over, up to so many bytes, without reading; gives whether all was taken.
+async fn flood(frames: &mut Frames, piece: &[u8], bytes: usize) -> bool {
+    let batch = piece.repeat((64 * 1024 / piece.len()).max(1));
+    let mut sent = 0;
+    while sent < bytes {
+        let send = tokio::time::timeout(std::time::Duration::from_millis(500), frames.send(&batch));
+        match send.await {
+            Ok(true) => sent += batch.len(),
+            // It waits in our own socket, or the connection is over.
+            Ok(false) | Err(_) => return false,
+        }
+    }
+    true
+}
+
+async fn is_served(address: SocketAddr) {
+    assert_eq!(Peer::connect(address).await.get("/").await.status, 200);
+}
+
+fn ask(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, block(&asking("GET", "/")))
+}
+
+#[tokio::test]
+async fn whoever_gives_up_request_after_request_is_told_to_be_calm() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    origin.answer(Answer::Never);
+    let mut frames = Frames::open(lb.addr("main")).await;
+    let (mut told, mut stream) = (None, 1);
+    while told.is_none() {
+        assert!(stream < 20_000, "it may go on for ever");
+        let mut batch = Vec::new();
+        for _ in 0..10 {
+            batch.extend([ask(stream), frame(RST_STREAM, 0, stream, [0, 0, 0, 8])].concat());
+            stream += 2;
+        }
+        frames.send([batch, frame(PING, 0, 0, [1; 8])].concat()).await;
+        match frames.until(|frame| matches!(frame.kind, PING | GOAWAY)).await {
+            Some(frame) if frame.kind == PING => {}
+            other => told = other.or_else(|| panic!("it ended without a word")),
+        }
+    }
+    assert_eq!(told.unwrap().code(), u32::from(Reason::ENHANCE_YOUR_CALM));
+    origin.until_open(0).await;
+    origin.answer(Answer::Status(200));
+    is_served(lb.addr("main")).await;
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_cut() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    let mut frames = Frames::open(lb.addr("main")).await;
+    let before = memory(&lb);
+    frames.send(frame(HEADERS, END_STREAM, 1, block(&asking("GET", "/")))).await;
+    let piece = frame(CONTINUATION, 0, 1, block(&[("x-a", &"a".repeat(8_000))]));
+    flood(&mut frames, &piece, 64 << 20).await;
+    // And one whose pieces are empty.
+    let mut frames = Frames::open(lb.addr("main")).await;
+    frames.send(frame(HEADERS, END_STREAM, 1, block(&asking("GET", "/")))).await;
+    flood(&mut frames, &frame(CONTINUATION, 0, 1, []), 16 << 20).await;
+    is_served(lb.addr("main")).await;
+    assert!(memory(&lb) < before + (32 << 10), "{before} KiB before, {} now", memory(&lb));
+}
+
+#[tokio::test]
+async fn a_small_block_does_not_become_a_large_head() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    let mut frames = Frames::open(lb.addr("main")).await;
+    let before = memory(&lb);
+    // One large field into the table, and then its index, thousands of times.
+    let large = [&[0x40, 3][..], b"x-a", &[127, 0xa1, 0x1e], &[b'a'; 4_000]].concat();
+    let fields = [block(&asking("GET", "/")), large].concat();
+    frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, fields)).await;
+    frames.until(|frame| frame.stream == 1).await.unwrap();
+    for n in 1..50 {
+        let bomb = [block(&asking("GET", "/")), vec![0xbe; 16_000]].concat();
+        frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, bomb)).await;
+    }
+    while let Some(next) = frames.next().await {
+        if next.kind == GOAWAY || next.stream == 99 {
+            break;
+        }
+    }
+    is_served(lb.addr("main")).await;
+    assert_eq!(origin.requests(), 2, "one of before and one of after");
+    assert!(memory(&lb) < before + (32 << 10), "{before} KiB before, {} now", memory(&lb));
+}
+
+#[tokio::test]
+async fn floods_of_small_frames_wait_in_the_clients_own_socket_or_end_it() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    let post = frame(HEADERS, END_HEADERS, 1, block(&asking("POST", "/")));
+    let before = memory(&lb);
+    for (name, first, piece) in [
+        ("settings", Vec::new(), frame(SETTINGS, 0, 0, setting(4, 65_535))),
+        ("pings", Vec::new(), frame(PING, 0, 0, [7; 8])),
+        ("empty data", post.clone(), frame(DATA, 0, 1, [])),
+        ("data of padding", post.clone(), frame(DATA, 8, 1, [1, 0])),
+        ("priorities", Vec::new(), frame(PRIORITY, 0, 1, [0, 0, 0, 3, 9])),
+        ("windows", post.clone(), frame(WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])),
+        ("resets", post, frame(RST_STREAM, 0, 1, [0, 0, 0, 8])),
+        ("unknown frames", Vec::new(), frame(0xee, 0, 0, [0; 8])),
+    ] {
+        let mut frames = Frames::open(lb.addr("main")).await;
+        frames.send(first).await;
+        flood(&mut frames, &piece, 8 << 20).await;
+        is_served(lb.addr("main")).await;
+        let now = memory(&lb);
+        assert!(now < before + (32 << 10), "{name}: {before} KiB before, {now} now");
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_not_taken_hold_little_memory() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    origin.answer(Answer::Ok(vec![b'x'; 4 << 20]));
+    is_served(lb.addr("main")).await;
+    let before = memory(&lb);
+    let mut clients = Vec::new();
+    for round in 1..=4 {
+        let mut frames = Frames::with_settings(lb.addr("main"), &setting(4, 0)).await;
+        frames.send((0..100).flat_map(|n| ask(2 * n + 1)).collect::<Vec<_>>()).await;
+        clients.push(frames);
+        origin.until_requests(1 + round * 100).await;
+    }
+    for frames in &mut clients {
+        for _ in 0..100 {
+            frames.until(|frame| frame.kind == HEADERS).await.unwrap();
+        }
+    }
+    // Of each answer 64 KiB, and of the buffers what a worker keeps for the next ones.
+    let now = memory(&lb);
+    assert!(now < before + 400 * 100 + (16 << 10), "{before} KiB before, {now} now");
+    origin.answer(Answer::Status(200));
+    is_served(lb.addr("main")).await;
+}
