@@ -137,7 +137,10 @@ impl Wire {
 
     /// Whether a socket has nothing that was not read.
     pub(super) fn is_quiet(&mut self) -> bool {
-        matches!(self, Self::Socket(stream) if stream.is_quiet())
+        match self {
+            Self::Socket(stream) => stream.is_quiet(),
+            Self::Http2(_) => false,
+        }
     }
 
     /// See [`Stream::say_goodbye`].

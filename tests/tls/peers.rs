@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::support::{Authority, Lb, Origin, in_time};
+use crate::support::{Answer, Authority, Lb, Origin, in_time};
 use crate::{Setup, shop};
 
 /// Runs a program with nothing to read.
@@ -150,4 +150,24 @@ async fn where_they_are_optional_clients_without_certificates_come_in_and_bad_on
     let (chain, key) = (file("stranger.pem"), file("stranger.key"));
     let (good, told) = curl(&lb, &setup, &["--cert", &chain, "--key", &key]).await;
     assert!(!good, "{told}");
+}
+
+#[tokio::test]
+async fn http_2_is_offered_unless_it_is_not_wanted() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    origin.answer(Answer::Ok(b"0123456789".repeat(100_000)));
+    let setup = Setup::new(&[("shop", &pair)]);
+    setup.file("authority.pem", &authority.pem());
+    let lb = setup.before(&origin).await;
+    let told = ["-o", "/dev/null", "-w", "%{http_version} %{size_download}"];
+    for (more, expected) in [("--http2", "2 1000000"), ("--http1.1", "1.1 1000000")] {
+        let (good, got) = curl(&lb, &setup, &[&told[..], &[more]].concat()).await;
+        assert!(good && got == expected, "{more}: {got}");
+    }
+    assert_eq!(origin.last().header("x-forwarded-proto").unwrap(), "https");
+    let without = setup.config(&origin).replace("[listener.tls]", "http2 = false\n[listener.tls]");
+    let lb = Lb::start(without).await;
+    let (good, got) = curl(&lb, &setup, &[&told[..], &["--http2"]].concat()).await;
+    assert!(good && got == "1.1 1000000", "{got}");
 }
