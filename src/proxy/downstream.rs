@@ -258,7 +258,7 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
 }
 
 /// `None`: the time is up for all that is under way.
-async fn until_cut<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until_cut<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {
         if worker.is_cutting() {

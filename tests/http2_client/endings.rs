@@ -7,8 +7,8 @@ use crate::peer::{Peer, get, whole};
 use crate::support::frames::{
     END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, asking, block, frame,
 };
-use crate::support::{Answer, Client, Origin};
-use crate::{before, text};
+use crate::support::{Answer, Client, Lb, Origin};
+use crate::{before, logged, text};
 
 #[tokio::test]
 async fn a_drain_lets_requests_end_and_takes_no_more() {
@@ -101,4 +101,19 @@ async fn a_request_too_many_is_refused_as_one_that_was_never_seen() {
     let refused = frames.until(|frame| frame.kind == RST_STREAM).await.unwrap();
     assert_eq!((refused.stream, refused.code()), (3, u32::from(Reason::REFUSED_STREAM)));
     origin.until_requests(1).await;
+}
+
+#[tokio::test]
+async fn what_the_end_of_a_drain_cuts_has_its_line() {
+    let origin = Origin::start("a").await;
+    let text = format!("drain_timeout = \"100ms\"\n{}", text(&origin, "", ""));
+    let mut lb = Lb::start(text).await;
+    origin.answer(Answer::Never);
+    let mut peer = Peer::connect(lb.addr("main")).await;
+    let (response, _) = peer.begin(get("/a"), true).await;
+    origin.until_requests(1).await;
+    lb.signal(Signal::TERM);
+    assert!(whole(response).await.is_err());
+    lb.exit().await;
+    assert_eq!(logged(&lb, "drain_timeout").await["target"], "/a");
 }

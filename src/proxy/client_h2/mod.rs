@@ -40,7 +40,7 @@ use crate::net::{ProxyEnds, Stream};
 use crate::proxy::client_h2::channel::{Asked, Form};
 use crate::proxy::client_h2::io::{Blocked, Io};
 use crate::proxy::client_h2::request::Told;
-use crate::proxy::downstream::{Downstream, GRACE, limits, refused};
+use crate::proxy::downstream::{Downstream, GRACE, limits, refused, until_cut};
 use crate::proxy::failure::Failure;
 use crate::proxy::port::Open;
 use crate::proxy::request::State;
@@ -168,6 +168,10 @@ impl Connection {
     /// Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            if self.shared.open.worker.is_cutting() {
+                // Which wakes the tasks of its streams.
+                return Poll::Ready(());
+            }
             match self.h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.begin(request, respond);
@@ -346,7 +350,10 @@ async fn stream(
     match read {
         Ok(_) => {
             drop(parts);
-            service::handle(at, &mut down, &mut state).await;
+            let handled = until_cut(worker, service::handle(at, &mut down, &mut state)).await;
+            if handled.is_none() {
+                service::note_cut(at, &down, &mut state);
+            }
         }
         Err(error) => {
             down.leftover = request::first_line(&parts);
