@@ -30,6 +30,7 @@
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
 //! | [`health`] | verdicts from probes and from traffic; the prober |
 //! | [`snapshot`] | configuration and states to the world that workers read |
+//! | [`dns`] | names to addresses: how name servers are asked |
 //! | [`control`] | the one writer: reloads, health, names, publishing |
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
 //! | [`admin`] | metrics and status over HTTP |
@@ -61,8 +62,9 @@
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
-//! | [`control`] | `model` `config` `health` `snapshot` `telemetry` | `ahash` `fastrand` `hickory_resolver` `rustix` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
+//! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
+//! | [`control`] | `model` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::headers` | `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
@@ -141,6 +143,7 @@ pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod dns;
 pub mod health;
 pub mod http1;
 pub mod import;

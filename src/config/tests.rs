@@ -113,6 +113,8 @@ const LEADS: &[(&str, &str)] = &[
         "redirect_rewrite = [{ … }]",
         "[[route]]\nupstream = \"api\"\n[[route.redirect_rewrite]]\nfrom = \"/\"\nto = \"/\"",
     ),
+    ("send = { … }", "[[route]]\nupstream = \"api\"\n[route.send]"),
+    ("to = { … }", "[[route]]\nupstream = \"api\"\n[route.send.to]\naddress = \"${arg.a}\""),
     ("request_buffering = { … }", "[[route]]\nupstream = \"api\"\n[route.request_buffering]"),
     ("rate = { … }", "[[route]]\nupstream = \"api\"\n[route.rate]"),
     ("cookie_rewrite = { … }", "[[route]]\nupstream = \"api\"\n[route.cookie_rewrite]"),

@@ -9,14 +9,13 @@
 //! |---|---|
 //! | `writer` | the loop itself, applying configurations, publishing |
 //! | `backends` | what is known of each backend; probing, parking, trials |
-//! | `names`, `dns` | what backend names resolve to |
+//! | `names` | what backend names resolve to |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
 //! | `watch` | looks at the files for a change |
 //! | `timers` | what is due when |
 //! | `tell`, `journal` | what was changed and why, for log, metrics and status |
 
 mod backends;
-mod dns;
 mod journal;
 mod names;
 mod prepare;
@@ -31,11 +30,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Loaded, Report};
+use crate::dns::Dns;
 use crate::model::{Event, Generation};
 use crate::snapshot::Reader;
 use crate::telemetry::Registry;
 
-use dns::Dns;
 use journal::Journal;
 use prepare::Command;
 use writer::Control;
@@ -143,7 +142,7 @@ async fn start_with(
 ) -> Handle {
     let (commands, commanded) = mpsc::channel(COMMANDS);
     let (events, heard) = mpsc::channel(EVENTS);
-    let answers = dns.resolve(dns::names(&loaded.config).into_keys()).await;
+    let answers = dns.resolve(names::names(&loaded.config).into_keys()).await;
     let senders = (commands.downgrade(), events.clone());
     let control = Control::new(loaded, answers, file, registry, stage, dns, senders);
     let (reader, journal) = (control.reader(), control.journal());

@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::config::model::{self as config, Query};
-use crate::control::dns::{self, Answer, Dns, Failure};
 use crate::control::timers::Timers;
 use crate::control::writer::Due;
+use crate::dns::{Answer, Dns, Failure};
 use crate::model::Clock;
 use crate::snapshot::build::Addresses;
 use crate::telemetry::ProcessSeries;
@@ -69,7 +69,7 @@ impl Names {
         series: &ProcessSeries,
     ) {
         let mut before = mem::take(&mut self.known);
-        for (name, limits) in dns::names(config) {
+        for (name, limits) in names(config) {
             let failing = before.remove(&name).is_some_and(|known| known.failing);
             self.known.insert(name, Name { limits, failing });
         }
@@ -143,4 +143,19 @@ impl Names {
         timers.set(Due::Resolve(query), again);
         differs
     }
+}
+
+/// What a configuration has to ask for, with how long answers may hold; the shorter times win where
+/// several upstreams use a name.
+pub(super) fn names(config: &config::Config) -> BTreeMap<Query, config::Dns> {
+    let mut names = BTreeMap::<Query, config::Dns>::new();
+    for upstream in config.upstreams.values() {
+        for query in upstream.backends.iter().filter_map(|backend| upstream.query(backend)) {
+            let dns = names.entry(query).or_insert_with(|| upstream.dns.clone());
+            dns.min_ttl = dns.min_ttl.min(upstream.dns.min_ttl);
+            dns.max_ttl = dns.max_ttl.min(upstream.dns.max_ttl);
+            dns.empties |= upstream.dns.empties;
+        }
+    }
+    names
 }

@@ -7,8 +7,9 @@ use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
 use crate::config::{self, Loaded};
-use crate::control::dns::{self, Answer, Dns};
+use crate::control::names::names;
 use crate::control::{Origin, ReloadError, Reply};
+use crate::dns::{Answer, Dns};
 use crate::snapshot::build::Addresses;
 
 /// The priority of the thread that loads, from 0, everybody else's, to 19: a tenth of a worker's share
@@ -60,7 +61,7 @@ pub(super) async fn prepare(
     };
     let result = match loaded {
         Ok(loaded) => {
-            let mut names = dns::names(&loaded.config);
+            let mut names = names(&loaded.config);
             names.retain(|name, _| !known.contains_key(name));
             let answers = dns.resolve(names.into_keys()).await;
             Ok((loaded, answers))

@@ -15,7 +15,6 @@ use tracing::{error, info, warn};
 
 use crate::config::{Loaded, Report, model as config};
 use crate::control::backends::{Backends, Change};
-use crate::control::dns::{Answer, Dns};
 use crate::control::journal::Journal;
 use crate::control::names::Names;
 use crate::control::prepare::{Command, Prepared, prepare};
@@ -23,6 +22,7 @@ use crate::control::tell;
 use crate::control::timers::Timers;
 use crate::control::watch::Watch;
 use crate::control::{Origin, ReloadError, Stage};
+use crate::dns::{Answer, Dns};
 use crate::model::{BackendId, Clock, Event, Generation, UpstreamIx};
 use crate::snapshot::build::{self, Identities, Input, Known};
 use crate::snapshot::{Cell, Reader, Snapshot};

@@ -112,6 +112,19 @@ impl ResponseHead {
         self.section.bytes.extend_from_slice(reason);
     }
 
+    /// Makes it an answer to the method of the client, where another one was sent: to HEAD no body
+    /// goes, and what was answered to HEAD has none.
+    pub fn answer_to(&mut self, client: &[u8], sent: &[u8]) {
+        match (client == b"HEAD", sent == b"HEAD") {
+            // The body that comes is nobody's, and so is the connection behind it.
+            (true, false) => (self.framing, self.keep_alive) = (Framing::None, false),
+            (false, true) if !matches!(self.status, 100..=199 | 204 | 304) => {
+                self.content_length = Some(0);
+            }
+            _ => {}
+        }
+    }
+
     /// Adds a field behind those that came. Name and value must be valid.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         self.section.push(name, value);

@@ -153,6 +153,8 @@ pub(super) enum Action {
 pub(super) struct Proxy {
     /// Upstreams by their place in the list of those in use, with weights.
     pub split: Vec<(usize, u32)>,
+    /// The request says where it goes, in place of these.
+    pub by_request: bool,
     pub rewrite: Rewrite,
     /// `None`: as the client sent it.
     pub host: Option<String>,
@@ -181,6 +183,8 @@ pub(super) enum Rewrite {
     Asked,
     Strip,
     Replace(String),
+    /// The whole target, a text with variables.
+    Target(String),
 }
 
 /// A change of a request's field.
@@ -223,6 +227,8 @@ pub(super) struct Policy {
     pub invalid: bool,
     pub statuses: Vec<u16>,
     pub non_idempotent: bool,
+    /// Bodies are sent as they come, and once only.
+    pub streams: bool,
 }
 
 /// `[upstream.NAME]`

@@ -200,7 +200,9 @@ pub(super) fn upstreams(t: &mut Translator<'_, '_>, routes: &[Route]) -> Vec<Ups
                 Action::Proxy(proxy) => Some(&**proxy),
                 _ => None,
             })
-            .filter(|proxy| proxy.split.iter().any(|(to, _)| *to == index))
+            .filter(|proxy| {
+                proxy.split.iter().any(|(to, _)| *to == index) || (one.named && proxy.by_request)
+            })
             .collect();
         made.push(upstream(t, one, &proxies));
     }
@@ -214,7 +216,8 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     let names = group.servers.iter().any(|server| is_name(&server.backend.address));
     let alone = group.is_alone();
     // A name may stand for any number of addresses.
-    let most_tries = (!names).then_some(up.max(1) as u32);
+    let by_request = group.servers.is_empty();
+    let most_tries = (!names && !by_request).then_some(up.max(1) as u32);
     if alone {
         policy.tries = 0;
     }
@@ -241,10 +244,10 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     if keeps {
         pool(&mut settings, &group);
     }
-    if !alone {
+    if !alone && !by_request {
         passive(&mut settings, &mut group);
     }
-    if names {
+    if names || by_request {
         settings.extend(group.asked.clone().unwrap_or_default().settings(group.resolves));
     }
     if let Some(source) = proxies.iter().find_map(|proxy| proxy.source.as_ref()) {
@@ -290,6 +293,7 @@ fn default_policy() -> Policy {
         invalid: false,
         statuses: Vec::new(),
         non_idempotent: false,
+        streams: false,
     }
 }
 
@@ -341,7 +345,9 @@ fn like_nginx(group: &Group, alone: bool, closes: bool) -> Vec<(&'static str, St
     let mut like = Vec::new();
     let limited =
         |server: &Server| server.backend.max_connections > 0 || server.backend.state.is_some();
-    if !alone {
+    if group.servers.is_empty() {
+        like.push("turns = true");
+    } else if !alone {
         like.extend(["failures = true", "turns = true"]);
     }
     if !alone || group.servers.iter().any(limited) {

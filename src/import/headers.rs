@@ -65,6 +65,9 @@ pub(super) fn request(
                 fields.real_ip = true;
                 f.carried(d);
             }
+            name if OWN.contains(&name) && value.is_empty() => {
+                f.carried_as(d, "this field is made anew for each connection");
+            }
             name if OWN.contains(&name) => {
                 f.missing(d, "this field is made anew for each connection", "");
             }
@@ -85,7 +88,9 @@ pub(super) fn request(
     }
     fields.host = match host {
         Some(d) => host_of(d, scope, f),
-        None if is_authority(proxy_host) => Some(proxy_host.to_owned()),
+        None if is_authority(proxy_host) || proxy_host.starts_with("${") => {
+            Some(proxy_host.to_owned())
+        }
         None => {
             f.differs(pass, &format!("`{proxy_host}` cannot be a Host; the client's is sent"));
             None

@@ -40,6 +40,7 @@ mod report;
 mod resolver;
 mod routes;
 mod scope;
+mod sending;
 mod settings;
 mod sticky;
 mod table;

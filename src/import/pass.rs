@@ -4,7 +4,7 @@ use super::draft::{PathRule, Rewrite};
 use super::findings::Findings;
 use super::tree::Directive;
 use super::variables::{Part, Scope, parts};
-use crate::config::is_path;
+use crate::config::{Stage, is_path};
 
 /// Where a `proxy_pass` leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) enum Authority {
     Fixed(String),
     /// The variable of this name says it.
     Variable(String),
+    /// A text that is known with each request only, with all that stands behind.
+    Asked(String),
 }
 
 /// Reads the argument. `Err` says why it cannot be carried, and what to do instead.
@@ -51,22 +53,31 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
                 "let the backend listen without TLS, within a network you trust",
             ));
         }
+        "" if rest.starts_with("${") => {}
         _ => {
-            let why = format!("`{}` is no URL that is known when the file is read", d.arg(0));
+            let why = format!("`{}` is no URL", d.arg(0));
             return Err((why, "name the upstream: `http://NAME`"));
         }
     }
     let bare = if variable { without_request_uri(rest) } else { rest };
+    // Behind a path of its own it is a part of that.
+    let bare = if split(bare).1.is_some() { rest } else { bare };
     let asked = bare.len() < rest.len() && rest.ends_with("${request_uri}");
     let rest = bare;
     let (authority, uri) = split(rest);
     let host = host(authority, if grpc { "" } else { ":80" });
     let authority = match parts(authority).collect::<Vec<_>>()[..] {
-        [Part::Variable(name)] => Authority::Variable(name.to_owned()),
+        [Part::Variable(name)] if !scheme.is_empty() || uri.is_none() => {
+            Authority::Variable(name.to_owned())
+        }
         [Part::Text(text)] => Authority::Fixed(text.to_owned()),
+        _ if rest.starts_with("unix:") => {
+            let why = "a socket whose path is known with each request only is not looked for";
+            return Err((why.to_owned(), "name the upstreams, and choose one by route"));
+        }
         _ => {
-            let why = format!("`{authority}` is not known when the file is read");
-            return Err((why, "name the upstreams, and choose one by route"));
+            let authority = Authority::Asked(rest.to_owned());
+            return Ok(Target { authority, uri: None, host, grpc, variable, asked });
         }
     };
     Ok(Target { authority, uri: uri.map(str::to_owned), host, grpc, variable, asked })
@@ -109,19 +120,25 @@ pub(super) fn rewrite(
     d: &Directive,
     target: &Target,
     path: &PathRule,
-    prefix: &str,
+    (prefix, scope): (&str, &Scope),
     f: &mut Findings<'_>,
 ) -> Result<Rewrite, (String, &'static str)> {
     let Some(uri) = target.uri.as_deref() else {
         return Ok(if target.asked { Rewrite::Asked } else { Rewrite::Keep });
     };
     if target.variable {
-        let why = "behind variables, the path is sent as it is written, whatever was asked for";
-        return Err((why.to_owned(), "leave the path out, or write `$request_uri`"));
+        let uri = if uri.starts_with('?') { format!("/{uri}") } else { uri.to_owned() };
+        let template = scope.template(&uri, Stage::Request).map_err(|variable| {
+            (
+                format!("`{variable}` has no counterpart"),
+                "write `send.target` with Plimsoll's variables",
+            )
+        })?;
+        template.notes.iter().for_each(|note| f.differs(d, note));
+        return Ok(Rewrite::Target(template.text));
     }
-    if !is_path(uri) || uri.contains('?') {
-        let why = format!("the path `{uri}` cannot be put in");
-        return Err((why, "use a path without a query"));
+    if !is_path(uri) {
+        return Err((format!("the path `{uri}` cannot be put in"), "percent-encode it"));
     }
     if matches!(path, PathRule::Regex(_) | PathRule::Within(..)) {
         let why = "a path cannot be replaced where a regular expression finds the route";

@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use super::answer::{not_carried, status};
 use super::condition::{Condition, mapped};
-use super::draft::{Action, Check, PathRule, Policy, Proxy, Rewrite};
+use super::draft::{Action, Check, PathRule, Policy, Proxy, Rewrite, Setting};
 use super::headers;
 use super::location::Spot;
 use super::messages;
 use super::pass::{self, Authority, Target};
+use super::sending;
 use super::settings::{self, Settings};
 use super::translate::Translator;
 use super::tree::Directive;
 
 /// Upstreams by their place in the list of those in use, with weights.
-type Split = Vec<(usize, u32)>;
+pub(super) type Split = Vec<(usize, u32)>;
 
 /// A branch of a `proxy_pass`: when it is taken, where it leads, and what nginx would say in `Host`
 /// where that is not what is written.
-type Branch = (Vec<Check>, Split, Option<String>);
+pub(super) type Branch = (Vec<Check>, Split, Option<String>);
 
 /// Why something is not carried, and what to do instead.
-type Refusal = (String, &'static str);
+pub(super) type Refusal = (String, &'static str);
 
 impl<'t> Translator<'t, '_> {
     /// A `proxy_pass`, with the condition of each of its branches.
@@ -34,8 +35,8 @@ impl<'t> Translator<'t, '_> {
         s: &Settings<'t>,
     ) -> Vec<(Vec<Check>, Action)> {
         let found = pass::target(d, &spot.scope)
-            .and_then(|target| self.branches(d, &target).map(|branches| (target, branches)));
-        let (target, branches) = match found {
+            .and_then(|target| self.branches(d, &target, s, spot).map(|found| (target, found)));
+        let (mut target, (branches, to)) = match found {
             Ok(found) => found,
             Err((why, help)) => {
                 self.findings.missing(d, &why, help);
@@ -45,12 +46,16 @@ impl<'t> Translator<'t, '_> {
         for (index, _) in branches.iter().flat_map(|(_, split, _)| split) {
             let group = &mut self.uses[*index].group;
             group.resolves |= target.variable;
-            if group.asked.is_none() && s.resolver.is_some() {
+            if to.is_none() && group.asked.is_none() && s.resolver.is_some() {
                 let asked = group.asked.insert(s.resolver.clone().unwrap_or_default());
                 asked.timeout = s.resolver_timeout;
             }
         }
         self.findings.carried(d);
+        if to.is_some() {
+            // What stands behind goes with it.
+            target.uri = None;
+        }
         let rewrite = match self.rewrite(d, &target, rewrites, spot) {
             Ok(rewrite) => rewrite,
             Err((why, help)) => {
@@ -62,17 +67,23 @@ impl<'t> Translator<'t, '_> {
         let edits = if target.grpc { &s.grpc_set_headers } else { &s.set_headers };
         let first = branches.first().and_then(|(.., host)| host.as_deref());
         let host = first.unwrap_or(&target.host);
-        let scope = spot.scope.with_target(host);
+        let (scope, host) = match &to {
+            None => (spot.scope.with_target(host), host),
+            _ => (spot.scope.by_request(), "${to.host}"),
+        };
         let fields = headers::request(edits, host, d, (&scope, &self.maps), f);
         if target.grpc {
             let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
             f.differs(d, note);
         }
-        let messages = messages::messages(d, &target, s, spot, f);
+        let mut messages = messages::messages(d, &target, s, spot, f);
+        messages.splice(0..0, to.clone());
+        sending::settings(&mut messages, s, &scope, f);
         let keeps = target.grpc || (s.http11 && fields.keeps);
         self.lint_pass(d, &target, &branches, s, keeps);
         let proxy = Proxy {
             split: Vec::new(),
+            by_request: to.is_some(),
             rewrite,
             host: fields.host,
             headers: fields.edits,
@@ -81,9 +92,20 @@ impl<'t> Translator<'t, '_> {
             websocket: fields.websocket && s.http11,
             keeps,
             source: s.source.clone(),
-            policy: policy(if target.grpc { &s.grpc } else { &s.proxy }),
+            policy: policy_of(&target, s),
             messages,
         };
+        self.of_branches(d, &proxy, branches, (edits, spot))
+    }
+
+    /// The route of each branch, with the `Host` that nginx sends there.
+    fn of_branches(
+        &mut self,
+        d: &'t Directive,
+        proxy: &Proxy,
+        branches: Vec<Branch>,
+        (edits, spot): (&[&'t Directive], &Spot<'t>),
+    ) -> Vec<(Vec<Check>, Action)> {
         let mut all = Vec::with_capacity(branches.len());
         for (when, split, host) in branches {
             let mut proxy = Proxy { split, ..proxy.clone() };
@@ -108,7 +130,7 @@ impl<'t> Translator<'t, '_> {
         spot: &Spot<'t>,
     ) -> Result<Rewrite, Refusal> {
         let f = &mut self.findings;
-        let mut rewrite = pass::rewrite(d, target, &spot.path, &spot.prefix, f)?;
+        let mut rewrite = pass::rewrite(d, target, &spot.path, (&spot.prefix, &spot.scope), f)?;
         if let [one] = rewrites
             && rewrite == Rewrite::Keep
             && let Some(other) = prefix_rewrite(one, spot)
@@ -120,23 +142,41 @@ impl<'t> Translator<'t, '_> {
     }
 
     /// The upstreams that a target leads to, each with its condition and share.
-    fn branches(&mut self, d: &'t Directive, target: &Target) -> Result<Vec<Branch>, Refusal> {
+    fn branches(
+        &mut self,
+        d: &'t Directive,
+        target: &Target,
+        s: &Settings<'t>,
+        spot: &Spot<'t>,
+    ) -> Result<(Vec<Branch>, Option<Setting>), Refusal> {
         let name = match &target.authority {
             Authority::Fixed(authority) => {
                 let one = self.used(d, authority, target.grpc)?;
-                return Ok(vec![(Vec::new(), vec![(one, 1)], None)]);
+                return Ok((vec![(Vec::new(), vec![(one, 1)], None)], None));
             }
+            Authority::Asked(text) => return self.by_request(d, text, s, spot),
             Authority::Variable(name) => name.clone(),
         };
         if let Some(block) = self.maps.split(&name) {
-            return self.split(d, block, target.grpc).map(|split| vec![(Vec::new(), split, None)]);
+            let split = self.split(d, block, target.grpc)?;
+            return Ok((vec![(Vec::new(), split, None)], None));
         }
+        let chosen = self.mapped(d, &name, target.grpc);
+        if chosen.is_err() && !target.grpc {
+            let uri = target.uri.as_deref().unwrap_or_default();
+            return self.by_request(d, &format!("${{{name}}}{uri}"), s, spot);
+        }
+        chosen.map(|branches| (branches, None))
+    }
+
+    /// The upstreams that a map gives, each with its condition.
+    fn mapped(&mut self, d: &'t Directive, name: &str, grpc: bool) -> Result<Vec<Branch>, Refusal> {
         let unknown = || {
             let why = format!("`${name}` is not known when the file is read");
             (why, "name the upstreams, and choose one by route")
         };
-        let map = self.maps.map(&name).ok_or_else(unknown)?;
-        let hosts = match map.has_hostnames().then(|| self.made.find(&name)) {
+        let map = self.maps.map(name).ok_or_else(unknown)?;
+        let hosts = match map.has_hostnames().then(|| self.made.find(name)) {
             Some(made) => Some(made.ok_or_else(unknown)?.name.clone()),
             None => None,
         };
@@ -149,7 +189,7 @@ impl<'t> Translator<'t, '_> {
         for entry in plain.into_iter().chain(regexes) {
             let to = entry.arg(0);
             let to = to.strip_prefix("http://").unwrap_or(to);
-            let one = self.used(d, to, target.grpc)?;
+            let one = self.used(d, to, grpc)?;
             let host = Some(to.to_owned());
             if entry.name.text == "default" {
                 otherwise = Some((one, host));
@@ -282,6 +322,12 @@ pub(super) fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> 
     (crate::config::is_path(&to) && !to.contains(['?', '$'])).then_some(Rewrite::Replace(to))
 }
 
+/// What holds at a place for this target.
+fn policy_of(target: &Target, s: &Settings<'_>) -> Policy {
+    let streams = s.request_streaming && s.says.mirrors.is_empty() && !target.grpc;
+    Policy { streams, ..policy(if target.grpc { &s.grpc } else { &s.proxy }) }
+}
+
 /// What holds with nginx's defaults.
 fn policy(p: &settings::Policy) -> Policy {
     let minute = Duration::from_mins(1);
@@ -309,5 +355,6 @@ fn policy(p: &settings::Policy) -> Policy {
         invalid: next.invalid && !next.off,
         statuses: if next.off { Vec::new() } else { next.statuses },
         non_idempotent: next.non_idempotent,
+        streams: false,
     }
 }

@@ -46,6 +46,10 @@ pub(super) struct Settings<'t> {
     pub trailers: Vec<&'t Directive>,
     pub pass_trailers: bool,
     pub early_hints: Option<&'t Directive>,
+    pub method: Option<&'t Directive>,
+    pub set_body: Option<&'t Directive>,
+    pub no_request_headers: bool,
+    pub no_request_body: bool,
     pub request_streaming: bool,
     pub streaming: bool,
     pub buffers: Option<u64>,
@@ -154,15 +158,6 @@ pub(super) fn carried_flag(d: &Directive, f: &mut Findings<'_>) -> Option<bool> 
     flag
 }
 
-/// A flag that Plimsoll has no setting for, and whose good value is what it does anyhow.
-fn fixed(d: &Directive, good: bool, otherwise: (&str, &str), f: &mut Findings<'_>) {
-    match flag(d, f) {
-        Some(value) if value == good => f.carried_as(d, "this is what Plimsoll does"),
-        Some(_) => f.missing(d, otherwise.0, otherwise.1),
-        None => {}
-    }
-}
-
 macro_rules! times {
     ($($setter:ident => $($field:ident).+;)*) => {$(
         pub(super) fn $setter<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
@@ -199,6 +194,8 @@ kept! {
     try_files => try_files;
     expires => expires;
     early_hints => early_hints;
+    method => method;
+    set_body => set_body;
 }
 
 macro_rules! listed {
@@ -376,8 +373,12 @@ pub(super) fn ignore_client_abort(s: &mut Settings<'_>, d: &Directive, f: &mut F
     s.ignore_client_abort = carried_flag(d, f) == Some(true);
 }
 
-pub(super) fn pass_request(_: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    fixed(d, true, ("the request is passed on with its fields and body", ""), f);
+pub(super) fn pass_request_headers(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.no_request_headers = carried_flag(d, f) == Some(false);
+}
+
+pub(super) fn pass_request_body(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.no_request_body = carried_flag(d, f) == Some(false);
 }
 
 pub(super) fn body_limit(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {

@@ -28,6 +28,8 @@ pub(super) struct Use {
     pub at: Place,
     pub grpc: bool,
     pub group: Group,
+    /// Requests may name it.
+    pub named: bool,
 }
 
 /// A translation under way.
@@ -399,7 +401,7 @@ impl<'t> Translator<'t, '_> {
             unique = format!("{name}-{n}");
         }
         let at = group.at.unwrap_or(d.name.place);
-        self.uses.push(Use { name: unique, at, grpc, group });
+        self.uses.push(Use { name: unique, at, grpc, group, named: false });
         Ok(self.uses.len() - 1)
     }
 }

@@ -65,6 +65,11 @@ impl Group {
         Self { at: Some(at), servers: vec![server], ..Self::default() }
     }
 
+    /// The group without servers of a `proxy_pass` where each request says which.
+    pub(super) fn of_requests(at: Place, asked: Option<Asked>) -> Self {
+        Self { at: Some(at), resolves: asked.is_some(), asked, ..Self::default() }
+    }
+
     /// Whether there is exactly one address.
     pub(super) fn is_alone(&self) -> bool {
         matches!(&*self.servers, [one] if !is_name(&one.backend.address))

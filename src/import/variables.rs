@@ -21,6 +21,8 @@ pub(super) struct Scope {
     aliases: BTreeMap<String, String>,
     /// Variables that the file makes.
     pub made: MadeVariables,
+    /// Each request says where it is sent.
+    by_request: bool,
 }
 
 impl Scope {
@@ -73,6 +75,11 @@ impl Scope {
         scope
     }
 
+    /// The same where each request says where it is sent.
+    pub(super) fn by_request(&self) -> Self {
+        Self { by_request: true, ..self.clone() }
+    }
+
     /// The text with constants put in; what is left of variables stays.
     pub(super) fn fold(&self, text: &str) -> String {
         let mut folded = String::new();
@@ -113,6 +120,15 @@ impl Scope {
                 Part::Variable(name) => {
                     if let Some(group) = self.group(name) {
                         template.text.extend(["${", &group, "}"]);
+                        continue;
+                    }
+                    let of_target = match name {
+                        "proxy_host" if self.by_request => Some("${to.host}"),
+                        "proxy_port" if self.by_request => Some("${to.port}"),
+                        _ => None,
+                    };
+                    if let Some(ours) = of_target {
+                        template.text.push_str(ours);
                         continue;
                     }
                     let made = self.made.find(name).map(|made| Counterpart {
@@ -208,7 +224,8 @@ struct Counterpart {
 }
 
 /// nginx's variables without an argument, with Plimsoll's.
-const PLAIN: [(&str, &str); 42] = [
+const PLAIN: [(&str, &str); 43] = [
+    ("request_body", "request_body"),
     ("proxy_protocol_addr", "proxied.client_ip"),
     ("proxy_protocol_port", "proxied.client_port"),
     ("proxy_protocol_server_addr", "proxied.server_ip"),

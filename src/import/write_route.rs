@@ -216,6 +216,7 @@ impl Writer<'_> {
         // Only a prefix can be cut off; what an expression finds, cannot be replaced.
         match (&proxy.rewrite, &route.path) {
             (Rewrite::Asked, _) => self.setting("nginx.request_uri", "true"),
+            (Rewrite::Target(to), _) => self.setting("send.target", &quote(to)),
             (Rewrite::Strip, PathRule::Prefix(_)) => self.setting("strip_prefix", "true"),
             (Rewrite::Replace(to), PathRule::Prefix(_) | PathRule::Exact(_)) => {
                 self.setting("replace_prefix", &quote(to));

@@ -95,6 +95,9 @@ pub(super) fn retry(policy: &Policy, upstream: &Upstream) -> Vec<(&'static str, 
         let statuses: Vec<_> = policy.statuses.iter().map(u16::to_string).collect();
         settings.push(("statuses", format!("[{}]", statuses.join(", "))));
     }
+    if policy.streams {
+        settings.push(("replay_body", "0".to_owned()));
+    }
     if policy.non_idempotent {
         settings.push(("non_idempotent", "true".to_owned()));
     }

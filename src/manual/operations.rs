@@ -168,6 +168,8 @@
 //! | asked who may pass: refused | 401 or 403 | downstream |
 //! | asked who may pass: no answer that says it | 500 | upstream |
 //! | went on elsewhere too often, or to a name that is not there | 500 | upstream |
+//! | a request names a place that is none | 500 | upstream |
+//! | a request names a place that it may not reach, or that is not found | 502 | upstream |
 //! | an answer that is an error without a page | its own | upstream |
 //! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |

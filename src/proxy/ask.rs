@@ -38,6 +38,7 @@ pub(super) async fn may_pass(walk: &mut Walk<'_, '_>, to: &[u8]) -> Result<(), F
     state.path = path;
     state.trail = trail;
     state.upload.release(held);
+    state.as_it_came();
     state.attempts.truncate(attempts);
     state.tried.clear();
     state.key.clear();
@@ -101,7 +102,7 @@ async fn ask(walk: &mut Walk<'_, '_>, entry: &RouteEntry) -> Result<u16, Failure
                 service::destination(at, entry).ok_or(Failure::NoneEligible)?;
             let client = walk.client;
             let passage =
-                Passage { at, entry, destination, local, rewrite, host, client, asks: true };
+                Passage::new((at, entry), (destination, local), (rewrite, host), client, true);
             walk.state.tried.clear();
             walk.state.key.clear();
             Ok(attempt::run(&passage, walk.down, walk.state).await?.status)

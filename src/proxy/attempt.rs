@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::balance::{Key, Need, Pick, Rng, Tried};
 use crate::http1::{HeadError, RequestHead};
-use crate::model::{BackendIx, Clock, Event, Outcome, Tick};
+use crate::model::{Address, BackendIx, Clock, Event, Outcome, Tick};
 use crate::net::{Stream, is_shortage};
 use crate::proxy::backend_h2::{self, Sender};
 use crate::proxy::connect::connect;
@@ -19,6 +19,7 @@ use crate::proxy::pace;
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
+use crate::proxy::sending;
 use crate::proxy::service::{Done, Entrance};
 use crate::proxy::vars::{self, Answer, At, Attempt, Vars};
 use crate::proxy::view::Local;
@@ -27,6 +28,7 @@ use crate::snapshot::{Backend, Destination, RouteEntry};
 use crate::telemetry::{BackendCell, RetryDenied};
 
 /// A proxied request: everything about it that does not change from attempt to attempt.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Passage<'a> {
     pub(super) at: Entrance<'a>,
@@ -36,8 +38,39 @@ pub(super) struct Passage<'a> {
     pub(super) rewrite: &'a PathRewrite,
     pub(super) host: &'a HostPolicy,
     pub(super) client: &'a ClientIdentity,
+    /// What is sent otherwise than it came is settled.
+    pub(super) settled: bool,
+    /// The backends are found for this request, and no upstream's.
+    pub(super) found: bool,
+    /// The method that is sent in place of the client's, if any, may be repeated.
+    pub(super) may_repeat: bool,
     /// It is a question of ours: only the head of the answer counts, and the client gets none of it.
     pub(super) asks: bool,
+}
+
+impl<'a> Passage<'a> {
+    /// A request on its way as its route says.
+    pub(super) fn new(
+        (at, entry): (Entrance<'a>, &'a RouteEntry),
+        (destination, local): (&'a Destination, &'a Local),
+        (rewrite, host): (&'a PathRewrite, &'a HostPolicy),
+        client: &'a ClientIdentity,
+        asks: bool,
+    ) -> Self {
+        Self {
+            at,
+            entry,
+            destination,
+            local,
+            rewrite,
+            host,
+            client,
+            settled: false,
+            found: false,
+            may_repeat: true,
+            asks,
+        }
+    }
 }
 
 /// A backend picked for an attempt.
@@ -88,6 +121,11 @@ pub(super) async fn run(
     down: &mut Downstream,
     state: &mut State,
 ) -> Result<Done, Failure> {
+    if let Some(sending) = &passage.entry.route.sending
+        && !passage.settled
+    {
+        return Box::pin(sending::run(passage, sending, down, state)).await;
+    }
     let cell = passage.local.upstream.series.worker(passage.at.worker.ix);
     if passage.climbs(state) {
         return Err(Failure::BadRequest(HeadError::BadRequestLine));
@@ -366,7 +404,7 @@ impl Passage<'_> {
             sent: true,
             stale: false,
             shown: false,
-            idempotent: retry::is_idempotent(head.method()),
+            idempotent: self.may_repeat && retry::is_idempotent(head.method()),
             replayable,
             tries,
             elapsed: now.saturating_duration_since(self.at.whole),
@@ -387,6 +425,8 @@ impl Passage<'_> {
             answer: Answer { request_body: state.upload.received, ..Answer::default() },
             captured: state.captured.as_deref(),
             auth: state.auth(),
+            otherwise: state.otherwise.as_deref(),
+            body: state.body(self.at),
             ..Vars::new(&state.head, self.client)
         }
     }
@@ -435,6 +475,7 @@ impl Passage<'_> {
             framing: state.upload.framing(state.head.framing()),
             upgrade: state.head.upgrade().filter(|_| asks),
             close: self.local.upstream.nginx.connection_close,
+            otherwise: state.otherwise.as_deref(),
             trailers: self.entry.route.response.as_ref().is_none_or(|rules| rules.pass_trailers),
             edits: &self.entry.route.request_headers,
         };
@@ -540,7 +581,7 @@ impl Passage<'_> {
     /// What can be told of an attempt while it runs.
     pub(super) fn running(&self, choice: Choice, round: u8, progress: &Progress) -> Attempt {
         Attempt {
-            at: At::Backend(self.destination.upstream, choice.ix),
+            at: self.place(choice),
             round,
             connect: progress.connect,
             first_byte: progress.first_byte,
@@ -552,6 +593,14 @@ impl Passage<'_> {
             received: progress.received,
             body: progress.body,
             retried_because: None,
+        }
+    }
+
+    /// Where an attempt goes.
+    fn place(&self, choice: Choice) -> At {
+        match &self.local.upstream.backends[choice.ix.index()].address {
+            Address::Ip(address) if self.found => At::Address(*address),
+            _ => At::Backend(self.destination.upstream, choice.ix),
         }
     }
 

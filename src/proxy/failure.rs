@@ -25,6 +25,8 @@
 //! | asked who may pass: refused | 401 or 403 | downstream |
 //! | asked who may pass: no answer that says it | 500 | upstream |
 //! | went on elsewhere too often, or to a name that is not there | 500 | upstream |
+//! | a request names a place that is none | 500 | upstream |
+//! | a request names a place that it may not reach, or that is not found | 502 | upstream |
 //! | an answer that is an error without a page | its own | upstream |
 //! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
@@ -73,6 +75,12 @@ pub(super) enum Failure {
     AuthFailed,
     /// The request went on elsewhere too often, or there was no place where it should go on.
     NoEnd,
+    /// What the request names as its place is none.
+    NoPlace,
+    /// The request may not reach the place that it names.
+    NotAllowed,
+    /// The place that the request names has no known address.
+    NotFound,
     /// The answer was this status, and nothing else.
     Answered(u16),
     /// It was still under way at the end of the drain.
@@ -100,10 +108,10 @@ impl Failure {
             Self::Forbidden => 403,
             Self::NoRoute => 404,
             Self::NoneEligible => 503,
-            Self::NoneLive => 502,
+            Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
-            Self::Storage | Self::AuthFailed | Self::NoEnd | Self::Cut => 500,
+            Self::Storage | Self::AuthFailed | Self::NoEnd | Self::NoPlace | Self::Cut => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
                 Outcome::ClientGone => 499,
@@ -121,6 +129,9 @@ impl Failure {
             | Self::TotalTimeout
             | Self::AuthFailed
             | Self::NoEnd
+            | Self::NoPlace
+            | Self::NotAllowed
+            | Self::NotFound
             | Self::Storage
             | Self::Cut
             | Self::Answered(_) => Fault::Upstream,
@@ -149,6 +160,9 @@ impl Failure {
             Self::AuthRefused(_) => "auth_refused",
             Self::AuthFailed => "auth_failed",
             Self::NoEnd => "no_end",
+            Self::NoPlace => "no_place",
+            Self::NotAllowed => "not_allowed",
+            Self::NotFound => "not_found",
             Self::Answered(_) => "error_answered",
             Self::Cut => "drain_timeout",
         }

@@ -26,7 +26,7 @@ use crate::proxy::trailers::Trailers;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::{Answer, Attempt, Attempts, Vars};
+use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars};
 use crate::snapshot::settings::ResponseRules;
 use crate::snapshot::{Backend, Captured};
 
@@ -49,6 +49,13 @@ struct Said<'s> {
     captured: Option<&'s Captured>,
     round: u8,
     trail: Option<&'s Trail>,
+    otherwise: Option<&'s Otherwise>,
+}
+
+/// The method that the backend gets.
+fn sent_method<'s>(otherwise: Option<&'s Otherwise>, head: &'s RequestHead) -> &'s [u8] {
+    let other = otherwise.and_then(|otherwise| otherwise.method.as_deref());
+    other.unwrap_or(head.method())
 }
 
 /// Bytes read ahead where a backend asks for it by `X-Accel-Buffering` (nginx's usual buffers).
@@ -132,31 +139,26 @@ impl Forward<'_> {
         }
         let round = state.round();
         let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
+        let otherwise = state.otherwise.as_deref();
+        let method = sent_method(otherwise, head);
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let (ends, captured, trail) = (state.ends, state.captured.as_deref(), trail.as_deref());
-        let said = Said { head, id, path, attempts, ends, captured, round, trail };
+        let said = Said { head, id, path, attempts, ends, captured, round, trail, otherwise };
         let keep = self.passage.destination.retry.replay_bytes;
         upload.restart(out, upload.framing(head.framing()), keep);
         let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
         let version = self.hint_version(head);
-        let received = exchange.head(response, head.method(), version).await;
+        let received = exchange.head(response, method, version).await;
         progress.heard = exchange.read > 0;
         progress.shown = exchange.written > 0;
         let received = received?;
-        let now = self.note_head(response, progress);
+        let now = self.note_head(response, (head.method(), method), progress);
         progress.uploaded = exchange.upload.received;
         if response.status() == 101 {
-            if !(asks && head.upgrade().is_some_and(|asked| response.switches_to(asked))) {
-                received.give_back(buffers);
-                return Err(Failure::Attempt(Outcome::InvalidResponse));
-            }
-            self.passage.switched(self.choice, progress);
-            let switched = (Framing::None, Persistence::Upgraded);
-            let running = self.passage.running(self.choice, said.round, progress);
-            let vars = self.vars(&said, response, &running, progress.uploaded, now);
-            self.write_answer(&vars, response, 0, switched, now, out);
-            self.keep_sent(sent, out);
-            return Ok(self.tunnel(exchange, received, out).await);
+            let asked = head.upgrade().filter(|_| asks);
+            return self
+                .switch((exchange, received), (&said, response), asked, progress, (sent, out))
+                .await;
         }
         let replayable = exchange.upload.is_replayable();
         if let Some(failure) = self.another(head, (tried, key), replayable, progress, now) {
@@ -194,6 +196,29 @@ impl Forward<'_> {
         Ok(done)
     }
 
+    /// Goes on in another protocol, if that was asked for.
+    async fn switch(
+        &self,
+        (exchange, received): (Exchange<'_>, Received),
+        (said, response): (&Said<'_>, &ResponseHead),
+        asked: Option<&[u8]>,
+        progress: &mut Progress,
+        (sent, out): (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Result<Done, Failure> {
+        if !asked.is_some_and(|asked| response.switches_to(asked)) {
+            received.give_back(&self.passage.at.worker.buffers);
+            return Err(Failure::Attempt(Outcome::InvalidResponse));
+        }
+        self.passage.switched(self.choice, progress);
+        let switched = (Framing::None, Persistence::Upgraded);
+        let running = self.passage.running(self.choice, said.round, progress);
+        let now = Instant::now();
+        let vars = self.vars(said, response, &running, progress.uploaded, now);
+        self.write_answer(&vars, response, 0, switched, now, out);
+        self.keep_sent(sent, out);
+        Ok(self.tunnel(exchange, received, out).await)
+    }
+
     async fn over_http2(
         &self,
         mut sender: Sender,
@@ -205,18 +230,20 @@ impl Forward<'_> {
         self.passage.write_request(self.backend, false, state);
         let round = state.round();
         let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
+        let otherwise = state.otherwise.as_deref();
+        let method = sent_method(otherwise, head);
         let (id, path, attempts) = (&state.id, &state.path, &state.attempts);
         let (ends, captured, trail) = (state.ends, state.captured.as_deref(), trail.as_deref());
-        let said = Said { head, id, path, attempts, ends, captured, round, trail };
+        let said = Said { head, id, path, attempts, ends, captured, round, trail, otherwise };
         let encoded = std::mem::take(out);
         let framing = upload.framing(head.framing());
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
         let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
-        let answered = exchange.head(&mut sender, &encoded, framing, response, head.method()).await;
+        let answered = exchange.head(&mut sender, &encoded, framing, response, method).await;
         progress.heard = answered.is_ok();
         self.keep_shared(answered.err());
         answered?;
-        let now = self.note_head(response, progress);
+        let now = self.note_head(response, (head.method(), method), progress);
         progress.uploaded = exchange.upload.received;
         let replayable = exchange.upload.is_replayable();
         if let Some(failure) = self.another(head, (tried, key), replayable, progress, now) {
@@ -305,8 +332,17 @@ impl Forward<'_> {
         }
     }
 
-    /// Notes that the response head is there; gives the time.
-    fn note_head(&self, response: &ResponseHead, progress: &mut Progress) -> Instant {
+    /// Notes that the response head is there, the answer to the method that was sent in place of the
+    /// client's; gives the time.
+    fn note_head(
+        &self,
+        response: &mut ResponseHead,
+        (asked, sent): (&[u8], &[u8]),
+        progress: &mut Progress,
+    ) -> Instant {
+        if self.passage.settled {
+            response.answer_to(asked, sent);
+        }
         let now = Instant::now();
         let first_byte = now.saturating_duration_since(self.begun);
         progress.first_byte = Some(first_byte);
@@ -425,7 +461,10 @@ impl Forward<'_> {
         out: &mut Vec<u8>,
     ) -> (Outward, Trailers) {
         let running = self.passage.running(self.choice, said.round, progress);
-        let vars = self.vars(said, response, &running, progress.uploaded, now);
+        let mut vars = self.vars(said, response, &running, progress.uploaded, now);
+        if self.passage.at.view.snapshot.asked.body {
+            vars.body = upload.whole();
+        }
         let trailers = self.trailers(&vars, response);
         let outward = self.outward(said.head, response, upload, &trailers);
         let field = self.passage.at.listener.client.nginx.keep_alive_field;
@@ -463,6 +502,7 @@ impl Forward<'_> {
             answer: Answer { status: response.status(), request_body, ..Answer::default() },
             captured: said.captured,
             auth: said.trail.and_then(|trail| trail.auth.as_deref()),
+            otherwise: said.otherwise,
             ..Vars::new(said.head, self.passage.client)
         }
     }

@@ -109,7 +109,7 @@ async fn copy(
     let Some(entry) = settle(at, client, state, to) else { return };
     let Action::Proxy { rewrite, host, .. } = &entry.route.action else { return };
     let Some((destination, local)) = service::destination(at, entry) else { return };
-    let passage = Passage { at, entry, destination, local, rewrite, host, client, asks: true };
+    let passage = Passage::new((at, entry), (destination, local), (rewrite, host), client, true);
     if let Err(failure) = attempt::run(&passage, &mut down, state).await {
         tracing::debug!(route = entry.route.name, why = failure.label(), "a copy was not taken");
     }

@@ -3,6 +3,7 @@
 //! The way of a request through these files: `worker` accepts; `downstream` reads heads;
 //! (`secured` shakes hands where TLS is spoken); `service` finds the route and acts; `attempt` picks a backend, gets a connection (`pool`,
 //! `connect`) and repeats where `retry` allows it; `upload` and `exchange` move the bytes both ways;
+//! `sending` finds what is sent otherwise than it came, and the `places` that requests name;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
 //! are pure.
@@ -26,6 +27,7 @@ mod log_line;
 mod mirror;
 mod outgoing;
 mod pace;
+mod places;
 mod pool;
 mod port;
 mod proxied;
@@ -34,6 +36,7 @@ mod request;
 mod retry;
 mod rewrite;
 mod secured;
+mod sending;
 mod service;
 mod spool;
 mod sticky;

@@ -52,28 +52,8 @@ pub(super) fn access(
     };
     let Place { entry, local, client, line } = place;
     let head = &state.head;
-    let upstreams = &at.view.snapshot.upstreams;
-    let attempts: Vec<Attempt<'_>> = state
-        .attempts
-        .iter()
-        .filter(|_| format == Format::Json)
-        .filter_map(|attempt| match attempt.at {
-            At::Backend(upstream, ix) => {
-                Some((attempt, &*upstreams[upstream.index()].backends[ix.index()].label))
-            }
-            At::Nobody(_) | At::Address(_) => None,
-        })
-        .map(|(attempt, backend)| Attempt {
-            backend,
-            outcome: attempt.outcome,
-            status: attempt.status,
-            reused: attempt.reused,
-            connect: attempt.connect,
-            first_byte: attempt.first_byte,
-            duration: attempt.duration.unwrap_or_default(),
-            retried_because: attempt.retried_because,
-        })
-        .collect();
+    let found = found(state, format);
+    let attempts = attempts(at, state, format, &found);
     let user = head.first(Known::Authorization).and_then(basic_user);
     let line = Entry {
         time: SystemTime::now(),
@@ -102,6 +82,46 @@ pub(super) fn access(
         attempts: &attempts,
     };
     at.worker.log.borrow_mut().record(format, &line);
+}
+
+/// Addresses that requests named, as far as the line tells of attempts.
+fn found(state: &State, format: Format) -> Vec<String> {
+    let found = state.attempts.iter().filter_map(|attempt| match attempt.at {
+        At::Address(address) if format == Format::Json => Some(address.to_string()),
+        _ => None,
+    });
+    found.collect()
+}
+
+/// The attempts, as far as the line tells of them.
+fn attempts<'a>(
+    at: Entrance<'a>,
+    state: &'a State,
+    format: Format,
+    found: &'a [String],
+) -> Vec<Attempt<'a>> {
+    let upstreams = &at.view.snapshot.upstreams;
+    let mut found = found.iter();
+    let attempts = state.attempts.iter().filter(|_| format == Format::Json);
+    let placed = attempts.filter_map(|attempt| match attempt.at {
+        At::Backend(upstream, ix) => {
+            Some((attempt, &*upstreams[upstream.index()].backends[ix.index()].label))
+        }
+        At::Address(_) => Some((attempt, &**found.next()?)),
+        At::Nobody(_) => None,
+    });
+    placed
+        .map(|(attempt, backend)| Attempt {
+            backend,
+            outcome: attempt.outcome,
+            status: attempt.status,
+            reused: attempt.reused,
+            connect: attempt.connect,
+            first_byte: attempt.first_byte,
+            duration: attempt.duration.unwrap_or_default(),
+            retried_because: attempt.retried_because,
+        })
+        .collect()
 }
 
 /// What a line may speak of.

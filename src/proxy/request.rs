@@ -12,7 +12,7 @@ use crate::proxy::outgoing::Outgoing;
 use crate::proxy::service::Entrance;
 use crate::proxy::trail::Trail;
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::{Answer, Attempt, Attempts, Vars};
+use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars};
 use crate::snapshot::Captured;
 
 /// States kept for the next requests.
@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) sent: Vec<u8>,
     /// The two ends of the client's connection, if a text asks for them.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
+    /// What is sent otherwise than it came, where anything is.
+    pub(super) otherwise: Option<Box<Otherwise>>,
     /// A route's limits have judged it.
     pub(super) limited: bool,
 }
@@ -108,8 +110,15 @@ impl State {
             answer: Answer { request_body: self.upload.received, ..Answer::default() },
             captured: self.captured.as_deref(),
             auth: self.auth(),
+            otherwise: self.otherwise.as_deref(),
+            body: self.body(at),
             ..Vars::new(&self.head, client)
         }
+    }
+
+    /// The body, where a text asks for it and all of it is in memory.
+    pub(super) fn body(&self, at: Entrance<'_>) -> Option<&[u8]> {
+        if at.view.snapshot.asked.body { self.upload.whole() } else { None }
     }
 
     /// What was answered when it was asked whether the request may pass.
@@ -149,6 +158,7 @@ impl States {
             state.out.clear();
             state.id.clear();
             state.captured = None;
+            state.otherwise = None;
             state.trail = None;
             state.ends = None;
             state.sent.clear();

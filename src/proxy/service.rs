@@ -427,7 +427,7 @@ pub(super) async fn act<'a>(
                 Some(settings) => Box::pin(store(at, settings, down, state)).await?,
             };
             let passage =
-                Passage { at, entry, destination, local, rewrite, host, client, asks: false };
+                Passage::new((at, entry), (destination, local), (rewrite, host), client, false);
             attempt::run(&passage, down, state).await
         }
         (Action::Proxy { .. }, None) => Err(Failure::NoneEligible),

@@ -102,10 +102,17 @@ impl State {
         self.trail.get_or_insert_default()
     }
 
+    /// What was sent otherwise than it came holds for one route only.
+    pub(super) fn as_it_came(&mut self) {
+        self.otherwise = None;
+        self.upload.send_own();
+    }
+
     /// Forgets whom was asked, so that another upstream can be.
     pub(super) fn forget_round(&mut self) {
         self.tried.clear();
         self.key.clear();
+        self.as_it_came();
         if !self.attempts.is_empty() {
             self.trail().rounds = self.attempts.last().map_or(0, |last| last.round) + 1;
         }

@@ -52,6 +52,8 @@ pub(super) struct Upload {
     kept: Vec<u8>,
     keep_up_to: usize,
     outgrown: bool,
+    /// What is sent in place of the client's body, and how it is framed.
+    instead: Option<Box<(Vec<u8>, Framing)>>,
     /// The whole body, where it is read before it is sent.
     spool: Option<Box<Spool>>,
     /// Decoded body bytes that came from the client.
@@ -80,6 +82,7 @@ impl Upload {
         self.keep_up_to = 0;
         self.outgrown = false;
         self.spool = None;
+        self.instead = None;
         self.received = 0;
         self.limit = limit;
         self.sent = 0;
@@ -119,8 +122,24 @@ impl Upload {
         self.outgoing.clear();
     }
 
+    /// Sends this in place of the client's body, which stays where it is.
+    pub(super) fn send_instead(&mut self, body: Vec<u8>, framing: Framing) {
+        self.instead = Some(Box::new((body, framing)));
+    }
+
+    /// Sends the client's body again, if it can.
+    pub(super) fn send_own(&mut self) {
+        self.instead = None;
+    }
+
+    /// Whether nothing of the client's body is sent.
+    fn stays(&self) -> bool {
+        self.withheld || self.instead.is_some()
+    }
+
     /// Forgets what is on its way.
     pub(super) fn clear(&mut self) {
+        self.instead = None;
         self.outgoing.clear();
         self.kept.clear();
         self.spool = None;
@@ -137,7 +156,11 @@ impl Upload {
         self.outgoing.head.append(head);
         self.sent = 0;
         self.broken = false;
-        if self.withheld {
+        if let Some(instead) = &self.instead {
+            self.chunked = false;
+            self.outgoing.head.extend_from_slice(&instead.0);
+        }
+        if self.stays() {
             return;
         }
         if let Some(spool) = &mut self.spool {
@@ -162,6 +185,9 @@ impl Upload {
     /// How the body is framed towards backends, when the client framed it like this: what was read
     /// whole has a length.
     pub(super) fn framing(&self, came: Framing) -> Framing {
+        if let Some(instead) = &self.instead {
+            return instead.1;
+        }
         match &self.spool {
             Some(spool) if !self.withheld => Framing::Length(spool.len()),
             _ => came,
@@ -211,7 +237,8 @@ impl Upload {
 
     /// Puts the next piece of a stored body on its way; `false`: there is none.
     fn load(&mut self, buffers: &Buffers) -> Result<bool, Failure> {
-        let spool = self.spool.as_mut().filter(|spool| !self.withheld && !spool.is_read());
+        let stays = self.stays();
+        let spool = self.spool.as_mut().filter(|spool| !stays && !spool.is_read());
         let Some(spool) = spool else { return Ok(false) };
         let mut buffer = buffers.take();
         match spool.read(&mut buffer) {
@@ -253,7 +280,7 @@ impl Upload {
 
     /// Whether all that was sent can be sent again.
     pub(super) fn is_replayable(&self) -> bool {
-        !self.outgrown
+        self.instead.is_some() || !self.outgrown
     }
 
     /// Whether another place can be sent all that this one was: the body too, unless it is for
@@ -279,13 +306,13 @@ impl Upload {
 
     /// Whether this attempt's backend got the whole request.
     pub(super) fn is_delivered(&self) -> bool {
-        let sent = self.withheld || (self.complete && self.is_unloaded());
+        let sent = self.stays() || (self.complete && self.is_unloaded());
         sent && !self.broken && self.outgoing.is_empty()
     }
 
     /// Who has to move next.
     pub(super) fn waits(&self) -> Waits {
-        let read = self.withheld || (self.complete && self.is_unloaded());
+        let read = self.stays() || (self.complete && self.is_unloaded());
         if self.broken || (self.outgoing.is_empty() && read) {
             Waits::Done
         } else if self.outgoing.is_empty() && !self.complete {
@@ -307,7 +334,7 @@ impl Upload {
             // What came with the head leaves with the head.
             if down.first_piece.is_some()
                 && !self.broken
-                && !self.withheld
+                && !self.stays()
                 && self.outgoing.holds_no_buffer()
             {
                 ready!(self.poll_piece(down, buffers, cx))?;
@@ -322,7 +349,7 @@ impl Upload {
                     self.outgoing.clear();
                 }
             }
-            if self.broken || self.withheld || (self.complete && self.is_unloaded()) {
+            if self.broken || self.stays() || (self.complete && self.is_unloaded()) {
                 return Poll::Ready(Ok(()));
             }
             if self.complete {
@@ -348,7 +375,7 @@ impl Upload {
             if self.load(buffers)? {
                 continue;
             }
-            if self.complete || self.withheld {
+            if self.complete || self.stays() {
                 return Ok(Poll::Ready(None));
             }
             if self.poll_piece(down, buffers, cx)?.is_pending() {

@@ -22,6 +22,7 @@ use crate::balance::Rng;
 use crate::model::{Event, WorkerIx};
 use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
+use crate::proxy::places::Places;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
 use crate::proxy::view::View;
@@ -103,7 +104,9 @@ pub(super) struct Worker {
     pub(super) buffers: Buffers,
     pub(super) states: States,
     pub(super) log: RefCell<LocalLog>,
-    registry: Arc<Registry>,
+    /// Places that requests name.
+    pub(super) places: Places,
+    pub(super) registry: Arc<Registry>,
     pub(super) clients: Arc<Clients>,
     pub(super) descriptors: Descriptors,
     events: mpsc::Sender<Event>,
@@ -268,6 +271,7 @@ impl Worker {
             rng: RefCell::new(rng),
             buffers: Buffers::default(),
             states: States::default(),
+            places: Places::default(),
             log: RefCell::new(log),
             registry,
             clients,
@@ -462,6 +466,7 @@ async fn upkeep(worker: Rc<Worker>) -> Infallible {
                 backend.series.worker(worker.ix).set_idle(pool.len());
             }
         }
+        worker.places.prune(now);
         worker.log.borrow_mut().flush();
     }
 }

@@ -7,6 +7,7 @@
 pub mod build;
 mod captures;
 mod cell;
+mod found;
 mod limit;
 mod listener;
 mod route;
@@ -32,10 +33,10 @@ pub mod settings {
         Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
         ForwardPolicy, Forwarded, Group, HeaderEdit, HostPolicy, LimitLog, LogEscape, LogLine,
         Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Pattern,
-        Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, Redirect, RequestBuffering,
-        RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Stage, Statuses,
-        Template, Test, Then, TimeForm, Timeouts, TlsFact, ToPiece, Trailer, Variable,
-        WhenNoneEligible, XForwarded,
+        Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, Query, Redirect, RequestBuffering,
+        RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Sending, Stage,
+        Statuses, Template, Test, Then, TimeForm, Timeouts, TlsFact, ToPiece, Towards, Trailer,
+        Variable, WhenNoneEligible, XForwarded,
     };
     pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }

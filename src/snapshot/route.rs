@@ -6,7 +6,7 @@ use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
     Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, RequestBuffering,
-    Respond, ResponseRules, Retry, Template, Timeouts,
+    Respond, ResponseRules, Retry, Sending, Template, Timeouts,
 };
 use crate::snapshot::{LimitUse, RouteCaptures};
 
@@ -27,6 +27,8 @@ pub struct Route {
     pub captures: Option<Box<RouteCaptures>>,
     /// Who may use it; `None` is everybody.
     pub access: Option<Access>,
+    /// What is sent otherwise than it came; `None`: nothing.
+    pub sending: Option<Box<Sending>>,
     /// Changes to the request's fields.
     pub request_headers: Box<[HeaderEdit]>,
     /// Changes to the response's fields.

@@ -32,6 +32,7 @@ mod proxy_protocol;
 mod rates;
 mod request_buffering;
 mod retries;
+mod sending;
 mod sticky;
 mod storm;
 mod upgrade;

@@ -17,7 +17,8 @@ use crate::model::Weight;
 const ACTIONS: [&str; 5] = ["upstream", "split", "redirect", "respond", "go_to"];
 
 /// Settings that mean something only where a request is sent on.
-const OF_PROXY: [&str; 14] = [
+const OF_PROXY: [&str; 15] = [
+    "send",
     "strip_prefix",
     "replace_prefix",
     "host_header",
@@ -119,7 +120,7 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> PathRewrite {
     }
     match replace {
         Some((_, item)) => {
-            if !is_path(item.text()) || item.text().contains('?') {
+            if !is_path(item.text()) {
                 let help = "write it like `/v2`, with other characters percent-encoded";
                 b.error(item.place, "replace_prefix must be a path that begins with `/`", help);
             }

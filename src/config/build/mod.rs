@@ -22,6 +22,7 @@ mod request;
 mod response;
 mod route;
 mod secret;
+mod sending;
 mod template;
 mod upstream;
 mod upstream_sticky;
@@ -72,6 +73,8 @@ struct Sourced<'t, T> {
 struct Named<'t> {
     key: &'t Key,
     model: Upstream,
+    /// No backend is written.
+    bare: bool,
 }
 
 impl<'e> Build<'e> {
@@ -119,7 +122,9 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
         .iter()
         .flat_map(|part| part.map("upstream"))
         .filter_map(|(key, item): &(Key, Item)| {
-            Some(Named { key, model: upstream::upstream(b, key, item.table()?, &resolver) })
+            let table = item.table()?;
+            let bare = table.list("backend").is_empty() && !table.refused.contains(&"backend");
+            Some(Named { key, model: upstream::upstream(b, key, table, &resolver), bare })
         })
         .collect();
     let limits = limit::limits(b, parts);

@@ -6,7 +6,7 @@ use super::field::Head;
 use super::host::host;
 use super::template::Groups;
 use super::upstream::retry;
-use super::{Build, access, action, condition, field, limit, onward, request, response};
+use super::{Build, access, action, condition, field, limit, onward, request, response, sending};
 use crate::config::faults::Place;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
 use crate::config::tree::{Item, Key, Table};
@@ -41,6 +41,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         before: onward::before(b, table),
         action: action::action(b, table),
         after: onward::after(b, table),
+        sending: sending::sending(b, table),
         path,
         methods,
         headers,

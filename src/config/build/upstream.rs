@@ -149,7 +149,7 @@ fn backends(
         check_route(b, one);
         backends.push(Backend { name, service, ..backend(one, address, passive) });
     }
-    check_service(b, key, table, &backends);
+    check_service(b, key, &backends);
     backends
 }
 
@@ -173,13 +173,10 @@ fn backend(table: &Table, address: BackendAddress, passive: &Passive) -> Backend
 }
 
 /// Whether anything could serve.
-fn check_service(b: &mut Build<'_>, key: &Key, table: &Table, backends: &[Backend]) {
+fn check_service(b: &mut Build<'_>, key: &Key, backends: &[Backend]) {
     let enabled = || backends.iter().filter(|one| one.state == AdminState::Enabled);
-    if table.list("backend").is_empty() && !table.refused.contains(&"backend") {
-        let help = format!("add `[[upstream.{}.backend]]` with an `address`", key.name);
-        b.error(key.place, format!("upstream `{}` has no backend", key.name), help);
-    } else if backends.is_empty() {
-        // All of them were refused, which is reported.
+    if backends.is_empty() {
+        // None was written, which `whole` looks at, or all were refused, which is reported.
     } else if enabled().next().is_none() {
         let message = format!("no backend of upstream `{}` is enabled", key.name);
         b.warning(key.place, message, "every request will be answered with 503");

@@ -9,7 +9,7 @@ use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, TlsFact, Va
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 57] = [
+static PLAIN: [Plain; 60] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     ("client_port", Variable::ClientPort, "The port at the other end of the connection."),
@@ -100,6 +100,17 @@ static PLAIN: [Plain; 57] = [
     ("route", Variable::Route, "The route's name."),
     ("upstream", Variable::Upstream, "The upstream's name; empty where none is chosen."),
     ("backend", Variable::Backend, "The backend's address as written; empty where none is chosen."),
+    (
+        "to.host",
+        Variable::ToHost,
+        "The host that `send.to` of the route names, with its port unless it is 80.",
+    ),
+    ("to.port", Variable::ToPort, "Its port."),
+    (
+        "request_body",
+        Variable::RequestBody,
+        "The request's body, where all of it has come and is in memory (see `request_buffering`).",
+    ),
     ("time", Variable::Time(TimeForm::Seconds), "Now: seconds since 1970, with milliseconds."),
     ("time.local", Variable::Time(TimeForm::Local), "Now, like `21/Nov/2026:05:00:00 +0000`."),
     ("time.iso8601", Variable::Time(TimeForm::Iso8601), "Now, like `2026-11-21T05:00:00+00:00`."),

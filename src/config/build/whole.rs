@@ -38,6 +38,7 @@ pub(super) fn check(
     unique(b, "the name of two upstreams", names);
     addresses(b, parts, admin, listeners);
     references(b, listeners, routes, upstreams);
+    bare_upstreams(b, routes, upstreams);
     onward::check_names(b, listeners, routes);
     // After errors, such as a name with a slip, warnings would mostly be false alarms.
     if !b.faults.any_error() {
@@ -135,6 +136,25 @@ fn references(
     }
 }
 
+/// Reports upstreams without backends, unless all routes that name one say where to send by themselves.
+fn bare_upstreams(b: &mut Build<'_>, routes: &[Sourced<'_, Route>], upstreams: &[Named<'_>]) {
+    if !upstreams.iter().any(|one| one.bare) {
+        return;
+    }
+    let leads = |route: &Route| route.sending.as_ref().is_some_and(|one| one.to.is_some());
+    let (mut led, mut plain) = (AHashSet::new(), AHashSet::new());
+    for Sourced { model, table } in routes {
+        let names = upstreams_of(table).map(Item::text);
+        if leads(model) { led.extend(names) } else { plain.extend(names) }
+    }
+    for Named { key, model, .. } in upstreams.iter().filter(|one| one.bare) {
+        if plain.contains(&*model.name) || !led.contains(&*model.name) {
+            let help = format!("add `[[upstream.{}.backend]]` with an `address`", key.name);
+            b.error(key.place, format!("upstream `{}` has no backend", key.name), help);
+        }
+    }
+}
+
 /// Warns of listeners without a route and of upstreams that no route leads to.
 fn unused(
     b: &mut Build<'_>,
@@ -153,7 +173,14 @@ fn unused(
     }
     let names = routes.iter().flat_map(|one| upstreams_of(one.table));
     let used: AHashSet<&str> = names.map(Item::text).collect();
-    for Named { key, model: upstream } in upstreams {
+    // Where a request's values say where to, any upstream may be meant.
+    let leads = |one: &Sourced<'_, Route>| {
+        one.model.sending.as_ref().is_some_and(|sending| sending.to.is_some())
+    };
+    if routes.iter().any(leads) {
+        return;
+    }
+    for Named { key, model: upstream, .. } in upstreams {
         if !used.contains(&*upstream.name) {
             let message = format!("no route leads to upstream `{}`", upstream.name);
             b.warning(key.place, message, "add a route, or remove the upstream");

@@ -16,6 +16,7 @@ mod pattern;
 mod request;
 mod response;
 mod route;
+mod sending;
 mod template;
 mod upstream;
 mod upstream_nginx;
@@ -51,6 +52,7 @@ pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
     PathRewrite, Proxy, Redirect, Respond, Route, Share, TimeoutOverrides,
 };
+pub use sending::{Reach, Sending, Towards};
 pub use template::{
     Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact, Variable,
 };

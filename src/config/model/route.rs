@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use super::{
     Access, After, Before, Captures, Condition, LimitUse, Pattern, RequestBuffering, ResponseRules,
-    Retry, Statuses, Template,
+    Retry, Sending, Statuses, Template,
 };
 use crate::model::Weight;
 
@@ -43,6 +43,8 @@ pub struct Route {
     pub action: Action,
     /// What may become of its answer; `None`: nothing special.
     pub after: Option<After>,
+    /// What is sent otherwise than it came; `None`: nothing.
+    pub sending: Option<Box<Sending>>,
     /// Changes to the request's header fields, in order.
     pub request_headers: Vec<HeaderEdit>,
     /// Changes to the response's header fields, in order.
@@ -85,6 +87,7 @@ impl Route {
             before: None,
             action,
             after: None,
+            sending: None,
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             response: None,

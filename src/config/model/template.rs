@@ -79,6 +79,12 @@ pub enum Variable {
     Upstream,
     /// `${backend}`: the backend's address as written; empty where none is chosen.
     Backend,
+    /// `${to.host}`: the host that `send.to` names, with its port unless it is 80.
+    ToHost,
+    /// `${to.port}`: its port.
+    ToPort,
+    /// `${request_body}`: the body, where all of it is in memory.
+    RequestBody,
     /// `${header.NAME}`: the request fields of that name, lower case.
     Header(String),
     /// `${cookie.NAME}`: the cookie's value.
@@ -228,6 +234,8 @@ pub struct Asked {
     pub ends: bool,
     /// The head that the client got.
     pub sent: bool,
+    /// The request's body.
+    pub body: bool,
 }
 
 impl Asked {
@@ -236,5 +244,6 @@ impl Asked {
         self.ends |=
             matches!(variable, Variable::ClientPort | Variable::ServerIp | Variable::ServerPort);
         self.sent |= matches!(variable, Variable::ResponseHeader(_));
+        self.body |= matches!(variable, Variable::RequestBody);
     }
 }

@@ -17,6 +17,7 @@ mod request;
 mod response;
 mod route;
 mod route_nginx;
+mod sending;
 mod upstream;
 mod upstream_nginx;
 mod upstream_sticky;

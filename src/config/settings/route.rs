@@ -172,7 +172,8 @@ static SECTION: Section = Section {
             "replace_prefix",
             Kind::Text,
             "the path is sent byte for byte as it came",
-            "Put this in place of the route's `path`; of `path_prefix` and `path_exact`, byte for byte. A path \
+            "Put this in place of the route's `path`; of `path_prefix` and `path_exact`, byte for byte. Behind a `?` \
+             in it what follows belongs to the query, and the client's query is joined by `&`. A path \
              that would climb by that, as `/a../b` does when `/a` becomes `/x/`, is refused with 400.",
             r#""/v2""#,
         ),
@@ -197,6 +198,7 @@ static SECTION: Section = Section {
             "Changes to the response's header fields.",
             r#"{ remove = ["Server"] }"#,
         ),
+        super::sending::SEND,
         request::BUFFERING,
         response::RESPONSE_TRAILERS,
         response::REDIRECT_REWRITE,

@@ -133,7 +133,7 @@ async fn localhost_is_known_without_a_name_server() {
         TokioRuntimeProvider::default(),
     ));
     let loaded = load(&text(&["localhost:80"], ""));
-    let query = super::super::dns::names(&loaded.config).into_keys().next().unwrap();
+    let query = names::names(&loaded.config).into_keys().next().unwrap();
     let (found, _) = dns.lookup(query).await.result.unwrap();
     assert_eq!(found, [Endpoint::plain(Ipv4Addr::LOCALHOST.into())]);
 }

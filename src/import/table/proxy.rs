@@ -11,9 +11,10 @@ pub(super) const PROXY: Part = Part {
     rows: &[
         row("proxy_pass", PASS, (1, 1), Rule::Route(settings::pass),
             "`upstream` of the route; an address becomes an upstream of its own. With a path: \
-             `strip_prefix` or `replace_prefix`. Of variables only constants, the request's URI at the \
-             end, and those of `map` and `split_clients` that choose an upstream are carried. `https` is \
-             not, for there is no TLS yet.").own(),
+             `strip_prefix` or `replace_prefix`, with variables in it `send.target`. Variables of `map` and \
+             `split_clients` that choose an upstream become routes; others `send.to`, which may reach every \
+             upstream and every address, and with `resolver` every name, as nginx has it. `https` is not \
+             carried, for there is no TLS yet.").own(),
         row("grpc_pass", PASS, (1, 1), Rule::Route(settings::pass),
             "`upstream` with `protocol = \"h2c\"`. gRPC clients need HTTP/2, which Plimsoll does not speak \
              with clients yet.").differs().own(),
@@ -39,7 +40,7 @@ pub(super) const PROXY: Part = Part {
             "`response_buffer`, which reads ahead in memory only: at most 1 MiB where nginx would go on in a \
              file. `off` is without."),
         row("proxy_request_buffering", LEVELS, (1, 1), Rule::Route(settings::request_buffering),
-            "`on`, nginx's default, is `request_buffering`; `off` is without."),
+            "`on`, nginx's default, is `request_buffering`; `off` is without, with `retry.replay_body = 0`."),
         row("proxy_buffers", LEVELS, (2, 2), Rule::Route(settings::buffers), "`response_buffer`: number × size, where there are no files."),
         needless("proxy_buffer_size", Contexts::ANY, "Heads of responses are read into a buffer that grows."),
         needless("proxy_busy_buffers_size", Contexts::ANY, "Responses are passed on as they come."),
@@ -60,12 +61,12 @@ pub(super) const PROXY: Part = Part {
         row("proxy_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept),
             "`intercept_errors` of routes with `error_pages`."),
         row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept), "As `proxy_intercept_errors`."),
-        row("proxy_pass_request_headers", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
-        row("proxy_pass_request_body", LEVELS, (1, 1), Rule::Route(settings::pass_request), "`on` is what Plimsoll does."),
+        row("proxy_pass_request_headers", LEVELS, (1, 1), Rule::Route(settings::pass_request_headers), "With `off`, `send.headers = false`."),
+        row("proxy_pass_request_body", LEVELS, (1, 1), Rule::Route(settings::pass_request_body), "With `off`, `send.body = \"\"`; a length is not sent then."),
         row("proxy_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "`source` of the upstream, where an address is written."),
         row("grpc_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "As `proxy_bind`."),
-        missing("proxy_method", "The method is the client's.", ""),
-        missing("proxy_set_body", "The body is the client's.", ""),
+        row("proxy_method", LEVELS, (1, 1), Rule::Route(settings::method), "`send.method`."),
+        row("proxy_set_body", LEVELS, (1, 1), Rule::Route(settings::set_body), "`send.body`."),
         row("proxy_limit_rate", LEVELS, (1, 1), Rule::Route(settings::proxy_limit_rate), "`rate.backend`. Variables are not carried."),
         missing("proxy_force_ranges", "Ranges are answered by the backend.", ""),
         missing("proxy_ssl_*", "Plimsoll does not speak TLS with backends yet.", ""),

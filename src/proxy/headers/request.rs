@@ -6,7 +6,7 @@ use crate::http1::{Framing, Known, RequestHead, is_token};
 use crate::proxy::headers::{
     ClientIdentity, apply_edits, is_per_connection, push_rendered, remove_field,
 };
-use crate::proxy::vars::{Vars, push_address};
+use crate::proxy::vars::{Otherwise, Vars, push_address};
 use crate::snapshot::settings::{
     ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, PathRewrite, RequestIdField,
 };
@@ -28,6 +28,8 @@ pub struct RequestContext<'a> {
     pub host: &'a HostPolicy,
     /// The `Host` of the backend itself, for `HostPolicy::Backend` and for a request without one.
     pub authority: &'a str,
+    /// What is sent otherwise than the client asked for, if anything.
+    pub otherwise: Option<&'a Otherwise>,
     /// How the body is sent.
     pub framing: Framing,
     /// Trailer fields of the response would reach the client.
@@ -47,16 +49,23 @@ pub struct RequestContext<'a> {
 /// not passed on: the proxy itself asks for the body. `TE: trailers` is.
 pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     let head = ctx.vars.head;
-    out.extend_from_slice(head.method());
-    out.push(b' ');
-    push_target(out, ctx);
+    match ctx.otherwise {
+        None => {
+            out.extend_from_slice(head.method());
+            out.push(b' ');
+            push_target(out, ctx);
+        }
+        Some(otherwise) => push_otherwise(out, otherwise, ctx),
+    }
     out.extend_from_slice(b" HTTP/1.1\r\n");
 
     let fields = out.len();
     push_host(out, ctx);
-    head.push_fields(out, |field| {
-        !is_made_anew(field.known, ctx.forwarded) && !head.is_nominated(*field)
-    });
+    if passes_fields(ctx) {
+        head.push_fields(out, |field| {
+            !is_made_anew(field.known, ctx.forwarded) && !head.is_nominated(*field)
+        });
+    }
     push_forwarding(out, ctx);
     push_id(out, fields, ctx);
     apply_edits(out, fields, ctx.edits, 0, ctx.vars);
@@ -64,6 +73,21 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     push_framing(out, head, ctx.framing);
     push_connection(out, head, ctx);
     push_end(out);
+}
+
+/// Whether the client's fields are sent on.
+fn passes_fields(ctx: &RequestContext<'_>) -> bool {
+    ctx.otherwise.is_none_or(|otherwise| otherwise.headers)
+}
+
+/// Appends method and target, which are others than the client's.
+fn push_otherwise(out: &mut Vec<u8>, otherwise: &Otherwise, ctx: &RequestContext<'_>) {
+    out.extend_from_slice(otherwise.method.as_deref().unwrap_or(ctx.vars.head.method()));
+    out.push(b' ');
+    match &otherwise.target {
+        Some(target) => out.extend_from_slice(target),
+        None => push_target(out, ctx),
+    }
 }
 
 /// Appends the request's id, if one is sent.
@@ -107,7 +131,8 @@ pub fn push_target(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     }
     push_path(out, rest);
     if let Some(query) = head.query() {
-        out.push(b'?');
+        // What is put in may have a query of its own.
+        out.push(if replacement.contains('?') { b'&' } else { b'?' });
         out.extend_from_slice(query);
     }
 }

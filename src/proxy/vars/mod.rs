@@ -9,6 +9,7 @@ mod address;
 mod attempts;
 mod lookup;
 mod made;
+mod otherwise;
 mod secured;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ use crate::tls::Secured;
 pub(crate) use address::push_address;
 pub use attempts::{At, Attempt, Attempts};
 pub use lookup::{arg, cookie};
+pub use otherwise::Otherwise;
 
 /// Everything that variables speak of.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,10 @@ pub struct Vars<'a> {
     pub captured: Option<&'a Captured>,
     /// What was answered when it was asked whether the request may pass.
     pub auth: Option<&'a ResponseHead>,
+    /// What is sent otherwise than it came, where anything is.
+    pub otherwise: Option<&'a Otherwise>,
+    /// The request's body, where a text asks for it and all of it is in memory.
+    pub body: Option<&'a [u8]>,
     /// What the expression found that gives the text.
     pub groups: Option<&'a Captures<'a>>,
 }
@@ -122,6 +128,8 @@ impl<'a> Vars<'a> {
             answer: Answer::default(),
             captured: None,
             auth: None,
+            otherwise: None,
+            body: None,
             groups: None,
         }
     }
@@ -182,6 +190,8 @@ pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) ->
         Variable::Route => Some(vars.route.as_bytes()),
         Variable::Upstream => Some(vars.upstream.as_bytes()),
         Variable::Backend => Some(vars.backend.as_bytes()),
+        Variable::ToHost => vars.otherwise.map(|otherwise| otherwise.host.as_bytes()),
+        Variable::RequestBody => vars.body,
         Variable::Cookie(name) => cookie(head, name),
         Variable::Arg(name) => arg(head, name),
         Variable::UpstreamCookie(name) => {
@@ -234,6 +244,7 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
         Variable::Tls(fact) => secured::push(link.secured, *fact, out),
         Variable::Connection => push_decimal(out, link.number),
         Variable::ConnectionRequests => push_decimal(out, link.served),
+        Variable::ToPort => vars.otherwise.iter().for_each(|otherwise| otherwise.push_port(out)),
         Variable::RequestLine => push_request_line(head, out),
         Variable::User => {
             let user = head.first(Known::Authorization).and_then(basic_user);

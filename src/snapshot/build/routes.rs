@@ -112,6 +112,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         action,
         after: section.after.clone().map(Box::new),
         prefix,
+        sending: section.sending.clone(),
         captures: RouteCaptures::of(section).map(Box::new),
         access: section.access.clone(),
         request_headers: section.request_headers.clone().into(),

@@ -1,9 +1,10 @@
-//! Names of backends → addresses.
+//! Names of backends → addresses: how name servers are asked.
 //!
-//! Names are asked for as their upstream says: of which name servers, for which kinds of addresses, as
+//! `control` asks for the names in the file, a worker of `proxy` for those that a request gives. Names
+//! are asked for as their upstream says: of which name servers, for which kinds of addresses, as
 //! a host (A, AAAA) or as a service (SRV). By default a name that has IPv4 addresses is used with those,
 //! else with its IPv6 addresses: a machine that has both must not count twice. How long an answer holds
-//! is the loop's to say (`min_ttl`, `max_ttl`), so the resolvers' own cache is off.
+//! is for who asks to say (`min_ttl`, `max_ttl`), so the resolvers' own cache is off.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::task::JoinSet;
 
-use crate::config::model::{self as config, Families, Query, Resolver};
+use crate::config::model::{Families, Query, Resolver};
 use crate::snapshot::build::Endpoint;
 
 /// How long a start or a reload waits for names that were never resolved.
@@ -33,16 +34,16 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// What came of asking for a name.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
     /// What was asked.
-    pub(super) query: Query,
+    pub query: Query,
     /// Who serves it, sorted, never nobody, and how long that holds; or why there is no answer.
-    pub(super) result: Result<(Vec<Endpoint>, Duration), Failure>,
+    pub result: Result<(Vec<Endpoint>, Duration), Failure>,
 }
 
 /// Why a question has no good answer, in words.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// It was not answered.
     Unanswered(String),
     /// There is no such name, or it has no addresses.
@@ -63,8 +64,8 @@ impl Failure {
 type Found = Result<(Vec<Endpoint>, Instant), Failure>;
 
 /// The resolvers.
-#[derive(Clone)]
-pub(super) struct Dns {
+#[derive(Debug, Clone)]
+pub struct Dns {
     /// By the system's settings, for IPv4 first.
     system: Result<TokioResolver, String>,
     /// Those with settings of their own, one for each name server; made when they are first needed.
@@ -74,11 +75,12 @@ pub(super) struct Dns {
 impl Dns {
     /// By the system's `resolv.conf` and `hosts`, as they are now. Without a `resolv.conf` only the
     /// names in `hosts` and `localhost` are found.
-    pub(super) fn system() -> Self {
+    pub fn system() -> Self {
         Self::new(system_builder())
     }
 
-    pub(super) fn new(builder: ResolverBuilder<TokioRuntimeProvider>) -> Self {
+    /// With a resolver of these settings in place of the system's.
+    pub fn new(builder: ResolverBuilder<TokioRuntimeProvider>) -> Self {
         Self { system: build(builder, Families::Ipv4First), others: Arc::default() }
     }
 
@@ -102,7 +104,7 @@ impl Dns {
     }
 
     /// Asks for one name.
-    pub(super) async fn lookup(self, query: Query) -> Answer {
+    pub async fn lookup(self, query: Query) -> Answer {
         let result = match self.resolvers(&query.resolver) {
             Ok(resolvers) => {
                 let late = |_| Err(Failure::Unanswered("it was not answered in time".to_owned()));
@@ -124,7 +126,7 @@ impl Dns {
     }
 
     /// Asks for all of them at once; those without an answer in 5 s are left out.
-    pub(super) async fn resolve(&self, queries: impl IntoIterator<Item = Query>) -> Vec<Answer> {
+    pub async fn resolve(&self, queries: impl IntoIterator<Item = Query>) -> Vec<Answer> {
         let mut lookups: JoinSet<_> =
             queries.into_iter().map(|query| self.clone().lookup(query)).collect();
         let mut answers = Vec::new();
@@ -247,19 +249,4 @@ async fn servers(resolver: &TokioResolver, query: &Query) -> Found {
         weight: Some(weight),
     };
     Ok((servers.into_iter().map(endpoint).collect(), until))
-}
-
-/// What a configuration has to ask for, with how long answers may hold; the shorter times win where
-/// several upstreams use a name.
-pub(super) fn names(config: &config::Config) -> BTreeMap<Query, config::Dns> {
-    let mut names = BTreeMap::<Query, config::Dns>::new();
-    for upstream in config.upstreams.values() {
-        for query in upstream.backends.iter().filter_map(|backend| upstream.query(backend)) {
-            let dns = names.entry(query).or_insert_with(|| upstream.dns.clone());
-            dns.min_ttl = dns.min_ttl.min(upstream.dns.min_ttl);
-            dns.max_ttl = dns.max_ttl.min(upstream.dns.max_ttl);
-            dns.empties |= upstream.dns.empties;
-        }
-    }
-    names
 }

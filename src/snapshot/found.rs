@@ -1,0 +1,93 @@
+//! Backends that a request names: the upstream of its route with these in place of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::balance::{Candidate, Limits, Lives, Plan, Settings, Strategy};
+use crate::model::{Address, BackendId, BackendIx, BackendState, Weight};
+use crate::snapshot::settings::{Query, Template, UpstreamNginx};
+use crate::snapshot::{Backend, Upstream};
+use crate::telemetry::BackendSeries;
+
+/// No backend of a snapshot has this id.
+const NOBODY: BackendId = BackendId(u64::MAX);
+
+impl Upstream {
+    /// The same with a backend at each of these addresses, taken in turn. `authority` is what is
+    /// written of them. Nothing is held against any of them, for they may be gone with the request.
+    #[must_use]
+    pub fn at(
+        &self,
+        addresses: &[SocketAddr],
+        authority: &str,
+        series: &Arc<BackendSeries>,
+    ) -> Self {
+        let limits = Limits { max_fails: 0, fail_timeout: Duration::ZERO };
+        let backend = |address: &SocketAddr| Backend {
+            id: NOBODY,
+            label: address.to_string(),
+            address: Address::Ip(*address),
+            authority: authority.to_owned(),
+            weight: Weight::ONE,
+            backup: false,
+            max_connections: 0,
+            limits,
+            state: BackendState::default(),
+            series: Arc::clone(series),
+        };
+        let backends: Box<[_]> = addresses.iter().map(|one| Arc::new(backend(one))).collect();
+        let settings = Settings {
+            strategy: Strategy::RoundRobin,
+            choices: 1,
+            bounded_load: None,
+            second_of_equals: self.nginx.turns,
+        };
+        let candidates: Vec<_> = (0..)
+            .zip(&backends)
+            .map(|(ix, backend)| Candidate {
+                ix: BackendIx(ix),
+                id: NOBODY,
+                label: &backend.label,
+                weight: Weight::ONE,
+                eligible: true,
+                max_connections: 0,
+                failures: None,
+            })
+            .collect();
+        Self {
+            id: self.id,
+            name: self.name.clone(),
+            strategy: Strategy::RoundRobin,
+            key: Template::default(),
+            protocol: self.protocol,
+            primary: Plan::build(&settings, &candidates),
+            backup: Plan::build(&settings, &[]),
+            live: Lives::new(backends.len()),
+            eligible: vec![true; backends.len()].into(),
+            entries: vec![0; backends.len()].into(),
+            backends,
+            trials: Box::default(),
+            fail_open: false,
+            pool: self.pool.clone(),
+            passive: self.passive.clone(),
+            sticky: None,
+            source_address: self.source_address,
+            nginx: UpstreamNginx { failures: false, ..self.nginx },
+            tallies: false,
+            series: Arc::clone(&self.series),
+            source: Arc::clone(&self.source),
+        }
+    }
+
+    /// The question for a name that a request gives, lower case.
+    pub fn question(&self, name: &str) -> Query {
+        let resolver = Arc::clone(&self.source.dns.resolver);
+        Query { name: name.to_owned(), service: None, resolver }
+    }
+
+    /// How long an answer with this time to live is used.
+    pub fn holds(&self, ttl: Duration) -> Duration {
+        ttl.clamp(self.source.dns.min_ttl, self.source.dns.max_ttl)
+    }
+}
