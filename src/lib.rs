@@ -52,13 +52,13 @@
 //! |---|---|---|---|
 //! | [`model`] | – | – | |
 //! | [`telemetry`] | `model` | `jiff` `prometheus` `rustix` `serde` `serde_json` `thiserror` `tracing` `tracing_subscriber` | |
-//! | [`tls`] | – | `ahash` `aws_lc_rs` `rustls` `thiserror` `x509_cert` | |
+//! | [`tls`] | – | `ahash` `aws_lc_rs` `rustls` `rustls_native_certs` `thiserror` `x509_cert` | |
 //! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
 //! | [`config`] | `model` `tls` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
-//! | [`health`] | `model` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
+//! | [`health`] | `model` `tls` `net` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |

@@ -152,6 +152,7 @@ const LEADS: &[(&str, &str)] = &[
         "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.passive]",
     ),
     ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
+    ("[upstream.NAME.tls]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.tls]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
     ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
     ("[upstream.NAME.sticky]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.sticky]"),
@@ -207,6 +208,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
             "cookie = \"a\""
         }
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
+        ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
+        ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
         _ => "",
@@ -224,6 +227,13 @@ fn every_example_loads() {
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/tls");
     for file in fs::read_dir(tls).unwrap().map(|file| file.unwrap()) {
         fs::copy(file.path(), directory.path().join(file.file_name())).unwrap();
+    }
+    for (from, to) in [
+        ("clients-ca.pem", "internal-ca.pem"),
+        ("example.pem", "plimsoll.pem"),
+        ("example.key", "plimsoll.key"),
+    ] {
+        fs::copy(directory.path().join(from), directory.path().join(to)).unwrap();
     }
     let path = directory.path().join("example.toml");
     for (section, setting) in settings() {

@@ -256,7 +256,8 @@ impl Control {
                 return;
             };
             let started = Clock::now();
-            let result = probe(&backend.address, &backend.authority, health).await;
+            let tls = backend.tls.as_deref();
+            let result = probe(&backend.address, &backend.authority, tls, health).await;
             let at = Clock::now();
             let took = at.since(started);
             // The loop is gone only when the process ends.

@@ -69,7 +69,8 @@
 //!
 //! The program log goes to standard error, as text or JSON (`[log]`). It tells of starts, reloads, changes
 //! of health with their cause, and what cannot be done. A request writes to it above the level `debug` only
-//! when the machine has no descriptor, port or memory left to connect with.
+//! when the machine has no descriptor, port or memory left to connect with, and when a TLS handshake with a
+//! backend fails; once a second at most.
 //!
 //! The access log has one line per request, to standard output or a file (`[access_log]`). `combined` is
 //! nginx's, byte for byte. `json` has every attempt:

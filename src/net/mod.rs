@@ -19,6 +19,12 @@ pub fn shortage() -> io::Error {
     Errno::MFILE.into()
 }
 
+/// Whether a fresh connection stood, and the TLS handshake on it failed.
+pub fn is_of_handshake(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | Other | UnexpectedEof)
+}
+
 /// Whether an error is our own want of descriptors, ports or memory, which lasts until something is
 /// closed and says nothing about the other side.
 pub fn is_shortage(error: &io::Error) -> bool {

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::Tls;
-use crate::tls::{Secured, Server};
+use crate::tls::{Secured, Server, ToBackend};
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -51,6 +51,22 @@ impl Stream {
         let mut tls = Box::new(Tls::server(self, server)?);
         tls.begin_with(first)?;
         poll_fn(|cx| tls.poll_handshake(cx)).await?;
+        Ok(Self::Tls(tls))
+    }
+
+    /// Shakes hands with a backend, which has to prove who it is.
+    ///
+    /// # Errors
+    /// The handshake failed, or the backend does not speak the protocol that is wanted within.
+    pub async fn meet(self, backend: &ToBackend) -> io::Result<Self> {
+        let mut tls = Box::new(Tls::client(self, backend)?);
+        poll_fn(|cx| tls.poll_handshake(cx)).await?;
+        let agreed = tls.protocol();
+        // Who agrees on nothing speaks HTTP/1.1.
+        if agreed != Some(backend.protocol) && (agreed.is_some() || backend.protocol == b"h2") {
+            let wanted = String::from_utf8_lossy(backend.protocol);
+            return Err(io::Error::other(format!("the backend does not speak {wanted}")));
+        }
         Ok(Self::Tls(tls))
     }
 

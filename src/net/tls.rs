@@ -9,10 +9,10 @@ use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use rustls::{Connection, ServerConnection};
+use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::Stream;
-use crate::tls::{Secured, Server};
+use crate::tls::{Secured, Server, ToBackend};
 
 /// Ciphertext that is read at once at most, in bytes.
 const READ: usize = 64 * 1024;
@@ -45,6 +45,13 @@ impl Tls {
     /// Our side of a session with a client.
     pub(super) fn server(socket: Stream, server: &Server) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(server.config()));
+        Ok(Self::new(socket, session.map_err(io::Error::other)?.into()))
+    }
+
+    /// Our side of a session with a backend.
+    pub(super) fn client(socket: Stream, backend: &ToBackend) -> io::Result<Self> {
+        let (config, name) = (Arc::clone(&backend.config), backend.name.clone());
+        let session = ClientConnection::new(config, name);
         Ok(Self::new(socket, session.map_err(io::Error::other)?.into()))
     }
 

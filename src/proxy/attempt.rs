@@ -636,7 +636,7 @@ impl Passage<'_> {
         let kept = match upstream.protocol {
             _ if choice.fresh => None,
             Protocol::Http1 => pool.take(&upstream.pool, begun).map(Carrier::Http1),
-            Protocol::H2c => pool.shared().map(Carrier::Http2),
+            Protocol::Http2 => pool.shared().map(Carrier::Http2),
         };
         if let Some(carrier) = kept {
             upstream.series.worker(self.at.worker.ix).pool_reuse();
@@ -646,12 +646,12 @@ impl Passage<'_> {
         match upstream.protocol {
             Protocol::Http1 => {
                 let stream = self.connect(backend);
-                let stream = self.connected(stream, begun, down, progress).await?;
+                let stream = self.connected(stream, backend, begun, down, progress).await?;
                 Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
             }
-            Protocol::H2c => {
+            Protocol::Http2 => {
                 let sender = async { backend_h2::begin(self.connect(backend).await?).await };
-                let sender = self.connected(sender, begun, down, progress).await?;
+                let sender = self.connected(sender, backend, begun, down, progress).await?;
                 pool.share(sender.clone());
                 Ok(Carrier::Http2(sender))
             }
@@ -661,13 +661,14 @@ impl Passage<'_> {
     /// A fresh connection.
     async fn connect(&self, backend: &Backend) -> io::Result<Stream> {
         let source = self.local.upstream.source_address;
-        connect(&backend.address, source, self.at.worker.descriptors).await
+        connect(backend, source, self.at.worker.descriptors).await
     }
 
     /// Waits for a fresh connection, within the times that are set for it.
     async fn connected<T>(
         &self,
         connecting: impl Future<Output = io::Result<T>>,
+        backend: &Backend,
         begun: Instant,
         down: &mut Downstream,
         progress: &mut Progress,
@@ -690,6 +691,9 @@ impl Passage<'_> {
                 if progress.own {
                     let now = Instant::now();
                     self.at.worker.tell_shortage(&upstream.name, &error, now);
+                } else if backend.tls.is_some() {
+                    let now = Instant::now();
+                    self.at.worker.tell_handshake((&upstream.name, &backend.label), &error, now);
                 }
                 Err(Failure::Attempt(Outcome::ConnectFailed))
             }

@@ -8,12 +8,27 @@ use tokio::net::{TcpSocket, UnixStream};
 use crate::model::Address;
 use crate::net::{Stream, shortage};
 use crate::proxy::admission::Descriptors;
+use crate::snapshot::Backend;
 
-/// Connects, from `source` if that is of the same family. The caller bounds the time.
+/// Connects, from `source` if that is of the same family, and shakes hands where TLS is spoken. The
+/// caller bounds the time.
 ///
 /// # Errors
 /// Also when the descriptors that are left are for others.
 pub(super) async fn connect(
+    backend: &Backend,
+    source: Option<SocketAddr>,
+    descriptors: Descriptors,
+) -> io::Result<Stream> {
+    let stream = open(&backend.address, source, descriptors).await?;
+    match &backend.tls {
+        None => Ok(stream),
+        // Boxed: plain connections shall not pay for the size of this.
+        Some(tls) => Box::pin(stream.meet(tls)).await,
+    }
+}
+
+async fn open(
     address: &Address,
     source: Option<SocketAddr>,
     descriptors: Descriptors,

@@ -238,8 +238,10 @@ impl Forward<'_> {
         let encoded = std::mem::take(out);
         let framing = upload.framing(head.framing());
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
+        let scheme = if self.backend.tls.is_some() { "https" } else { "http" };
         let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
-        let answered = exchange.head(&mut sender, &encoded, framing, response, method).await;
+        let answered =
+            exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await;
         progress.heard = answered.is_ok();
         self.keep_shared(answered.err());
         answered?;

@@ -103,8 +103,14 @@ impl Local {
         // Requests under way on the old view keep its cursors; the copy goes on from there.
         let mut cursors = self.cursors.borrow().clone();
         upstream.refit(&mut cursors);
+        // Connections on other terms are not used again.
+        let kept =
+            if self.upstream.tls() == upstream.tls() { &*self.upstream.backends } else { &[] };
         let (pools, left) =
-            carry(&self.upstream.backends, &self.pools, &upstream.backends, |backend| backend.id);
+            carry(kept, &self.pools[..kept.len()], &upstream.backends, |backend| backend.id);
+        if kept.is_empty() {
+            self.pools.iter().for_each(|pool| pool.close());
+        }
         for pool in left {
             pool.close();
         }

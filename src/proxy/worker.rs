@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::balance::Rng;
 use crate::model::{Event, WorkerIx};
+use crate::net::is_of_handshake;
 use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
 use crate::proxy::places::Places;
@@ -127,6 +128,8 @@ pub(super) struct Worker {
     closed_one: Notify,
     /// When want of descriptors was last told of.
     shortage_told: Cell<Option<Instant>>,
+    /// When a failed handshake with a backend was last told of.
+    handshake_told: Cell<Option<Instant>>,
     /// Copies of requests that are under way.
     pub(super) copies: Cell<u32>,
 }
@@ -288,6 +291,7 @@ impl Worker {
             next_connection: Cell::new(0),
             closed_one: Notify::new(),
             shortage_told: Cell::default(),
+            handshake_told: Cell::default(),
             copies: Cell::default(),
         }
     }
@@ -372,6 +376,22 @@ impl Worker {
             self.shortage_told.set(Some(now));
         }
         news
+    }
+
+    /// Tells that a handshake with a backend failed; once a second at most.
+    pub(super) fn tell_handshake(
+        &self,
+        (upstream, backend): (&str, &str),
+        error: &std::io::Error,
+        now: Instant,
+    ) {
+        let told = self.handshake_told.get();
+        if is_of_handshake(error)
+            && told.is_none_or(|told| now.saturating_duration_since(told) >= UPKEEP)
+        {
+            self.handshake_told.set(Some(now));
+            tracing::warn!(upstream, backend, %error, "TLS handshake with a backend failed");
+        }
     }
 
     /// The `Date` field's text for `now`.

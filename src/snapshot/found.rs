@@ -24,6 +24,11 @@ impl Upstream {
         series: &Arc<BackendSeries>,
     ) -> Self {
         let limits = Limits { max_fails: 0, fail_timeout: Duration::ZERO };
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        let tls = self.tls().map(|terms| terms.meet(host));
         let backend = |address: &SocketAddr| Backend {
             id: NOBODY,
             label: address.to_string(),
@@ -34,6 +39,7 @@ impl Upstream {
             max_connections: 0,
             limits,
             state: BackendState::default(),
+            tls: tls.clone(),
             series: Arc::clone(series),
         };
         let backends: Box<[_]> = addresses.iter().map(|one| Arc::new(backend(one))).collect();

@@ -11,6 +11,7 @@ use crate::model::{
 use crate::snapshot::Sticky;
 use crate::snapshot::settings::{Passive, Pool, Protocol, Template, UpstreamNginx};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
+use crate::tls::{BackendTerms, ToBackend};
 
 /// A named group of backends with everything an attempt needs.
 #[derive(Debug)]
@@ -91,6 +92,11 @@ impl Upstream {
         self.source.health.as_ref()
     }
 
+    /// On what terms its connections are secured, if they are.
+    pub fn tls(&self) -> Option<&Arc<BackendTerms>> {
+        self.source.tls.as_ref()
+    }
+
     /// Whether this is asked for a backend.
     pub fn asks(&self, query: &config::Query) -> bool {
         let mut queries = self.source.backends.iter().filter_map(|one| self.source.query(one));
@@ -133,6 +139,8 @@ pub struct Backend {
     pub limits: Limits,
     /// What is known of it.
     pub state: BackendState,
+    /// How it is met; `None`: connections are plain.
+    pub tls: Option<Arc<ToBackend>>,
     /// Counters.
     pub series: Arc<BackendSeries>,
 }

@@ -8,6 +8,7 @@
 //! All cryptography is `aws-lc-rs`'s, through rustls: TLS 1.2 and 1.3, forward secrecy and
 //! authenticated encryption only, no renegotiation, no compression, no early data.
 
+mod backend;
 mod identity;
 mod roots;
 mod secured;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use backend::{BackendTerms, ToBackend, Trust, is_server_name};
 pub use identity::{Fault, Identity};
 pub use roots::{Crls, Roots};
 pub use secured::{ClientCertificate, Secured};

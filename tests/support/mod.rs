@@ -27,7 +27,7 @@ pub(crate) use client::{Broken, Client, get, request};
 pub(crate) use lb::{Lb, metric};
 pub(crate) use load::Load;
 pub(crate) use origin::{Answer, Origin, Seen};
-pub(crate) use tls::{Authority, Pair, Wrapper, prefixed, provider, server as tls_server};
+pub(crate) use tls::{Authority, Pair, Shake, Wrapper, prefixed, provider, server as tls_server};
 pub(crate) use toml::{at, at_with, config};
 pub(crate) use wire::{Fields, Response, find};
 

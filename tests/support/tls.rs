@@ -43,7 +43,8 @@ impl Pair {
         self.der().0[0] == *certificate
     }
 
-    fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    /// The same in DER.
+    pub(crate) fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         (chain.map(Result::unwrap).collect(), key)
@@ -63,6 +64,11 @@ impl Authority {
     /// Its certificate, in PEM.
     pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// The same in DER.
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
     }
 
     /// A certificate for these names.

@@ -26,6 +26,7 @@ mod sending;
 mod template;
 mod upstream;
 mod upstream_sticky;
+mod upstream_tls;
 pub(super) mod variables;
 mod whole;
 
@@ -35,6 +36,7 @@ pub(crate) use address::{backend as backend_address, is_authority, is_name};
 pub(crate) use field::{is_token, is_value};
 pub(crate) use variables::stage_of as stage_of_variable;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -43,6 +45,7 @@ use super::files::Hash;
 use super::load::Environment;
 use super::model::{Asked, Config, Listener, Route, Upstream, Variable};
 use super::tree::{Item, Key, Table};
+use crate::tls::Roots;
 
 /// What a build works with.
 pub(super) struct Build<'e> {
@@ -59,6 +62,8 @@ pub(super) struct Build<'e> {
     asked: Asked,
     /// The groups that texts of the route being read may ask for.
     groups: Option<template::Groups>,
+    /// The authorities that the system trusts, once they were asked for.
+    system_roots: OnceCell<Option<Roots>>,
     /// The variables of the file.
     made: BTreeMap<String, Variable>,
 }
@@ -88,6 +93,7 @@ impl<'e> Build<'e> {
             secrets: Hash::EMPTY,
             asked: Asked::default(),
             groups: None,
+            system_roots: OnceCell::new(),
             made: BTreeMap::new(),
         }
     }

@@ -9,7 +9,7 @@ use super::action::weight;
 use super::dns::dns;
 use super::template::template;
 use super::upstream_sticky::sticky;
-use super::{Build, address, field, health};
+use super::{Build, address, field, health, upstream_tls};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
@@ -42,7 +42,7 @@ pub(super) fn upstream(
         key: template(b, table.place_of("key"), table.text("key")),
         bounded_load: table.float("bounded_load"),
         protocol: match table.text("protocol") {
-            "h2c" => Protocol::H2c,
+            "h2c" | "h2" => Protocol::Http2,
             _ => Protocol::Http1,
         },
         pool: pool(table.section("pool"), nginx),
@@ -57,6 +57,7 @@ pub(super) fn upstream(
         dns: dns(b, table.section("dns"), resolver, nginx.empty_answer),
         sticky: table.table("sticky").map(|table| sticky(b, table)),
         source: source(b, table),
+        tls: upstream_tls::tls(b, table, &backends),
         nginx,
         backends,
     };
@@ -68,8 +69,8 @@ pub(super) fn upstream(
 /// Refuses a probe that asks in another protocol than the one the backends are said to speak.
 fn check_probe(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
     let asks_http1 = matches!(&upstream.health, Some(Health { probe: Probe::Http(_), .. }));
-    if asks_http1 && upstream.protocol == Protocol::H2c {
-        let message = "an HTTP probe speaks HTTP/1.1, which a backend of `h2c` need not";
+    if asks_http1 && upstream.protocol == Protocol::Http2 {
+        let message = "an HTTP probe speaks HTTP/1.1, which a backend of HTTP/2 need not";
         let help = format!("write `type = \"tcp\"` in `[upstream.{}.health]`", upstream.name);
         b.error(table.place_of("protocol"), message, help);
     }

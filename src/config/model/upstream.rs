@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Dns, Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
+use crate::tls::BackendTerms;
 
 /// A named group of backends.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +46,8 @@ pub struct Upstream {
     pub sticky: Option<Sticky>,
     /// The address that connections leave from; port 0 is any.
     pub source: Option<SocketAddr>,
+    /// How connections are secured; `None`: they are plain.
+    pub tls: Option<Arc<BackendTerms>>,
     /// What is done as nginx does it.
     pub nginx: UpstreamNginx,
 }
@@ -53,8 +57,8 @@ pub struct Upstream {
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 with prior knowledge over plain TCP.
-    H2c,
+    /// HTTP/2: with prior knowledge over plain TCP, or agreed on within TLS.
+    Http2,
 }
 
 /// One backend as written.

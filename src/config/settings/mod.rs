@@ -21,6 +21,7 @@ mod sending;
 mod upstream;
 mod upstream_nginx;
 mod upstream_sticky;
+mod upstream_tls;
 mod variable;
 
 use super::table::{Kind, Section, Setting};

@@ -6,6 +6,7 @@ use super::dns::OF_UPSTREAM as DNS;
 use super::health::HEALTH;
 use super::upstream_nginx::NGINX;
 use super::upstream_sticky::STICKY;
+use super::upstream_tls::TLS;
 use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OFF};
 
 /// A status that tells of a failure.
@@ -72,9 +73,10 @@ static SECTION: Section = Section {
         ),
         Setting::with_default(
             "protocol",
-            Kind::Word(&["http1", "h2c"]),
+            Kind::Word(&["http1", "h2c", "h2"]),
             r#""http1""#,
-            "Protocol towards the backends: HTTP/1.1, or HTTP/2 over plain TCP.",
+            "Protocol towards the backends: HTTP/1.1, HTTP/2 over plain TCP (`h2c`), or HTTP/2 within \
+             TLS (`h2`).",
             r#""h2c""#,
         ),
         Setting::with_default(
@@ -148,6 +150,13 @@ static SECTION: Section = Section {
             "The address that connections to backends leave from, perhaps with a port; for backends \
              of the same family.",
             r#""10.0.0.100""#,
+        ),
+        Setting::optional(
+            "tls",
+            Kind::Table(&TLS),
+            "connections are plain",
+            "TLS to the backends.",
+            r#"{ ca = "internal-ca.pem" }"#,
         ),
         Setting::with_default(
             "nginx",

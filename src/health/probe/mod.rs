@@ -12,33 +12,39 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::config::model::{Health, HttpProbe, Probe};
 use crate::model::Address;
+use crate::net::Stream;
+use crate::tls::ToBackend;
 
 /// How much of a body is searched for the expected text, in bytes.
 const BODY_SEARCHED: usize = 64 * 1024;
 
-/// Probes the backend at `address` as `health` says. `authority` is the `Host` when the probe names
-/// none.
+/// Probes the backend at `address` as `health` says, over TLS if it is met so. `authority` is the
+/// `Host` when the probe names none.
 ///
 /// # Errors
 /// Why the backend is not well, in words for the log. Never takes longer than `health.timeout`.
-pub async fn probe(address: &Address, authority: &str, health: &Health) -> Result<(), String> {
+pub async fn probe(
+    address: &Address,
+    authority: &str,
+    tls: Option<&ToBackend>,
+    health: &Health,
+) -> Result<(), String> {
     let asked = async {
         let io_error = |error: std::io::Error| describe(&error);
         match address {
             Address::Ip(at) => {
                 let at = SocketAddr::new(at.ip(), health.port.unwrap_or(at.port()));
                 let stream = TcpStream::connect(at).await.map_err(io_error)?;
-                ask(stream, authority, &health.probe).await
+                ask(Stream::Tcp(stream), authority, tls, &health.probe).await
             }
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(io_error)?;
-                ask(stream, "localhost", &health.probe).await
+                ask(Stream::Unix(stream), "localhost", tls, &health.probe).await
             }
         }
     };
@@ -54,20 +60,21 @@ fn describe(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-async fn ask<S>(stream: S, authority: &str, probe: &Probe) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    match probe {
-        Probe::Tcp => Ok(()),
-        Probe::Http(probe) => ask_http(stream, authority, probe).await,
-    }
+async fn ask(
+    stream: Stream,
+    authority: &str,
+    tls: Option<&ToBackend>,
+    probe: &Probe,
+) -> Result<(), String> {
+    let Probe::Http(probe) = probe else { return Ok(()) };
+    let stream = match tls {
+        Some(tls) => stream.meet(tls).await.map_err(|e| format!("TLS: {}", describe(&e)))?,
+        None => stream,
+    };
+    ask_http(stream, authority, probe).await
 }
 
-async fn ask_http<S>(stream: S, authority: &str, probe: &HttpProbe) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn ask_http(stream: Stream, authority: &str, probe: &HttpProbe) -> Result<(), String> {
     let request = request(authority, probe).map_err(|e| format!("the probe is not valid: {e}"))?;
     let broken = |error: hyper::Error| format!("broken answer: {error}");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;

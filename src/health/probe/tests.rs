@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
@@ -58,7 +58,7 @@ async fn origin(answer: impl Into<Vec<u8>>) -> (SocketAddr, JoinHandle<String>) 
 
 async fn ask_origin(answer: impl Into<Vec<u8>>, probe_as: HttpProbe) -> Result<(), String> {
     let (address, _served) = origin(answer).await;
-    probe(&Address::Ip(address), "api:80", &health(Probe::Http(probe_as))).await
+    probe(&Address::Ip(address), "api:80", None, &health(Probe::Http(probe_as))).await
 }
 
 /// An address where nobody listens. Each test names an IP of its own: another might be given the port.
@@ -70,7 +70,7 @@ async fn nobody(at: &str) -> SocketAddr {
 async fn expected_status_is_well_and_the_request_is_as_configured() {
     let (address, served) = origin("HTTP/1.1 204 No Content\r\n\r\n").await;
     let settings = HttpProbe { headers: vec![("X-Probe".into(), "1".into())], ..http() };
-    let result = probe(&Address::Ip(address), "api:80", &health(Probe::Http(settings))).await;
+    let result = probe(&Address::Ip(address), "api:80", None, &health(Probe::Http(settings))).await;
     assert_eq!(result, Ok(()));
     let head = served.await.unwrap().to_lowercase();
     assert!(head.starts_with("get /health?deep=1 http/1.1\r\n"), "{head}");
@@ -88,7 +88,7 @@ async fn configured_host_and_agent_replace_ours() {
         method: "HEAD".into(),
         ..http()
     };
-    let result = probe(&Address::Ip(address), "api:80", &health(Probe::Http(settings))).await;
+    let result = probe(&Address::Ip(address), "api:80", None, &health(Probe::Http(settings))).await;
     assert_eq!(result, Ok(()));
     let head = served.await.unwrap().to_lowercase();
     assert!(head.starts_with("head "), "{head}");
@@ -109,7 +109,7 @@ async fn other_status_is_the_reason() {
 async fn refused_connection_is_the_reason() {
     let address = Address::Ip(nobody("127.0.1.1:0").await);
     for kind in [Probe::Tcp, Probe::Http(http())] {
-        let result = probe(&address, "api:80", &health(kind)).await;
+        let result = probe(&address, "api:80", None, &health(kind)).await;
         assert_eq!(result, Err("connection refused".into()));
     }
 }
@@ -120,7 +120,7 @@ async fn silence_is_the_reason_after_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::Ip(silent.local_addr().unwrap());
     let settings = Health { timeout: Duration::from_millis(30), ..health(Probe::Http(http())) };
-    let result = probe(&address, "api:80", &settings).await;
+    let result = probe(&address, "api:80", None, &settings).await;
     assert_eq!(result, Err("no answer within 30ms".into()));
 }
 
@@ -159,7 +159,7 @@ async fn other_port_is_asked() {
     let well = TcpListener::bind("127.0.1.2:0").await.unwrap();
     let settings = Health { port: Some(well.local_addr().unwrap().port()), ..health(Probe::Tcp) };
     let address = Address::Ip(nobody("127.0.1.2:0").await);
-    assert_eq!(probe(&address, "api:80", &settings).await, Ok(()));
+    assert_eq!(probe(&address, "api:80", None, &settings).await, Ok(()));
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn unix_socket_is_asked() {
         let (stream, _) = listener.accept().await.unwrap();
         answer_once(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()).await
     });
-    let result = probe(&Address::Unix(path), "unix:/x", &health(Probe::Http(http()))).await;
+    let result = probe(&Address::Unix(path), "unix:/x", None, &health(Probe::Http(http()))).await;
     assert_eq!(result, Ok(()));
     assert!(served.await.unwrap().to_lowercase().contains("\r\nhost: localhost\r\n"));
 }

@@ -62,13 +62,13 @@ impl<'a> H2Exchange<'a> {
     pub(crate) async fn head(
         &mut self,
         sender: &mut Sender,
-        head: &[u8],
+        (scheme, head): (&str, &[u8]),
         framing: Framing,
         response: &mut ResponseHead,
         method: &[u8],
     ) -> Result<(), Failure> {
         let feed = BodyFeed::default();
-        let request = backend_h2::request(head, feed.body(framing))
+        let request = backend_h2::request(scheme, head, feed.body(framing))
             .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
         self.feed = Some(feed);
         self.upload.sent += head.len() as u64;

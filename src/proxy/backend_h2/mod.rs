@@ -63,7 +63,11 @@ pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
 }
 
 /// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2).
-pub(super) fn request(head: &[u8], body: RequestBody) -> Option<http::Request<RequestBody>> {
+pub(super) fn request(
+    scheme: &str,
+    head: &[u8],
+    body: RequestBody,
+) -> Option<http::Request<RequestBody>> {
     let limits = Limits {
         max_head_bytes: head.len(),
         max_fields: 512,
@@ -74,7 +78,7 @@ pub(super) fn request(head: &[u8], body: RequestBody) -> Option<http::Request<Re
     if !matches!(parsed.parse(head, &limits), Ok(Parse::Complete { .. })) {
         return None;
     }
-    let mut uri = b"http://".to_vec();
+    let mut uri = [scheme.as_bytes(), b"://"].concat();
     uri.extend_from_slice(parsed.host());
     if parsed.target() != b"*" {
         uri.extend_from_slice(parsed.target());

@@ -17,6 +17,7 @@ use crate::model::{
     Address, AdminState, BackendId, BackendState, PassiveState, ProbedState, Weight,
 };
 use crate::snapshot::{Backend, Upstream};
+use crate::tls::ToBackend;
 
 /// The backends of an upstream in the order of its section. All lists have the same length.
 #[derive(Default)]
@@ -35,8 +36,9 @@ pub(super) fn gather(
     known: &mut Known<'_>,
 ) -> Gathered {
     let addresses = known.addresses;
-    let mut walk =
-        Walk { source, before, next: 0, places: None, known, gathered: Gathered::default() };
+    let keeps_tls = before.is_some_and(|before| before.source.tls == source.tls);
+    let gathered = Gathered::default();
+    let mut walk = Walk { source, before, keeps_tls, next: 0, places: None, known, gathered };
     for (number, entry) in (0..).zip(&source.backends) {
         match &entry.address {
             config::BackendAddress::Ip(address) => {
@@ -61,6 +63,8 @@ pub(super) fn gather(
 struct Walk<'a, 'k> {
     source: &'a config::Upstream,
     before: Option<&'a Upstream>,
+    /// Connections are secured on the same terms as before.
+    keeps_tls: bool,
     /// The place in `before` that comes next if nothing has changed.
     next: usize,
     /// All places in `before`; made where the lists part for the first time.
@@ -126,7 +130,9 @@ impl<'a> Walk<'a, '_> {
         let Backend { weight, backup, max_connections, limits, state, .. } = **was;
         let now = settings(entry, found);
         let state_now = self.state(was.id, entry);
-        let same = now == (weight, backup, max_connections, limits) && state_now == state;
+        let same = now == (weight, backup, max_connections, limits)
+            && state_now == state
+            && self.keeps_tls;
         let (weight, backup, max_connections, limits) = now;
         let changed = || Backend {
             weight,
@@ -134,6 +140,7 @@ impl<'a> Walk<'a, '_> {
             max_connections,
             limits,
             state: state_now,
+            tls: if self.keeps_tls { was.tls.clone() } else { self.tls(entry) },
             ..Backend::clone(was)
         };
         let backend = if same { Arc::clone(was) } else { Arc::new(changed()) };
@@ -158,9 +165,20 @@ impl<'a> Walk<'a, '_> {
             max_connections,
             limits,
             state: self.state(id, entry),
+            tls: self.tls(entry),
             series: self.known.registry.backend(&self.source.name, &label),
             label,
         }
+    }
+
+    /// How a backend is met.
+    fn tls(&self, entry: &config::Backend) -> Option<Arc<ToBackend>> {
+        let host = match &entry.address {
+            config::BackendAddress::Ip(address) => address.ip().to_string(),
+            config::BackendAddress::Name(name, _) => name.clone(),
+            config::BackendAddress::Unix(_) => "localhost".to_owned(),
+        };
+        Some(self.source.tls.as_ref()?.meet(&host))
     }
 
     fn state(&self, id: BackendId, entry: &config::Backend) -> BackendState {

@@ -1,0 +1,109 @@
+//! TLS to backends.
+
+use std::sync::Arc;
+
+use super::Build;
+use super::listener_tls::{check_time, crls, identity, roots};
+use crate::config::model::{Backend, BackendAddress};
+use crate::config::tree::Table;
+use crate::tls::{BackendTerms, Identity, Roots, Trust, is_server_name};
+
+pub(super) fn tls(
+    b: &mut Build<'_>,
+    upstream: &Table,
+    backends: &[Backend],
+) -> Option<Arc<BackendTerms>> {
+    let protocol = upstream.text("protocol");
+    let Some(table) = upstream.table("tls") else {
+        if protocol == "h2" {
+            let help = "add a section `tls` to the upstream, or use `h2c`";
+            b.error(upstream.place_of("protocol"), "`h2` is spoken within TLS", help);
+        }
+        return None;
+    };
+    if protocol == "h2c" {
+        let help = "use `h2`, or leave `tls` out";
+        b.error(upstream.place_of("protocol"), "`h2c` is spoken without TLS", help);
+    }
+    let name = table.written("server_name").map(|(_, item)| item.text().to_owned());
+    let trust = trust(b, table);
+    let own = own(b, table);
+    let alpn: &[u8] = if protocol == "h2" { b"h2" } else { b"http/1.1" };
+    let terms = BackendTerms::new(trust?, own, (name.clone(), table.bool("sni")), alpn)
+        .map_err(|why| {
+            b.error(
+                table.place,
+                format!("backends cannot be verified: {why}"),
+                "correct the files",
+            );
+        })
+        .ok()?;
+    match name {
+        Some(name) if !is_server_name(&name) => {
+            let help = "write it like `api.internal`";
+            b.error(table.place_of("server_name"), format!("`{name}` is no name of a host"), help);
+        }
+        Some(_) => {}
+        None => {
+            let strange = backends.iter().find_map(|one| match &one.address {
+                BackendAddress::Name(name, _) if !is_server_name(name) => Some(name),
+                _ => None,
+            });
+            if let Some(name) = strange {
+                let message = format!("no certificate can be for `{name}`");
+                b.error(table.place, message, "write the name in it as `server_name`");
+            }
+        }
+    }
+    let is_unix = |one: &Backend| matches!(one.address, BackendAddress::Unix(_));
+    if terms.name().is_none() && !terms.is_insecure() && backends.iter().any(is_unix) {
+        let help = "write the name in its certificate as `server_name`";
+        b.error(table.place, "a Unix socket has no name that could be verified", help);
+    }
+    Some(Arc::new(terms))
+}
+
+fn trust(b: &mut Build<'_>, table: &Table) -> Option<Trust> {
+    if table.bool("insecure") {
+        for (key, at) in ["ca", "crl"].iter().filter_map(|key| Some((key, table.written(key)?.0))) {
+            let message = format!("`{key}` has no effect where `insecure` is set");
+            b.error(at, message, "leave one of the two out");
+        }
+        return Some(Trust::Anybody);
+    }
+    let roots = match table.written("ca") {
+        Some((_, ca)) => roots(b, ca),
+        None => system(b, table),
+    };
+    let crls = crls(b, table.list("crl"));
+    Some(Trust::In(roots?, crls))
+}
+
+fn system(b: &mut Build<'_>, table: &Table) -> Option<Roots> {
+    let roots = b.system_roots.get_or_init(|| Roots::system().ok()).clone();
+    if roots.is_none() {
+        let help = "install the package `ca-certificates`, or name a file as `ca`";
+        b.error(table.place, "the system trusts no certificate", help);
+    }
+    roots
+}
+
+/// What backends are shown that ask who we are.
+fn own(b: &mut Build<'_>, table: &Table) -> Option<Identity> {
+    match (table.written("certificate"), table.written("key")) {
+        (Some((_, chain)), Some((_, key))) => {
+            let identity = identity(b, chain, key)?;
+            check_time(b, chain, &identity);
+            Some(identity)
+        }
+        (None, None) => None,
+        (Some((at, _)), None) => {
+            b.error(at, "`certificate` needs its `key`", "write `key` too");
+            None
+        }
+        (None, Some((at, _))) => {
+            b.error(at, "`key` needs its `certificate`", "write `certificate` too");
+            None
+        }
+    }
+}

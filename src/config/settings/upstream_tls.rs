@@ -1,0 +1,66 @@
+//! Settings of `[upstream.NAME.tls]`.
+
+use crate::config::table::{Kind, Section, Setting, TEXTS};
+
+pub(super) static TLS: Section = Section {
+    title: "[upstream.NAME.tls]",
+    doc: "TLS 1.2 and 1.3 to the backends, for requests and for HTTP probes. Every backend has to prove \
+          that it is whom its address names; one that cannot counts as one that cannot be connected \
+          to. The handshake is part of `timeouts.connect`. The files are watched like the \
+          configuration itself.",
+    settings: &[
+        Setting::optional(
+            "server_name",
+            Kind::Text,
+            "the host in each backend's address",
+            "The name that is asked for (SNI), and that has to stand in the backend's certificate. An \
+             address is not asked for, but has to stand there too.",
+            r#""api.internal""#,
+        ),
+        Setting::with_default(
+            "sni",
+            Kind::Bool,
+            "true",
+            "Whether the name is told in the handshake.",
+            "false",
+        ),
+        Setting::optional(
+            "ca",
+            Kind::Text,
+            "those that the system trusts",
+            "The file with the certificates, in PEM, of the authorities that may vouch for backends.",
+            r#""internal-ca.pem""#,
+        ),
+        Setting::with_default(
+            "crl",
+            TEXTS,
+            "[]",
+            "Files with lists of revoked certificates, in PEM. If there is any, there has to be a \
+             current one of each authority.",
+            r#"["revoked.pem"]"#,
+        ),
+        Setting::with_default(
+            "insecure",
+            Kind::Bool,
+            "false",
+            "Whether any certificate is good: whoever stands between can then read and change \
+             everything.",
+            "true",
+        ),
+        Setting::optional(
+            "certificate",
+            Kind::Text,
+            "none is shown",
+            "The file with a certificate of our own, in PEM, and behind it the intermediate ones, for \
+             backends that ask for one.",
+            r#""plimsoll.pem""#,
+        ),
+        Setting::optional(
+            "key",
+            Kind::Text,
+            "there is no `certificate`",
+            "The file with its private key, which is not encrypted.",
+            r#""plimsoll.key""#,
+        ),
+    ],
+};

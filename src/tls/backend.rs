@@ -1,0 +1,193 @@
+//! How backends are met: whom to believe, who we are, by which name each is known.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+
+use super::{Crls, Identity, Roots, provider};
+
+/// Sessions that are kept for one backend: rustls's measure for all tickets of one name.
+const SESSIONS: usize = 8;
+
+/// Whom to believe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Who shows a certificate for its name of one of these authorities that is not revoked.
+    In(Roots, Crls),
+    /// Anybody.
+    Anybody,
+}
+
+/// Terms of an upstream, as the operator has written them.
+#[derive(Clone)]
+pub struct BackendTerms {
+    trust: Trust,
+    identity: Option<Identity>,
+    name: Option<String>,
+    sni: bool,
+    protocol: &'static [u8],
+    config: Arc<ClientConfig>,
+}
+
+impl BackendTerms {
+    /// Backends are trusted like this and shown this identity; `name` stands for the host in each
+    /// one's address, `sni` tells it in the handshake, `protocol` is spoken (ALPN).
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn new(
+        trust: Trust,
+        identity: Option<Identity>,
+        (name, sni): (Option<String>, bool),
+        protocol: &'static [u8],
+    ) -> Result<Self, String> {
+        let provider = provider();
+        let verifier: Arc<dyn ServerCertVerifier> = match &trust {
+            Trust::In(roots, crls) => {
+                let store = Arc::clone(&roots.store);
+                let mut builder =
+                    WebPkiServerVerifier::builder_with_provider(store, Arc::clone(&provider));
+                if !crls.0.is_empty() {
+                    builder = builder.with_crls(crls.0.iter().cloned());
+                    builder = builder.enforce_revocation_expiration();
+                }
+                builder.build().map_err(|error| error.to_string())?
+            }
+            Trust::Anybody => Arc::new(Unverified(Arc::clone(&provider))),
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let resolver =
+                    rustls::sign::SingleCertAndKey::from(Arc::clone(&identity.certified));
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        config.enable_sni = sni;
+        Ok(Self { trust, identity, name, sni, protocol, config: Arc::new(config) })
+    }
+
+    /// Whether somebody else could take a backend's place.
+    pub fn is_insecure(&self) -> bool {
+        self.trust == Trust::Anybody
+    }
+
+    /// The name that all backends are known by, if one is written.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The protocol within.
+    pub fn protocol(&self) -> &'static [u8] {
+        self.protocol
+    }
+
+    /// The side that meets a backend whose address says `host`, with sessions of its own.
+    pub fn meet(&self, host: &str) -> Arc<ToBackend> {
+        let name = server_name(self.name.as_deref().unwrap_or(host));
+        // Nobody has a certificate for this one.
+        let name = name.unwrap_or(ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into()));
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Arc::new(ToBackend { config: Arc::new(config), name, protocol: self.protocol })
+    }
+}
+
+/// Whether certificates can be for this name or address.
+pub fn is_server_name(host: &str) -> bool {
+    server_name(host).is_some()
+}
+
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = v6.unwrap_or_else(|| host.strip_suffix('.').unwrap_or(host));
+    ServerName::try_from(bare.to_owned()).ok()
+}
+
+impl PartialEq for BackendTerms {
+    fn eq(&self, other: &Self) -> bool {
+        self.trust == other.trust
+            && self.identity == other.identity
+            && (&self.name, self.sni) == (&other.name, other.sni)
+            && self.protocol == other.protocol
+    }
+}
+
+impl Eq for BackendTerms {}
+
+impl fmt::Debug for BackendTerms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendTerms")
+            .field("trust", &self.trust)
+            .field("identity", &self.identity)
+            .field("name", &self.name)
+            .field("sni", &self.sni)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What sessions with one backend are made of. All workers share it, and the backend's tickets.
+pub struct ToBackend {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+    pub(crate) protocol: &'static [u8],
+}
+
+impl fmt::Debug for ToBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToBackend").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Believes every certificate, but holds its owner to the key in it.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
