@@ -139,6 +139,18 @@ impl Decoder {
         Ok(Decoded { consumed: end, data: start..end, done: self.is_done() })
     }
 
+    /// Takes note of bytes of a body with a length that went by unseen, at most what
+    /// [`remaining`](Self::remaining) says.
+    pub fn pass(&mut self, bytes: u64) {
+        if let State::Length(left) = self.state {
+            debug_assert!(bytes <= left, "{bytes} of {left}");
+            self.state = match left.saturating_sub(bytes) {
+                0 => State::Done,
+                left => State::Length(left),
+            };
+        }
+    }
+
     /// Like [`decode`](Self::decode) until `done` or the end of the input, with all data moved together
     /// behind its first piece, so that many small chunks of one read become one piece. An error hides
     /// the data before it.

@@ -9,12 +9,13 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::Tls;
@@ -127,6 +128,53 @@ impl Stream {
                 s => Pin::new(s).poll_write_vectored(cx, many),
                 tls => tls.poll_write(cx, pieces)
             ),
+        }
+    }
+
+    /// Whether what comes and goes is what the socket reads and writes.
+    pub fn is_plain(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// Tries a read of the caller's own on the socket of a plain connection when it is readable. It
+    /// must not block, and say `WouldBlock` only when there is nothing to be read.
+    pub fn poll_io_read<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            let done = forward!(
+                self,
+                s => s.try_io(Interest::READABLE, || read(s.as_fd())),
+                _tls => return Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+            );
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// The same for a write.
+    pub fn poll_io_write<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let unsupported = || Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+            ready!(forward!(self, s => s.poll_write_ready(cx), _tls => return unsupported()))?;
+            let done = forward!(
+                self,
+                s => s.try_io(Interest::WRITABLE, || write(s.as_fd())),
+                _tls => return unsupported()
+            );
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
         }
     }
 

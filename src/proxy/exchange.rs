@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use crate::http1::{self, Decoder, Framing, Limits, Parse, ResponseHead, Version};
 use crate::model::Outcome;
-use crate::proxy::buffers::{Buffer, Buffers, ROOM};
+use crate::proxy::buffers::{Buffer, Buffers, LentPipe, ROOM};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::{Pace, Pacing};
+use crate::proxy::piped::{Piped, poll_piped};
 use crate::proxy::pool::Connection;
 use crate::proxy::still::{Moved, Still};
 use crate::proxy::trailers::Trailers;
@@ -27,6 +28,9 @@ use crate::snapshot::settings::{Client, Timeouts};
 const HEAD_READ: usize = 16 * 1024;
 /// Most of a body of unknown length that is read at once.
 const STREAM_READ: usize = 64 * 1024;
+/// What is left of a body with a length when it goes through a pipe of the kernel: for less, the two
+/// calls more for each piece cost as much as is saved.
+const PIPED_FROM: u64 = 256 * 1024;
 /// Informational responses before the final one that a backend may send.
 const MAX_INFORMATIONAL: u8 = 16;
 
@@ -85,6 +89,8 @@ pub(super) struct Exchange<'a> {
     head_end: u64,
     /// Bytes that came from the backend.
     pub(super) read: u64,
+    /// What the rest of a large body goes through.
+    pipe: Option<Box<LentPipe>>,
     still: Still,
 }
 
@@ -134,6 +140,7 @@ impl<'a> Exchange<'a> {
             written: 0,
             head_end: 0,
             read: 0,
+            pipe: None,
             still: Still::default(),
         }
     }
@@ -293,6 +300,14 @@ impl<'a> Exchange<'a> {
             self.to_client.head.truncate(begin);
             return Err(Failure::Attempt(Outcome::InvalidResponse));
         }
+        if out == response.framing()
+            && relay.pacing.is_none()
+            && self.down.stream.plain().is_some()
+            && self.connection.stream.is_plain()
+            && relay.decoder.remaining().is_some_and(|remaining| remaining >= PIPED_FROM)
+        {
+            self.pipe = self.way.buffers.take_pipe();
+        }
         self.way.total = None;
         self.upload.end_withheld();
         Ok(relay)
@@ -343,8 +358,16 @@ impl<'a> Exchange<'a> {
             match flushed {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
                 Poll::Pending => break false,
-                Poll::Ready(Ok(())) if relay.decoder.is_done() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
+            }
+            match self.poll_piped(relay, cx)? {
+                None => {}
+                Some(Piped::Whole) => return Poll::Ready(Ok(())),
+                Some(Piped::WaitsForBackend) => break true,
+                Some(Piped::WaitsForClient) => break false,
+            }
+            if relay.decoder.is_done() {
+                return Poll::Ready(Ok(()));
             }
             if self.poll_read_body(relay, self.down.stream.room(), cx)?.is_pending() {
                 break true;
@@ -359,6 +382,28 @@ impl<'a> Exchange<'a> {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)
+    }
+
+    /// Moves the rest of a large body. `None`: it does not go through a pipe.
+    fn poll_piped(
+        &mut self,
+        relay: &mut Relay,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Piped>, Failure> {
+        let (Some(lent), Some(client)) = (&mut self.pipe, self.down.stream.plain()) else {
+            return Ok(None);
+        };
+        let sides = (&self.connection.stream, client);
+        let moved = (&mut self.read, &mut self.written);
+        let before = relay.decoder.remaining();
+        let piped = poll_piped(&mut lent.pipe, sides, &mut relay.decoder, moved, cx);
+        relay.body += before.unwrap_or_default() - relay.decoder.remaining().unwrap_or_default();
+        if piped == Ok(Piped::Whole)
+            && let Some(lent) = self.pipe.take()
+        {
+            self.way.buffers.give_pipe(lent);
+        }
+        piped.map(Some)
     }
 
     /// The same for a response that is not passed on as it comes. Ends when all has come, if it may
@@ -499,7 +544,9 @@ impl<'a> Exchange<'a> {
             taken: self.written,
             backend: self.read + self.upload.sent,
         };
-        let waits = self.to_client.is_empty().then(|| self.upload.waits());
+        let flushed = self.to_client.is_empty()
+            && self.pipe.as_ref().is_none_or(|lent| lent.pipe.held() == 0);
+        let waits = flushed.then(|| self.upload.waits());
         let (deadline, failure) = self.way.deadline(waits, &mut self.still, moved);
         self.down.timer.poll(deadline, cx).map(|()| Err(failure))
     }

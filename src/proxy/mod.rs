@@ -27,6 +27,7 @@ mod log_line;
 mod mirror;
 mod outgoing;
 mod pace;
+mod piped;
 mod places;
 mod pool;
 mod port;

@@ -110,6 +110,14 @@ impl Carries for Wire {
 }
 
 impl Wire {
+    /// The socket, if what the client gets is what is written to it.
+    pub(super) fn plain(&self) -> Option<&Stream> {
+        match self {
+            Self::Socket(stream) if stream.is_plain() => Some(stream),
+            Self::Socket(_) | Self::Http2(_) => None,
+        }
+    }
+
     /// Most of a response that is to be read at once for whoever is at the other end.
     #[inline]
     pub(super) fn room(&self) -> usize {
