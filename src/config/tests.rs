@@ -158,6 +158,11 @@ const LEADS: &[(&str, &str)] = &[
     ("[upstream.NAME.sticky]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.sticky]"),
     ("[dns]", "[dns]"),
     ("[upstream.NAME.nginx]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.nginx]"),
+    (
+        "[[listener.sni]]",
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n[[listener.sni]]\n\
+         names = [\"a.test\"]\nupstream = \"api\"",
+    ),
     ("[upstream.NAME.dns]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.dns]"),
 ];
 
@@ -207,6 +212,9 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
             "cookie = \"a\""
         }
+        ("[[listener]]", "mode") => "upstream = \"api\"",
+        ("[[listener]]", "upstream" | "sni") => "mode = \"tcp\"",
+        ("[[listener]]", "tunnel_timeout") => "mode = \"tcp\"\nupstream = \"api\"",
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
         ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",

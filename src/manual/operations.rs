@@ -186,6 +186,20 @@
 //! What the training does not do is taken for rare: it has no HTTP/2 backend. If your traffic is of another
 //! kind than the bench's cases, add a case of yours to it.
 //!
+//! # Connections that are passed through
+//!
+//! A listener with `mode = "tcp"` hands each connection to a backend and moves bytes until both sides have
+//! ended, or nothing has moved for `tunnel_timeout`. A connection counts as one request: of its listener, on
+//! the route `_tcp`; in flight at its backend as long as it lasts, which `least_connections` and
+//! `max_connections` go by; with one line in the access log when it ends, whose `target` is the name that a
+//! client of TLS asked for, whose `request_bytes` and `response_bytes` are those of both directions, and
+//! whose `status` is 200 once a backend took it. Before that the failures below hold: 502, 503, 504, and 404
+//! for a name that no upstream is said for. The client sees the end of the connection in any case.
+//!
+//! Backends are judged by whether they take connections: failures to connect park them, and another one is
+//! tried (`retry.tries`), for nothing was sent by then. A drain lets connections go on up to `drain_timeout`,
+//! a reload leaves them with the backend that they have. `conf/tcp-and-sni.toml` is a sample.
+//!
 //! # How much it takes at most
 //!
 //! Nobody from outside decides how much memory, how many descriptors or how long. What is over a limit is

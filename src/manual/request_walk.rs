@@ -16,6 +16,10 @@
 //! and the kernel spreads connections over them. A connection above the listener's `max_connections` is
 //! closed at once. An admitted one becomes a task of its worker and stays there for its life.
 //!
+//! Where the listener passes connections through (`mode = "tcp"`), its way is a short one: `tcp.rs` reads the
+//! name that a client of TLS asks for, if anybody wants to know, `dial.rs` picks and connects by the rules of
+//! stops 4, 5 and 7, and `upgrade.rs` moves the bytes.
+//!
 //! # 2. The head (`downstream.rs`)
 //!
 //! A connection that waits holds a socket, a timer and this task, and no buffer. When bytes have come, the

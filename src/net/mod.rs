@@ -1,11 +1,13 @@
 //! Sockets: what is listened on, and one stream type over TCP and Unix sockets, plain or with TLS.
 
+mod client_hello;
 mod listen;
 mod pipe;
 mod proxy_header;
 mod stream;
 mod tls;
 
+pub use client_hello::ClientHello;
 pub use listen::{BindError, bind, bind_beside};
 pub use pipe::Pipe;
 pub use proxy_header::{Ends as ProxyEnds, ProxyHeader};

@@ -44,6 +44,61 @@ impl ProxyHeader {
     }
 }
 
+impl ProxyHeader {
+    /// Appends a line of version 1 that tells of these ends; `None`: it is unknown who is behind us.
+    pub fn write_line(ends: Option<Ends>, out: &mut Vec<u8>) {
+        let Some((client, server)) = ends.map(of_one_family) else {
+            out.extend_from_slice(b"PROXY UNKNOWN\r\n");
+            return;
+        };
+        let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+        let (from, to) = (client.ip(), server.ip());
+        let line = format!("PROXY {family} {from} {to} {} {}\r\n", client.port(), server.port());
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    /// Appends a header of version 2 that tells of these ends; `None`: we speak for ourselves.
+    pub fn write_binary(ends: Option<Ends>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&SIGNATURE);
+        match ends.map(of_one_family) {
+            None => out.extend_from_slice(&[0x20, 0, 0, 0]),
+            Some((SocketAddr::V4(client), SocketAddr::V4(server))) => {
+                out.extend_from_slice(&[0x21, 0x11, 0, 12]);
+                out.extend_from_slice(&client.ip().octets());
+                out.extend_from_slice(&server.ip().octets());
+                out.extend_from_slice(&client.port().to_be_bytes());
+                out.extend_from_slice(&server.port().to_be_bytes());
+            }
+            Some((client, server)) => {
+                out.extend_from_slice(&[0x21, 0x21, 0, 36]);
+                for end in [client, server] {
+                    out.extend_from_slice(&mapped(end.ip()).octets());
+                }
+                out.extend_from_slice(&client.port().to_be_bytes());
+                out.extend_from_slice(&server.port().to_be_bytes());
+            }
+        }
+    }
+}
+
+/// The ends in the form of one family: IPv4 if both are, else IPv6.
+fn of_one_family((client, server): Ends) -> Ends {
+    let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+    let (client, server) = (plain(client), plain(server));
+    if client.is_ipv4() == server.is_ipv4() {
+        return (client, server);
+    }
+    let wide = |end: SocketAddr| SocketAddr::new(mapped(end.ip()).into(), end.port());
+    (wide(client), wide(server))
+}
+
+fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    }
+}
+
 /// Version 1: `PROXY TCP4 192.0.2.1 192.0.2.2 4711 80` and a line end.
 fn read_line(bytes: &[u8]) -> ProxyHeader {
     let window = &bytes[..bytes.len().min(LONGEST_LINE)];
@@ -195,6 +250,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn headers_are_written_as_the_specification_has_them() {
+        let line = |ends: Option<(&str, &str)>| {
+            let mut out = Vec::new();
+            let ends = ends.map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()));
+            ProxyHeader::write_line(ends, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(line(None), "PROXY UNKNOWN\r\n");
+        for (client, server, expected) in [
+            ("192.0.2.1:4711", "192.0.2.2:80", "TCP4 192.0.2.1 192.0.2.2 4711 80"),
+            ("[2001:db8::1]:4711", "[::1]:80", "TCP6 2001:db8::1 ::1 4711 80"),
+            ("[::ffff:192.0.2.1]:4711", "192.0.2.2:80", "TCP4 192.0.2.1 192.0.2.2 4711 80"),
+            ("192.0.2.1:4711", "[::1]:80", "TCP6 ::ffff:192.0.2.1 ::1 4711 80"),
+        ] {
+            assert_eq!(line(Some((client, server))), format!("PROXY {expected}\r\n"));
+        }
+        let mut out = Vec::new();
+        ProxyHeader::write_binary(None, &mut out);
+        assert_eq!(out, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+        out.clear();
+        let ends = ("192.0.2.1:4711".parse().unwrap(), "192.0.2.2:80".parse().unwrap());
+        ProxyHeader::write_binary(Some(ends), &mut out);
+        let body = [192, 0, 2, 1, 192, 0, 2, 2, 0x12, 0x67, 0, 80];
+        assert_eq!(out, binary(0x21, 0x11, &body));
+    }
+
     proptest! {
         #[test]
         fn a_header_that_trickles_in_is_partial_up_to_its_end(
@@ -214,6 +296,30 @@ mod tests {
                 ProxyHeader::Complete { len, ends: Some(_) } if len == header.len()
             );
             prop_assert!(is_whole, "{:?}", read);
+        }
+
+        #[test]
+        fn what_is_written_is_read_again(
+            four: bool,
+            client: (u128, u16),
+            server: (u128, u16),
+            rest in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let end = |(ip, port): (u128, u16)| {
+                let ip: IpAddr = if four { Ipv4Addr::from(ip as u32).into() } else {
+                    // Beside those that stand for IPv4.
+                    Ipv6Addr::from(ip | 1 << 127).into()
+                };
+                SocketAddr::new(ip, port)
+            };
+            let ends = Some((end(client), end(server)));
+            for write in [ProxyHeader::write_line, ProxyHeader::write_binary] {
+                let mut out = Vec::new();
+                write(ends, &mut out);
+                let len = out.len();
+                out.extend(&rest);
+                prop_assert_eq!(ProxyHeader::read(&out), ProxyHeader::Complete { len, ends });
+            }
         }
 
         #[test]

@@ -178,6 +178,18 @@ impl Stream {
         }
     }
 
+    /// Writes all of this.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        poll_fn(|cx| {
+            while sent < bytes.len() {
+                sent += ready!(self.poll_write(cx, &[IoSlice::new(&bytes[sent..])]))?;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
     /// The two ends, the other one first; `None` where they are no Internet addresses.
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {

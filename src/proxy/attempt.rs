@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use crate::balance::{Key, Need, Pick, Rng, Tried};
 use crate::http1::{HeadError, RequestHead};
 use crate::model::{Address, BackendIx, Clock, Event, Outcome, Tick};
-use crate::net::{Stream, is_shortage};
+use crate::net::{ProxyEnds, Stream, is_shortage};
 use crate::proxy::backend_h2::{self, Sender};
-use crate::proxy::connect::connect;
+use crate::proxy::connect::{Introduction, connect};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::forward::Forward;
@@ -80,7 +80,7 @@ pub(super) struct Choice {
     /// The attempt decides whether a parked backend comes back.
     trial: bool,
     /// The pool is passed over.
-    fresh: bool,
+    pub(super) fresh: bool,
 }
 
 impl Choice {
@@ -91,14 +91,14 @@ impl Choice {
 }
 
 /// How one attempt ended.
-struct Ended {
-    result: Result<Done, Failure>,
-    at: Instant,
-    record: Attempt,
+pub(super) struct Ended {
+    pub(super) result: Result<Done, Failure>,
+    pub(super) at: Instant,
+    pub(super) record: Attempt,
     /// Bytes of the request went out.
-    sent: bool,
+    pub(super) sent: bool,
     /// What was known of it by then.
-    progress: Progress,
+    pub(super) progress: Progress,
 }
 
 impl Ended {
@@ -184,7 +184,7 @@ pub(super) async fn run(
 
 impl Passage<'_> {
     /// The hash input, if the strategy wants one.
-    fn make_key(&self, state: &mut State) {
+    pub(super) fn make_key(&self, state: &mut State) {
         if self.local.upstream.strategy.needs() == Need::Key {
             let mut key = std::mem::take(&mut state.key);
             vars::render_raw(&self.local.upstream.key, &self.vars(state, ""), &mut key);
@@ -235,7 +235,7 @@ impl Passage<'_> {
     }
 
     /// There is no backend to ask.
-    fn none_eligible(&self) -> Failure {
+    pub(super) fn none_eligible(&self) -> Failure {
         match self.local.upstream.nginx.none_eligible {
             502 => Failure::NoneLive,
             _ => Failure::NoneEligible,
@@ -264,7 +264,7 @@ impl Passage<'_> {
     }
 
     /// What follows a failed attempt.
-    fn decide(
+    pub(super) fn decide(
         &self,
         choice: Choice,
         outcome: Outcome,
@@ -308,7 +308,7 @@ impl Passage<'_> {
     }
 
     /// Writes the attempt into the books of its backend, and reports what crosses a threshold.
-    fn judge(&self, choice: Choice, ended: &Ended) {
+    pub(super) fn judge(&self, choice: Choice, ended: &Ended) {
         let upstream = &self.local.upstream;
         let (record, live) = (&ended.record, &upstream.live[choice.ix.index()]);
         let backend = &upstream.backends[choice.ix.index()];
@@ -474,7 +474,8 @@ impl Passage<'_> {
             authority: &backend.authority,
             framing: state.upload.framing(state.head.framing()),
             upgrade: state.head.upgrade().filter(|_| asks),
-            close: self.local.upstream.nginx.connection_close,
+            close: self.local.upstream.nginx.connection_close
+                || self.local.upstream.send_proxy.is_some(),
             otherwise: state.otherwise.as_deref(),
             trailers: self.entry.route.response.as_ref().is_none_or(|rules| rules.pass_trailers),
             edits: &self.entry.route.request_headers,
@@ -486,10 +487,10 @@ impl Passage<'_> {
 }
 
 /// An attempt in its backend's series, counted until this is dropped.
-struct UnderWay<'a>(&'a BackendCell);
+pub(super) struct UnderWay<'a>(&'a BackendCell);
 
 impl<'a> UnderWay<'a> {
-    fn enter(cell: &'a BackendCell) -> Self {
+    pub(super) fn enter(cell: &'a BackendCell) -> Self {
         cell.started();
         Self(cell)
     }
@@ -605,7 +606,7 @@ impl Passage<'_> {
     }
 
     /// What stands for an attempt where nobody could be picked.
-    fn nobody(&self, round: u8) -> Attempt {
+    pub(super) fn nobody(&self, round: u8) -> Attempt {
         Attempt {
             at: At::Nobody(self.destination.upstream),
             round,
@@ -643,14 +644,15 @@ impl Passage<'_> {
             progress.reused = true;
             return Ok(carrier);
         }
+        let ends = self.ends(down);
         match upstream.protocol {
             Protocol::Http1 => {
-                let stream = self.connect(backend);
+                let stream = self.connect(backend, ends);
                 let stream = self.connected(stream, backend, begun, down, progress).await?;
                 Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
             }
             Protocol::Http2 => {
-                let sender = async { backend_h2::begin(self.connect(backend).await?).await };
+                let sender = async { backend_h2::begin(self.connect(backend, ends).await?).await };
                 let sender = self.connected(sender, backend, begun, down, progress).await?;
                 pool.share(sender.clone());
                 Ok(Carrier::Http2(sender))
@@ -658,14 +660,26 @@ impl Passage<'_> {
         }
     }
 
-    /// A fresh connection.
-    async fn connect(&self, backend: &Backend) -> io::Result<Stream> {
-        let source = self.local.upstream.source_address;
-        connect(backend, source, self.at.worker.descriptors).await
+    /// The ends of the client's connection, if the backend is to be told of them.
+    pub(super) fn ends(&self, down: &Downstream) -> Option<ProxyEnds> {
+        self.local.upstream.send_proxy?;
+        self.at.proxied.copied().or_else(|| down.stream.ends())
+    }
+
+    /// A fresh connection, on which the backend knows who the client is if it is to be told.
+    pub(super) async fn connect(
+        &self,
+        backend: &Backend,
+        ends: Option<ProxyEnds>,
+    ) -> io::Result<Stream> {
+        let upstream = &self.local.upstream;
+        let descriptors = self.at.worker.descriptors;
+        let introduction = upstream.send_proxy.map(|version| Introduction { version, ends });
+        connect(backend, upstream.source_address, introduction, descriptors).await
     }
 
     /// Waits for a fresh connection, within the times that are set for it.
-    async fn connected<T>(
+    pub(super) async fn connected<T>(
         &self,
         connecting: impl Future<Output = io::Result<T>>,
         backend: &Backend,

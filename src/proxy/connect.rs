@@ -6,9 +6,17 @@ use std::net::SocketAddr;
 use tokio::net::{TcpSocket, UnixStream};
 
 use crate::model::Address;
-use crate::net::{Stream, shortage};
+use crate::net::{ProxyEnds, ProxyHeader, Stream, shortage};
 use crate::proxy::admission::Descriptors;
 use crate::snapshot::Backend;
+use crate::snapshot::settings::ProxyVersion;
+
+/// Whom a connection is for, as the backend is told before anything else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Introduction {
+    pub(super) version: ProxyVersion,
+    pub(super) ends: Option<ProxyEnds>,
+}
 
 /// Connects, from `source` if that is of the same family, and shakes hands where TLS is spoken. The
 /// caller bounds the time.
@@ -18,9 +26,18 @@ use crate::snapshot::Backend;
 pub(super) async fn connect(
     backend: &Backend,
     source: Option<SocketAddr>,
+    introduction: Option<Introduction>,
     descriptors: Descriptors,
 ) -> io::Result<Stream> {
-    let stream = open(&backend.address, source, descriptors).await?;
+    let mut stream = open(&backend.address, source, descriptors).await?;
+    if let Some(Introduction { version, ends }) = introduction {
+        let mut header = Vec::with_capacity(128);
+        match version {
+            ProxyVersion::V1 => ProxyHeader::write_line(ends, &mut header),
+            ProxyVersion::V2 => ProxyHeader::write_binary(ends, &mut header),
+        }
+        stream.send(&header).await?;
+    }
     match &backend.tls {
         None => Ok(stream),
         // Boxed: plain connections shall not pay for the size of this.

@@ -20,6 +20,7 @@ use crate::proxy::port::Open;
 use crate::proxy::proxied;
 use crate::proxy::secured::{self, Begun};
 use crate::proxy::service::{self, End, Entrance};
+use crate::proxy::tcp;
 use crate::proxy::timer::Timer;
 use crate::proxy::wire::{Carries, Wire};
 use crate::proxy::worker::Worker;
@@ -91,6 +92,10 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         if let (ProxyProtocol::FromTrusted, Some(ends)) = (mode, &wait.proxied) {
             down.peer = ends.0.ip().to_canonical();
         }
+    }
+    if tcp::passes_through(&open) {
+        // Boxed: as above.
+        return Box::pin(tcp::serve(&open, down, wait.accepted, wait.proxied.as_deref())).await;
     }
     if let Some(tls) = secured::terms(&open) {
         // Boxed: plain connections shall not pay for the size of this.

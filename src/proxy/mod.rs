@@ -6,7 +6,7 @@
 //! `sending` finds what is sent otherwise than it came, and the `places` that requests name;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
-//! are pure.
+//! are pure. `tcp` passes whole connections through instead, with `dial` in place of `attempt`.
 
 mod admission;
 mod ask;
@@ -15,6 +15,7 @@ mod backend_h2;
 mod buffers;
 mod client_h2;
 mod connect;
+mod dial;
 mod downstream;
 mod exchange;
 mod facts;
@@ -42,6 +43,7 @@ mod service;
 mod spool;
 mod sticky;
 mod still;
+mod tcp;
 mod timer;
 mod trail;
 mod trailers;

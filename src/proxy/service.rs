@@ -142,19 +142,25 @@ impl<'a> Entrance<'a> {
 
 /// A request in its route's books. One that is never answered, because it was cut at the end of a
 /// drain or its task panicked, is closed as a failure of ours.
-struct Books<'a> {
+pub(super) struct Books<'a> {
     cell: &'a RouteCell,
     started: Instant,
     open: bool,
 }
 
 impl<'a> Books<'a> {
-    fn open(cell: &'a RouteCell, started: Instant) -> Self {
+    pub(super) fn open(cell: &'a RouteCell, started: Instant) -> Self {
         cell.begin();
         Self { cell, started, open: true }
     }
 
-    fn close(mut self, status: u16, took: Duration, request_bytes: u64, response_bytes: u64) {
+    pub(super) fn close(
+        mut self,
+        status: u16,
+        took: Duration,
+        request_bytes: u64,
+        response_bytes: u64,
+    ) {
         self.open = false;
         self.cell.finish(status, took, request_bytes, response_bytes);
     }

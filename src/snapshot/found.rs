@@ -79,6 +79,7 @@ impl Upstream {
             passive: self.passive.clone(),
             sticky: None,
             source_address: self.source_address,
+            send_proxy: self.send_proxy,
             nginx: UpstreamNginx { failures: false, ..self.nginx },
             tallies: false,
             series: Arc::clone(&self.series),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::snapshot::settings::{Client, ErrorPages, Forwarded};
-use crate::snapshot::{Route, RouteTable};
+use crate::snapshot::{ListenerTcp, Route, RouteTable};
 use crate::telemetry::{ListenerSeries, RouteSeries, TlsSeries};
 use crate::tls::Server;
 
@@ -17,6 +17,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<ListenerTls>>,
+    /// Where connections go that are passed through; `None`: requests are read.
+    pub tcp: Option<Box<ListenerTcp>>,
     /// Limits and time-outs towards clients.
     pub client: Client,
     /// Forwarding headers.

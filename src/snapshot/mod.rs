@@ -10,6 +10,7 @@ mod cell;
 mod found;
 mod limit;
 mod listener;
+mod listener_tcp;
 mod route;
 mod route_table;
 mod sticky;
@@ -21,6 +22,7 @@ pub use captures::{Captured, RouteCaptures};
 pub use cell::{Cell, Reader};
 pub use limit::{Limit, LimitUse};
 pub use listener::{Listener, ListenerTls, RouteEntry};
+pub use listener_tcp::ListenerTcp;
 pub use route::{Action, Destination, Route, Split};
 pub use route_table::{Facts, Request, RouteTable};
 pub use sticky::Sticky;
@@ -33,10 +35,10 @@ pub mod settings {
         Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
         ForwardPolicy, Forwarded, Group, HeaderEdit, HostPolicy, LimitLog, LogEscape, LogLine,
         Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Pattern,
-        Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, Query, Redirect, RequestBuffering,
-        RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Sending, Stage,
-        Statuses, Template, Test, Then, TimeForm, Timeouts, TlsFact, ToPiece, Towards, Trailer,
-        Variable, WhenNoneEligible, XForwarded,
+        Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Redirect,
+        RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
+        SameSite, Sending, ServerName, Stage, Statuses, Template, Test, Then, TimeForm, Timeouts,
+        TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded,
     };
     pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }

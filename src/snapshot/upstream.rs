@@ -9,7 +9,7 @@ use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
 };
 use crate::snapshot::Sticky;
-use crate::snapshot::settings::{Passive, Pool, Protocol, Template, UpstreamNginx};
+use crate::snapshot::settings::{Passive, Pool, Protocol, ProxyVersion, Template, UpstreamNginx};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
 use crate::tls::{BackendTerms, ToBackend};
 
@@ -50,6 +50,8 @@ pub struct Upstream {
     pub sticky: Option<Box<Sticky>>,
     /// The address that connections leave from.
     pub source_address: Option<SocketAddr>,
+    /// The header of the PROXY protocol that connections begin with.
+    pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.
     pub nginx: UpstreamNginx,
     /// Failures are counted as in nginx; of a single backend they are not.

@@ -27,6 +27,7 @@ mod limits;
 mod messages;
 mod onward;
 mod pacing;
+mod passed_through;
 mod pool;
 mod proxy_protocol;
 mod rates;

@@ -1,6 +1,7 @@
 //! The PROXY protocol from trusted proxies: who is behind them counts as the other end.
 
 use crate::support::{Client, Lb, Origin, request};
+use crate::wired::Wired;
 use crate::{GET, Setup, logged};
 
 const LINE: &str = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n";
@@ -66,4 +67,53 @@ async fn strangers_speak_plain_http() {
     let lb = before(&origin, "\"10.0.0.0/8\"").await;
     assert_eq!(request(lb.addr("web"), GET).await.status, 200);
     assert_eq!(request(lb.addr("web"), [LINE, GET].concat()).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_backend_is_told_who_the_client_is_on_a_connection_for_it_alone() {
+    let backend = Wired::bind("127.0.0.1").await;
+    for (version, begin) in
+        [("v1", &b"PROXY TCP4 127.0.0.1 127.0.0.1 "[..]), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x21")]
+    {
+        let upstream = format!("send_proxy = \"{version}\"");
+        let setup = Setup { upstream: &upstream, ..Setup::default() };
+        let lb = setup.start(&[&backend.address()]).await;
+        let mut client = Client::connect(lb.addr("web")).await;
+        let port = client.local_addr().port();
+        for _ in 0..2 {
+            client.send(GET).await;
+            let mut wire = backend.accept().await;
+            let head = wire.bytes_until(b"\r\n\r\n", GET.len()).await;
+            assert!(head.starts_with(begin), "{}", head.escape_ascii());
+            let told = match version {
+                "v1" => {
+                    head.windows(5).any(|bytes| bytes == port.to_string().as_bytes())
+                        || port < 10_000
+                }
+                _ => head[24..26] == port.to_be_bytes(),
+            };
+            assert!(told, "{port} in {}", head.escape_ascii());
+            let text = String::from_utf8_lossy(&head).into_owned();
+            assert!(text.contains("GET / HTTP/1.1\r\n"), "{text}");
+            assert!(text.contains("Connection: close\r\n"), "{text}");
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            assert_eq!(client.read_response().await.text(), "ok");
+            assert_eq!(wire.rest().await, b"", "the connection is not used again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_probe_tells_that_it_speaks_for_itself() {
+    let backend = Wired::bind("127.0.0.1").await;
+    for (version, begin) in
+        [("v1", &b"PROXY UNKNOWN\r\nGET /up"[..]), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET /up")]
+    {
+        let upstream = format!("send_proxy = \"{version}\"\nhealth = {{ path = \"/up\" }}");
+        let setup = Setup { upstream: &upstream, ..Setup::default() };
+        let _lb = setup.start(&[&backend.address()]).await;
+        let mut wire = backend.accept().await;
+        let head = wire.bytes_until(b"/up HTTP/1.1", 0).await;
+        assert!(head.starts_with(begin), "{}", head.escape_ascii());
+    }
 }

@@ -52,6 +52,23 @@ impl Wire {
         String::from_utf8_lossy(&self.buffer.drain(..end).collect::<Vec<_>>()).into_owned()
     }
 
+    /// The same as bytes, of which there are so many and more.
+    pub(crate) async fn bytes_until(&mut self, text: &[u8], least: usize) -> Vec<u8> {
+        let end = in_time("bytes from the program", async {
+            loop {
+                let from = least.saturating_sub(text.len()).min(self.buffer.len());
+                let place = self.buffer[from..].windows(text.len()).position(|bytes| bytes == text);
+                if let Some(place) = place {
+                    return from + place + text.len();
+                }
+                let got = self.socket.read_buf(&mut self.buffer).await.unwrap();
+                assert!(got > 0, "the end after {}", self.buffer.escape_ascii());
+            }
+        })
+        .await;
+        self.buffer.drain(..end).collect()
+    }
+
     /// A request head.
     pub(crate) async fn head(&mut self) -> String {
         self.read_until("\r\n\r\n").await

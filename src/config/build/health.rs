@@ -46,6 +46,7 @@ pub(super) fn health(b: &mut Build<'_>, table: &Table, backends: &[Backend]) -> 
         _ => Probe::Http(http(b, table)),
     };
     Health {
+        send_proxy: None,
         probe,
         interval,
         fast_interval: fast_interval.min(interval),

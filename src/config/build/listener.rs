@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::address::socket;
-use super::{Build, field, listener_tls, onward};
+use super::{Build, field, listener_tcp, listener_tls, onward};
 use crate::config::model::{
     AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
@@ -20,7 +20,8 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
         None => table.text("address").to_owned(),
     };
     let client = client(table);
-    if client.max_target_bytes > client.max_head_bytes {
+    let tcp = listener_tcp::tcp(b, table);
+    if tcp.is_none() && client.max_target_bytes > client.max_head_bytes {
         b.error(
             table.place_of_either(["max_target", "max_head"]),
             "max_target is more than max_head, of which the target is a part",
@@ -31,6 +32,7 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
         name,
         address,
         tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table, client.http2.on))),
+        tcp,
         client,
         forwarded: forwarded(b, table),
         error_pages: onward::error_pages(b, table),

@@ -14,6 +14,7 @@ mod health;
 mod host;
 mod limit;
 mod listener;
+mod listener_tcp;
 mod listener_tls;
 mod made;
 mod onward;

@@ -13,8 +13,8 @@ use super::{Build, address, field, health, upstream_tls};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
-    Backend, BackendAddress, Health, Passive, Pool, Probe, Protocol, Resolver, Retry, RetryOn,
-    Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
+    Backend, BackendAddress, Health, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver, Retry,
+    RetryOn, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
@@ -34,7 +34,10 @@ pub(super) fn upstream(
     let passive = passive(table.section("passive"));
     let backends = backends(b, key, table, (strategy, &passive));
     let nginx = nginx(table.section("nginx"));
-    let health = table.table("health").map(|table| health::health(b, table, &backends));
+    let send_proxy = send_proxy(table);
+    let health = table
+        .table("health")
+        .map(|table| Health { send_proxy, ..health::health(b, table, &backends) });
     let upstream = Upstream {
         name: field::name(b, key.place, &key.name),
         strategy,
@@ -45,7 +48,7 @@ pub(super) fn upstream(
             "h2c" | "h2" => Protocol::Http2,
             _ => Protocol::Http1,
         },
-        pool: pool(table.section("pool"), nginx),
+        pool: pool(table.section("pool"), nginx.connection_close || send_proxy.is_some()),
         timeouts: timeouts(table.section("timeouts")),
         retry: retry(table.section("retry")),
         passive,
@@ -58,12 +61,42 @@ pub(super) fn upstream(
         sticky: table.table("sticky").map(|table| sticky(b, table)),
         source: source(b, table),
         tls: upstream_tls::tls(b, table, &backends),
+        send_proxy,
         nginx,
         backends,
     };
     check_probe(b, table, &upstream);
+    check_send_proxy(b, table, &upstream);
     check_ring(b, key, &upstream);
     upstream
+}
+
+fn send_proxy(table: &Table) -> Option<ProxyVersion> {
+    match table.text("send_proxy") {
+        "v1" => Some(ProxyVersion::V1),
+        "v2" => Some(ProxyVersion::V2),
+        _ => None,
+    }
+}
+
+/// Refuses a header for one client on connections that serve many.
+fn check_send_proxy(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
+    if upstream.send_proxy.is_none() {
+        return;
+    }
+    if upstream.protocol == Protocol::Http2 {
+        let message = "an HTTP/2 connection serves many clients, and `send_proxy` tells of one";
+        let help =
+            "leave `protocol` out, or `send_proxy`: `X-Forwarded-For` tells who the client is";
+        b.error(table.place_of("send_proxy"), message, help);
+    }
+    for key in ["max_idle", "max_idle_total"] {
+        if let Some((at, _)) = table.section("pool").written(key) {
+            let message =
+                format!("with `send_proxy` no connection is kept, and `{key}` has no effect");
+            b.warning(at, message, "leave it out");
+        }
+    }
 }
 
 /// Refuses a probe that asks in another protocol than the one the backends are said to speak.
@@ -187,10 +220,10 @@ fn check_service(b: &mut Build<'_>, key: &Key, backends: &[Backend]) {
     }
 }
 
-fn pool(table: &Table, nginx: UpstreamNginx) -> Pool {
+fn pool(table: &Table, keeps_none: bool) -> Pool {
     let max_idle = table.integer("max_idle").unwrap_or_default();
     Pool {
-        max_idle: if nginx.connection_close { 0 } else { max_idle },
+        max_idle: if keeps_none { 0 } else { max_idle },
         max_idle_total: table.integer("max_idle_total"),
         idle_timeout: table.duration("idle_timeout").unwrap_or_default(),
         max_lifetime: table.duration("max_lifetime").unwrap_or_default(),

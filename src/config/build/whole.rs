@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 
 use ahash::{AHashMap, AHashSet};
 
-use super::{Build, Named, Sourced, onward};
+use super::{Build, Named, Sourced, listener_tcp, onward};
 use crate::config::faults::Place;
-use crate::config::model::{Admin, HeaderValueMatch, HostMatch, Listener, PathMatch, Route};
+use crate::config::model::{
+    Admin, HeaderValueMatch, HostMatch, Listener, PathMatch, Route, Upstream,
+};
 use crate::config::nearest::did_you_mean;
 use crate::config::tree::{Item, Table};
 
@@ -27,7 +29,8 @@ pub(super) fn check(
         let help = "add `[[listener]]` with an `address`";
         b.error(Place::top(0), "there is no listener", help);
     }
-    if !parts.iter().any(|part| part.mentions("route")) {
+    let all_pass = !listeners.is_empty() && listeners.iter().all(|one| one.model.tcp.is_some());
+    if !all_pass && !parts.iter().any(|part| part.mentions("route")) {
         b.error(Place::top(0), "there is no route", "add `[[route]]` with an `upstream`");
     }
     let names = listeners.iter().map(|one| (&*one.model.name, one.table.place_of("name")));
@@ -39,6 +42,9 @@ pub(super) fn check(
     addresses(b, parts, admin, listeners);
     references(b, listeners, routes, upstreams);
     bare_upstreams(b, routes, upstreams);
+    let by_name: AHashMap<&str, &Upstream> =
+        upstreams.iter().map(|one| (&*one.model.name, &one.model)).collect();
+    listener_tcp::check_upstreams(b, listeners, |name| by_name.get(name).copied());
     onward::check_names(b, listeners, routes);
     // After errors, such as a name with a slip, warnings would mostly be false alarms.
     if !b.faults.any_error() {
@@ -116,13 +122,27 @@ fn references(
     upstreams: &[Named<'_>],
 ) {
     let known_listeners: AHashSet<&str> = listeners.iter().map(|one| &*one.model.name).collect();
+    let passing: AHashSet<&str> = listeners
+        .iter()
+        .filter(|one| one.model.tcp.is_some())
+        .map(|one| &*one.model.name)
+        .collect();
     let known_upstreams: AHashSet<&str> = upstreams.iter().map(|one| &*one.model.name).collect();
     let mut unknown: Vec<(Place, &str, &str)> = Vec::new();
     for Sourced { table, .. } in routes {
         let strange = table.list("listeners").iter();
         let strange = strange.filter(|item| !known_listeners.contains(item.text()));
         unknown.extend(strange.map(|item| (item.place, "listener", item.text())));
+        for item in table.list("listeners").iter().filter(|item| passing.contains(item.text())) {
+            let message = format!("listener `{}` passes connections through", item.text());
+            b.error(item.place, message, "remove it here: a route is for `mode = \"http\"`");
+        }
         let strange = upstreams_of(table).filter(|item| !known_upstreams.contains(item.text()));
+        unknown.extend(strange.map(|item| (item.place, "upstream", item.text())));
+    }
+    for Sourced { table, .. } in listeners {
+        let strange = listener_tcp::upstreams_of(table);
+        let strange = strange.filter(|item| !known_upstreams.contains(item.text()));
         unknown.extend(strange.map(|item| (item.place, "upstream", item.text())));
     }
     for (n, (place, what, name)) in unknown.into_iter().enumerate() {
@@ -166,13 +186,14 @@ fn unused(
     let used: AHashSet<&str> = names.map(String::as_str).collect();
     let every_listener = routes.iter().any(|one| one.model.listeners.is_empty());
     for Sourced { model: listener, table } in listeners {
-        if !every_listener && !used.contains(&*listener.name) {
+        if listener.tcp.is_none() && !every_listener && !used.contains(&*listener.name) {
             let message = format!("no route holds on listener `{}`", listener.name);
             b.warning(table.place_of("name"), message, "every request there is answered with 404");
         }
     }
     let names = routes.iter().flat_map(|one| upstreams_of(one.table));
-    let used: AHashSet<&str> = names.map(Item::text).collect();
+    let passed = listeners.iter().flat_map(|one| listener_tcp::upstreams_of(one.table));
+    let used: AHashSet<&str> = names.chain(passed).map(Item::text).collect();
     // Where a request's values say where to, any upstream may be meant.
     let leads = |one: &Sourced<'_, Route>| {
         one.model.sending.as_ref().is_some_and(|sending| sending.to.is_some())

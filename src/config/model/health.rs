@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::ProxyVersion;
+
 /// Judging by real requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passive {
@@ -17,6 +19,8 @@ pub struct Passive {
 /// Judging by probes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Health {
+    /// What a probe's connection begins with.
+    pub send_proxy: Option<ProxyVersion>,
     /// What is asked.
     pub probe: Probe,
     /// Between two probes of a backend.

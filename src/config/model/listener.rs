@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::ErrorPages;
+use super::{ErrorPages, Tcp};
 use crate::tls::ServerTerms;
 
 /// A place where clients connect.
@@ -18,6 +18,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<ServerTerms>>,
+    /// Where connections go that are passed through; `None`: requests are read.
+    pub tcp: Option<Tcp>,
     /// Limits and time-outs towards the client.
     pub client: Client,
     /// How the client's address is told from forwarding headers.

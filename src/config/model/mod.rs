@@ -10,6 +10,7 @@ mod dns;
 mod health;
 mod limit;
 mod listener;
+mod listener_tcp;
 mod made;
 mod onward;
 mod pattern;
@@ -38,6 +39,7 @@ pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
 };
+pub use listener_tcp::{ServerName, Tcp};
 pub use made::{Cases, Made, MadeBy};
 pub use onward::{
     After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,
@@ -56,7 +58,9 @@ pub use sending::{Reach, Sending, Towards};
 pub use template::{
     Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact, Variable,
 };
-pub use upstream::{Backend, BackendAddress, Pool, Protocol, Retry, RetryOn, Timeouts, Upstream};
+pub use upstream::{
+    Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Timeouts, Upstream,
+};
 pub use upstream_nginx::UpstreamNginx;
 pub use upstream_sticky::{Sticky, StickyCookie};
 

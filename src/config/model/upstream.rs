@@ -48,8 +48,19 @@ pub struct Upstream {
     pub source: Option<SocketAddr>,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<BackendTerms>>,
+    /// The header of the PROXY protocol that connections begin with.
+    pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.
     pub nginx: UpstreamNginx,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// Protocol towards backends.

@@ -50,6 +50,10 @@ static SECTION: Section = Section {
             r#""0.0.0.0:8080""#,
         ),
         super::listener_tls::TLS,
+        super::listener_tcp::MODE,
+        super::listener_tcp::UPSTREAM,
+        super::listener_tcp::SNI,
+        super::listener_tcp::TUNNEL_TIMEOUT,
         Setting::with_default(
             "trusted_proxies",
             TEXTS,

@@ -10,6 +10,7 @@ mod health;
 mod limit;
 mod listener;
 mod listener_nginx;
+mod listener_tcp;
 mod listener_tls;
 mod onward;
 mod process;

@@ -143,6 +143,15 @@ static SECTION: Section = Section {
             "Binding a client to the backend that served it first.",
             r#"{ cookie = "backend" }"#,
         ),
+        Setting::with_default(
+            "send_proxy",
+            Kind::Word(&["off", "v1", "v2"]),
+            r#""off""#,
+            "Whether each connection to a backend begins with a header of the PROXY protocol that tells \
+             who the client is: a line (`v1`), or its binary form (`v2`). As a connection then speaks for \
+             one client, none is used for another request.",
+            r#""v2""#,
+        ),
         Setting::optional(
             "source",
             Kind::Text,

@@ -15,9 +15,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::config::model::{Health, HttpProbe, Probe};
+use crate::config::model::{Health, HttpProbe, Probe, ProxyVersion};
 use crate::model::Address;
-use crate::net::Stream;
+use crate::net::{ProxyHeader, Stream};
 use crate::tls::ToBackend;
 
 /// How much of a body is searched for the expected text, in bytes.
@@ -40,11 +40,11 @@ pub async fn probe(
             Address::Ip(at) => {
                 let at = SocketAddr::new(at.ip(), health.port.unwrap_or(at.port()));
                 let stream = TcpStream::connect(at).await.map_err(io_error)?;
-                ask(Stream::Tcp(stream), authority, tls, &health.probe).await
+                ask(Stream::Tcp(stream), authority, tls, health).await
             }
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(io_error)?;
-                ask(Stream::Unix(stream), "localhost", tls, &health.probe).await
+                ask(Stream::Unix(stream), "localhost", tls, health).await
             }
         }
     };
@@ -61,12 +61,21 @@ fn describe(error: &std::io::Error) -> String {
 }
 
 async fn ask(
-    stream: Stream,
+    mut stream: Stream,
     authority: &str,
     tls: Option<&ToBackend>,
-    probe: &Probe,
+    health: &Health,
 ) -> Result<(), String> {
-    let Probe::Http(probe) = probe else { return Ok(()) };
+    if let Some(version) = health.send_proxy {
+        let mut header = Vec::new();
+        // A probe is nobody's request but ours.
+        match version {
+            ProxyVersion::V1 => ProxyHeader::write_line(None, &mut header),
+            ProxyVersion::V2 => ProxyHeader::write_binary(None, &mut header),
+        }
+        stream.send(&header).await.map_err(|error| describe(&error))?;
+    }
+    let Probe::Http(probe) = &health.probe else { return Ok(()) };
     let stream = match tls {
         Some(tls) => stream.meet(tls).await.map_err(|e| format!("TLS: {}", describe(&e)))?,
         None => stream,

@@ -21,6 +21,7 @@ fn http() -> HttpProbe {
 
 fn health(probe: Probe) -> Health {
     Health {
+        send_proxy: None,
         probe,
         interval: Duration::from_secs(10),
         fast_interval: Duration::from_secs(2),

@@ -175,6 +175,7 @@ fn upstream(
         passive: source.passive.clone(),
         sticky,
         source_address: source.source,
+        send_proxy: source.send_proxy,
         nginx: source.nginx,
         tallies,
         series: known.registry.upstream(&source.name),

@@ -7,16 +7,19 @@ use ahash::AHashMap;
 use crate::config::model as config;
 use crate::model::UpstreamIx;
 use crate::snapshot::{
-    Action, Destination, Listener, ListenerTls, Route, RouteCaptures, RouteEntry, RouteTable,
-    Snapshot, Split,
+    Action, Destination, Listener, ListenerTcp, ListenerTls, Route, RouteCaptures, RouteEntry,
+    RouteTable, Snapshot, Split,
 };
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, RouteSeries};
 
 use super::limits::{Limits, uses};
 use super::secured;
 
 /// The name under which requests that no route took are counted.
 const UNROUTED: &str = "_none";
+
+/// The name under which connections are counted that are passed through.
+const PASSED: &str = "_tcp";
 
 /// The upstreams by name: section, place in the snapshot, shared retry policy.
 type Upstreams<'a> = AHashMap<&'a str, (&'a config::Upstream, UpstreamIx, Arc<config::Retry>)>;
@@ -42,7 +45,11 @@ pub(super) fn listeners(
         .iter()
         .map(|section| {
             let tls = secured::tls(section, previous, registry);
-            Arc::new(listener(section, tls, (&config.routes, &routes), registry))
+            let tcp = section.tcp.as_ref().map(|tcp| {
+                Box::new(passage(tcp, &upstreams, registry.route(&section.name, PASSED)))
+            });
+            let routes = (&*config.routes, &*routes);
+            Arc::new(listener(section, (tls, tcp), routes, registry))
         })
         .collect()
 }
@@ -50,7 +57,7 @@ pub(super) fn listeners(
 /// `routes` are the built `sections`, in the same order.
 fn listener(
     listener: &config::Listener,
-    tls: Option<Arc<ListenerTls>>,
+    (tls, tcp): (Option<Arc<ListenerTls>>, Option<Box<ListenerTcp>>),
     (sections, routes): (&[config::Route], &[Arc<Route>]),
     registry: &Registry,
 ) -> Listener {
@@ -58,6 +65,7 @@ fn listener(
     let (sections, routes): (Vec<_>, Vec<_>) = sections
         .iter()
         .zip(routes)
+        .filter(|_| tcp.is_none())
         .filter(|(section, _)| section.listeners.is_empty() || section.listeners.contains(name))
         .enumerate()
         .map(|(place, (section, route))| {
@@ -70,6 +78,7 @@ fn listener(
         name: name.clone(),
         address: listener.address,
         tls,
+        tcp,
         client: listener.client.clone(),
         forwarded: listener.forwarded.clone(),
         error_pages: listener.error_pages.clone(),
@@ -78,6 +87,39 @@ fn listener(
         series: registry.listener(name),
         unrouted: registry.route(name, UNROUTED),
     }
+}
+
+/// Where connections go that are passed through.
+fn passage(tcp: &config::Tcp, upstreams: &Upstreams<'_>, series: Arc<RouteSeries>) -> ListenerTcp {
+    let destination = |name: &String| {
+        // The configuration is checked: every name is an upstream's.
+        let (section, upstream, retry) = &upstreams[name.as_str()];
+        let (timeouts, retry) = (section.timeouts.clone(), Arc::clone(retry));
+        Destination { upstream: *upstream, timeouts, retry }
+    };
+    let names = tcp.names.iter().map(|(name, upstream)| (name.clone(), destination(upstream)));
+    let route = Arc::new(Route {
+        name: PASSED.to_owned(),
+        before: None,
+        action: Action::Pass,
+        after: None,
+        prefix: String::new(),
+        captures: None,
+        access: None,
+        request_headers: Box::default(),
+        response_headers: Box::default(),
+        response: None,
+        request_buffering: None,
+        max_body_bytes: None,
+        limits: None,
+        sending: None,
+        logs: true,
+        ignore_client_abort: false,
+        upgrades: Box::default(),
+    });
+    let entry = RouteEntry { route, behind: None, series };
+    let otherwise = tcp.upstream.as_ref().map(destination);
+    ListenerTcp::new(entry, otherwise, names.collect(), tcp.idle_timeout)
 }
 
 fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>) -> Route {

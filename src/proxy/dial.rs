@@ -1,0 +1,78 @@
+//! A backend for a connection that is passed through: pick, connect, and the next one where that fails.
+//!
+//! The same rules as for requests (`attempt`, `retry`), without a request: as long as no connection
+//! stands, nothing has been sent.
+
+use tokio::time::Instant;
+
+use crate::balance::InFlight;
+use crate::model::Outcome;
+use crate::net::Stream;
+use crate::proxy::attempt::{Ended, Passage, Progress, UnderWay};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::request::State;
+use crate::proxy::service::Done;
+use crate::proxy::vars::Attempt;
+
+/// A backend's connection. It counts as a request in flight.
+pub(super) struct Dialled<'a> {
+    pub(super) stream: Stream,
+    _in_flight: InFlight<'a>,
+    _under_way: UnderWay<'a>,
+}
+
+impl<'a> Passage<'a> {
+    /// Connects to a backend, and to others as long as that fails and is allowed.
+    pub(super) async fn dial(
+        &self,
+        down: &mut Downstream,
+        state: &mut State,
+    ) -> Result<Dialled<'a>, Failure> {
+        let local = self.local;
+        let upstream = &local.upstream;
+        self.make_key(state);
+        let Some(mut choice) = self.choose(&mut state.tried, &state.key) else {
+            upstream.series.worker(self.at.worker.ix).none_eligible();
+            state.attempts.push(self.nobody(state.round()));
+            return Err(self.none_eligible());
+        };
+        let (mut tries, mut begun) = (1, self.at.whole);
+        loop {
+            let backend = &upstream.backends[choice.ix.index()];
+            let in_flight = upstream.live[choice.ix.index()].enter();
+            let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
+            let mut progress = Progress::default();
+            let connecting = self.connect(backend, self.ends(down));
+            let connected = self.connected(connecting, backend, begun, down, &mut progress).await;
+            // What is judged by the first byte of an answer is judged by the connection here.
+            progress.first_byte = progress.connect;
+            let at = Instant::now();
+            let (result, stream) = match connected {
+                Ok(stream) => (Ok(Done::default()), Some(stream)),
+                Err(failure) => (Err(failure), None),
+            };
+            let outcome = result.as_ref().err().map_or(Outcome::Ok, |failure| failure.outcome());
+            let record = Attempt {
+                outcome,
+                duration: Some(at.saturating_duration_since(begun)),
+                ..self.running(choice, state.round(), &progress)
+            };
+            let ended = Ended { result, at, record, sent: false, progress };
+            self.judge(choice, &ended);
+            state.attempts.push(ended.record);
+            if let Some(stream) = stream {
+                return Ok(Dialled { stream, _in_flight: in_flight, _under_way: under_way });
+            }
+            let failure = ended.result.err().unwrap_or(Failure::NoneEligible);
+            let Failure::Attempt(outcome) = failure else { return Err(failure) };
+            begun = at;
+            let Ok(next) = self.decide(choice, outcome, &ended, tries, at, state) else {
+                return Err(failure);
+            };
+            let last = state.attempts.len() - 1;
+            state.attempts[last].retried_because = Some(failure.label());
+            (choice, tries) = (next, tries + 1);
+        }
+    }
+}
