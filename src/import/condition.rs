@@ -50,12 +50,12 @@ pub(super) fn is_of_files(operator: &str) -> bool {
     ["-f", "-d", "-e", "-x"].contains(&bare)
 }
 
-/// What nginx hears without TLS comes by http.
+/// What is known of every request: all that comes without TLS comes by http.
 fn constant<'s>(name: &str, scope: &'s Scope) -> Option<&'s str> {
     match (name, scope.constants.get(name)) {
         (_, Some(known)) => known.as_deref(),
-        ("scheme", None) => Some("http"),
-        ("https", None) => Some(""),
+        ("scheme", None) => scope.scheme,
+        ("https", None) => scope.scheme.map(|scheme| if scheme == "https" { "on" } else { "" }),
         _ => None,
     }
 }

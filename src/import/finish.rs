@@ -47,6 +47,7 @@ pub(super) fn listeners<'t>(
                 settings.push(("proxy_protocol", "true".to_owned()));
                 settings.push(("nginx.proxy_protocol_from_all", "true".to_owned()));
             }
+            settings.extend(t.secured.get(&one.address).into_iter().flatten().cloned());
             if body_limit > 0 {
                 settings.push(("max_body", quote(&show_size(body_limit))));
             }
@@ -232,7 +233,7 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
         settings.push(("key", quote(key)));
     }
     if one.grpc {
-        settings.push(("protocol", quote("h2c")));
+        settings.push(("protocol", quote(if one.tls.is_empty() { "h2c" } else { "h2" })));
     }
     settings.extend(group.sticky.iter().cloned());
     let silent = one.grpc || proxies.iter().any(|proxy| proxy.keeps);
@@ -253,6 +254,7 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     if let Some(source) = proxies.iter().find_map(|proxy| proxy.source.as_ref()) {
         settings.push(("source", quote(source)));
     }
+    settings.extend(one.tls);
     Upstream {
         at: one.at,
         name: plain_name(&one.name),

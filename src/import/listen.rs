@@ -9,11 +9,14 @@ use super::tree::Directive;
 use crate::config::Place;
 
 /// One `listen` that is carried.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listen {
     pub address: SocketAddr,
     pub default: bool,
     pub proxy_protocol: bool,
+    pub tls: bool,
+    pub http2: bool,
     pub at: Place,
 }
 
@@ -60,6 +63,7 @@ fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<(Listen, RangeInclusi
         f.differs(d, "`localhost` is 127.0.0.1");
     }
     let mut left_out = false;
+    let (mut tls, mut http2) = (false, false);
     let mut default = false;
     let mut proxy_protocol = false;
     for arg in &d.args[1..] {
@@ -69,7 +73,9 @@ fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<(Listen, RangeInclusi
         };
         default |= row.name.starts_with("default");
         proxy_protocol |= row.name == "proxy_protocol";
-        left_out |= ["ssl", "quic"].contains(&row.name);
+        tls |= row.name == "ssl";
+        http2 |= row.name == "http2";
+        left_out |= row.name == "quic";
         let note = format!("`{}`: {}", arg.text, row.doc);
         match row.verdict {
             Verdict::Carried => {}
@@ -77,7 +83,7 @@ fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<(Listen, RangeInclusi
             Verdict::NotCarried => f.missing(d, &note, row.instead),
         }
     }
-    let one = Listen { address, default, proxy_protocol, at: d.name.place };
+    let one = Listen { address, default, proxy_protocol, tls, http2, at: d.name.place };
     (!left_out).then_some((one, ports))
 }
 

@@ -40,12 +40,14 @@ mod report;
 mod resolver;
 mod routes;
 mod scope;
+mod secured;
 mod sending;
 mod settings;
 mod sticky;
 mod table;
 #[cfg(test)]
 mod tests;
+mod to_secured;
 mod translate;
 mod tree;
 mod units;
@@ -101,7 +103,7 @@ pub fn import(main: &Path, files: &dyn Files) -> Result<Imported, Vec<Diagnostic
     let lints = findings.lints().to_vec();
     let told = warnings(&all, &findings);
     if draft.listeners.is_empty() {
-        let help = "a `server` with a `listen` without ssl is needed".to_owned();
+        let help = "a `server` whose `listen` is carried is needed".to_owned();
         let message = "there is nothing to import: no server has a listener that is carried";
         faults.error(Place { file: 0, start: 0, end: 0 }, message, help);
     }

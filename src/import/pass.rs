@@ -7,6 +7,7 @@ use super::variables::{Part, Scope, parts};
 use crate::config::{Stage, is_path};
 
 /// Where a `proxy_pass` leads.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// What stands between `//` and the path: a name, an address, `unix:/path` or a variable.
@@ -16,6 +17,8 @@ pub(super) struct Target {
     /// What nginx would say in `Host`.
     pub host: String,
     pub grpc: bool,
+    /// Whether the backends are met over TLS.
+    pub tls: bool,
     /// Whether variables stood in it, so that the path is not looked at again.
     pub variable: bool,
     /// Whether `$request_uri` stands behind it.
@@ -38,20 +41,22 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
     let grpc = d.name.text == "grpc_pass";
     let folded = scope.fold(d.arg(0));
     let variable = parts(d.arg(0)).any(|part| matches!(part, Part::Variable(_)));
-    let folded = folded.replace("${scheme}://", "http://");
+    let folded = match scope.scheme {
+        Some(scheme) => folded.replace("${scheme}://", &format!("{scheme}://")),
+        None => folded,
+    };
     let (scheme, rest) = match folded.split_once("://") {
         Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
         None if grpc => ("grpc".to_owned(), &*folded),
         None => (String::new(), &*folded),
     };
+    let tls = matches!(&*scheme, "https" | "grpcs");
     match &*scheme {
-        "http" | "grpc" => {}
-        "https" | "grpcs" => {
-            let why = "Plimsoll does not speak TLS with backends yet: the route answers 502";
-            return Err((
-                why.to_owned(),
-                "let the backend listen without TLS, within a network you trust",
-            ));
+        "http" | "grpc" | "https" | "grpcs" => {}
+        "${scheme}" => {
+            let why =
+                "requests come with TLS and without, and backends of both kinds are asked for";
+            return Err((why.to_owned(), "write a server for each"));
         }
         "" if rest.starts_with("${") => {}
         _ => {
@@ -65,7 +70,12 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
     let asked = bare.len() < rest.len() && rest.ends_with("${request_uri}");
     let rest = bare;
     let (authority, uri) = split(rest);
-    let host = host(authority, if grpc { "" } else { ":80" });
+    let usual = match (grpc, tls) {
+        (true, _) => "",
+        (false, true) => ":443",
+        (false, false) => ":80",
+    };
+    let host = host(authority, usual);
     let authority = match parts(authority).collect::<Vec<_>>()[..] {
         [Part::Variable(name)] if !scheme.is_empty() || uri.is_none() => {
             Authority::Variable(name.to_owned())
@@ -77,10 +87,10 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
         }
         _ => {
             let authority = Authority::Asked(rest.to_owned());
-            return Ok(Target { authority, uri: None, host, grpc, variable, asked });
+            return Ok(Target { authority, uri: None, host, grpc, tls, variable, asked });
         }
     };
-    Ok(Target { authority, uri: uri.map(str::to_owned), host, grpc, variable, asked })
+    Ok(Target { authority, uri: uri.map(str::to_owned), host, grpc, tls, variable, asked })
 }
 
 /// The authority, and the path if there is one.

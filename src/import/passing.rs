@@ -12,6 +12,7 @@ use super::messages;
 use super::pass::{self, Authority, Target};
 use super::sending;
 use super::settings::{self, Settings};
+use super::to_secured;
 use super::translate::Translator;
 use super::tree::Directive;
 
@@ -34,8 +35,15 @@ impl<'t> Translator<'t, '_> {
         spot: &Spot<'t>,
         s: &Settings<'t>,
     ) -> Vec<(Vec<Check>, Action)> {
-        let found = pass::target(d, &spot.scope)
-            .and_then(|target| self.branches(d, &target, s, spot).map(|found| (target, found)));
+        let found = pass::target(d, &spot.scope).and_then(|target| {
+            self.to_tls.clear();
+            if target.tls {
+                let prefix = if target.grpc { "grpc_ssl_" } else { "proxy_ssl_" };
+                let of = (prefix, &*target.host);
+                self.to_tls = to_secured::settings(&s.to_secured, of, &mut self.findings)?;
+            }
+            self.branches(d, &target, s, spot).map(|found| (target, found))
+        });
         let (mut target, (branches, to)) = match found {
             Ok(found) => found,
             Err((why, help)) => {

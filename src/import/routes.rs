@@ -410,10 +410,11 @@ fn holds(level: &[Directive], d: &Directive) -> bool {
 pub(super) fn server_scope(
     server: &Directive,
     names: &Names,
-    port: Option<u16>,
+    (port, scheme): (Option<u16>, Option<&'static str>),
     made: &MadeVariables,
 ) -> Scope {
     let mut scope = Scope::with(made);
+    scope.scheme = scheme;
     names.regexes().for_each(|regex| scope.found(regex));
     scope.constants.insert("server_name".to_owned(), Some(names.first.clone()));
     if let Some(port) = port {

@@ -55,7 +55,14 @@ impl<'t> Translator<'t, '_> {
         }
         let at = d.name.place;
         let group = Group::of_requests(at, asked);
-        self.uses.push(Use { name, at, grpc: false, group, named: false });
+        self.uses.push(Use {
+            name,
+            at,
+            grpc: false,
+            tls: self.to_tls.clone(),
+            group,
+            named: false,
+        });
         let one = self.uses.len() - 1;
         let to = format!("{{ address = {}, allow = {allow} }}", quote(&address.text));
         Ok((vec![(Vec::new(), vec![(one, 1)], None)], Some(("send.to", to))))

@@ -7,6 +7,7 @@ use super::findings::Findings;
 use super::onward::Says;
 use super::refuse::is_network;
 use super::resolver::Asked;
+use super::to_secured::ToSecured;
 use super::tree::Directive;
 use super::units;
 use crate::config::is_token;
@@ -67,6 +68,8 @@ pub(super) struct Settings<'t> {
     /// Who is asked for names, and for how long.
     pub resolver: Option<Asked>,
     pub resolver_timeout: Option<Duration>,
+    /// What is said of TLS to backends.
+    pub to_secured: ToSecured<'t>,
     /// The address that connections to backends leave from.
     pub source: Option<String>,
     pub says: Says<'t>,

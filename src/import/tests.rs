@@ -58,7 +58,7 @@ fn listeners_speak_what_and_with_whom_nginx_does() {
     let text = "http { server { listen 8443; ssl on; location / { return 204; } } \
                 server { listen [::]:8080 ipv6only=off; location / { return 204; } } }";
     let toml = imported(&[("nginx.conf", text)]).toml;
-    assert!(!toml.contains("8443"), "{toml}");
+    assert!(!toml.contains("8443"), "TLS without a certificate is left out: {toml}");
     assert!(toml.contains(r#"address = "[::]:8080""#), "{toml}");
     assert!(toml.contains(r#"address = "0.0.0.0:8080""#), "{toml}");
 }
@@ -211,13 +211,99 @@ fn lists_of_addresses_are_carried_and_the_last_word_of_satisfy_any_is_no() {
     }
 }
 
+/// A server with TLS and these lines.
+fn with_tls(lines: &str) -> String {
+    format!(
+        "server {{ listen 80; listen 443 ssl; server_name a.test *.b.test; \
+         ssl_certificate /etc/a.pem; ssl_certificate_key /etc/a.key; {lines} \
+         location / {{ proxy_pass http://10.0.0.1; }} }}"
+    )
+}
+
 #[test]
-fn listener_that_nginx_opens_with_tls_is_left_out() {
-    let text = "server { listen 80; listen 443 ssl; location / { proxy_pass http://10.0.0.1; } }";
-    let imported = imported(&[("a.conf", text)]);
+fn listeners_show_the_certificates_of_their_servers_for_their_names() {
+    let other = "server { listen 443 ssl http2 default_server; server_name c.test; \
+                 ssl_certificate /etc/c.pem; ssl_certificate_key /etc/c.key; \
+                 ssl_stapling_file /etc/c.ocsp; ssl_protocols TLSv1.3; return 204; }";
+    let text = format!("{} {other}", with_tls("ssl_verify_client off;"));
+    let imported = imported(&[("a.conf", &text)]);
+    let expected = "tls.certificate = [{ chain = \"/etc/c.pem\", key = \"/etc/c.key\", \
+                    ocsp = \"/etc/c.ocsp\", names = [\"c.test\"] }, \
+                    { chain = \"/etc/a.pem\", key = \"/etc/a.key\", names = [\"a.test\", \"*.b.test\"] }]\n\
+                    tls.policy = \"modern\"\nhttp2 = true\n";
+    assert!(imported.toml.contains(expected), "{}", imported.toml);
+    assert_eq!(imported.toml.matches("tls.certificate").count(), 1);
+    assert_eq!(verdict(&imported, "listen 443"), Verdict::Carried);
+    assert_eq!(verdict(&imported, "ssl_verify_client"), Verdict::Carried);
+}
+
+#[test]
+fn listeners_whose_tls_cannot_be_carried_whole_are_left_out() {
+    for lines in [
+        "ssl_verify_client on; ssl_client_certificate /etc/ca.pem;",
+        "ssl_verify_client optional;",
+        "ssl_password_file /etc/passwords;",
+        "ssl_certificate /etc/b.pem;",
+        "ssl_certificate $ssl_server_name.pem; ssl_certificate_key /etc/b.key;",
+    ] {
+        let imported = imported(&[("a.conf", &with_tls(lines))]);
+        assert!(!imported.toml.contains(":443"), "{lines}: {}", imported.toml);
+        assert_eq!(verdict(&imported, "listen 443"), Verdict::NotCarried, "{lines}");
+        assert!(imported.toml.contains("0.0.0.0:80"), "{lines}: {}", imported.toml);
+    }
+    // Also for another server of the same address.
+    let strict = with_tls("ssl_verify_client on;").replace("a.test *.b.test", "d.test");
+    let imported = imported(&[("a.conf", &(with_tls("") + &strict))]);
     assert!(!imported.toml.contains(":443"), "{}", imported.toml);
-    assert_eq!(verdict(&imported, "listen 443"), Verdict::NotCarried);
-    assert_eq!(verdict(&imported, "listen 80"), Verdict::Carried);
+}
+
+#[test]
+fn handshakes_that_nginx_refuses_are_refused() {
+    let refusing = "server { listen 443 ssl default_server; ssl_reject_handshake on; }";
+    let imported = imported(&[("a.conf", &format!("{refusing} {}", with_tls("")))]);
+    assert!(imported.toml.contains("tls.unknown_names = \"refuse\"\n"), "{}", imported.toml);
+    let other =
+        refusing.replace(" default_server", "").replace("on; }", "on; server_name r.test; }");
+    let imported = self::imported(&[("a.conf", &(with_tls("") + &other))]);
+    assert!(!imported.toml.contains(":443"), "{}", imported.toml);
+}
+
+#[test]
+fn conditions_on_the_scheme_are_asked_where_requests_come_both_ways() {
+    let text = with_tls("if ($scheme = http) { return 301 https://$host$request_uri; }");
+    let toml = imported(&[("a.conf", &text)]).toml;
+    assert!(toml.contains("value = \"${scheme}\", is = \"http\""), "{toml}");
+    let secured = text.replace("listen 80; ", "");
+    let toml = imported(&[("a.conf", &secured)]).toml;
+    assert!(!toml.contains("redirect = {"), "{toml}");
+}
+
+#[test]
+fn backends_are_met_over_tls_as_nginx_meets_them() {
+    let text = |lines: &str| {
+        format!(
+            "upstream app {{ server 10.0.0.1:8443; }} server {{ listen 80; {lines} \
+             location / {{ proxy_pass https://app; }} \
+             location /out/ {{ proxy_pass https://api.test; }} }}"
+        )
+    };
+    let toml = imported(&[("a.conf", &text(""))]).toml;
+    assert_eq!(toml.matches("tls.insecure = true\ntls.sni = false\n").count(), 2, "{toml}");
+    assert!(toml.contains("address = \"api.test:443\""), "{toml}");
+    let verified = "proxy_ssl_verify on; proxy_ssl_trusted_certificate /etc/ca.pem; \
+                    proxy_ssl_server_name on; proxy_ssl_crl /etc/crl.pem; \
+                    proxy_ssl_certificate /etc/own.pem; proxy_ssl_certificate_key /etc/own.key;";
+    let toml = imported(&[("a.conf", &text(verified))]).toml;
+    let expected = "tls.ca = \"/etc/ca.pem\"\ntls.crl = [\"/etc/crl.pem\"]\n\
+                    tls.server_name = \"api.test\"\ntls.certificate = \"/etc/own.pem\"\n\
+                    tls.key = \"/etc/own.key\"\n";
+    assert!(toml.contains(expected), "{toml}");
+    assert!(!toml.contains("insecure"), "{toml}");
+    // What cannot be kept of it is not left away.
+    for lines in ["proxy_ssl_verify on;", "proxy_ssl_password_file /etc/p;"] {
+        let toml = imported(&[("a.conf", &text(lines))]).toml;
+        assert!(!toml.contains("10.0.0.1"), "{lines}: {toml}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::draft::{Action, Draft, Onward, PathRule, ResponseEdits, Rewriting, Route};
+use super::draft::{Action, Draft, Onward, PathRule, ResponseEdits, Rewriting, Route, Setting};
 use super::findings::Findings;
 use super::limits::Zones;
 use super::listen::{Listen, listen};
@@ -14,6 +14,7 @@ use super::names::{Names, names};
 use super::places::{defaults, is_last, place, placements, unique};
 use super::process::Process;
 use super::routes::{self, Server};
+use super::secured::{self, Secured};
 use super::settings::Settings;
 use super::table::{self, Rule};
 use super::tree::Directive;
@@ -27,6 +28,8 @@ pub(super) struct Use {
     pub name: String,
     pub at: Place,
     pub grpc: bool,
+    /// How its backends are met over TLS; empty: they are not.
+    pub tls: Vec<Setting>,
     pub group: Group,
     /// Requests may name it.
     pub named: bool,
@@ -40,6 +43,10 @@ pub(super) struct Translator<'t, 'f> {
     pub groups: BTreeMap<String, Group>,
     pub uses: Vec<Use>,
     pub zones: Zones,
+    /// The TLS of each address.
+    pub secured: Secured,
+    /// What holds of TLS for the `proxy_pass` that is being read.
+    pub to_tls: Vec<Setting>,
     /// Whether what nginx takes for the client's address is not known in this server.
     pub address_unsure: bool,
 }
@@ -60,6 +67,8 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
         groups: BTreeMap::new(),
         uses: Vec::new(),
         zones: Zones::default(),
+        secured: Secured::default(),
+        to_tls: Vec::new(),
         address_unsure: false,
     };
     let mut draft = Draft::default();
@@ -185,21 +194,19 @@ impl<'t> Translator<'t, '_> {
             let tls = block.inner().iter().chain(http).find(|d| d.name.text == "ssl");
             let tls = tls.is_some_and(|d| d.arg(0) == "on");
             for line in &lines {
-                if tls {
-                    let why = "`ssl on`: Plimsoll does not speak TLS yet; the listener is left out";
-                    f.missing(line, why, "let what ends TLS send to a plain `listen`");
-                    continue;
-                }
-                for one in listen(line, f) {
+                for mut one in listen(line, f) {
+                    one.tls |= tls;
                     if !listens.iter().any(|other| other.address == one.address) {
                         listens.push(one);
                     }
                 }
             }
-            if lines.is_empty() && !tls {
+            if lines.is_empty() {
                 f.differs(block, "without `listen`, it listens on port 80");
                 listens.push(Listen {
                     proxy_protocol: false,
+                    http2: false,
+                    tls,
                     address: ([0, 0, 0, 0], 80).into(),
                     default: false,
                     at: block.name.place,
@@ -221,6 +228,12 @@ impl<'t> Translator<'t, '_> {
             f.carried(block);
             sites.push(Site { block, listens, names });
         }
+        self.secured = secured::secured(http, &mut sites, &mut self.findings);
+        for site in sites.iter().filter(|site| site.listens.is_empty()) {
+            let why = "none of its listeners is carried";
+            self.findings.missing_whole(site.block, why, "see its `listen`");
+        }
+        sites.retain(|site| !site.listens.is_empty());
         sites
     }
 
@@ -229,7 +242,13 @@ impl<'t> Translator<'t, '_> {
         let block = site.block;
         let ports: BTreeSet<u16> = site.listens.iter().map(|one| one.address.port()).collect();
         let port = ports.first().copied().filter(|_| ports.len() == 1);
-        let scope = routes::server_scope(block, &site.names, port, &self.made);
+        let by_tls = site.listens.iter().filter(|one| one.tls).count();
+        let scheme = match by_tls {
+            0 => Some("http"),
+            all if all == site.listens.len() => Some("https"),
+            _ => None,
+        };
+        let scope = routes::server_scope(block, &site.names, (port, scheme), &self.made);
         let levels = [http, block.inner()];
         let walk = Walk::of(&levels, &scope);
         let server = Server {
@@ -376,13 +395,22 @@ impl<'t> Translator<'t, '_> {
                 if let Err((message, _)) = backend_address(authority) {
                     return Err((message, "name an upstream or an address"));
                 }
-                (short_name(authority), Group::of_address(d.name.place, authority))
+                let port = authority.rsplit_once(':').map(|(_, port)| port);
+                let has_port = port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+                let is_bare = !has_port && !authority.starts_with("unix:");
+                let secured =
+                    (is_bare && !self.to_tls.is_empty()).then(|| format!("{authority}:443"));
+                let address = secured.as_deref().unwrap_or(authority);
+                (short_name(authority), Group::of_address(d.name.place, address))
             }
         };
+        let tls = self.to_tls.clone();
         let name = if grpc { format!("{name}-grpc") } else { name };
+        let name = if tls.is_empty() { name } else { format!("{name}-tls") };
         let known = self.uses.iter().position(|one| {
             one.name == name
                 && one.grpc == grpc
+                && one.tls == tls
                 && one.group.servers.len() == group.servers.len()
                 && one
                     .group
@@ -401,7 +429,7 @@ impl<'t> Translator<'t, '_> {
             unique = format!("{name}-{n}");
         }
         let at = group.at.unwrap_or(d.name.place);
-        self.uses.push(Use { name: unique, at, grpc, group, named: false });
+        self.uses.push(Use { name: unique, at, grpc, tls, group, named: false });
         Ok(self.uses.len() - 1)
     }
 }

@@ -13,6 +13,8 @@ const LONGEST: usize = 4096;
 pub(super) struct Scope {
     /// Variables with a value that is known now; `None` for one that is known to vary.
     pub constants: BTreeMap<String, Option<String>>,
+    /// By which scheme all requests come, if it is the same for all.
+    pub scheme: Option<&'static str>,
     /// Groups of regular expressions that were found on the way here, by name.
     pub groups: BTreeSet<String>,
     /// How many groups of the last one have numbers.
@@ -224,7 +226,7 @@ struct Counterpart {
 }
 
 /// nginx's variables without an argument, with Plimsoll's.
-const PLAIN: [(&str, &str); 43] = [
+const PLAIN: [(&str, &str); 55] = [
     ("request_body", "request_body"),
     ("proxy_protocol_addr", "proxied.client_ip"),
     ("proxy_protocol_port", "proxied.client_port"),
@@ -242,6 +244,18 @@ const PLAIN: [(&str, &str); 43] = [
     ("connection_requests", "connection_requests"),
     ("host", "host"),
     ("scheme", "scheme"),
+    ("https", "https"),
+    ("ssl_protocol", "tls.version"),
+    ("ssl_cipher", "tls.cipher"),
+    ("ssl_server_name", "tls.server_name"),
+    ("ssl_session_reused", "tls.resumed"),
+    ("ssl_alpn_protocol", "tls.protocol"),
+    ("ssl_client_verify", "tls.client.verified"),
+    ("ssl_client_s_dn", "tls.client.subject"),
+    ("ssl_client_i_dn", "tls.client.issuer"),
+    ("ssl_client_serial", "tls.client.serial"),
+    ("ssl_client_fingerprint", "tls.client.fingerprint"),
+    ("ssl_client_escaped_cert", "tls.client.certificate"),
     ("request", "request_line"),
     ("request_method", "method"),
     ("request_uri", "uri"),
@@ -325,7 +339,8 @@ mod tests {
         assert_eq!(ours("a$").unwrap(), "a$");
         assert_eq!(ours("é$arg_x$").unwrap(), "é${arg.x}$");
         assert_eq!(ours("a$upstream_status$is_args").unwrap(), "a${query_mark}");
-        assert_eq!(ours("$ssl_cipher"), Err("$ssl_cipher".to_owned()));
+        assert_eq!(ours("$ssl_cipher").unwrap(), "${tls.cipher}");
+        assert_eq!(ours("$ssl_curve"), Err("$ssl_curve".to_owned()));
         assert_eq!(ours("$1"), Err("$1".to_owned()));
         assert_eq!(ours("$http_"), Err("$http_".to_owned()));
     }

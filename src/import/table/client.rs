@@ -179,27 +179,14 @@ pub(super) const CLIENT: Part = Part {
             "Responses of unknown length to HTTP/1.1 are always chunked.",
             "",
         ),
-        missing(
-            "ssl_*",
-            "Plimsoll does not speak TLS yet.",
-            "put what ends TLS before it, and name it in `trusted_proxies`",
-        ),
-        missing(
-            "ssl",
-            "Plimsoll does not speak TLS yet.",
-            "put what ends TLS before it, and name it in `trusted_proxies`",
-        ),
-        missing(
-            "ssl_verify_client",
-            "Plimsoll does not speak TLS yet: who comes without it is asked for no certificate by nginx either.",
-            "let what ends TLS before it ask for certificates",
-        ),
-        missing(
+        row(
             "http2",
-            "Plimsoll does not speak HTTP/2 with clients yet.",
-            "clients use HTTP/1.1 unless what stands before it speaks HTTP/2",
+            HTTP_SERVER,
+            (1, 1),
+            Rule::Shape,
+            "`http2` of the listener, by its default server.",
         ),
-        missing("http2_*", "Plimsoll does not speak HTTP/2 with clients yet.", ""),
+        missing("http2_*", "HTTP/2 has limits of its own.", "see `http2` of the listener"),
         missing("http3*", "Plimsoll does not speak HTTP/3.", ""),
         missing("quic_*", "Plimsoll does not speak HTTP/3.", ""),
         row(
@@ -329,16 +316,11 @@ pub(in crate::import) const LISTEN: &[Parameter] = &[
     parameter("default", Verdict::Carried, "The server's routes take every host.", ""),
     parameter(
         "ssl",
-        Verdict::NotCarried,
-        "Plimsoll does not speak TLS yet, and would speak plain HTTP on this port: the listener is left out.",
-        "let what ends TLS send to a plain `listen`, and import again",
+        Verdict::Carried,
+        "`tls` of the listener; where it cannot be carried whole, the listener is left out.",
+        "",
     ),
-    parameter(
-        "http2",
-        Verdict::NotCarried,
-        "Plimsoll does not speak HTTP/2 with clients yet.",
-        "clients use HTTP/1.1 unless what stands before it speaks HTTP/2",
-    ),
+    parameter("http2", Verdict::Carried, "`http2` of the listener.", ""),
     parameter(
         "quic",
         Verdict::NotCarried,

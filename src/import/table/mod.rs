@@ -9,6 +9,7 @@ mod other;
 mod process;
 mod proxy;
 mod routing;
+mod secured;
 mod upstream;
 
 use super::findings::{Findings, Verdict};
@@ -178,10 +179,11 @@ pub(super) struct Part {
 }
 
 /// The table.
-pub(super) static PARTS: [Part; 8] = [
+pub(super) static PARTS: [Part; 9] = [
     process::PROCESS,
     routing::ROUTING,
     client::CLIENT,
+    secured::TLS,
     proxy::PROXY,
     proxy::HEADERS,
     upstream::UPSTREAM,

@@ -1,7 +1,7 @@
 //! Directives of the way to the backends and back.
 
 use super::{Contexts, MANY, Part, Rule, missing, needless, row};
-use crate::import::{onward, resolver, settings};
+use crate::import::{onward, resolver, settings, to_secured};
 
 const LEVELS: Contexts = Contexts::LEVELS;
 const PASS: Contexts = Contexts::LOCATION.and(Contexts::LOCATION_IF).and(Contexts::LIMIT_EXCEPT);
@@ -13,8 +13,8 @@ pub(super) const PROXY: Part = Part {
             "`upstream` of the route; an address becomes an upstream of its own. With a path: \
              `strip_prefix` or `replace_prefix`, with variables in it `send.target`. Variables of `map` and \
              `split_clients` that choose an upstream become routes; others `send.to`, which may reach every \
-             upstream and every address, and with `resolver` every name, as nginx has it. `https` is not \
-             carried, for there is no TLS yet.").own(),
+             upstream and every address, and with `resolver` every name, as nginx has it. `https` is \
+             `tls` of the upstream.").own(),
         row("grpc_pass", PASS, (1, 1), Rule::Route(settings::pass),
             "`upstream` with `protocol = \"h2c\"`. gRPC clients need HTTP/2, which Plimsoll does not speak \
              with clients yet.").differs().own(),
@@ -69,8 +69,21 @@ pub(super) const PROXY: Part = Part {
         row("proxy_set_body", LEVELS, (1, 1), Rule::Route(settings::set_body), "`send.body`."),
         row("proxy_limit_rate", LEVELS, (1, 1), Rule::Route(settings::proxy_limit_rate), "`rate.backend`. Variables are not carried."),
         missing("proxy_force_ranges", "Ranges are answered by the backend.", ""),
-        missing("proxy_ssl_*", "Plimsoll does not speak TLS with backends yet.", ""),
-        missing("grpc_ssl_*", "Plimsoll does not speak TLS with backends yet.", ""),
+        row("proxy_ssl_name", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.server_name` of the upstream; the host of `proxy_pass` if not written."),
+        row("proxy_ssl_server_name", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.sni`, which is off if not written."),
+        row("proxy_ssl_verify", LEVELS, (1, 1), Rule::Route(to_secured::keep),
+            "Without it `tls.insecure = true`, as in nginx. A name has to stand among the alternative names of a \
+             certificate."),
+        row("proxy_ssl_trusted_certificate", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.ca`."),
+        row("proxy_ssl_crl", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.crl`."),
+        row("proxy_ssl_verify_depth", LEVELS, (1, 1), Rule::Route(to_secured::keep), "Chains may be as long as six certificates.").differs(),
+        row("proxy_ssl_certificate", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.certificate`."),
+        row("proxy_ssl_certificate_key", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.key`."),
+        row("proxy_ssl_protocols", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "TLS 1.2 and 1.3.").differs(),
+        row("proxy_ssl_ciphers", LEVELS, (1, 1), Rule::Route(to_secured::keep), "The suites of `intermediate`.").differs(),
+        row("proxy_ssl_session_reuse", LEVELS, (1, 1), Rule::Route(to_secured::keep), "Sessions go on where backends allow it."),
+        row("proxy_ssl_*", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "The route answers 502 where TLS is spoken.").differs(),
+        row("grpc_ssl_*", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "As `proxy_ssl_…`.").differs(),
         missing("proxy_cache*", "Responses are not cached.", "put a cache before or behind it"),
         missing("proxy_no_cache", "Responses are not cached.", ""),
         missing("proxy_store*", "Responses are not stored.", ""),
