@@ -85,6 +85,14 @@ impl RequestHead {
         self.expect_continue = false;
     }
 
+    /// Gives it a host to route by, lower case, if it names none itself.
+    pub fn name_host(&mut self, host: &str) {
+        if self.host_name().is_empty() {
+            self.host_name = Span::new(self.section.bytes.len(), host.len());
+            self.section.bytes.extend_from_slice(host.as_bytes());
+        }
+    }
+
     /// Takes the wish for another protocol away.
     pub fn without_upgrade(&mut self) {
         self.upgrade = None;

@@ -29,7 +29,7 @@ pub struct RequestHead {
     pub(super) query: Option<Span>,
     /// From an absolute-form target, else from `Host`.
     authority: Option<Span>,
-    host_name: Span,
+    pub(super) host_name: Span,
     pub(super) framing: Framing,
     keep_alive: bool,
     pub(super) expect_continue: bool,

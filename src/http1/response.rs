@@ -100,6 +100,15 @@ impl ResponseHead {
         self.status == 101 && self.upgrade().is_some_and(|got| got.eq_ignore_ascii_case(asked))
     }
 
+    /// Makes it the answer that a body without a head stands for (HTTP/0.9), which lasts until the
+    /// connection ends.
+    pub fn without_head(&mut self, request_method: &[u8]) {
+        *self = Self::default();
+        self.section.finish();
+        (self.version, self.status) = (Version::Http10, 200);
+        self.framing = if request_method == b"HEAD" { Framing::None } else { Framing::UntilClose };
+    }
+
     /// Lets it have another status, with the usual reason. Where the status before forbade a body,
     /// there is an empty one.
     pub fn set_status(&mut self, status: u16) {

@@ -14,7 +14,7 @@ use super::translate::{Site, Translator, Use};
 use super::tree::Directive;
 use super::upstream::{Group, Server, is_name};
 use super::write::{quote, quoted_list};
-use crate::config::{show_duration, show_size};
+use crate::config::{is_name as is_host_name, show_duration, show_size};
 
 /// nginx's limit of client connections' requests, and of the number of fields in newer versions.
 const MANY: u64 = 1000;
@@ -42,6 +42,15 @@ pub(super) fn listeners<'t>(
                 defaults.get(&one.address).map_or(site.block, |index| sites[*index].block);
             let client = client(t, &[http, default.inner()]);
             let mut settings = client_settings(&client);
+            let first = defaults.get(&one.address).map_or("", |index| &*sites[*index].names.first);
+            // Where a server is for requests without a host, they stay without.
+            let nameless = |site: &Site<'_>| {
+                site.listens.iter().any(|other| other.address == one.address)
+                    && site.names.all.iter().any(String::is_empty)
+            };
+            if is_host_name(first) && !first.is_empty() && !sites.iter().any(nameless) {
+                settings.push(("nginx.host", quote(first)));
+            }
             let listens = sites.iter().flat_map(|site| &site.listens);
             if listens.filter(|other| other.address == one.address).any(|one| one.proxy_protocol) {
                 settings.push(("proxy_protocol", "true".to_owned()));
@@ -238,7 +247,7 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     settings.extend(group.sticky.iter().cloned());
     let silent = one.grpc || proxies.iter().any(|proxy| proxy.keeps);
     let keeps = group.keepalive.is_some() && proxies.iter().any(|proxy| proxy.keeps);
-    settings.extend(like_nginx(&group, alone, !silent));
+    settings.extend(like_nginx(&group, alone, (!silent, one.grpc)));
     if silent && group.keepalive.is_none() && !one.grpc {
         settings.push(("pool.max_idle", "0".to_owned()));
     }
@@ -343,7 +352,11 @@ fn passive(settings: &mut Vec<(&'static str, String)>, group: &mut Group) {
 }
 
 /// What is done as nginx does it.
-fn like_nginx(group: &Group, alone: bool, closes: bool) -> Vec<(&'static str, String)> {
+fn like_nginx(
+    group: &Group,
+    alone: bool,
+    (closes, grpc): (bool, bool),
+) -> Vec<(&'static str, String)> {
     let mut like = Vec::new();
     let limited =
         |server: &Server| server.backend.max_connections > 0 || server.backend.state.is_some();
@@ -357,6 +370,9 @@ fn like_nginx(group: &Group, alone: bool, closes: bool) -> Vec<(&'static str, St
     }
     if group.resolves {
         like.push("empty_answer = true");
+    }
+    if !grpc {
+        like.push("bare_answers = true");
     }
     if closes {
         like.push("connection_close = true");

@@ -90,6 +90,24 @@ fn template(
     }
 }
 
+/// The same of where a request goes on; `None`, and told, if what clients send could say so.
+fn target(
+    d: &Directive,
+    text: (&str, Stage),
+    scope: &Scope,
+    f: &mut Findings<'_>,
+) -> Option<String> {
+    let to = template(d, text, scope, f)?;
+    let known = ["${scheme}", "${auth.", "${upstream.header."];
+    let anywhere = to.starts_with("${") && !known.iter().any(|begin| to.starts_with(begin));
+    if anywhere || (to.starts_with('@') && to.contains("${")) {
+        let why = "what clients send could lead to any location, internal ones too";
+        f.missing(d, why, "begin it with a path of your own");
+        return None;
+    }
+    Some(to)
+}
+
 impl<'t> Translator<'t, '_> {
     /// Where requests of a place go on before and after its action.
     pub(super) fn onward(
@@ -100,7 +118,7 @@ impl<'t> Translator<'t, '_> {
     ) -> Onward {
         let f = &mut self.findings;
         let one =
-            |d: &Directive, f: &mut Findings<'_>| template(d, (d.arg(0), Stage::Request), scope, f);
+            |d: &Directive, f: &mut Findings<'_>| target(d, (d.arg(0), Stage::Request), scope, f);
         let mirrors = s.says.mirrors.iter().filter_map(|d| one(d, f)).collect();
         let auth = s.says.auth.and_then(|d| one(d, f));
         let pages = s.says.error_pages.iter().filter_map(|d| page(d, scope, server, f)).collect();
@@ -144,7 +162,7 @@ fn page(d: &Directive, scope: &Scope, server: &Server<'_>, f: &mut Findings<'_>)
         f.missing(d, "the page is a file: a line of text stands in its place", help);
         return None;
     }
-    let to = template(d, (uri, Stage::Response), scope, f)?;
+    let to = target(d, (uri, Stage::Response), scope, f)?;
     f.carried(d);
     let status = match status {
         None => PageStatus::OfError,

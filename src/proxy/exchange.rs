@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
-use crate::http1::{self, Decoder, Framing, Limits, Parse, ResponseHead, Version};
+use crate::http1::{self, Decoder, Framing, HeadError, Limits, Parse, ResponseHead, Version};
 use crate::model::Outcome;
 use crate::proxy::buffers::{Buffer, Buffers, LentPipe, ROOM};
 use crate::proxy::downstream::Downstream;
@@ -68,6 +68,8 @@ pub(super) struct Way<'a> {
     pub(super) total: Option<Instant>,
     /// Early hints are passed on.
     pub(super) early_hints: bool,
+    /// What does not begin like HTTP is a body without a head.
+    pub(super) bare_answers: bool,
     /// The request goes on whose client has closed its side.
     pub(super) ignore_client_abort: bool,
 }
@@ -256,6 +258,12 @@ impl<'a> Exchange<'a> {
                     self.partial.extend_from_slice(&buffer[begin..end]);
                     self.way.buffers.give(buffer);
                     return Ok(None);
+                }
+                Err(HeadError::BadStatusLine)
+                    if self.way.bare_answers && begin == 0 && self.informational == 0 =>
+                {
+                    response.without_head(method);
+                    return Ok(Some(Received { buffer, range: 0..end }));
                 }
                 Err(_) => {
                     self.way.buffers.give(buffer);

@@ -329,6 +329,7 @@ impl Forward<'_> {
             timeouts: &self.passage.destination.timeouts,
             begun: self.begun,
             total: self.passage.total(),
+            bare_answers: self.passage.local.upstream.nginx.bare_answers,
             ignore_client_abort: self.passage.entry.route.ignore_client_abort,
             early_hints: self.rules().is_none_or(|rules| rules.early_hints),
         }

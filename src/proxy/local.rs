@@ -5,6 +5,7 @@
 //! nothing of the request.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use tokio::time::Instant;
 
@@ -190,14 +191,26 @@ pub(super) async fn discard_body(
     down: &mut Downstream,
     state: &mut State,
 ) -> bool {
+    let deadline = Instant::now() + at.listener.client.body_timeout;
     state.upload.limit_to(DISCARD_UP_TO);
     let (upload, buffers) = (&mut state.upload, &at.worker.buffers);
     let mut timer = std::mem::take(&mut down.timer);
-    let deadline = Instant::now() + at.listener.client.body_timeout;
     let discard = poll_fn(|cx| upload.poll_discard(down, buffers, cx));
     let discarded = timer.within(deadline, discard).await;
     down.timer = timer;
     matches!(discarded, Ok(Ok(())))
+}
+
+/// The same with what has come already: nobody waits for a slow client.
+pub(super) async fn discard_what_came(at: Entrance<'_>, down: &mut Downstream, state: &mut State) {
+    state.upload.limit_to(DISCARD_UP_TO);
+    let (upload, buffers) = (&mut state.upload, &at.worker.buffers);
+    poll_fn(|cx| {
+        // What is wrong with it shows when the connection is to go on.
+        let _ = upload.poll_discard(down, buffers, cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Puts head and body into `to_client`; gives the length of the body that is sent.

@@ -71,7 +71,7 @@ pub(super) async fn run(
         // A question leaves the body where it is.
         if !passage.asks && local::is_worth_discarding(state) {
             // Whether the connection can go on shows later.
-            local::discard_body(passage.at, down, state).await;
+            local::discard_what_came(passage.at, down, state).await;
         }
         let length = bytes.len() as u64;
         let framing = if body.0.is_empty() { Framing::None } else { Framing::Length(length) };

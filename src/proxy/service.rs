@@ -272,6 +272,9 @@ fn find<'a>(
     client: &ClientIdentity,
     state: &mut State,
 ) -> Result<&'a RouteEntry, Failure> {
+    if let Some(host) = &at.listener.client.nginx.host {
+        state.head.name_host(host);
+    }
     let State { head, path, id, key, ends, captured, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
     let vars = || asked(at, client, (head, id, path), *ends);

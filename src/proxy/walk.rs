@@ -226,7 +226,7 @@ impl<'a> Walk<'a, '_> {
         let state = &mut *self.state;
         if local::is_worth_discarding(state) {
             // Whether the connection can go on shows later.
-            local::discard_body(self.at, self.down, state).await;
+            local::discard_what_came(self.at, self.down, state).await;
         }
         state.upload.withhold();
         state.head.without_body();

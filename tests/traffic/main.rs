@@ -23,6 +23,7 @@ mod failures;
 mod forwarding;
 mod gone;
 mod interim;
+mod like_nginx;
 mod limits;
 mod messages;
 mod onward;

@@ -90,6 +90,7 @@ fn nginx(table: &Table) -> NginxHeads {
         underscores_in_headers: table.bool("underscores_in_headers"),
         refuse_repeated_fields: table.bool("refuse_repeated_fields"),
         oversized_is_400: table.bool("oversized_head_is_400"),
+        host: table.written("host").map(|(_, item)| item.text().to_ascii_lowercase()),
         keep_alive_field: table.duration("keep_alive_field").map(|time| time.as_secs() as u32),
         max_field_bytes: table.size("max_field").map(|bytes| bytes as usize),
     }

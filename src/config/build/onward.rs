@@ -8,7 +8,7 @@ use super::{Build, Sourced, field};
 use crate::config::faults::Place;
 use crate::config::model::{
     After, Before, ErrorPage, ErrorPages, Listener, Page, PageStatus, PathChange, PathMatch,
-    PathPiece, Piece, Route, Stage, Template, Then,
+    PathPiece, Piece, Route, Stage, Template, Then, Variable,
 };
 use crate::config::nearest::did_you_mean;
 use crate::config::tree::{Item, Table, Value};
@@ -58,7 +58,56 @@ pub(super) fn target(b: &mut Build<'_>, item: &Item) -> Template {
         let help = "write a path like `/login`, or the name of a route's `path` like `@login`";
         b.error(item.place, "a request cannot go on there", help);
     }
-    template(b, item.place, text)
+    let template = template(b, item.place, text);
+    if !leads(&template) {
+        astray(b, item);
+    }
+    by_path(template)
+}
+
+/// Whether the file says where a text leads: its begin is no client's to choose, nor is any part of a
+/// name.
+fn leads(template: &Template) -> bool {
+    match &*template.0 {
+        [] => true,
+        [Piece::Text(text), rest @ ..] => !is_named(text) || rest.is_empty(),
+        [Piece::Variable(Variable::Made(made)), ..] => made.gives().all(leads),
+        // What backends say is theirs to say.
+        [Piece::Variable(variable), ..] => {
+            matches!(variable, Variable::Scheme | Variable::Auth(_) | Variable::UpstreamHeader(_))
+        }
+    }
+}
+
+fn astray(b: &mut Build<'_>, item: &Item) {
+    let message = "a client could choose any name and any internal route here";
+    b.error(item.place, message, "begin the text with a path of your own, or write the whole name");
+}
+
+/// The path as it came is escaped, which where a request goes on would be escaped again: in its place
+/// stands what it means.
+fn by_path(template: Template) -> Template {
+    let mut pieces = Vec::with_capacity(template.0.len());
+    let mut in_query = false;
+    for piece in template.0 {
+        match piece {
+            Piece::Variable(Variable::Path) if !in_query => {
+                pieces.push(Piece::Variable(Variable::NormalizedPath));
+            }
+            Piece::Variable(Variable::Uri) if !in_query => {
+                let all = [Variable::NormalizedPath, Variable::QueryMark, Variable::Query];
+                pieces.extend(all.map(Piece::Variable));
+                in_query = true;
+            }
+            other => {
+                let ends = |text: &String| text.contains('?');
+                in_query |= matches!(&other, Piece::Variable(Variable::QueryMark))
+                    || matches!(&other, Piece::Text(text) if ends(text));
+                pieces.push(other);
+            }
+        }
+    }
+    Template(pieces)
 }
 
 fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<PathChange> {
@@ -165,7 +214,11 @@ fn error_page(b: &mut Build<'_>, table: &Table) -> Option<ErrorPage> {
                 let help = "write a path like `/sorry`, a name like `@sorry`, or a URL";
                 b.error(item.place, "there is no page", help);
             }
-            Page::Elsewhere(template_at(b, item.place, item.text(), Stage::Response))
+            let to = template_at(b, item.place, item.text(), Stage::Response);
+            if !leads(&to) {
+                astray(b, item);
+            }
+            Page::Elsewhere(if item.text().starts_with('/') { by_path(to) } else { to })
         }
         _ => {
             let help = "write `file = \"sorry.html\"` or `to = \"@sorry\"`";

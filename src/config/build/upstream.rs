@@ -316,6 +316,7 @@ fn nginx(table: &Table) -> UpstreamNginx {
         turns: table.bool("turns"),
         empty_answer: table.bool("empty_answer"),
         none_eligible: table.integer("none_eligible").unwrap_or(503),
+        bare_answers: table.bool("bare_answers"),
         connection_close: table.bool("connection_close"),
     }
 }

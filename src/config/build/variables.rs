@@ -179,7 +179,8 @@ static FAMILIES: [Family; 7] = [
     (
         "cookie.",
         |name| is_token(name).then(|| Variable::Cookie(name.to_owned())),
-        "The cookie's value.",
+        "The cookie's value. Of cookies of that very name the first, else the first that differs by upper \
+         and lower case only; of `${arg.NAME}` too.",
     ),
     (
         "auth.",

@@ -101,6 +101,8 @@ pub struct NginxHeads {
     pub refuse_repeated_fields: bool,
     /// Too large a head is answered with 400 in place of 431.
     pub oversized_is_400: bool,
+    /// The host of a request that names none.
+    pub host: Option<String>,
     /// What clients are told in `Keep-Alive`, in seconds.
     pub keep_alive_field: Option<u32>,
     /// Bytes of one field line; `None` is no limit of its own.

@@ -17,6 +17,23 @@ pub struct Made {
     pub stage: Stage,
 }
 
+impl Made {
+    /// The texts that it may give.
+    pub fn gives(&self) -> impl Iterator<Item = &Template> {
+        let (cases, shares) = match &self.rule {
+            MadeBy::Cases(cases) => (Some(cases), &[][..]),
+            MadeBy::Shares(shares) => (None, &**shares),
+        };
+        let of_cases = cases.into_iter().flat_map(|cases| {
+            let lists = [&cases.suffixes, &cases.prefixes].into_iter().flatten();
+            let patterns = cases.patterns.iter().map(|(_, give)| give);
+            let lists = lists.map(|(_, give)| give).chain(patterns);
+            cases.exact.values().chain(lists).chain([&cases.otherwise])
+        });
+        of_cases.chain(shares.iter().map(|(_, give)| give))
+    }
+}
+
 /// How a variable is made.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MadeBy {

@@ -34,6 +34,8 @@ pub struct ResponseRules {
     /// The backend's `Date`, `Server`, `X-Pad` and `X-Accel-…` are not passed on, but for those in
     /// `passed`.
     pub hides: bool,
+    /// Of fields that have one value only, the first is passed on.
+    pub first_of_repeated: bool,
     /// Exceptions from `hides`.
     pub passed: Vec<String>,
     /// How fast it is passed on.
@@ -68,6 +70,7 @@ impl Default for ResponseRules {
             trailers: Vec::new(),
             early_hints: true,
             hides: false,
+            first_of_repeated: false,
             passed: Vec::new(),
             pacing: PacingRules::default(),
         }

@@ -12,6 +12,8 @@ pub struct UpstreamNginx {
     pub none_eligible: u16,
     /// An answer without addresses leaves a name without backends.
     pub empty_answer: bool,
+    /// What does not begin like HTTP is a body without a head.
+    pub bare_answers: bool,
     /// `Connection: close` is sent, and no connection is kept.
     pub connection_close: bool,
 }

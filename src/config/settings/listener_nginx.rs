@@ -59,6 +59,13 @@ static SECTION: Section = Section {
             r#""8KiB""#,
         ),
         Setting::optional(
+            "host",
+            Kind::Text,
+            "it has none",
+            "The `${host}` of a request that names none (HTTP/1.0): nginx has the first name of its server.",
+            r#""example.com""#,
+        ),
+        Setting::optional(
             "keep_alive_field",
             Kind::Duration {
                 min: Duration::from_secs(1),

@@ -276,6 +276,16 @@ pub(super) const HIDDEN_HEADERS: Setting = Setting::with_default(
     "true",
 );
 
+pub(super) const FIRST_OF_REPEATED: Setting = Setting::with_default(
+    "first_of_repeated",
+    Kind::Bool,
+    "false",
+    "Of a field that has one value only (`Accept-Ranges`, `Content-Encoding`, `Content-Type`, `Date`, \
+     `ETag`, `Expires`, `Last-Modified`, `Location`, `Refresh`, `Server`) and that the backend repeats, \
+     pass on the first, as nginx does since 1.23.",
+    "true",
+);
+
 pub(super) const PASSED_HEADERS: Setting = Setting::with_default(
     "passed_headers",
     TEXTS,

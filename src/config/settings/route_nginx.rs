@@ -18,6 +18,7 @@ static SECTION: Section = Section {
     settings: &[
         response::HIDDEN_HEADERS,
         response::PASSED_HEADERS,
+        response::FIRST_OF_REPEATED,
         response::ABSOLUTE_REDIRECT,
         response::X_ACCEL,
         onward::ACCEL_REDIRECT,

@@ -42,6 +42,14 @@ pub(super) static NGINX: Section = Section {
             "true",
         ),
         Setting::with_default(
+            "bare_answers",
+            Kind::Bool,
+            "false",
+            "An answer that does not begin like HTTP is taken for a body without a head (HTTP/0.9), with \
+             status 200; else it is answered with 502.",
+            "true",
+        ),
+        Setting::with_default(
             "connection_close",
             Kind::Bool,
             "false",

@@ -119,8 +119,11 @@ pub fn write_informational(out: &mut Vec<u8>, head: &ResponseHead) {
 fn push_ruled(out: &mut Vec<u8>, head: &ResponseHead, rules: Rules<'_>, vars: &Vars<'_>) -> usize {
     push_status_line(out, head.status(), head.reason());
     let fields = out.len();
+    let mut seen = 0;
     for field in head.fields() {
-        if !is_per_connection(field.known) && !head.is_nominated(*field) {
+        let repeats =
+            rules.rules.first_of_repeated && rewrite::repeats(head.name(*field), &mut seen);
+        if !repeats && !is_per_connection(field.known) && !head.is_nominated(*field) {
             rewrite::push_field(out, head, *field, rules, vars);
         }
     }

@@ -53,6 +53,30 @@ pub(super) fn push_field(
     }
 }
 
+/// Fields of responses that have one value, after nginx's `ngx_http_upstream_process_header_line`.
+const SINGLE: [&[u8]; 10] = [
+    b"accept-ranges",
+    b"content-encoding",
+    b"content-type",
+    b"date",
+    b"etag",
+    b"expires",
+    b"last-modified",
+    b"location",
+    b"refresh",
+    b"server",
+];
+
+/// Whether a field that has one value was there before; notes it in `seen`.
+pub(super) fn repeats(name: &[u8], seen: &mut u16) -> bool {
+    let Some(place) = SINGLE.iter().position(|one| one.eq_ignore_ascii_case(name)) else {
+        return false;
+    };
+    let before = *seen;
+    *seen |= 1 << place;
+    before == *seen
+}
+
 /// Whether a field is kept from clients.
 pub(super) fn is_hidden(known: Known, name: &[u8], rules: &ResponseRules) -> bool {
     if !rules.hides {

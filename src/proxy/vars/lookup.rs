@@ -2,23 +2,37 @@
 
 use crate::http1::{Known, RequestHead, ResponseHead};
 
-/// The value of the first cookie of that name (RFC 6265 §5.4), as sent. Case matters.
+/// The value of the first cookie of that name (RFC 6265 §5.4), as sent; else of the first whose name
+/// differs by upper and lower case only, as nginx has it.
 pub fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
-    let pairs = head.all(Known::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
-    pairs
-        .map(<[u8]>::trim_ascii)
-        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    let pairs = || {
+        let pairs = head.all(Known::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
+        pairs.map(<[u8]>::trim_ascii)
+    };
+    let very = || pairs().find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    let alike = || pairs().find_map(|pair| behind(pair, name)?.strip_prefix(b"="));
+    very().or_else(alike)
 }
 
-/// The value of the first query argument of that name, not decoded; empty when it has no `=`. Case
-/// matters.
+/// What stands behind a name, in any case.
+fn behind<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+    let (begin, rest) = pair.split_at_checked(name.len())?;
+    begin.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
+}
+
+/// The value of the first query argument of that name, not decoded; empty when it has no `=`. Else of
+/// the first whose name differs by upper and lower case only, as nginx has it.
 pub fn arg<'h>(head: &'h RequestHead, name: &str) -> Option<&'h [u8]> {
-    let mut pairs = head.query()?.split(|byte| *byte == b'&');
-    pairs.find_map(|pair| match pair.strip_prefix(name.as_bytes())? {
+    let query = head.query()?;
+    let value = |rest: &'h [u8]| match rest {
         [] => Some(&[][..]),
         [b'=', value @ ..] => Some(value),
         _ => None,
-    })
+    };
+    let pairs = || query.split(|byte| *byte == b'&');
+    let very = || pairs().find_map(|pair| value(pair.strip_prefix(name.as_bytes())?));
+    let alike = || pairs().find_map(|pair| value(behind(pair, name)?));
+    very().or_else(alike)
 }
 
 /// The value of the cookie of that name that the response sets last, up to its attributes (RFC 6265
