@@ -56,7 +56,7 @@
 //! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
-//! | [`config`] | `model` `tls` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `serde_json` `toml` | |
+//! | [`config`] | `model` `tls` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
 //! | [`health`] | `model` `tls` `net` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |

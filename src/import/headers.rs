@@ -231,25 +231,29 @@ fn put(edits: &mut ResponseEdits, d: &Directive, value: String) {
 
 fn expires(edits: &mut ResponseEdits, d: &Directive, f: &mut Findings<'_>) {
     let has_own = edits.add.iter().any(|one| one.name.eq_ignore_ascii_case("cache-control"));
-    let value = match d.arg(0) {
+    let long_ago = "Thu, 01 Jan 1970 00:00:01 GMT".to_owned();
+    let time = |text: &str| units::time(text).and_then(|time| u32::try_from(time.as_secs()).ok());
+    let (control, date) = match d.arg(0) {
         "off" => {
             f.carried(d);
             return;
         }
-        "epoch" => "no-cache".to_owned(),
-        "max" => "max-age=315360000".to_owned(),
-        text => match (text.starts_with('-'), units::time(text.trim_start_matches(['-', '+']))) {
-            (true, Some(_)) => "no-cache".to_owned(),
-            (false, Some(time)) => format!("max-age={}", time.as_secs()),
+        "epoch" => ("no-cache".to_owned(), long_ago),
+        "max" => ("max-age=315360000".to_owned(), "Thu, 31 Dec 2037 23:55:55 GMT".to_owned()),
+        text => match (text.starts_with('-'), time(text.trim_start_matches(['-', '+']))) {
+            (true, Some(_)) => ("no-cache".to_owned(), long_ago),
+            (false, Some(time)) => (format!("max-age={time}"), format!("${{time.http.{time}}}")),
             _ => {
-                f.missing(d, "such a time cannot be said in Cache-Control", "add Cache-Control");
+                f.missing(d, "such a time cannot be said", "add Expires and Cache-Control");
                 return;
             }
         },
     };
-    f.differs(d, "Cache-Control is added; Expires is not");
+    f.carried(d);
+    let replace =
+        |name: &str, value| Added { name: name.to_owned(), value, always: false, replace: true };
+    edits.add.push(replace("Expires", date));
     if !has_own {
-        let name = "Cache-Control".to_owned();
-        edits.add.push(Added { name, value, always: false, replace: true });
+        edits.add.push(replace("Cache-Control", control));
     }
 }

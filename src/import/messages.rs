@@ -66,6 +66,9 @@ pub(super) fn messages(
     list(&mut settings, "response_trailers.add", &trailers);
     settings.push(("nginx.hidden_headers", "true".to_owned()));
     settings.push(("nginx.first_of_repeated", "true".to_owned()));
+    if s.no_chunks {
+        settings.push(("nginx.chunked", "false".to_owned()));
+    }
     let passed: Vec<String> = s.pass_headers.iter().map(|d| d.arg(0).to_owned()).collect();
     let passed: Vec<String> = passed.into_iter().filter(|name| is_hidden(name)).collect();
     if !passed.is_empty() {

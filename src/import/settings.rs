@@ -51,6 +51,7 @@ pub(super) struct Settings<'t> {
     pub set_body: Option<&'t Directive>,
     pub no_request_headers: bool,
     pub no_request_body: bool,
+    pub no_chunks: bool,
     pub request_streaming: bool,
     pub streaming: bool,
     pub buffers: Option<u64>,
@@ -374,6 +375,10 @@ pub(super) fn body_memory(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<
 
 pub(super) fn ignore_client_abort(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
     s.ignore_client_abort = carried_flag(d, f) == Some(true);
+}
+
+pub(super) fn chunked(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
+    s.no_chunks = carried_flag(d, f) == Some(false);
 }
 
 pub(super) fn pass_request_headers(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {

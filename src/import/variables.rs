@@ -226,7 +226,8 @@ struct Counterpart {
 }
 
 /// nginx's variables without an argument, with Plimsoll's.
-const PLAIN: [(&str, &str); 55] = [
+const PLAIN: [(&str, &str); 56] = [
+    ("hostname", "hostname"),
     ("request_body", "request_body"),
     ("proxy_protocol_addr", "proxied.client_ip"),
     ("proxy_protocol_port", "proxied.client_port"),

@@ -396,6 +396,11 @@ impl Forward<'_> {
         let framing = match (response.framing(), head.version()) {
             (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
             (same, Version::Http10) => same,
+            (Framing::Chunked | Framing::UntilClose, Version::Http11)
+                if self.rules().is_some_and(|rules| !rules.chunked) =>
+            {
+                Framing::UntilClose
+            }
             (Framing::Chunked | Framing::UntilClose, _) => Framing::Chunked,
             _ if !trailers.added.is_empty() => Framing::Chunked,
             (same, _) => same,

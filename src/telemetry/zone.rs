@@ -32,6 +32,13 @@ impl Zone {
         out.extend_from_slice(text.as_bytes());
     }
 
+    /// Appends a time since 1970 like `Sat, 21 Nov 2026 05:00:00 GMT` (RFC 9110 §5.6.7), whatever the
+    /// zone.
+    pub fn push_http(time: Duration, out: &mut Vec<u8>) {
+        let text = Self::utc().at(time).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        out.extend_from_slice(text.as_bytes());
+    }
+
     fn at(&self, time: Duration) -> Zoned {
         // Times beyond the year 9999 are not worth an error here.
         let time = SignedDuration::try_from(time).unwrap_or_default();

@@ -178,8 +178,21 @@ fn fields(
     names.dedup();
     for name in names.iter().filter(|name| !without.contains(&&***name)) {
         let shown = |fields: &Fields| format!("{:?}", fields.all(name));
-        tell(&format!("{aspect} {name}"), shown(theirs), shown(ours));
+        if !is_soon_after(&theirs.all(name), &ours.all(name)) {
+            tell(&format!("{aspect} {name}"), shown(theirs), shown(ours));
+        }
     }
+}
+
+/// Whether both are dates, less than a minute apart: they are told from now on, and now passes.
+fn is_soon_after(theirs: &[&str], ours: &[&str]) -> bool {
+    let date = |all: &[&str]| match all {
+        [text] => httpdate::parse_http_date(text).ok(),
+        _ => None,
+    };
+    let (Some(a), Some(b)) = (date(theirs), date(ours)) else { return false };
+    let apart = a.duration_since(b).unwrap_or_else(|error| error.duration());
+    apart.as_secs() < 60
 }
 
 fn received(theirs: &Seen, ours: &Seen, tell: &mut impl FnMut(&str, String, String)) {

@@ -46,6 +46,7 @@ pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRule
     if let Some(nginx) = table.table("nginx") {
         rules.hides = nginx.bool("hidden_headers");
         rules.first_of_repeated = nginx.bool("first_of_repeated");
+        rules.chunked = nginx.bool("chunked");
         rules.passed = names(b, nginx, "passed_headers");
         rules.absolute_redirects = nginx.bool("absolute_redirect");
     }

@@ -66,6 +66,7 @@ fn read(
             variable(b, name, groups).and_then(|variable| in_time(variable, name, stage))
         });
         match known {
+            Ok(Variable::Hostname) => plain.push_str(&hostname()),
             Ok(variable) => {
                 if !plain.is_empty() {
                     pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -81,6 +82,11 @@ fn read(
         pieces.push(Piece::Text(plain));
     }
     Template(pieces)
+}
+
+/// The name of this machine, lower case as nginx has it.
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
 }
 
 fn fault(

@@ -9,7 +9,7 @@ use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, TlsFact, Va
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 60] = [
+static PLAIN: [Plain; 62] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     ("client_port", Variable::ClientPort, "The port at the other end of the connection."),
@@ -115,6 +115,12 @@ static PLAIN: [Plain; 60] = [
     ("time.local", Variable::Time(TimeForm::Local), "Now, like `21/Nov/2026:05:00:00 +0000`."),
     ("time.iso8601", Variable::Time(TimeForm::Iso8601), "Now, like `2026-11-21T05:00:00+00:00`."),
     (
+        "time.http",
+        Variable::Time(TimeForm::Http(0)),
+        "Now, as in fields: `Sat, 21 Nov 2026 05:00:00 GMT`; `${time.http.3600}` is an hour later.",
+    ),
+    ("hostname", Variable::Hostname, "The name of this machine, lower case."),
+    (
         "duration",
         Variable::Duration,
         "Time since the request's first byte, in seconds with milliseconds.",
@@ -170,7 +176,7 @@ static PLAIN: [Plain; 60] = [
 /// A family of variables, which take a name.
 type Family = (&'static str, fn(&str) -> Option<Variable>, &'static str);
 
-static FAMILIES: [Family; 7] = [
+static FAMILIES: [Family; 8] = [
     (
         "header.",
         |name| field(name, Variable::Header),
@@ -181,6 +187,11 @@ static FAMILIES: [Family; 7] = [
         |name| is_token(name).then(|| Variable::Cookie(name.to_owned())),
         "The cookie's value. Of cookies of that very name the first, else the first that differs by upper \
          and lower case only; of `${arg.NAME}` too.",
+    ),
+    (
+        "time.http.",
+        |name| Some(Variable::Time(TimeForm::Http(name.parse().ok()?))),
+        "`${time.http}` so many seconds later.",
     ),
     (
         "auth.",
@@ -231,7 +242,9 @@ pub(in crate::config) fn known() -> impl Iterator<Item = Known> {
         stage: variable.stage(),
     });
     let families = FAMILIES.iter().filter_map(|(family, make, doc)| {
-        Some(Known { name: format!("{family}NAME"), doc, stage: make("name")?.stage() })
+        let (shown, name) =
+            if *family == "time.http." { ("SECONDS", "1") } else { ("NAME", "name") };
+        Some(Known { name: format!("{family}{shown}"), doc, stage: make(name)?.stage() })
     });
     let groups = [
         ("1", "What the first group of the route's last expression found; so on to `${9}`."),

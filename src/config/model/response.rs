@@ -29,6 +29,8 @@ pub struct ResponseRules {
     pub pass_trailers: bool,
     /// Trailer fields that are added.
     pub trailers: Vec<Trailer>,
+    /// A body of unknown length goes to HTTP/1.1 in chunks; else until the connection ends.
+    pub chunked: bool,
     /// Early hints (103) are passed on.
     pub early_hints: bool,
     /// The backend's `Date`, `Server`, `X-Pad` and `X-Accel-…` are not passed on, but for those in
@@ -68,6 +70,7 @@ impl Default for ResponseRules {
             cookies: CookieRules::default(),
             pass_trailers: true,
             trailers: Vec::new(),
+            chunked: true,
             early_hints: true,
             hides: false,
             first_of_repeated: false,

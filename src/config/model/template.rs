@@ -83,6 +83,8 @@ pub enum Variable {
     ToHost,
     /// `${to.port}`: its port.
     ToPort,
+    /// `${hostname}`: the name of this machine. It is put in when the file is read.
+    Hostname,
     /// `${request_body}`: the body, where all of it is in memory.
     RequestBody,
     /// `${header.NAME}`: the request fields of that name, lower case.
@@ -177,6 +179,8 @@ pub enum TimeForm {
     Local,
     /// `2026-11-21T05:00:00+00:00`.
     Iso8601,
+    /// `Sat, 21 Nov 2026 05:00:00 GMT`, so many seconds later.
+    Http(u32),
 }
 
 /// What is told of each attempt.

@@ -286,6 +286,15 @@ pub(super) const FIRST_OF_REPEATED: Setting = Setting::with_default(
     "true",
 );
 
+pub(super) const CHUNKED: Setting = Setting::with_default(
+    "chunked",
+    Kind::Bool,
+    "true",
+    "Whether a body of unknown length goes to clients of HTTP/1.1 in chunks. Otherwise its end is that of \
+     the connection, as for HTTP/1.0.",
+    "false",
+);
+
 pub(super) const PASSED_HEADERS: Setting = Setting::with_default(
     "passed_headers",
     TEXTS,

@@ -19,6 +19,7 @@ static SECTION: Section = Section {
         response::HIDDEN_HEADERS,
         response::PASSED_HEADERS,
         response::FIRST_OF_REPEATED,
+        response::CHUNKED,
         response::ABSOLUTE_REDIRECT,
         response::X_ACCEL,
         onward::ACCEL_REDIRECT,

@@ -174,10 +174,12 @@ pub(super) const CLIENT: Part = Part {
             Contexts::ANY,
             "Routes are found by the path with slashes merged; what is sent on is not.",
         ),
-        missing(
+        row(
             "chunked_transfer_encoding",
-            "Responses of unknown length to HTTP/1.1 are always chunked.",
-            "",
+            Contexts::LEVELS,
+            (1, 1),
+            Rule::Route(settings::chunked),
+            "With `off`, `nginx.chunked = false` of the route.",
         ),
         row(
             "http2",

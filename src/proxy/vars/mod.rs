@@ -324,6 +324,7 @@ fn push_time(form: TimeForm, clock: Option<Clock<'_>>, out: &mut Vec<u8>) {
         TimeForm::Seconds => push_seconds(out, time),
         TimeForm::Local => clock.zone.push_local(time, out),
         TimeForm::Iso8601 => clock.zone.push_iso8601(time, out),
+        TimeForm::Http(later) => Zone::push_http(time + Duration::from_secs(later.into()), out),
     }
 }
 
@@ -510,6 +511,8 @@ mod tests {
         assert_eq!(told(Variable::Time(TimeForm::Seconds)), "1795237201.250");
         assert_eq!(told(Variable::Time(TimeForm::Local)), "21/Nov/2026:05:00:01 +0000");
         assert_eq!(told(Variable::Time(TimeForm::Iso8601)), "2026-11-21T05:00:01+00:00");
+        let later = Variable::Time(TimeForm::Http(3600));
+        assert_eq!(told(later), "Sat, 21 Nov 2026 06:00:01 GMT");
         assert_eq!(told(Variable::Duration), "1.050");
     }
 
