@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -239,7 +239,10 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
             Some(service::refuse(at(came), down, &mut state, Failure::PlainHttp).await)
         }
         Next::Request(came) => {
-            let handled = until_cut(worker, service::handle(at(came), down, &mut state)).await;
+            let handled = {
+                let handling = pin!(service::handle(at(came), down, &mut state));
+                until_cut(worker, handling).await
+            };
             if let Some((end, ended)) = handled {
                 wait.for_next(ended, &listener.client);
                 Some(end)
@@ -263,8 +266,11 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
 }
 
 /// `None`: the time is up for all that is under way.
-pub(super) async fn until_cut<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+pub(super) async fn until_cut<T>(
+    worker: &Worker,
+    // Pinned where it was made: it is large, and moving it costs what a small request costs to parse.
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     poll_fn(|cx| {
         if worker.is_cutting() {
             return Poll::Ready(None);

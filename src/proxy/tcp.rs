@@ -4,6 +4,7 @@
 //! TLS. It is picked for, counted, limited and logged as a request is: one connection is one.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Poll, ready};
 
 use tokio::time::Instant;
@@ -76,7 +77,7 @@ pub(super) async fn serve(
         up: Flow::default(),
         back: Flow::default(),
     };
-    let done = until_cut(worker, session.run(&mut down, &mut state)).await;
+    let done = until_cut(worker, pin!(session.run(&mut down, &mut state))).await;
     let was_cut = done.is_none();
     let cut = Failure::Cut;
     let done = done.unwrap_or(Done { status: cut.status(), failure: Some(cut), ..Done::default() });

@@ -23,6 +23,7 @@ mod request;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -350,7 +351,10 @@ async fn stream(
     match read {
         Ok(_) => {
             drop(parts);
-            let handled = until_cut(worker, service::handle(at, &mut down, &mut state)).await;
+            let handled = {
+                let handling = pin!(service::handle(at, &mut down, &mut state));
+                until_cut(worker, handling).await
+            };
             if handled.is_none() {
                 service::note_cut(at, &down, &mut state);
             }
