@@ -65,16 +65,10 @@ pub(super) fn is_same<const N: usize>(text: &[u8], lower: &[u8; N]) -> bool {
 /// How many bytes at the start of `text` may stand in a token.
 #[inline]
 pub(super) fn token_len(text: &[u8]) -> usize {
-    let mut at = 0;
     // Names are mostly letters, and shorter than a block.
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let plain = lanes::plain(*block).trailing_ones() as usize;
-        at += plain;
-        if plain < block.len() {
-            break;
-        }
-    }
-    text[at..].iter().position(|&byte| !is(byte, TOKEN)).map_or(text.len(), |rest| at + rest)
+    let plain = text.first_chunk().map_or(0, |block| lanes::plain(*block).trailing_ones() as usize);
+    let rest = text[plain..].iter().position(|&byte| !is(byte, TOKEN));
+    rest.map_or(text.len(), |rest| plain + rest)
 }
 
 /// Whether `text` is a token: a method or a field name (RFC 9110 §5.6.2).
@@ -101,16 +95,15 @@ pub fn is_field_value(text: &[u8]) -> bool {
 /// The place of the first control other than HTAB.
 #[inline]
 pub(super) fn find_control(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
+    let (blocks, rest) = text.as_chunks();
+    for (number, block) in blocks.iter().enumerate() {
         let controls = lanes::controls(*block);
         if controls != 0 {
-            return Some(at + controls.trailing_zeros() as usize);
+            return Some(number * block.len() + controls.trailing_zeros() as usize);
         }
-        at += block.len();
     }
     let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    text[at..].iter().position(is_control).map(|distance| at + distance)
+    rest.iter().position(is_control).map(|distance| text.len() - rest.len() + distance)
 }
 
 /// The elements of a comma-separated list, trimmed; empty ones too (RFC 9110 §5.6.1).
