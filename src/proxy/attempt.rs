@@ -46,6 +46,8 @@ pub(super) struct Passage<'a> {
     pub(super) may_repeat: bool,
     /// It is a question of ours: only the head of the answer counts, and the client gets none of it.
     pub(super) asks: bool,
+    /// Until when the client waits, if it has told: everything has to be over by then.
+    pub(super) until: Option<Instant>,
 }
 
 impl<'a> Passage<'a> {
@@ -69,6 +71,7 @@ impl<'a> Passage<'a> {
             found: false,
             may_repeat: true,
             asks,
+            until: None,
         }
     }
 }
@@ -718,6 +721,7 @@ impl Passage<'_> {
 
     /// When the time for all attempts is used up.
     pub(super) fn total(&self) -> Option<Instant> {
-        self.destination.timeouts.total.map(|total| self.at.whole + total)
+        let total = self.destination.timeouts.total.map(|total| self.at.whole + total);
+        total.into_iter().chain(self.until).min()
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Way<'a> {
     pub(super) begun: Instant,
     /// When the time for all attempts is used up.
     pub(super) total: Option<Instant>,
+    /// When the client waits no longer, the end of the answer included.
+    pub(super) until: Option<Instant>,
     /// Early hints are passed on.
     pub(super) early_hints: bool,
     /// What does not begin like HTTP is a body without a head.
@@ -316,7 +318,7 @@ impl<'a> Exchange<'a> {
         {
             self.pipe = self.way.buffers.take_pipe();
         }
-        self.way.total = None;
+        self.way.total = self.way.until;
         self.upload.end_withheld();
         Ok(relay)
     }

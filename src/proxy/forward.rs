@@ -19,6 +19,7 @@ use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
+use crate::proxy::rpc;
 use crate::proxy::service::{Done, End, Onward, error_page};
 use crate::proxy::sticky::push_binding;
 use crate::proxy::trail::Trail;
@@ -161,7 +162,9 @@ impl Forward<'_> {
                 .await;
         }
         let replayable = exchange.upload.is_replayable();
-        if let Some(failure) = self.another(head, (tried, key), replayable, progress, now) {
+        if let Some(failure) =
+            self.another((head, response), (tried, key), replayable, progress, now)
+        {
             received.give_back(buffers);
             return Err(failure);
         }
@@ -248,7 +251,9 @@ impl Forward<'_> {
         let now = self.note_head(response, (head.method(), method), progress);
         progress.uploaded = exchange.upload.received;
         let replayable = exchange.upload.is_replayable();
-        if let Some(failure) = self.another(head, (tried, key), replayable, progress, now) {
+        if let Some(failure) =
+            self.another((head, response), (tried, key), replayable, progress, now)
+        {
             return Err(failure);
         }
         if let Some(onward) = self.onward(response) {
@@ -330,6 +335,7 @@ impl Forward<'_> {
             begun: self.begun,
             total: self.passage.total(),
             bare_answers: self.passage.local.upstream.nginx.bare_answers,
+            until: self.passage.until,
             ignore_client_abort: self.passage.entry.route.ignore_client_abort,
             early_hints: self.rules().is_none_or(|rules| rules.early_hints),
         }
@@ -359,14 +365,16 @@ impl Forward<'_> {
     /// what the response is a failure as then; none: it is passed on.
     fn another(
         &self,
-        head: &RequestHead,
+        (head, response): (&RequestHead, &ResponseHead),
         (tried, key): (&mut Tried, &[u8]),
         replayable: bool,
         progress: &mut Progress,
         now: Instant,
     ) -> Option<Failure> {
         let retry = &self.passage.destination.retry;
-        let status = progress.status.filter(|status| retry.statuses.contains(status))?;
+        let called = rpc::is_call(head) && !self.passage.local.upstream.nginx.failures;
+        let failed = if called { rpc::status(response) } else { None };
+        let status = failed.or(progress.status).filter(|status| retry.statuses.contains(status))?;
         let facts = Facts {
             status: Some(status),
             shown: progress.shown,

@@ -14,6 +14,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::headers::{ClientIdentity, Persistence, ResponseContext, write_response_head};
 use crate::proxy::request::State;
+use crate::proxy::rpc;
 use crate::proxy::service::{self, Done, End, Entrance};
 use crate::proxy::vars::{self, Answer, Vars};
 use crate::snapshot::RouteEntry;
@@ -33,6 +34,8 @@ struct Reply<'a> {
     body: &'a [u8],
     /// One more field.
     field: Option<(&'static str, &'a [u8])>,
+    /// It goes to a caller over gRPC, who finds in fields what went wrong (trailers-only).
+    code: Option<u8>,
     failure: Option<Failure>,
 }
 
@@ -64,6 +67,7 @@ pub(super) async fn go_there(
         content_type: "text/plain; charset=utf-8",
         body: &line(status),
         field: Some(("Location", to)),
+        code: None,
         failure: None,
     };
     send(at, entry, client, down, state, &answer).await
@@ -89,6 +93,7 @@ pub(super) async fn respond(
         content_type: &respond.content_type,
         body: rendered.as_ref().unwrap_or(&respond.body),
         field: None,
+        code: None,
         failure: None,
     };
     send(at, Some(entry), client, down, state, &answer).await
@@ -121,6 +126,15 @@ pub(super) async fn fail(
             content_type,
             body,
             field,
+            code: None,
+            failure: Some(failure),
+        },
+        _ if rpc::is_call(&state.head) => Reply {
+            status,
+            content_type: rpc::CONTENT_TYPE,
+            body: b"",
+            field: None,
+            code: Some(rpc::code(failure)),
             failure: Some(failure),
         },
         _ => Reply {
@@ -128,6 +142,7 @@ pub(super) async fn fail(
             content_type: "text/plain; charset=utf-8",
             body: &line(status),
             field,
+            code: None,
             failure: Some(failure),
         },
     };
@@ -222,14 +237,18 @@ fn compose(
     answer: &Reply<'_>,
     keep: bool,
 ) -> u64 {
-    let bodiless = state.head.method() == b"HEAD" || matches!(answer.status, 204 | 304);
+    let status = if answer.code.is_some() { 200 } else { answer.status };
+    let bodiless =
+        answer.code.is_some() || state.head.method() == b"HEAD" || matches!(status, 204 | 304);
     let mut text = Vec::with_capacity(256);
-    http1::encode::push_status_line(
-        &mut text,
-        answer.status,
-        http1::encode::reason(answer.status).as_bytes(),
-    );
-    if answer.status != 204 && answer.status != 304 {
+    let reason = http1::encode::reason(status).as_bytes();
+    http1::encode::push_status_line(&mut text, status, reason);
+    if let Some(code) = answer.code {
+        let why = http1::encode::reason(answer.status).as_bytes();
+        http1::encode::push_field(&mut text, b"Content-Type", answer.content_type.as_bytes());
+        http1::encode::push_field(&mut text, b"Grpc-Status", code.to_string().as_bytes());
+        http1::encode::push_field(&mut text, b"Grpc-Message", why);
+    } else if answer.status != 204 && answer.status != 304 {
         http1::encode::push_field(&mut text, b"Content-Type", answer.content_type.as_bytes());
         http1::encode::push_field(
             &mut text,

@@ -37,6 +37,7 @@ mod record;
 mod request;
 mod retry;
 mod rewrite;
+mod rpc;
 mod secured;
 mod sending;
 mod service;

@@ -20,6 +20,7 @@ use crate::proxy::pace::Pace;
 use crate::proxy::port::Open;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
+use crate::proxy::rpc;
 use crate::proxy::vars::{Clock, Link, Vars, render};
 use crate::proxy::view::{Local, View};
 use crate::proxy::walk::{Step, Walk};
@@ -435,8 +436,14 @@ pub(super) async fn act<'a>(
                 // Boxed: the common way shall not pay for the size of this one.
                 Some(settings) => Box::pin(store(at, settings, down, state)).await?,
             };
+            let until = if rpc::is_call(&state.head) {
+                rpc::timeout(&state.head).map(|timeout| at.started + timeout)
+            } else {
+                None
+            };
             let passage =
                 Passage::new((at, entry), (destination, local), (rewrite, host), client, false);
+            let passage = Passage { until, ..passage };
             attempt::run(&passage, down, state).await
         }
         (Action::Proxy { .. }, None) => Err(Failure::NoneEligible),

@@ -387,6 +387,11 @@ impl Upload {
         Ok(Poll::Ready(Some(data)))
     }
 
+    /// The trailer fields behind the body that has come.
+    pub(super) fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.decoder.trailer_fields()
+    }
+
     /// Whether the client still waits for leave to send its body.
     pub(super) fn is_withheld(&self) -> bool {
         self.continue_due

@@ -6,11 +6,13 @@
 mod support;
 
 mod abuse;
+mod calls;
 mod endings;
 mod flow;
 mod messages;
 mod peer;
 mod peers;
+mod sockets;
 
 use support::{Lb, Origin, at};
 

@@ -119,6 +119,9 @@ impl<'a> H2Exchange<'a> {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Some(data)) => feed.put(Frame::data(data)),
                 Poll::Ready(None) => {
+                    if let Some(trailers) = backend_h2::trailers(self.upload.trailers()) {
+                        feed.put(Frame::trailers(trailers));
+                    }
                     feed.end();
                     self.feed = None;
                     return Ok(Poll::Ready(()));
@@ -136,7 +139,7 @@ impl<'a> H2Exchange<'a> {
         (trailers, mut pacing): (&Trailers, Option<Pacing>),
     ) -> Result<Relayed, Failure> {
         self.to_client.head.append(head);
-        self.way.total = None;
+        self.way.total = self.way.until;
         let trailers = Some(trailers).filter(|_| out == Framing::Chunked);
         // An answer that is over with its head stays one.
         if response.framing() == Framing::None

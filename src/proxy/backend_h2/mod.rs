@@ -140,6 +140,17 @@ pub(super) fn trailer_lines(trailers: &HeaderMap) -> Vec<u8> {
     lines
 }
 
+/// The trailer fields of a request, if there are any.
+pub(super) fn trailers<'t>(
+    fields: impl Iterator<Item = (&'t [u8], &'t [u8])>,
+) -> Option<HeaderMap> {
+    let mut trailers = HeaderMap::new();
+    for (name, value) in fields {
+        trailers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+    }
+    (!trailers.is_empty()).then_some(trailers)
+}
+
 /// One frame of a request's body on its way from the upload to hyper.
 #[derive(Debug, Default)]
 struct Slot {

@@ -1,0 +1,114 @@
+//! What gRPC says in fields, after its protocol over HTTP/2
+//! (`github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md`).
+
+use std::time::Duration;
+
+use crate::http1::{Known, RequestHead, ResponseHead, Version};
+use crate::proxy::failure::Failure;
+
+/// The type of calls and their answers.
+pub(super) const CONTENT_TYPE: &str = "application/grpc";
+
+/// Whether a request is a call. Costs requests over HTTP/1 one comparison.
+#[inline]
+pub(super) fn is_call(head: &RequestHead) -> bool {
+    head.version() == Version::Http2
+        && head
+            .first(Known::ContentType)
+            .is_some_and(|value| value.starts_with(b"application/grpc"))
+}
+
+/// The time that a call may take, if it says one. What cannot be read is none.
+pub(super) fn timeout(head: &RequestHead) -> Option<Duration> {
+    parse_timeout(head.find("grpc-timeout")?)
+}
+
+/// One to eight digits and a unit.
+fn parse_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(number * 3600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// What a failure of ours is called in gRPC. Its status decides, as clients do it themselves with an
+/// answer that is none of gRPC's (`doc/http-grpc-status-mapping.md`).
+pub(super) fn code(failure: Failure) -> u8 {
+    match (failure, failure.status()) {
+        (Failure::TotalTimeout, _) => 4,
+        (_, 400) => 13,
+        (_, 401) => 16,
+        (_, 403) => 7,
+        (_, 404) => 12,
+        (_, 429 | 502 | 503 | 504) => 14,
+        _ => 2,
+    }
+}
+
+/// The status that an answer stands for which is over with its head: that of HTTP for its
+/// `grpc-status` (`google.rpc.Code`). `None`: it says none, or that all is well.
+pub(super) fn status(answer: &ResponseHead) -> Option<u16> {
+    Some(match answer.find("grpc-status")? {
+        b"0" => return None,
+        b"1" => 499,
+        b"3" | b"9" | b"11" => 400,
+        b"4" => 504,
+        b"5" => 404,
+        b"6" | b"10" => 409,
+        b"7" => 403,
+        b"8" => 429,
+        b"12" => 501,
+        b"14" => 503,
+        b"16" => 401,
+        _ => 500,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outcome;
+
+    #[test]
+    fn times_are_digits_and_a_unit() {
+        for (text, expected) in [
+            ("1H", Some(Duration::from_hours(1))),
+            ("2M", Some(Duration::from_mins(2))),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("150m", Some(Duration::from_millis(150))),
+            ("7u", Some(Duration::from_micros(7))),
+            ("8n", Some(Duration::from_nanos(8))),
+            ("0m", Some(Duration::ZERO)),
+            ("", None),
+            ("m", None),
+            ("1", None),
+            ("1s", None),
+            ("+1S", None),
+            ("1 S", None),
+            ("123456789S", None),
+        ] {
+            assert_eq!(parse_timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn failures_have_their_codes() {
+        assert_eq!(code(Failure::NoneEligible), 14);
+        assert_eq!(code(Failure::Attempt(Outcome::Reset)), 14);
+        assert_eq!(code(Failure::TotalTimeout), 4);
+        assert_eq!(code(Failure::NoRoute), 12);
+        assert_eq!(code(Failure::Forbidden), 7);
+        assert_eq!(code(Failure::AuthRefused(401)), 16);
+        assert_eq!(code(Failure::BodyTooLarge), 2);
+    }
+}
