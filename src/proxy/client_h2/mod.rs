@@ -23,7 +23,6 @@ mod request;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -352,8 +351,9 @@ async fn stream(
         Ok(_) => {
             drop(parts);
             let handled = {
-                let handling = pin!(service::handle(at, &mut down, &mut state));
-                until_cut(worker, handling).await
+                // Boxed: a task's future is moved about while the task is made.
+                let mut handling = Box::pin(service::handle(at, &mut down, &mut state));
+                until_cut(worker, handling.as_mut()).await
             };
             if handled.is_none() {
                 service::note_cut(at, &down, &mut state);
