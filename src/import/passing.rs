@@ -81,7 +81,7 @@ impl<'t> Translator<'t, '_> {
         };
         let fields = headers::request(edits, host, d, (&scope, &self.maps), f);
         if target.grpc {
-            let note = "gRPC clients need HTTP/2, which Plimsoll does not speak with clients yet";
+            let note = "what goes wrong in the proxy is told to callers in `grpc-status`, where nginx has a page";
             f.differs(d, note);
         }
         let mut messages = messages::messages(d, &target, s, spot, f);

@@ -16,8 +16,8 @@ pub(super) const PROXY: Part = Part {
              upstream and every address, and with `resolver` every name, as nginx has it. `https` is \
              `tls` of the upstream.").own(),
         row("grpc_pass", PASS, (1, 1), Rule::Route(settings::pass),
-            "`upstream` with `protocol = \"h2c\"`. gRPC clients need HTTP/2, which Plimsoll does not speak \
-             with clients yet.").differs().own(),
+            "`upstream` with `protocol = \"h2c\"`. What goes wrong in the proxy is told to callers in \
+             `grpc-status`, where nginx has a page.").differs().own(),
         row("proxy_http_version", LEVELS, (1, 1), Rule::Route(settings::http_version),
             "Backends are always spoken to in HTTP/1.1; with 1.0, nginx's default, connections are not \
              kept, and neither are they then by the imported file.").differs(),
