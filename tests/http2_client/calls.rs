@@ -1,5 +1,6 @@
 //! gRPC: calls from clients over HTTP/2 to servers over HTTP/2.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -78,7 +79,7 @@ async fn before(servers: &[SocketAddr], route: &str) -> Lb {
          [upstream.calls]\nprotocol = \"h2c\"\n",
     );
     for server in servers {
-        text += &format!("[[upstream.calls.backend]]\naddress = \"{server}\"\n");
+        write!(text, "[[upstream.calls.backend]]\naddress = \"{server}\"\n").unwrap();
     }
     Lb::start(text).await
 }

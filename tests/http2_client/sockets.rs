@@ -1,4 +1,4 @@
-//! WebSockets over HTTP/2 (RFC 8441), to backends that know them over HTTP/1.1.
+//! `WebSocket` over HTTP/2 (RFC 8441), to backends that know them over HTTP/1.1.
 
 use bytes::Bytes;
 use h2::ext::Protocol;

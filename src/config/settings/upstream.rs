@@ -379,7 +379,9 @@ pub(super) const RETRY_SETTINGS: &[Setting] = &[
         "statuses",
         Kind::List(&FAILURE_STATUS),
         "[]",
-        "Statuses after which another attempt is made.",
+        "Statuses after which another attempt is made. An answer of a gRPC server that is over with its \
+         head counts by the status that its `grpc-status` stands for: `UNAVAILABLE` is 503, \
+         `RESOURCE_EXHAUSTED` 429 (calls are POST: see `non_idempotent`).",
         "[502, 503]",
     ),
     Setting::with_default(
