@@ -56,7 +56,17 @@ pub(super) fn listeners<'t>(
                 settings.push(("proxy_protocol", "true".to_owned()));
                 settings.push(("nginx.proxy_protocol_from_all", "true".to_owned()));
             }
-            settings.extend(t.secured.get(&one.address).into_iter().flatten().cloned());
+            let mut same = sites
+                .iter()
+                .flat_map(|site| &site.listens)
+                .filter(|other| other.address == one.address);
+            match t.secured.get(&one.address) {
+                Some(secured) => settings.extend(secured.iter().cloned()),
+                None if same.any(|one| one.http2) || has_http2(http, default) => {
+                    settings.push(("http2", "true".to_owned()));
+                }
+                None => {}
+            }
             if body_limit > 0 {
                 settings.push(("max_body", quote(&show_size(body_limit))));
             }
@@ -64,6 +74,12 @@ pub(super) fn listeners<'t>(
         }
     }
     listeners
+}
+
+/// Whether the server of this block speaks HTTP/2 on all its ports.
+fn has_http2(http: &[Directive], server: &Directive) -> bool {
+    let mut all = server.inner().iter().chain(http);
+    all.find(|d| d.name.text == "http2").is_some_and(|d| d.arg(0) == "on")
 }
 
 /// The limit that most routes have; of equals the largest, 0 (none) being more than any.
