@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use plimsoll::net::Listener;
 use rustix::time::{ClockId, clock_gettime};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +59,11 @@ impl Workers {
             Way::HandOff => 1,
         };
         let sockets = plimsoll::net::bind(any, sockets).map_err(io::Error::other)?;
+        let of_ip = |socket| match socket {
+            Listener::Tcp(socket) => Some(socket),
+            Listener::Unix(_) => None,
+        };
+        let sockets: Vec<_> = sockets.into_iter().filter_map(of_ip).collect();
         let address = sockets[0].local_addr()?;
         let shared = Arc::new(Shared::default());
         let (senders, receivers): (Vec<_>, Vec<_>) =

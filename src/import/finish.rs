@@ -2,11 +2,11 @@
 //! upstreams with what most of their routes want of them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::client::Client;
 use super::draft::{Action, Backend, Draft, HeaderEdit, Listener, Policy, Proxy, Route, Upstream};
+use super::listen::At;
 use super::scope::effective;
 use super::settings::Settings;
 use super::table::Rule;
@@ -27,7 +27,7 @@ pub(super) fn listeners<'t>(
     t: &mut Translator<'t, '_>,
     http: &'t [Directive],
     sites: &[Site<'t>],
-    defaults: &BTreeMap<SocketAddr, usize>,
+    defaults: &BTreeMap<At, usize>,
     routes: &[Route],
 ) -> Vec<Listener> {
     let body_limit = usual_body_limit(routes);

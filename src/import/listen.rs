@@ -1,18 +1,46 @@
 //! `listen` → addresses.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use super::findings::{Findings, Verdict};
 use super::table::{self, LISTEN};
 use super::tree::Directive;
-use crate::config::Place;
+use crate::config::{Place, backend_address};
+
+/// Where a listener is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum At {
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(String),
+}
+
+impl At {
+    /// The port that redirects name: none of a Unix socket, which is as good as the usual one.
+    pub(super) fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix(_) => 80,
+        }
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
 
 /// One `listen` that is carried.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listen {
-    pub address: SocketAddr,
+    pub address: At,
     pub default: bool,
     pub proxy_protocol: bool,
     pub tls: bool,
@@ -26,40 +54,9 @@ const MOST_PORTS: u16 = 1000;
 /// Reads a `listen`: the addresses and, where IPv6 is not all that it takes, those of IPv4; nothing
 /// if its listener is left out.
 pub(super) fn listen(d: &Directive, f: &mut Findings<'_>) -> Vec<Listen> {
-    let Some((one, ports)) = listener(d, f) else {
-        return Vec::new();
-    };
-    let both = d.args.iter().any(|arg| arg.text == "ipv6only=off");
-    let ip = one.address.ip();
-    let v4 = (both && ip == Ipv6Addr::UNSPECIFIED).then_some(Ipv4Addr::UNSPECIFIED.into());
-    let at = |port| {
-        let one = &one;
-        let with = move |ip: IpAddr| Listen { address: (ip, port).into(), ..one.clone() };
-        std::iter::once(ip).chain(v4).map(with)
-    };
-    ports.flat_map(at).collect()
-}
-
-fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<(Listen, RangeInclusive<u16>)> {
-    let text = d.arg(0);
-    if text.starts_with("unix:") {
-        let why = "Plimsoll does not listen on Unix sockets";
-        f.missing(d, why, "listen on a port of 127.0.0.1");
-        return None;
-    }
-    let Some((ip, ports)) = address(text) else {
-        let why = format!("`{text}` is neither a port nor an IP address with one");
-        f.missing(d, &why, "write the address as numbers");
-        return None;
-    };
-    if ports.end() - ports.start() >= MOST_PORTS {
-        let why = format!("these are more than {MOST_PORTS} ports");
-        f.missing(d, &why, "listen on those that are used");
-        return None;
-    }
-    let address = (ip, *ports.start()).into();
+    let Some(addresses) = addresses(d, f) else { return Vec::new() };
     f.carried(d);
-    if text.starts_with("localhost") {
+    if d.arg(0).starts_with("localhost") {
         f.differs(d, "`localhost` is 127.0.0.1");
     }
     let mut left_out = false;
@@ -83,8 +80,40 @@ fn listener(d: &Directive, f: &mut Findings<'_>) -> Option<(Listen, RangeInclusi
             Verdict::NotCarried => f.missing(d, &note, row.instead),
         }
     }
-    let one = Listen { address, default, proxy_protocol, tls, http2, at: d.name.place };
-    (!left_out).then_some((one, ports))
+    if left_out {
+        return Vec::new();
+    }
+    let at = |address| Listen { address, default, proxy_protocol, tls, http2, at: d.name.place };
+    addresses.into_iter().map(at).collect()
+}
+
+/// The addresses of a `listen`; `None`, and told, if they cannot be listened on.
+fn addresses(d: &Directive, f: &mut Findings<'_>) -> Option<Vec<At>> {
+    let text = d.arg(0);
+    if let Some(path) = text.strip_prefix("unix:") {
+        if let Err((message, help)) = backend_address(text) {
+            f.missing(d, &message, &help);
+            return None;
+        }
+        return Some(vec![At::Unix(path.to_owned())]);
+    }
+    let Some((ip, ports)) = address(text) else {
+        let why = format!("`{text}` is neither a port nor an IP address with one");
+        f.missing(d, &why, "write the address as numbers");
+        return None;
+    };
+    if ports.end() - ports.start() >= MOST_PORTS {
+        let why = format!("these are more than {MOST_PORTS} ports");
+        f.missing(d, &why, "listen on those that are used");
+        return None;
+    }
+    let both = d.args.iter().any(|arg| arg.text == "ipv6only=off");
+    let v4 = (both && ip == Ipv6Addr::UNSPECIFIED).then_some(Ipv4Addr::UNSPECIFIED.into());
+    let at = |port| {
+        let with = move |ip: IpAddr| At::Ip((ip, port).into());
+        std::iter::once(ip).chain(v4).map(with)
+    };
+    Some(ports.flat_map(at).collect())
 }
 
 /// `80`, `8000-8010`, `*:80`, `127.0.0.1`, `127.0.0.1:80`, `[::]:80`, `[::1]`, `localhost:80`.

@@ -1,18 +1,18 @@
 //! Where the routes of each server hold: listeners and hosts, as nginx chooses a server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use super::draft::Route;
+use super::listen::At;
 use super::translate::Site;
 
 /// The server that answers for each address when no name fits: the one that says so, or the first.
-pub(super) fn defaults(sites: &[Site<'_>]) -> BTreeMap<SocketAddr, usize> {
+pub(super) fn defaults(sites: &[Site<'_>]) -> BTreeMap<At, usize> {
     let mut defaults = BTreeMap::new();
     for by_word in [true, false] {
         for (index, site) in sites.iter().enumerate() {
             for one in site.listens.iter().filter(|one| one.default || !by_word) {
-                defaults.entry(one.address).or_insert(index);
+                defaults.entry(one.address.clone()).or_insert(index);
             }
         }
     }
@@ -31,14 +31,14 @@ pub(super) fn is_last(hosts: &[String]) -> bool {
 pub(super) fn placements(
     sites: &[Site<'_>],
     index: usize,
-    defaults: &BTreeMap<SocketAddr, usize>,
+    defaults: &BTreeMap<At, usize>,
 ) -> Vec<(Vec<String>, Vec<String>)> {
     let site = &sites[index];
-    let text = |all: &[SocketAddr]| {
+    let text = |all: &[At]| {
         let every = all.len() == defaults.len();
-        if every { Vec::new() } else { all.iter().map(SocketAddr::to_string).collect() }
+        if every { Vec::new() } else { all.iter().map(At::to_string).collect() }
     };
-    let addresses = || site.listens.iter().map(|one| one.address);
+    let addresses = || site.listens.iter().map(|one| one.address.clone());
     let (default, other): (Vec<_>, Vec<_>) =
         addresses().partition(|address| defaults.get(address) == Some(&index));
     let mut found = Vec::new();

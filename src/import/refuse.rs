@@ -5,12 +5,11 @@
 //! cannot be read, or in a directive of another module whose name speaks of access.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use super::answer::status;
 use super::draft::Action;
 use super::findings::Findings;
-use super::listen::Listen;
+use super::listen::{At, Listen};
 use super::scope::effective;
 use super::settings::Settings;
 use super::table::{self, Contexts, Rule};
@@ -122,7 +121,7 @@ pub(super) fn address_unsure(
     http: &[Directive],
     site: &Site<'_>,
     sites: &[Site<'_>],
-    defaults: &BTreeMap<SocketAddr, usize>,
+    defaults: &BTreeMap<At, usize>,
 ) -> bool {
     let words = |server: &Directive| -> Vec<String> {
         let all = effective(&[http, server.inner()]).into_iter();
@@ -354,6 +353,18 @@ mod tests {
         assert!(read[0].contains("when") && read[0].contains("\"b\""), "{read:?}");
         let unread = routes(&[("a.conf", text)]);
         assert_eq!(unread, ["respond = { status = 502 }"]);
+    }
+
+    #[test]
+    fn unix_sockets_are_listened_on_and_their_clients_known() {
+        let text = "server { listen unix:/run/a.sock default_server; listen 127.0.0.1:80; \
+                    set_real_ip_from unix:; location / { allow unix:; deny all; \
+                    proxy_pass http://10.0.0.1; } }";
+        let toml = imported(&[("a.conf", text)]).toml;
+        assert!(toml.contains("address = \"unix:/run/a.sock\""), "{toml}");
+        assert!(toml.contains("trusted_proxies = [\"unix:\"]"), "{toml}");
+        let access = "access = [{ allow = [\"unix:\"] }, { deny = [\"all\"] }]";
+        assert!(toml.contains(access), "{toml}");
     }
 
     #[test]

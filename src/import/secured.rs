@@ -4,10 +4,10 @@
 //! carry it in part would let in whom nginx keeps out, or could not be done at all.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use super::draft::Setting;
 use super::findings::Findings;
+use super::listen::At;
 use super::places::defaults;
 use super::scope::effective;
 use super::translate::Site;
@@ -15,7 +15,7 @@ use super::tree::Directive;
 use super::write::{quote, quoted_list};
 
 /// The TLS settings of each address that speaks it.
-pub(super) type Secured = BTreeMap<SocketAddr, Vec<Setting>>;
+pub(super) type Secured = BTreeMap<At, Vec<Setting>>;
 
 /// Reads the TLS of all addresses, and takes those away from their servers that are left out.
 pub(super) fn secured(http: &[Directive], sites: &mut [Site<'_>], f: &mut Findings<'_>) -> Secured {

@@ -1,12 +1,11 @@
 //! The tree's meaning → a draft of the imported file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use super::draft::{Action, Draft, Onward, PathRule, ResponseEdits, Rewriting, Route, Setting};
 use super::findings::Findings;
 use super::limits::Zones;
-use super::listen::{Listen, listen};
+use super::listen::{At, Listen, listen};
 use super::location::{Spot, Walk};
 use super::made::MadeVariables;
 use super::maps::Maps;
@@ -186,7 +185,7 @@ impl<'t> Translator<'t, '_> {
     /// The servers that have a listener, with what names are theirs.
     fn sites(&mut self, http: &'t [Directive]) -> Vec<Site<'t>> {
         let mut sites: Vec<Site<'t>> = Vec::new();
-        let mut taken: BTreeSet<(SocketAddr, String)> = BTreeSet::new();
+        let mut taken: BTreeSet<(At, String)> = BTreeSet::new();
         for block in http.iter().filter(|d| d.name.text == "server") {
             let f = &mut self.findings;
             let lines: Vec<_> = block.inner().iter().filter(|d| d.name.text == "listen").collect();
@@ -207,7 +206,7 @@ impl<'t> Translator<'t, '_> {
                     proxy_protocol: false,
                     http2: false,
                     tls,
-                    address: ([0, 0, 0, 0], 80).into(),
+                    address: At::Ip(([0, 0, 0, 0], 80).into()),
                     default: false,
                     at: block.name.place,
                 });
@@ -218,8 +217,9 @@ impl<'t> Translator<'t, '_> {
                 continue;
             }
             let mut names = names(block, f);
-            let fresh =
-                |name: &String| listens.iter().all(|one| taken.insert((one.address, name.clone())));
+            let fresh = |name: &String| {
+                listens.iter().all(|one| taken.insert((one.address.clone(), name.clone())))
+            };
             let had = names.all.len();
             names.all.retain(fresh);
             if names.all.len() < had {

@@ -1,10 +1,15 @@
 //! Where to connect.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Where a backend is, once its name is resolved.
+/// What stands for the address of a client on a Unix socket, which has none. No connection over IP has
+/// this one, and from nobody's forwarding headers is it taken. `ip_hash` places it as nginx does: by
+/// three bytes of zero.
+pub const UNIX_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Where a listener or a backend is, once its name is resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// TCP.

@@ -11,7 +11,7 @@ mod state;
 mod tick;
 mod weight;
 
-pub use address::Address;
+pub use address::{Address, UNIX_CLIENT};
 pub use event::Event;
 pub use ids::{BackendId, BackendIx, Generation, UpstreamId, UpstreamIx, WorkerIx};
 pub use outcome::Outcome;

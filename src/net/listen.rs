@@ -4,31 +4,42 @@
 //! connection's addresses. All sockets of an address are bound before any worker starts, so that a
 //! process that says it is ready has every worker listening.
 
+use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::path::Path;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::listener::Listener;
+use super::unix::{self, SocketFile};
+
 /// Connections that the kernel completes and keeps for us before they are accepted, per worker.
 /// The kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} (socket {number} of {count}): {source}{}", remedy(.source))]
 pub struct BindError {
-    address: SocketAddr,
+    address: String,
     number: usize,
     count: usize,
     source: io::Error,
 }
 
+impl BindError {
+    fn new(address: &dyn fmt::Display, number: usize, count: usize, source: io::Error) -> Self {
+        Self { address: address.to_string(), number, count, source }
+    }
+}
+
 /// What can be done about it.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; `ss -ltnp` shows who listens there",
+        io::ErrorKind::AddrInUse => "; `ss -lxtnp` shows who listens there",
         io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, files a folder to write to"
         }
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         _ => "",
@@ -41,39 +52,64 @@ fn remedy(error: &io::Error) -> &'static str {
 ///
 /// # Errors
 /// When any of the sockets cannot be bound; none stays bound then.
-pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+pub fn bind(address: SocketAddr, count: usize) -> Result<Vec<Listener>, BindError> {
     // A second process of the same user could otherwise share the port silently and take half of
     // the connections.
     if address.port() != 0 {
         let probe = socket(address).and_then(|probe| probe.bind(&address.into()));
-        probe.map_err(|source| BindError { address, number: 1, count, source })?;
+        probe.map_err(|source| BindError::new(&address, 1, count, source))?;
     }
     bind_beside(address, count)
+}
+
+/// Binds one socket that no worker accepts on.
+///
+/// # Errors
+/// As for [`bind`].
+pub fn bind_one(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+    let probe = socket(address).and_then(|probe| probe.bind(&address.into()));
+    let bound = if address.port() == 0 { Ok(()) } else { probe };
+    bound.and_then(|()| one(address)).map_err(|source| BindError::new(&address, 1, 1, source))
 }
 
 /// As [`bind`], for an address that sockets of this process may be in the way of.
 ///
 /// # Errors
 /// As for [`bind`].
-pub fn bind_beside(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+pub fn bind_beside(address: SocketAddr, count: usize) -> Result<Vec<Listener>, BindError> {
     let mut bound = address;
     let mut sockets = Vec::with_capacity(count);
     for number in 1..=count {
-        let listener = one(bound).map_err(|source| BindError { address, number, count, source })?;
+        let fault = |source| BindError::new(&address, number, count, source);
+        let listener = one(bound).map_err(fault)?;
         if bound.port() == 0 {
-            bound = listener.local_addr().map_err(|source| BindError {
-                address,
-                number,
-                count,
-                source,
-            })?;
+            bound = listener.local_addr().map_err(fault)?;
         }
-        sockets.push(listener);
+        sockets.push(Listener::Tcp(listener));
     }
     Ok(sockets)
 }
 
-fn one(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds a Unix socket, which `count` workers share; its file is removed with the [`SocketFile`]. `mode`:
+/// who may connect, as in `chmod`.
+///
+/// # Errors
+/// When somebody listens there, or the file cannot be made.
+pub fn bind_unix(
+    path: &Path,
+    mode: u32,
+    count: usize,
+) -> Result<(Vec<Listener>, SocketFile), BindError> {
+    let fault = |source| BindError::new(&format_args!("unix:{}", path.display()), 1, 1, source);
+    let (socket, file) = unix::bind(path, mode).map_err(fault)?;
+    let socket = Listener::Unix(socket);
+    let clones = (1..count).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>();
+    let mut sockets = clones.map_err(fault)?;
+    sockets.push(socket);
+    Ok((sockets, file))
+}
+
+fn one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
@@ -108,10 +144,10 @@ mod tests {
 
     #[test]
     fn accepted_connections_send_at_once() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        let client = std::net::TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
-        sockets[0].set_nonblocking(false).unwrap();
-        let (accepted, _) = sockets[0].accept().unwrap();
+        let socket = one("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let (accepted, _) = socket.accept().unwrap();
         assert!(accepted.nodelay().unwrap());
         assert!(!client.nodelay().unwrap(), "it is no default of the system");
     }
@@ -122,7 +158,7 @@ mod tests {
         let taken = mine[0].local_addr().unwrap();
         assert_eq!(bind_beside(taken, 2).unwrap().len(), 2);
         let error = bind(taken, 1).unwrap_err().to_string();
-        assert!(error.contains("ss -ltnp"), "{error}");
+        assert!(error.contains("ss -lxtnp"), "{error}");
         let error = bind("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
         assert!(error.to_string().contains("no interface"), "{error}");
     }

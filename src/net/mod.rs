@@ -2,17 +2,21 @@
 
 mod client_hello;
 mod listen;
+mod listener;
 mod pipe;
 mod proxy_header;
 mod stream;
 mod tls;
+mod unix;
 
 pub use client_hello::ClientHello;
-pub use listen::{BindError, bind, bind_beside};
+pub use listen::{BindError, bind, bind_beside, bind_one, bind_unix};
+pub use listener::{Accepted, Acceptor, Listener};
 pub use pipe::Pipe;
 pub use proxy_header::{Ends as ProxyEnds, ProxyHeader};
 pub use stream::Stream;
 pub use tls::Tls;
+pub use unix::SocketFile;
 
 use std::io;
 

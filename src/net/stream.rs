@@ -9,7 +9,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -242,6 +242,12 @@ impl Stream {
             s => SockRef::from(&s).set_linger(zero),
             tls => return tls.socket.cut()
         );
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        forward!(self, s => s.as_raw_fd(), tls => tls.socket.as_raw_fd())
     }
 }
 

@@ -89,7 +89,9 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
             Ok(ends) => wait.proxied = ends.map(Box::new),
             Err(()) => return,
         }
-        if let (ProxyProtocol::FromTrusted, Some(ends)) = (mode, &wait.proxied) {
+        if let (ProxyProtocol::FromTrusted, Some(ends)) = (mode, &wait.proxied)
+            && !ends.0.ip().is_unspecified()
+        {
             down.peer = ends.0.ip().to_canonical();
         }
     }

@@ -1,18 +1,18 @@
 //! A listener's socket as one worker has it: accepting, and what is counted of a connection.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::net::{Stream, is_shortage};
+use crate::model::UNIX_CLIENT;
+use crate::net::{Accepted, Acceptor, Stream, is_shortage};
 use crate::proxy::admission::Counted;
 use crate::proxy::downstream;
 use crate::proxy::headers::is_trusted;
@@ -84,7 +84,7 @@ impl Port {
 
 /// Accepts until told to close; what the kernel has completed by then is still taken, so that
 /// closing costs no client its connection.
-pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListener) {
+pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: Acceptor) {
     // Sockets are bound before the snapshot that knows them is published; the kernel keeps what
     // comes in between.
     let mut news = worker.news();
@@ -100,7 +100,7 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListen
             () = port.close.notified() => break,
         };
         match accepted {
-            Ok((stream, peer)) => admit(&worker, &port, stream, peer),
+            Ok(accepted) => admit(&worker, &port, accepted),
             Err(error) if is_shortage(&error) => {
                 tracing::warn!(listener = &**port.name.borrow(), %error, "cannot accept, trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -110,22 +110,19 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: TcpListen
         }
     }
     // Past the runtime, which may not have heard of the latest ones yet.
-    let Ok(socket) = socket.into_std() else {
+    let Ok(socket) = socket.into_listener() else {
         return;
     };
-    while let Ok((stream, peer)) = socket.accept() {
-        let stream = stream.set_nonblocking(true).map(|()| stream);
-        if let Ok(stream) = stream.and_then(TcpStream::from_std) {
-            admit(&worker, &port, stream, peer);
-        }
+    while let Ok(accepted) = socket.accept_at_once() {
+        admit(&worker, &port, accepted);
     }
 }
 
 /// Serves a connection that was accepted.
-fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: TcpStream, peer: SocketAddr) {
-    let peer = peer.ip().to_canonical();
+fn admit(worker: &Rc<Worker>, port: &Rc<Port>, (stream, peer): Accepted) {
+    let peer = peer.map_or(UNIX_CLIENT, |peer| peer.to_canonical());
     if let Some(open) = Open::admit(worker, port, &stream, peer) {
-        tokio::task::spawn_local(downstream::serve(open, Stream::Tcp(stream), peer));
+        tokio::task::spawn_local(downstream::serve(open, stream, peer));
     }
 }
 
@@ -162,12 +159,7 @@ impl Drop for OnPort {
 
 impl Open {
     /// Admits a connection unless there are too many.
-    fn admit(
-        worker: &Rc<Worker>,
-        port: &Rc<Port>,
-        stream: &TcpStream,
-        peer: IpAddr,
-    ) -> Option<Self> {
+    fn admit(worker: &Rc<Worker>, port: &Rc<Port>, stream: &Stream, peer: IpAddr) -> Option<Self> {
         let (view, place) = worker.view_of(port)?;
         let listener = &view.snapshot.listeners[place];
         let series = Arc::clone(&listener.series);
@@ -191,7 +183,7 @@ impl Open {
         worker: &Worker,
         port: &Port,
         (listener, view): (&Listener, &View),
-        stream: &TcpStream,
+        stream: &Stream,
         peer: IpAddr,
     ) -> Option<(Counted, OnPort)> {
         let client = &listener.client;
@@ -201,7 +193,8 @@ impl Open {
             return None;
         }
         let of_one = client.max_connections_per_client;
-        let counts = of_one > 0 && !is_trusted(peer, &listener.forwarded);
+        // On a Unix socket all have one address.
+        let counts = of_one > 0 && peer != UNIX_CLIENT && !is_trusted(peer, &listener.forwarded);
         let one = (&*listener.name, peer, if counts { of_one } else { 0 });
         Some((worker.clients.admit(view.snapshot.max_connections, one)?, on_port))
     }

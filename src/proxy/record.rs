@@ -11,7 +11,7 @@ use crate::proxy::vars::{Answer, At, Vars};
 use crate::proxy::view::Local;
 use crate::snapshot::RouteEntry;
 use crate::snapshot::settings::AccessLogFormat;
-use crate::telemetry::{Attempt, Client, Entry, Format, basic_user};
+use crate::telemetry::{Attempt, Entry, Format, basic_user};
 
 /// Where a request went, and where it came from.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ pub(super) fn access(
     let user = head.first(Known::Authorization).and_then(basic_user);
     let line = Entry {
         time: SystemTime::now(),
-        client: Client::Ip(client.address),
+        client: client.address.into(),
         user: user.as_deref(),
         method: head.received_method(),
         target: line.unwrap_or_else(|| head.received_target()),

@@ -13,14 +13,13 @@ use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use ahash::AHashMap;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::balance::Rng;
 use crate::model::{Event, WorkerIx};
-use crate::net::is_of_handshake;
+use crate::net::{self, is_of_handshake};
 use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
 use crate::proxy::places::Places;
@@ -44,7 +43,7 @@ pub enum Order {
         /// The listener's name.
         name: Arc<str>,
         /// This worker's socket.
-        socket: std::net::TcpListener,
+        socket: net::Listener,
         /// Connections open on this listener in all workers.
         open: Arc<AtomicU64>,
     },
@@ -71,7 +70,7 @@ pub enum Order {
 /// that wait in them.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    by_name: AHashMap<Arc<str>, (std::net::TcpListener, Arc<AtomicU64>)>,
+    by_name: AHashMap<Arc<str>, (net::Listener, Arc<AtomicU64>)>,
     /// There is nothing left to do for a worker that starts anew: the one before was draining.
     drained: bool,
 }
@@ -332,10 +331,10 @@ impl Worker {
         accepting: &mut JoinSet<()>,
         ports: &mut AHashMap<Arc<str>, Rc<Port>>,
         name: &Arc<str>,
-        socket: &std::net::TcpListener,
+        socket: &net::Listener,
         open: &Arc<AtomicU64>,
     ) {
-        match socket.try_clone().and_then(TcpListener::from_std) {
+        match socket.try_clone().and_then(net::Listener::register) {
             Ok(socket) => {
                 let port = Rc::new(Port::new(Arc::clone(name), Arc::clone(open)));
                 self.ports.borrow_mut().push(Rc::downgrade(&port));

@@ -273,8 +273,7 @@ fn open_access_log(config: &Config, registry: &Arc<Registry>) -> Result<AccessLo
 }
 
 fn bind_admin(admin: &Admin) -> Result<TcpListener, StartError> {
-    let mut sockets = net::bind(admin.address, 1).map_err(StartError::Admin)?;
-    Ok(sockets.remove(0))
+    net::bind_one(admin.address).map_err(StartError::Admin)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What a listener does with the requests that come in on it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::model::Address;
 use crate::snapshot::settings::{Client, ErrorPages, Forwarded};
 use crate::snapshot::{ListenerTcp, Route, RouteTable};
 use crate::telemetry::{ListenerSeries, RouteSeries, TlsSeries};
@@ -14,7 +14,7 @@ pub struct Listener {
     /// The name.
     pub name: String,
     /// Where it listens, as written (a port 0 stays 0 here).
-    pub address: SocketAddr,
+    pub address: Address,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<ListenerTls>>,
     /// Where connections go that are passed through; `None`: requests are read.

@@ -38,7 +38,7 @@ pub mod settings {
         Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Redirect,
         RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
         SameSite, Sending, ServerName, Stage, Statuses, Template, Test, Then, TimeForm, Timeouts,
-        TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded,
+        TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded, is_within,
     };
     pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
 }

@@ -13,6 +13,7 @@ mod refused;
 mod steady;
 mod storm;
 mod table;
+mod unix_listener;
 
 use support::{Lb, get};
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use super::Build;
 use crate::config::model::BackendAddress;
 use crate::config::tree::Item;
+use crate::model::Address;
 
 /// The port of a backend that names none, as in nginx.
 const DEFAULT_PORT: u16 = 80;
@@ -35,6 +36,20 @@ pub(super) fn socket(b: &mut Build<'_>, item: Option<&Item>) -> SocketAddr {
     };
     b.error(item.place, format!("`{text}` is not an IP address with a port"), help);
     unread
+}
+
+/// An IP address and port, or a Unix socket, to listen on.
+pub(super) fn listening(b: &mut Build<'_>, item: Option<&Item>) -> Address {
+    let path = item.and_then(|item| Some((item, item.text().strip_prefix("unix:")?)));
+    let Some((item, path)) = path else { return Address::Ip(socket(b, item)) };
+    match unix(path) {
+        Ok(BackendAddress::Unix(path)) => Address::Unix(path),
+        Ok(_) => Address::Unix(path.into()),
+        Err((message, help)) => {
+            b.error(item.place, message, help);
+            Address::Unix(path.into())
+        }
+    }
 }
 
 /// Where a backend is: `10.0.0.1:8080`, `[::1]:80`, `name:80`, `unix:/path`; port 80 if none.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::address::socket;
+use super::address::listening;
 use super::{Build, field, listener_tcp, listener_tls, onward};
 use crate::config::model::{
     AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
 };
 use crate::config::tree::{Item, Table};
+use crate::model::UNIX_CLIENT;
 
 pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
-    let address = socket(b, table.item("address"));
+    let address = listening(b, table.item("address"));
     let name = match table.written("name") {
         Some((_, item)) => field::name(b, item.place, item.text()),
         None => table.text("address").to_owned(),
@@ -31,12 +32,31 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
     Listener {
         name,
         address,
+        mode: mode(b, table),
         tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table, client.http2.on))),
         tcp,
         client,
         forwarded: forwarded(b, table),
         error_pages: onward::error_pages(b, table),
     }
+}
+
+/// `"0660"` as in `chmod`.
+fn mode(b: &mut Build<'_>, table: &Table) -> u32 {
+    let text = table.text("mode");
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o222 > 0);
+    if mode.is_none() {
+        let message = format!("`{text}` is no mode of a socket");
+        let help = "write it in octal, with somebody who may write, like `0660`";
+        b.error(table.place_of("mode"), message, help);
+    }
+    if !table.text("address").starts_with("unix:")
+        && let Some((at, _)) = table.written("mode")
+    {
+        let help = "leave it out, or listen on `unix:/path`";
+        b.error(at, "`mode` is for Unix sockets, and this listener has an IP address", help);
+    }
+    mode.unwrap_or(0o666)
 }
 
 fn client(table: &Table) -> Client {
@@ -148,6 +168,9 @@ fn request_id(b: &mut Build<'_>, table: &Table) -> Option<RequestIdField> {
 
 pub(super) fn network(b: &mut Build<'_>, item: &Item) -> Option<IpNet> {
     let text = item.text();
+    if text == "unix:" {
+        return Some(UNIX_CLIENT.into());
+    }
     if let Ok(network) = text.parse::<IpNet>() {
         return Some(network.trunc());
     }

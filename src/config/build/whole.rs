@@ -13,6 +13,7 @@ use crate::config::model::{
 };
 use crate::config::nearest::did_you_mean;
 use crate::config::tree::{Item, Table};
+use crate::model::Address;
 
 /// Unknown names for which the nearest known one is looked for.
 const MOST_PROPOSALS: usize = 100;
@@ -76,7 +77,8 @@ fn addresses(
     let admin = admin.zip(parts[0].table("admin"));
     let admin = admin.map(|(admin, table)| (admin.address, table.place_of("address")));
     for (one, (admin, place)) in listeners.iter().filter_map(|one| Some((one, admin?))) {
-        if covers(one.model.address, admin) || covers(admin, one.model.address) {
+        let Address::Ip(address) = one.model.address else { continue };
+        if covers(address, admin) || covers(admin, address) {
             let at = b.faults.locate(place);
             let message = format!(
                 "`{}` and the admin listener's {admin} are in each other's way",
@@ -86,9 +88,12 @@ fn addresses(
             b.error(one.table.place_of("address"), message, help);
         }
     }
-    let all = listeners.iter().map(|one| (one.model.address, one.table.place_of("address")));
+    let all =
+        listeners.iter().map(|one| (one.model.address.clone(), one.table.place_of("address")));
+    let admin = admin.map(|(address, place)| (Address::Ip(address), place));
     let mut first = AHashMap::new();
-    for (address, place) in admin.into_iter().chain(all).filter(|(one, _)| one.port() != 0) {
+    let is_fixed = |one: &Address| !matches!(one, Address::Ip(address) if address.port() == 0);
+    for (address, place) in admin.into_iter().chain(all).filter(|(one, _)| is_fixed(one)) {
         if let Some(other) = first.get(&address) {
             let help = format!("first at {}; choose another port", b.faults.locate(*other));
             b.error(place, format!("`{address}` is listened on twice"), help);

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::model::UNIX_CLIENT;
+
 /// An ordered list of who is let in and who is kept out. Who is in no rule is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access(pub Box<[AccessRule]>);
@@ -26,13 +28,19 @@ pub enum Who {
     Network(IpNet),
 }
 
+/// Whether a client's address is in a network. Clients on Unix sockets are in theirs alone, which
+/// `unix:` stands for.
+pub fn is_within(network: &IpNet, client: IpAddr) -> bool {
+    network.contains(&client) && (client != UNIX_CLIENT || network.prefix_len() == 32)
+}
+
 impl Access {
     /// Whether a client of this address is let in. An IPv4 address in IPv6 form counts as IPv4.
     pub fn lets_in(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         let fits = |rule: &&AccessRule| match &rule.who {
             Who::All => true,
-            Who::Network(network) => network.contains(&client),
+            Who::Network(network) => is_within(network, client),
         };
         self.0.iter().find(fits).is_none_or(|rule| rule.allow)
     }
@@ -64,6 +72,8 @@ mod tests {
         ] {
             assert_eq!(access.lets_in(client.parse().unwrap()), let_in, "{client}");
         }
+        let on_unix = |network| Access(Box::new([rule(false, network)])).lets_in(UNIX_CLIENT);
+        assert!(on_unix("0.0.0.0/0") && !on_unix("0.0.0.0/32") && !on_unix("all"));
         assert!(Access(Box::new([rule(false, "10.0.0.0/8")])).lets_in([192, 0, 2, 1].into()));
     }
 }

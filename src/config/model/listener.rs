@@ -1,12 +1,12 @@
 //! Where clients connect, and what they may do there.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::{ErrorPages, Tcp};
+use crate::model::Address;
 use crate::tls::ServerTerms;
 
 /// A place where clients connect.
@@ -15,7 +15,9 @@ pub struct Listener {
     /// The name used by routes, metrics and logs.
     pub name: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Of a Unix socket: who may connect, as in `chmod`.
+    pub mode: u32,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<ServerTerms>>,
     /// Where connections go that are passed through; `None`: requests are read.

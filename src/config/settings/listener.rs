@@ -46,8 +46,18 @@ static SECTION: Section = Section {
             "address",
             Kind::Text,
             "IP address and port. `0.0.0.0:8080` is every IPv4 address, `[::]:8080` every IPv6 \
-             address (as with nginx, two listeners for both); port 0 lets the system choose.",
+             address (as with nginx, two listeners for both); port 0 lets the system choose. \
+             `unix:/run/app.sock` is a Unix socket: its file is made, and removed when the listener goes; \
+             one that nobody listens on any more is replaced. Its clients have the address `unix:`, \
+             in `access` and `trusted_proxies` too.",
             r#""0.0.0.0:8080""#,
+        ),
+        Setting::with_default(
+            "mode",
+            Kind::Text,
+            r#""0666""#,
+            "Of a Unix socket: who may connect, as in `chmod`. Whom its folder lets in counts as well.",
+            r#""0660""#,
         ),
         super::listener_tls::TLS,
         super::listener_tcp::MODE,

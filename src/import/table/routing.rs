@@ -12,8 +12,7 @@ pub(super) const ROUTING: Part = Part {
         row("server", Contexts::HTTP.and(Contexts::UPSTREAM), (0, MANY), Rule::Shape,
             "A server's locations become routes. In an upstream: a backend, see below."),
         row("listen", Contexts::SERVER, (1, MANY), Rule::Shape,
-            "`[[listener]]`, one per address, and per port of a range; its parameters are below. Unix sockets cannot be \
-             listened on."),
+            "`[[listener]]`, one per address, and per port of a range; its parameters are below."),
         row("server_name", Contexts::SERVER, (1, MANY), Rule::Shape,
             "`hosts` of the server's routes; those of a default server take every host. `.name` is the \
              name and all below it."),

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::http1::{Known, RequestHead};
-use crate::snapshot::settings::{AddressSource, Forwarded, RequestIdField};
+use crate::model::UNIX_CLIENT;
+use crate::snapshot::settings::{AddressSource, Forwarded, RequestIdField, is_within};
 
 /// The longest id of a client that is kept.
 const MAX_ID_BYTES: usize = 128;
@@ -44,7 +45,10 @@ impl ClientIdentity {
     /// taken from.
     #[must_use]
     pub fn proxied(self, source: IpAddr, forwarded: &Forwarded) -> Self {
-        if self.trusted && forwarded.client_address == AddressSource::ProxyProtocol {
+        if self.trusted
+            && forwarded.client_address == AddressSource::ProxyProtocol
+            && source.to_canonical() != UNIX_CLIENT
+        {
             return Self { address: source.to_canonical(), ..self };
         }
         self
@@ -115,7 +119,7 @@ fn parse_element(element: &[u8]) -> Option<IpAddr> {
 
 /// Whether this is a proxy whose word is taken.
 pub fn is_trusted(address: IpAddr, forwarded: &Forwarded) -> bool {
-    forwarded.trusted_proxies.iter().any(|network| network.contains(&address))
+    forwarded.trusted_proxies.iter().any(|network| is_within(network, address))
 }
 
 /// An address, which some proxies write with a port or in brackets.
@@ -124,7 +128,8 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let address = entry.parse().ok();
     let address = address.or_else(|| entry.parse().ok().map(|entry: SocketAddr| entry.ip()));
-    address.or_else(bare).map(|address| address.to_canonical())
+    let address = address.or_else(bare).map(|address| address.to_canonical());
+    address.filter(|address| *address != UNIX_CLIENT)
 }
 
 /// The request's id: what the client sent in `field`, if that is 1 to 128 visible ASCII characters,

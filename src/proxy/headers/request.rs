@@ -3,10 +3,11 @@
 use crate::http1::encode::{CRLF, push_decimal, push_end, push_field};
 use crate::http1::target::push_path;
 use crate::http1::{Framing, Known, RequestHead, is_token};
+use crate::model::UNIX_CLIENT;
 use crate::proxy::headers::{
     ClientIdentity, apply_edits, is_per_connection, push_rendered, remove_field,
 };
-use crate::proxy::vars::{Otherwise, Vars, push_address};
+use crate::proxy::vars::{Otherwise, Vars, push_address, push_client};
 use crate::snapshot::settings::{
     ForwardPolicy, Forwarded, HeaderEdit, HostPolicy, PathRewrite, RequestIdField,
 };
@@ -184,7 +185,7 @@ fn push_forwarding(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     let came = |known, keep| head.first(known).filter(|value| keep && !value.is_empty());
     if let Some(keep) = keeps_what_came(policies.address, client) {
         push_list(out, head, (Known::XForwardedFor, b"X-Forwarded-For"), keep);
-        push_address(out, speaker(client, keep));
+        push_client(out, speaker(client, keep));
         out.extend_from_slice(CRLF);
     }
     if let Some(keep) = keeps_what_came(policies.proto, client) {
@@ -205,7 +206,7 @@ fn push_forwarding(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     }
     if ctx.forwarded.x_real_ip {
         out.extend_from_slice(b"X-Real-IP: ");
-        push_address(out, client.address);
+        push_client(out, client.address);
         out.extend_from_slice(CRLF);
     }
 }
@@ -237,7 +238,11 @@ fn push_forwarded_element(
     let (before, after): (&[u8], &[u8]) =
         if address.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
     out.extend_from_slice(before);
-    push_address(out, address);
+    if address == UNIX_CLIENT {
+        out.extend_from_slice(b"unknown");
+    } else {
+        push_address(out, address);
+    }
     out.extend_from_slice(after);
     let host = head.host();
     if !host.is_empty() {

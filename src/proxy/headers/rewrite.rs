@@ -175,7 +175,9 @@ fn redirect(
         origin.extend_from_slice(vars.client.scheme.as_bytes());
         origin.extend_from_slice(b"://");
         origin.extend_from_slice(host);
-        if port != if vars.client.scheme == "https" { 443 } else { 80 } {
+        let usual = if vars.client.scheme == "https" { 443 } else { 80 };
+        // A Unix socket has none.
+        if ![0, usual].contains(&port) {
             origin.push(b':');
             push_decimal(&mut origin, u64::from(port));
         }

@@ -3,6 +3,17 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::model::UNIX_CLIENT;
+
+/// Appends a client's address; `unix:` of one on a Unix socket, after nginx.
+pub(crate) fn push_client(out: &mut Vec<u8>, address: IpAddr) {
+    if address == UNIX_CLIENT {
+        out.extend_from_slice(b"unix:");
+    } else {
+        push_address(out, address);
+    }
+}
+
 /// Appends an address. IPv4, the usual one, goes without formatting machinery.
 pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {

@@ -19,12 +19,13 @@ use regex::bytes::Captures;
 
 use crate::http1::encode::push_decimal;
 use crate::http1::{Known, RequestHead, ResponseHead, Version, is_field_value};
+use crate::model::UNIX_CLIENT;
 use crate::proxy::headers::ClientIdentity;
 use crate::snapshot::Captured;
 use crate::snapshot::settings::{Group, Piece, ProxiedEnd, Template, TimeForm, Variable};
 use crate::telemetry::{Zone, basic_user};
 use crate::tls::Secured;
-pub(crate) use address::push_address;
+pub(crate) use address::{push_address, push_client};
 pub use attempts::{At, Attempt, Attempts};
 pub use lookup::{arg, cookie};
 pub use otherwise::Otherwise;
@@ -223,17 +224,18 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
     let Vars { head, client, link, answer, .. } = *vars;
     let before = out.len();
     match variable {
-        Variable::ClientIp => push_address(out, client.address),
+        Variable::ClientIp => push_client(out, client.address),
         Variable::ClientIpBytes => match client.address {
+            UNIX_CLIENT => out.extend_from_slice(b"unix:"),
             IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
             IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
         },
-        Variable::DownstreamIp => push_address(out, client.downstream),
+        Variable::DownstreamIp => push_client(out, client.downstream),
         Variable::ForwardedFor => {
             if lookup::push_joined(out, head.all(Known::XForwardedFor), b", ") {
                 out.extend_from_slice(b", ");
             }
-            push_address(out, client.address);
+            push_client(out, client.address);
         }
         Variable::ClientPort => push_end(link, out, |out, (client, _)| push_port(out, client)),
         Variable::ServerPort => push_end(link, out, |out, (_, server)| push_port(out, server)),

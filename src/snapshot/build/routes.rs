@@ -76,7 +76,7 @@ fn listener(
         .unzip();
     Listener {
         name: name.clone(),
-        address: listener.address,
+        address: listener.address.clone(),
         tls,
         tcp,
         client: listener.client.clone(),

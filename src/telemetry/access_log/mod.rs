@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crate::model::Outcome;
+use crate::model::{Outcome, UNIX_CLIENT};
 pub use combined::basic_user;
 pub use writer::{AccessLog, AccessLogHandle, LocalLog};
 
@@ -87,6 +87,12 @@ pub enum Client {
     Ip(IpAddr),
     /// A client on a Unix socket; nginx's word for it is `unix:`.
     Unix,
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        if address == UNIX_CLIENT { Self::Unix } else { Self::Ip(address) }
+    }
 }
 
 impl fmt::Display for Client {

@@ -1,0 +1,106 @@
+//! One listening socket over TCP and Unix sockets.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixListener;
+
+use super::Stream;
+
+/// A listening socket, not in any runtime.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket, shared by all workers.
+    Unix(UnixListener),
+}
+
+/// A listening socket in the runtime of a worker.
+#[derive(Debug)]
+pub enum Acceptor {
+    /// TCP.
+    Tcp(tokio::net::TcpListener),
+    /// A Unix socket, shared by all workers.
+    Unix(tokio::net::UnixListener),
+}
+
+/// A connection with the address at its other end; `None` of a Unix socket.
+pub type Accepted = (Stream, Option<IpAddr>);
+
+impl Listener {
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
+            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
+        })
+    }
+
+    /// The address that it is bound to; `None` of a Unix socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The same within the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// When the runtime cannot take it.
+    pub fn register(self) -> io::Result<Acceptor> {
+        Ok(match self {
+            Self::Tcp(socket) => Acceptor::Tcp(tokio::net::TcpListener::from_std(socket)?),
+            Self::Unix(socket) => Acceptor::Unix(tokio::net::UnixListener::from_std(socket)?),
+        })
+    }
+
+    /// A connection that the kernel has complete already.
+    ///
+    /// # Errors
+    /// When there is none left.
+    pub fn accept_at_once(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Tcp(tokio::net::TcpStream::from_std(stream)?), Some(peer.ip())))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), None))
+            }
+        }
+    }
+}
+
+impl Acceptor {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// When descriptors or memory are short, or the client has gone already.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
+            }
+            Self::Unix(socket) => Ok((Stream::Unix(socket.accept().await?.0), None)),
+        }
+    }
+
+    /// The same outside of any runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot give it up.
+    pub fn into_listener(self) -> io::Result<Listener> {
+        Ok(match self {
+            Self::Tcp(socket) => Listener::Tcp(socket.into_std()?),
+            Self::Unix(socket) => Listener::Unix(socket.into_std()?),
+        })
+    }
+}
