@@ -54,8 +54,10 @@ pub(super) struct Route {
     pub limits: Vec<String>,
     /// Bytes of a request body at most; 0 is no limit.
     pub body_limit: u64,
-    /// Its requests are not logged.
+    /// Its requests are not logged in the usual log.
     pub silent: bool,
+    /// Other logs in which they are.
+    pub logs: Vec<String>,
 }
 
 /// One of `when`: a text with variables, and what it must be.

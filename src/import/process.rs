@@ -19,6 +19,10 @@ pub(super) struct Process {
     pub workers_at: Option<crate::config::Place>,
     pub drain: Option<(Duration, crate::config::Place)>,
     pub access_log: Option<AccessLog>,
+    /// Other logs, by name.
+    pub named_logs: Vec<AccessLog>,
+    /// The log of each `access_log`, by its number: a name, or the usual one.
+    pub log_of: BTreeMap<usize, Option<String>>,
     /// Variables that the file makes.
     pub made: MadeVariables,
     /// Forms of lines, by name.
@@ -26,16 +30,18 @@ pub(super) struct Process {
 }
 
 /// A `log_format`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Form {
     /// The line as a template of Plimsoll's.
     pub template: String,
     pub escape: &'static str,
 }
 
-/// The access log.
+/// An access log.
 #[derive(Debug)]
 pub(super) struct AccessLog {
+    /// Empty of the usual one.
+    pub name: String,
     pub format: &'static str,
     pub path: Option<String>,
     pub form: Option<Form>,
@@ -75,29 +81,60 @@ pub(super) fn error_log(_: &mut Process, d: &Directive, f: &mut Findings<'_>) {
     f.differs(d, "the program log goes to standard error, from level `info` on; see `[log]`");
 }
 
+/// Takes in an `access_log`: the first is the usual one, others have names.
 pub(super) fn access_log(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
-    let scope = Scope::with(&p.made);
-    let taken = |first: &&AccessLog| first.format != "off" || d.arg(0) == "off";
-    if let Some(first) = p.access_log.as_ref().filter(taken) {
-        let target = first.path.clone().unwrap_or_else(|| first.format.to_owned());
-        if target == d.arg(0) {
-            f.carried(d);
-        } else {
-            f.missing(
-                d,
-                "there is one access log for the process, and another was taken",
-                "tell servers apart by the host in a JSON log",
-            );
-        }
-        return;
-    }
-    let path = d.arg(0);
-    if path == "off" {
+    if d.arg(0) == "off" {
         f.carried(d);
-        p.access_log =
-            Some(AccessLog { format: "off", path: None, form: None, when: None, at: d.name.place });
+        let (at, format) = (d.name.place, "off");
+        let off = AccessLog { name: String::new(), format, path: None, form: None, when: None, at };
+        p.access_log.get_or_insert(off);
         return;
     }
+    let log = read(p, d, f);
+    let Some(usual) = p.access_log.as_ref().filter(|usual| usual.format != "off") else {
+        p.access_log = Some(log);
+        p.log_of.insert(d.id, None);
+        return;
+    };
+    if usual.is_same(&log) {
+        p.log_of.insert(d.id, None);
+    } else if log.path.is_none() {
+        f.differs(d, "its lines go to the usual access log");
+        p.log_of.insert(d.id, None);
+    } else if let Some(known) = p.named_logs.iter().find(|known| known.is_same(&log)) {
+        p.log_of.insert(d.id, Some(known.name.clone()));
+    } else {
+        let name = p.name_of(&log);
+        p.log_of.insert(d.id, Some(name.clone()));
+        p.named_logs.push(AccessLog { name, ..log });
+    }
+}
+
+impl AccessLog {
+    fn is_same(&self, other: &Self) -> bool {
+        let of = |log: &Self| (log.format, log.path.clone(), log.form.clone(), log.when.clone());
+        of(self) == of(other)
+    }
+}
+
+impl Process {
+    /// A name that no log has yet, after its file: `shop` of `/var/log/nginx/shop.log`.
+    fn name_of(&self, log: &AccessLog) -> String {
+        let file = log.path.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let stem = file.strip_suffix(".log").unwrap_or(file);
+        let plain: String = stem.chars().map(|c| if fits(c) { c } else { '-' }).take(60).collect();
+        let plain = if plain.is_empty() { "log".to_owned() } else { plain };
+        let is_free = |name: &String| self.named_logs.iter().all(|known| known.name != *name);
+        let numbered = (2..).map(|n| format!("{plain}-{n}"));
+        std::iter::once(plain.clone()).chain(numbered).find(is_free).unwrap_or_default()
+    }
+}
+
+/// Reads an `access_log` that is not `off`.
+fn read(p: &Process, d: &Directive, f: &mut Findings<'_>) -> AccessLog {
+    let scope = Scope::with(&p.made);
+    let path = d.arg(0);
     let name = d.args.get(1).map(|arg| &*arg.text).filter(|text| !text.contains('='));
     let form = name.and_then(|name| p.formats.get(name).cloned());
     let format = if form.is_some() { "template" } else { "combined" };
@@ -127,7 +164,7 @@ pub(super) fn access_log(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
     if path.is_none() && !d.arg(0).starts_with('/') && !d.arg(0).starts_with("syslog:") {
         f.differs(d, "relative to a folder of nginx's own; the log goes to standard output");
     }
-    p.access_log = Some(AccessLog { format, path, form, when, at: d.name.place });
+    AccessLog { name: String::new(), format, path, form, when, at: d.name.place }
 }
 
 /// Takes in a `log_format`. What has no counterpart stands as `-`, which nginx writes for what has no

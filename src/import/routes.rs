@@ -63,8 +63,10 @@ impl<'t> Translator<'t, '_> {
         }
         let logs = |level: &&&[Directive]| level.iter().any(|d| d.name.text == "access_log");
         let innermost = levels.iter().rev().find(logs).copied().unwrap_or_default();
-        let mut logs = innermost.iter().filter(|d| d.name.text == "access_log");
-        s.silent = !innermost.is_empty() && logs.all(|d| d.arg(0) == "off");
+        let logs = innermost.iter().filter(|d| d.name.text == "access_log");
+        let logs: Vec<_> = logs.filter_map(|d| self.log_of.get(&d.id)).collect();
+        s.silent = !innermost.is_empty() && !logs.contains(&&None);
+        s.logs = logs.into_iter().flatten().cloned().collect();
         s.settle_any();
         s
     }
@@ -399,6 +401,7 @@ pub(super) fn route(
         onward: None,
         body_limit: s.body_limit.unwrap_or(1 << 20),
         silent: s.silent,
+        logs: s.logs.clone(),
     }
 }
 

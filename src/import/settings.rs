@@ -61,8 +61,10 @@ pub(super) struct Settings<'t> {
     pub backend_rate: Option<u64>,
     pub ignored: Vec<&'t Directive>,
     pub body_memory: Option<u64>,
-    /// Requests are not logged.
+    /// Requests are not logged in the usual log.
     pub silent: bool,
+    /// Other logs in which they are.
+    pub logs: Vec<String>,
     pub body_limit: Option<u64>,
     pub default_type: Option<&'t str>,
     pub relative_redirect: bool,

@@ -46,6 +46,8 @@ pub(super) struct Translator<'t, 'f> {
     pub secured: Secured,
     /// What holds of TLS for the `proxy_pass` that is being read.
     pub to_tls: Vec<Setting>,
+    /// The log of each `access_log`, by its number: a name, or the usual one.
+    pub log_of: BTreeMap<usize, Option<String>>,
     /// Whether what nginx takes for the client's address is not known in this server.
     pub address_unsure: bool,
 }
@@ -68,6 +70,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
         zones: Zones::default(),
         secured: Secured::default(),
         to_tls: Vec::new(),
+        log_of: BTreeMap::new(),
         address_unsure: false,
     };
     let mut draft = Draft::default();
@@ -86,6 +89,7 @@ pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draf
     t.maps = Maps::of(http, &mut t.findings);
     t.made = MadeVariables::of(&t.maps);
     draft.process = t.process(tree, http);
+    t.log_of = std::mem::take(&mut draft.process.log_of);
     t.groups_and_zones(http);
     let sites = t.sites(http);
     let defaults = defaults(&sites);
@@ -146,7 +150,7 @@ impl<'t> Translator<'t, '_> {
         process
     }
 
-    /// Logs of servers and locations: the log is one for the process.
+    /// Logs of servers and locations.
     fn inner_logs(&mut self, process: &mut Process, level: &'t [Directive]) {
         for d in level.iter().filter(|d| d.block.is_some()) {
             for log in d.inner() {

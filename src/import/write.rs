@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::draft::Draft;
 use super::finish::usual_body_limit;
+use super::process::AccessLog;
 use super::write_route::common_pages;
 use crate::config::{Faults, Place, show_duration};
 
@@ -127,6 +128,25 @@ impl Writer<'_> {
         self.line(&format!("{head} # {place}"));
     }
 
+    fn access_log(&mut self, head: &str, log: &AccessLog) {
+        self.section(head, log.at);
+        if log.format != "combined" {
+            self.setting("format", &quote(log.format));
+        }
+        if let Some(form) = &log.form {
+            self.setting("template", &quote(&form.template));
+            if form.escape != "default" {
+                self.setting("escape", &quote(form.escape));
+            }
+        }
+        if let Some(when) = &log.when {
+            self.setting("when", &quote(when));
+        }
+        if let Some(path) = &log.path {
+            self.setting("path", &quote(path));
+        }
+    }
+
     fn process(&mut self, draft: &Draft) {
         let process = &draft.process;
         self.line("");
@@ -143,22 +163,12 @@ impl Writer<'_> {
         if let Some(log) = &process.access_log
             && (log.format != "combined" || log.path.is_some() || log.when.is_some())
         {
-            self.section("[access_log]", log.at);
-            if log.format != "combined" {
-                self.setting("format", &quote(log.format));
-            }
-            if let Some(form) = &log.form {
-                self.setting("template", &quote(&form.template));
-                if form.escape != "default" {
-                    self.setting("escape", &quote(form.escape));
-                }
-            }
-            if let Some(when) = &log.when {
-                self.setting("when", &quote(when));
-            }
-            if let Some(path) = &log.path {
-                self.setting("path", &quote(path));
-            }
+            self.access_log("[access_log]", log);
+        }
+        let used =
+            |log: &&AccessLog| draft.routes.iter().any(|route| route.logs.contains(&log.name));
+        for log in process.named_logs.iter().filter(used) {
+            self.access_log(&format!("[access_logs.{}]", key(&log.name)), log);
         }
         self.line("");
         self.line("# Metrics and status, for this machine only:");

@@ -50,6 +50,9 @@ impl Writer<'_> {
         {
             self.setting("access_log", "false");
         }
+        if !route.logs.is_empty() {
+            self.setting("access_logs", &quoted_list(&route.logs));
+        }
         if !route.response.remove.is_empty() {
             self.setting("response_headers.remove", &quoted_list(&route.response.remove));
         }

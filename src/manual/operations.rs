@@ -86,7 +86,8 @@
 //! | `attempts[].retried_because` | why another attempt followed |
 //!
 //! Writing never holds a request up. When the disk is too slow, lines are lost and counted in
-//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`.
+//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`. Routes
+//! may log elsewhere as well: `access_logs` names logs of `[access_logs.NAME]`.
 //!
 //! # The admin listener
 //!

@@ -1,5 +1,6 @@
 //! The access log's line of a request.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::http1::{Known, Version};
@@ -10,7 +11,7 @@ use crate::proxy::service::{Done, Entrance};
 use crate::proxy::vars::{Answer, At, Vars};
 use crate::proxy::view::Local;
 use crate::snapshot::RouteEntry;
-use crate::snapshot::settings::AccessLogFormat;
+use crate::snapshot::settings::{AccessLogFormat, Template};
 use crate::telemetry::{Attempt, Entry, Format, basic_user};
 
 /// Where a request went, and where it came from.
@@ -33,21 +34,45 @@ pub(super) fn access(
     duration: Duration,
 ) {
     let snapshot = &at.view.snapshot;
-    if place.entry.is_some_and(|entry| !entry.route.logs) {
-        return;
+    if let Some(entry) = place.entry {
+        if let Some(logs) = &entry.route.more_logs {
+            for log in logs {
+                let to = (&log.format, log.when.as_ref(), log.path.as_deref());
+                one(at, place, state, (done, duration), to);
+            }
+        }
+        if !entry.route.logs {
+            return;
+        }
     }
-    if let Some(when) = &snapshot.log_when
+    let to = (&snapshot.access_log, snapshot.log_when.as_deref(), None);
+    one(at, place, state, (done, duration), to);
+}
+
+/// A log: its form, which requests it wants, and its file; `None` is the usual one.
+type To<'a> = (&'a AccessLogFormat, Option<&'a Template>, Option<&'a Path>);
+
+/// Writes the line of one log.
+fn one(
+    at: Entrance<'_>,
+    place: Place<'_>,
+    state: &State,
+    (done, duration): (&Done, Duration),
+    (format, when, path): To<'_>,
+) {
+    if let Some(when) = when
         && !log_line::is_wanted(when, &vars(at, place, state, done, duration))
     {
         return;
     }
-    let format = match &snapshot.access_log {
+    let format = match format {
         AccessLogFormat::Off => return,
         AccessLogFormat::Combined => Format::Combined,
         AccessLogFormat::Json => Format::Json,
         AccessLogFormat::Template(line) => {
             let vars = vars(at, place, state, done, duration);
-            return at.worker.log.borrow_mut().write(|out| log_line::write(line, &vars, out));
+            let mut log = at.worker.log.borrow_mut();
+            return log.of(path).write(|out| log_line::write(line, &vars, out));
         }
     };
     let Place { entry, local, client, line } = place;
@@ -81,7 +106,7 @@ pub(super) fn access(
         failure: done.failure.map(crate::proxy::failure::Failure::label),
         attempts: &attempts,
     };
-    at.worker.log.borrow_mut().record(format, &line);
+    at.worker.log.borrow_mut().of(path).record(format, &line);
 }
 
 /// Addresses that requests named, as far as the line tells of attempts.

@@ -58,6 +58,9 @@ pub enum StartError {
         /// The reason.
         source: io::Error,
     },
+    /// One of the access logs that routes name could not be opened.
+    #[error("{0}")]
+    Log(String),
     /// A thread or its runtime could not be made.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -100,6 +103,7 @@ impl Server {
         let config = &loaded.config;
         let count = workers(config);
         let registry = Registry::new(count);
+        stage::can_be_written(config).map_err(StartError::Log)?;
         let access_log = open_access_log(config, &registry)?;
         let (orders, inboxes): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::control;
-use crate::telemetry::{AccessLogHandle, LogHandle};
+use crate::telemetry::{self, AccessLogHandle, LogHandle};
 
 use super::ports::Ports;
 
@@ -29,6 +29,7 @@ impl control::Stage for Stage {
             .ports
             .bind(&config.listeners)
             .map_err(|(listener, error)| format!("listener \"{listener}\": {error}"))?;
+        can_be_written(config)?;
         let path = &config.process.access_log.path;
         if *path != self.access_log_path {
             self.access_log.set_path(path.clone()).map_err(|error| {
@@ -37,6 +38,8 @@ impl control::Stage for Stage {
             })?;
             self.access_log_path.clone_from(path);
         }
+        let paths = config.process.access_logs.iter().filter_map(|log| log.path.clone());
+        self.access_log.keep(paths.collect());
         self.ports.apply(change);
         Ok(())
     }
@@ -49,4 +52,13 @@ impl control::Stage for Stage {
             tracing::error!(%error, "the level of the program log stays as it was");
         }
     }
+}
+
+/// Whether all files of logs that routes name can be written.
+pub(super) fn can_be_written(config: &Config) -> Result<(), String> {
+    for path in config.process.access_logs.iter().filter_map(|log| log.path.as_deref()) {
+        let told = |error| format!("access log {}: {error}", path.display());
+        telemetry::can_append(path).map_err(told)?;
+    }
+    Ok(())
 }

@@ -31,11 +31,11 @@ pub use upstream::{Backend, Cursors, Upstream};
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {
     pub use crate::config::model::{
-        Access, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before, Cases, Client,
-        Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages, Fits,
-        ForwardPolicy, Forwarded, Group, HeaderEdit, HostPolicy, LimitLog, LogEscape, LogLine,
-        Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite, Pattern,
-        Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Redirect,
+        Access, AccessLog, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before,
+        Cases, Client, Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages,
+        Fits, ForwardPolicy, Forwarded, Group, HeaderEdit, HostPolicy, LimitLog, LogEscape,
+        LogLine, Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite,
+        Pattern, Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Redirect,
         RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
         SameSite, Sending, ServerName, Stage, Statuses, Template, Test, Then, TimeForm, Timeouts,
         TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded, is_within,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
-    Access, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect, RequestBuffering,
-    Respond, ResponseRules, Retry, Sending, Template, Timeouts,
+    Access, AccessLog, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect,
+    RequestBuffering, Respond, ResponseRules, Retry, Sending, Template, Timeouts,
 };
 use crate::snapshot::{LimitUse, RouteCaptures};
 
@@ -43,6 +43,8 @@ pub struct Route {
     pub limits: Option<Box<[LimitUse]>>,
     /// Whether its requests are logged.
     pub logs: bool,
+    /// Where they are logged besides.
+    pub more_logs: Option<Box<[Arc<AccessLog>]>>,
     /// Whether a request goes on whose client has closed its side.
     pub ignore_client_abort: bool,
     /// Protocols a client may switch to, lower case.

@@ -19,7 +19,7 @@ mod upstream;
 mod zone;
 
 pub use access_log::{
-    AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user,
+    AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user, can_append,
 };
 pub use backend::{BackendCell, BackendSeries, Cause, Status};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};

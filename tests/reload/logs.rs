@@ -89,3 +89,41 @@ async fn level_of_the_program_log_changes_by_reload() {
     reload(&lb, at_level("info").replace("workers = 2", "workers = 3")).await;
     lb.until_log("\"setting\":\"workers\"").await;
 }
+
+#[tokio::test]
+async fn routes_log_where_they_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let [usual, shop, moved] =
+        ["usual.log", "shop.log", "shop.log.1"].map(|name| directory.path().join(name));
+    let a = Origin::start("a").await;
+    let named = |path: &Path, routes: &str| {
+        logging_to(&usual, &a)
+            + &format!(
+                "[access_logs.shop]\npath = \"{}\"\nformat = \"template\"\n\
+                 template = \"${{path}}\"\nwhen = \"${{arg.log}}\"\n{routes}",
+                path.display()
+            )
+    };
+    let route = |path: &str, more: &str| {
+        format!(
+            "[[route]]\npath = \"{path}\"\nupstream = \"api\"\naccess_logs = [\"shop\"]\n{more}\n"
+        )
+    };
+    let routes = route("/both", "") + &route("/alone", "access_log = false");
+    let lb = Lb::start(named(&shop, &routes)).await;
+    for path in ["/", "/both?log=1", "/both?log=0", "/alone?log=1"] {
+        ask(&lb, path).await;
+    }
+    until("the lines are there", async || lines(&usual) == 3 && lines(&shop) == 2).await;
+    assert_eq!(std::fs::read_to_string(&shop).unwrap(), "/both\n/alone\n");
+    std::fs::rename(&shop, &moved).unwrap();
+    lb.signal(Signal::USR1);
+    until("the new file is there", async || shop.exists()).await;
+    ask(&lb, "/alone?log=1").await;
+    until("the line is there", async || lines(&shop) == 1).await;
+    lb.reload(named(Path::new("/nonexistent/x.log"), &routes));
+    lb.until_log("/nonexistent/x.log").await;
+    ask(&lb, "/alone?log=1").await;
+    until("the line is there", async || lines(&shop) == 2).await;
+    assert_eq!(lb.metric("plimsoll_access_log_dropped_lines_total").await, Some(0.0));
+}

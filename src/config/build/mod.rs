@@ -40,11 +40,12 @@ pub(crate) use variables::stage_of as stage_of_variable;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::faults::{Faults, Place};
 use super::files::Hash;
 use super::load::Environment;
-use super::model::{Asked, Config, Listener, Route, Upstream, Variable};
+use super::model::{AccessLog, Asked, Config, Listener, Route, Upstream, Variable};
 use super::tree::{Item, Key, Table};
 use crate::tls::Roots;
 
@@ -67,6 +68,8 @@ pub(super) struct Build<'e> {
     system_roots: OnceCell<Option<Roots>>,
     /// The variables of the file.
     made: BTreeMap<String, Variable>,
+    /// Access logs that routes may name.
+    logs: BTreeMap<String, Arc<AccessLog>>,
 }
 
 /// A part of the model beside the section it comes from, for checks that need places.
@@ -96,6 +99,7 @@ impl<'e> Build<'e> {
             groups: None,
             system_roots: OnceCell::new(),
             made: BTreeMap::new(),
+            logs: BTreeMap::new(),
         }
     }
 
@@ -111,6 +115,7 @@ impl<'e> Build<'e> {
 /// Makes and checks a configuration of all that was read, the main file first.
 pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Config {
     made::define(b, parts);
+    process::define_logs(b, &parts[0]);
     let process = process::process(b, &parts[0]);
     let resolver = dns::resolver(b, parts[0].section("dns"));
     let admin = parts[0].table("admin").map(|table| process::admin(b, table));

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Build;
 use super::address::socket;
 use super::template::template_at;
+use super::{Build, field};
 use crate::config::model::{
     AccessLog, AccessLogFormat, Admin, Log, LogEscape, LogFormat, LogLine, Process, Stage,
 };
+use crate::config::nearest::did_you_mean;
 use crate::config::tree::Table;
 
 pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
@@ -18,6 +19,7 @@ pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
         max_connections: root.integer("max_connections").unwrap_or_default(),
         log: log(root.section("log")),
         access_log: access_log(b, root.section("access_log")),
+        access_logs: b.logs.values().cloned().collect(),
     }
 }
 
@@ -29,6 +31,34 @@ fn log(table: &Table) -> Log {
             _ => LogFormat::Text,
         },
     }
+}
+
+/// Reads the logs that routes may name.
+pub(super) fn define_logs(b: &mut Build<'_>, root: &Table) {
+    for (key, item) in root.map("access_logs") {
+        let Some(table) = item.table() else { continue };
+        let name = field::name(b, key.place, &key.name);
+        let log = access_log(b, table);
+        if log.path.is_none() {
+            let help = "name a file; `[access_log]` is the one that may go to standard output";
+            b.error(key.place, "this access log has no `path`", help);
+        }
+        b.logs.insert(name, Arc::new(log));
+    }
+}
+
+/// The logs that a route names.
+pub(super) fn logs_of(b: &mut Build<'_>, route: &Table) -> Vec<Arc<AccessLog>> {
+    let mut logs = Vec::new();
+    for item in route.list("access_logs") {
+        if let Some(log) = b.logs.get(item.text()) {
+            logs.push(Arc::clone(log));
+        } else {
+            let help = did_you_mean(item.text(), b.logs.keys().map(String::as_str));
+            b.error(item.place, format!("there is no access log `{}`", item.text()), help);
+        }
+    }
+    logs
 }
 
 fn access_log(b: &mut Build<'_>, table: &Table) -> AccessLog {

@@ -6,7 +6,9 @@ use super::field::Head;
 use super::host::host;
 use super::template::Groups;
 use super::upstream::retry;
-use super::{Build, access, action, condition, field, limit, onward, request, response, sending};
+use super::{
+    Build, access, action, condition, field, limit, onward, process, request, response, sending,
+};
 use crate::config::faults::Place;
 use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
 use crate::config::tree::{Item, Key, Table};
@@ -63,6 +65,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         timeouts: table.table("timeouts").map_or_else(TimeoutOverrides::default, timeouts),
         retry: table.table("retry").map(retry),
         logs: table.bool("access_log"),
+        more_logs: process::logs_of(b, table),
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),
         limits: limit::uses(table),
         ignore_client_abort: table

@@ -100,6 +100,8 @@ pub struct Process {
     pub log: Log,
     /// The access log.
     pub access_log: AccessLog,
+    /// Those that routes may name.
+    pub access_logs: Vec<Arc<AccessLog>>,
 }
 
 /// The program log.

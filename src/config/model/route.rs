@@ -1,13 +1,14 @@
 //! Which requests, and what becomes of them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
 
 use super::{
-    Access, After, Before, Captures, Condition, LimitUse, Pattern, RequestBuffering, ResponseRules,
-    Retry, Sending, Statuses, Template,
+    Access, AccessLog, After, Before, Captures, Condition, LimitUse, Pattern, RequestBuffering,
+    ResponseRules, Retry, Sending, Statuses, Template,
 };
 use crate::model::Weight;
 
@@ -63,6 +64,8 @@ pub struct Route {
     pub limits: Vec<LimitUse>,
     /// Whether its requests are logged.
     pub logs: bool,
+    /// Where they are logged besides.
+    pub more_logs: Vec<Arc<AccessLog>>,
     /// Whether a request goes on whose client has closed its side.
     pub ignore_client_abort: bool,
     /// Protocols a client may switch to by `Upgrade`, lower case; `websocket` unless told otherwise.
@@ -97,6 +100,7 @@ impl Route {
             max_body_bytes: None,
             limits: Vec::new(),
             logs: true,
+            more_logs: Vec::new(),
             ignore_client_abort: false,
             upgrades: vec!["websocket".to_owned()],
         }

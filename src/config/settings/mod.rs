@@ -41,6 +41,7 @@ pub(super) static ROOT: Section = Section {
         process::INCLUDE,
         process::LOG,
         process::ACCESS_LOG,
+        process::ACCESS_LOGS,
         process::ADMIN,
         dns::OF_PROCESS,
         listener::LISTENER,

@@ -76,52 +76,70 @@ pub(super) const LOG: Setting = Setting::with_default(
     r#"{ level = "info" }"#,
 );
 
+/// What is said of each access log.
+const OF_ACCESS_LOG: &[Setting] = &[
+    Setting::with_default(
+        "format",
+        Kind::Word(&["combined", "json", "template", "off"]),
+        r#""combined""#,
+        "nginx's `combined`, one JSON object with every attempt, a text of your own \
+             (`template`), or nothing.",
+        r#""json""#,
+    ),
+    Setting::optional(
+        "template",
+        Kind::Text,
+        "another `format` is given",
+        "The line for `format = \"template\"`: a text with `${variables}`.",
+        r#""${client_ip} ${status} ${upstream.addr}""#,
+    ),
+    Setting::with_default(
+        "escape",
+        Kind::Word(&["default", "json", "none"]),
+        r#""default""#,
+        "How values stand in the template's line. `default`: `\"`, `\\` and what is not \
+             printable ASCII as `\\xHH`, and `-` for what has no value; `json`: as within a text \
+             of JSON; `none`: as they are.",
+        r#""json""#,
+    ),
+    Setting::optional(
+        "when",
+        Kind::Text,
+        "every request is logged",
+        "A text with `${variables}`: only requests for which it is neither empty nor `0` are \
+             logged, in whatever format.",
+        r#""${arg.debug}""#,
+    ),
+    Setting::optional(
+        "path",
+        Kind::Text,
+        "standard output",
+        "The file to append to. Opened again on USR1.",
+        r#""/var/log/plimsoll/access.log""#,
+    ),
+];
+
+pub(super) const ACCESS_LOGS: Setting = Setting::with_default(
+    "access_logs",
+    Kind::Map(&NAMED_LOG),
+    "{}",
+    "Named access logs beside the usual one, for the routes that name them.",
+    r#"{ shop = { path = "/var/log/plimsoll/shop.log", format = "json" } }"#,
+);
+
+static NAMED_LOG: Kind = Kind::Table(&Section {
+    title: "[access_logs.NAME]",
+    doc: "One more access log, with a `path` of its own. Routes name it in `access_logs`; their \
+          requests are logged here as well as in `[access_log]`.",
+    settings: OF_ACCESS_LOG,
+});
+
 pub(super) const ACCESS_LOG: Setting = Setting::with_default(
     "access_log",
     Kind::Table(&Section {
         title: "[access_log]",
         doc: "One line per request.",
-        settings: &[
-            Setting::with_default(
-                "format",
-                Kind::Word(&["combined", "json", "template", "off"]),
-                r#""combined""#,
-                "nginx's `combined`, one JSON object with every attempt, a text of your own \
-                 (`template`), or nothing.",
-                r#""json""#,
-            ),
-            Setting::optional(
-                "template",
-                Kind::Text,
-                "another `format` is given",
-                "The line for `format = \"template\"`: a text with `${variables}`.",
-                r#""${client_ip} ${status} ${upstream.addr}""#,
-            ),
-            Setting::with_default(
-                "escape",
-                Kind::Word(&["default", "json", "none"]),
-                r#""default""#,
-                "How values stand in the template's line. `default`: `\"`, `\\` and what is not \
-                 printable ASCII as `\\xHH`, and `-` for what has no value; `json`: as within a text \
-                 of JSON; `none`: as they are.",
-                r#""json""#,
-            ),
-            Setting::optional(
-                "when",
-                Kind::Text,
-                "every request is logged",
-                "A text with `${variables}`: only requests for which it is neither empty nor `0` are \
-                 logged, in whatever format.",
-                r#""${arg.debug}""#,
-            ),
-            Setting::optional(
-                "path",
-                Kind::Text,
-                "standard output",
-                "The file to append to. Opened again on USR1.",
-                r#""/var/log/plimsoll/access.log""#,
-            ),
-        ],
+        settings: OF_ACCESS_LOG,
     }),
     "{}",
     "The access log.",

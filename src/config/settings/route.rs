@@ -232,8 +232,15 @@ static SECTION: Section = Section {
             "access_log",
             Kind::Bool,
             "true",
-            "`false`: requests that take this route are not logged.",
+            "`false`: requests that take this route are not logged in `[access_log]`.",
             "false",
+        ),
+        Setting::with_default(
+            "access_logs",
+            TEXTS,
+            "[]",
+            "Named logs (`[access_logs.NAME]`) in which requests that take this route are logged besides.",
+            r#"["shop"]"#,
         ),
         Setting::with_default(
             "upgrades",

@@ -286,8 +286,8 @@ pub(super) const LOGS: Part = Part {
             Contexts::LEVELS_AND_IF.and(Contexts::LIMIT_EXCEPT),
             (1, super::MANY),
             Rule::Process(process::access_log),
-            "`[access_log]`, one for the process: a file with its format and `if=`. The first of http \
-             counts, else the first of all; `off` is `access_log = false` of the routes.",
+            "`[access_log]`, a file with its format and `if=`: the first of http, else the first of all. \
+             Others are `[access_logs.NAME]`, which routes name; `off` is `access_log = false` of the routes.",
         ),
         row(
             "log_format",

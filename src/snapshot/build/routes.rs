@@ -114,6 +114,7 @@ fn passage(tcp: &config::Tcp, upstreams: &Upstreams<'_>, series: Arc<RouteSeries
         limits: None,
         sending: None,
         logs: true,
+        more_logs: None,
         ignore_client_abort: false,
         upgrades: Box::default(),
     });
@@ -164,6 +165,8 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         max_body_bytes: section.max_body_bytes,
         limits: uses(section, limits),
         logs: section.logs,
+        more_logs: Some(section.more_logs.clone().into_boxed_slice())
+            .filter(|logs| !logs.is_empty()),
         ignore_client_abort: section.ignore_client_abort,
         upgrades: section.upgrades.clone().into(),
     }

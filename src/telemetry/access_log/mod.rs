@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::{Outcome, UNIX_CLIENT};
 pub use combined::basic_user;
-pub use writer::{AccessLog, AccessLogHandle, LocalLog};
+pub use writer::{AccessLog, AccessLogHandle, LocalLog, can_append};
 
 /// Form of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,9 +46,8 @@ impl AccessLog {
             inbox,
             queue: Arc::clone(&queue.waiting),
             registry: Arc::clone(&queue.registry),
-            out: open(path)?,
-            path: path.map(Path::to_owned),
-            failing: false,
+            usual: Output { out: open(path)?, path: path.map(Path::to_owned), failing: false },
+            others: Vec::new(),
             _alive: alive,
         };
         let thread =
@@ -86,14 +85,15 @@ impl AccessLogHandle {
         Ok(())
     }
 
+    /// Has no other files open than these, besides the usual one. Others are opened as lines for them
+    /// come.
+    pub fn keep(&self, paths: Vec<PathBuf>) {
+        let _ = self.queue.sender.send(Message::Keep(paths));
+    }
+
     /// A worker's own end of the log.
     pub fn local(&self) -> LocalLog {
-        LocalLog {
-            buffer: Vec::new(),
-            lines: 0,
-            clock: LocalClock::new(self.zone.clone()),
-            queue: self.queue.clone(),
-        }
+        LocalLog::new(None, self.zone.clone(), self.queue.clone())
     }
 }
 
@@ -117,13 +117,35 @@ impl Drop for AccessLog {
 /// A worker's end of the access log. What it still holds is handed over when it is dropped.
 #[derive(Debug)]
 pub struct LocalLog {
+    /// The file; `None`: the usual one.
+    path: Option<Arc<Path>>,
     buffer: Vec<u8>,
     lines: u64,
     clock: LocalClock,
+    zone: TimeZone,
     queue: Queue,
+    /// Those of other files.
+    others: Vec<LocalLog>,
 }
 
 impl LocalLog {
+    fn new(path: Option<Arc<Path>>, zone: TimeZone, queue: Queue) -> Self {
+        let clock = LocalClock::new(zone.clone());
+        Self { path, buffer: Vec::new(), lines: 0, clock, zone, queue, others: Vec::new() }
+    }
+
+    /// The log of this file; `None`: the usual one.
+    pub fn of(&mut self, path: Option<&Path>) -> &mut Self {
+        let Some(path) = path else { return self };
+        let known = self.others.iter().position(|other| other.path.as_deref() == Some(path));
+        let place = known.unwrap_or_else(|| {
+            let (zone, queue) = (self.zone.clone(), self.queue.clone());
+            self.others.push(Self::new(Some(path.into()), zone, queue));
+            self.others.len() - 1
+        });
+        &mut self.others[place]
+    }
+
     /// Formats one line. Never waits.
     pub fn record(&mut self, format: Format, entry: &Entry<'_>) {
         self.line(|buffer, clock| match format {
@@ -152,8 +174,16 @@ impl LocalLog {
     /// Hands what was recorded to the writer. To be called every second, so that a quiet worker's
     /// lines appear.
     pub fn flush(&mut self) {
+        // A log that had nothing to say for a while is not kept.
+        self.others.retain_mut(|other| {
+            let has_lines = other.lines > 0;
+            other.flush();
+            has_lines
+        });
         if self.lines > 0 {
-            self.queue.push(std::mem::take(&mut self.buffer), std::mem::take(&mut self.lines));
+            let (bytes, lines) =
+                (std::mem::take(&mut self.buffer), std::mem::take(&mut self.lines));
+            self.queue.push(self.path.clone(), bytes, lines);
         }
     }
 }
@@ -166,7 +196,8 @@ impl Drop for LocalLog {
 
 #[derive(Debug)]
 enum Message {
-    Lines { bytes: Vec<u8>, lines: u64 },
+    Lines { path: Option<Arc<Path>>, bytes: Vec<u8>, lines: u64 },
+    Keep(Vec<PathBuf>),
     Open { out: File, path: Option<PathBuf> },
     Reopen,
     Close,
@@ -183,10 +214,10 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&self, bytes: Vec<u8>, lines: u64) {
+    fn push(&self, path: Option<Arc<Path>>, bytes: Vec<u8>, lines: u64) {
         let size = bytes.len();
         let fits = self.waiting.fetch_add(size, Relaxed).saturating_add(size) <= QUEUE;
-        if !fits || self.sender.send(Message::Lines { bytes, lines }).is_err() {
+        if !fits || self.sender.send(Message::Lines { path, bytes, lines }).is_err() {
             self.waiting.fetch_sub(size, Relaxed);
             self.registry.process().access_log_dropped(lines);
         }
@@ -199,31 +230,74 @@ struct Writer {
     inbox: Receiver<Message>,
     queue: Arc<AtomicUsize>,
     registry: Arc<Registry>,
+    usual: Output,
+    /// Files beside it, in the order in which lines for them came.
+    others: Vec<Output>,
+    /// Its end is what [`AccessLog`] waits for.
+    _alive: Sender<()>,
+}
+
+/// A file that is written to.
+#[derive(Debug)]
+struct Output {
     out: File,
     path: Option<PathBuf>,
     /// The last write failed, and it was said.
     failing: bool,
-    /// Its end is what [`AccessLog`] waits for.
-    _alive: Sender<()>,
 }
 
 impl Writer {
     fn run(mut self) {
         while let Ok(message) = self.inbox.recv() {
             match message {
-                Message::Lines { bytes, lines } => {
-                    self.write(&bytes, lines);
+                Message::Lines { path, bytes, lines } => {
+                    let written = match path {
+                        None => self.usual.write(&bytes),
+                        Some(path) => self.other(&path).is_some_and(|other| other.write(&bytes)),
+                    };
+                    // If only a part of it could be written, all its lines count as dropped.
+                    if !written {
+                        self.registry.process().access_log_dropped(lines);
+                    }
                     self.queue.fetch_sub(bytes.len(), Relaxed);
                 }
-                Message::Open { out, path } => (self.out, self.path) = (out, path),
-                Message::Reopen => self.reopen(),
+                Message::Keep(paths) => {
+                    self.others.retain(|one| one.path.as_ref().is_some_and(|p| paths.contains(p)));
+                }
+                Message::Open { out, path } => (self.usual.out, self.usual.path) = (out, path),
+                Message::Reopen => {
+                    self.usual.reopen();
+                    self.others.iter_mut().for_each(Output::reopen);
+                }
                 Message::Close => break,
             }
         }
     }
 
-    /// Writes a buffer. If only a part of it could be written, all its lines count as dropped.
-    fn write(&mut self, bytes: &[u8], lines: u64) {
+    /// The file of that path; `None`, and told, if it cannot be opened.
+    fn other(&mut self, path: &Path) -> Option<&mut Output> {
+        let known = self.others.iter().position(|other| other.path.as_deref() == Some(path));
+        let place = match known {
+            Some(place) => place,
+            None => match open(Some(path)) {
+                Ok(out) => {
+                    self.others.push(Output { out, path: Some(path.into()), failing: false });
+                    self.others.len() - 1
+                }
+                Err(error) => {
+                    let path = path.display();
+                    tracing::error!(%path, %error, "an access log cannot be opened, lines are lost");
+                    return None;
+                }
+            },
+        };
+        self.others.get_mut(place)
+    }
+}
+
+impl Output {
+    /// Writes a buffer; whether that went well.
+    fn write(&mut self, bytes: &[u8]) -> bool {
         match self.out.write_all(bytes) {
             Ok(()) if self.failing => {
                 self.failing = false;
@@ -231,13 +305,14 @@ impl Writer {
             }
             Ok(()) => {}
             Err(error) => {
-                self.registry.process().access_log_dropped(lines);
                 if !self.failing {
                     self.failing = true;
                     tracing::error!(%error, "the access log cannot be written, lines are lost");
                 }
+                return false;
             }
         }
+        true
     }
 
     fn reopen(&mut self) {
@@ -248,6 +323,14 @@ impl Writer {
             }
         }
     }
+}
+
+/// Whether a file can be appended to; it is made if it is not there.
+///
+/// # Errors
+/// Why not.
+pub fn can_append(path: &Path) -> io::Result<()> {
+    open(Some(path)).map(drop)
 }
 
 fn open(path: Option<&Path>) -> io::Result<File> {
