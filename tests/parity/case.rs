@@ -18,7 +18,7 @@
 //! `lines: N` says that the access log, `${log}` in `conf`, gets so many lines; they are compared.
 //! A case with `field: NAME` in place of `conf` takes a whole configuration of `tests/import/field`
 //! instead, with what its `replace: THIS => THAT` lines say put in place of addresses that are not on
-//! this machine; `${free}` is a free port.
+//! this machine; `${free}` is a free port, `${dns}` a name server that says 127.0.0.1 of every name.
 //!
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
 //! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
@@ -37,6 +37,7 @@ use std::sync::Mutex;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::names;
 use crate::support::{Answer, Origin};
 
 /// One case.
@@ -239,6 +240,9 @@ fn filled(mut text: String, port: u16, origins: &Origins) -> String {
     }
     while text.contains("${free}") {
         text = text.replacen("${free}", &free_port().to_string(), 1);
+    }
+    if text.contains("${dns}") {
+        text = text.replace("${dns}", &names::server().to_string());
     }
     text.replace("${listen}", &format!("127.0.0.1:{port}")).replace("${port}", &port.to_string())
 }

@@ -16,6 +16,7 @@ mod support;
 
 mod case;
 mod compare;
+mod names;
 mod side;
 
 use std::collections::{BTreeMap, BTreeSet};
