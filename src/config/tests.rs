@@ -75,6 +75,7 @@ const LEADS: &[(&str, &str)] = &[
     ),
     ("[log]", "[log]"),
     ("[access_log]", "[access_log]"),
+    ("[access_logs.NAME]", "[access_logs.orders]\npath = \"shop.log\""),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
     ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
     ("[listener.nginx]", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.nginx]"),
@@ -183,6 +184,9 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     text += "[[route]]\npath = \"/other\"\nsplit = [{ upstream = \"api\" }, { upstream = \"canary\" }]\n";
     text += "[[route]]\npath = \"@other\"\nupstream = \"api\"\n";
     text += "[[upstream.canary.backend]]\naddress = \"10.0.0.1\"\n";
+    if key != "access_logs" || section.title == "[[route]]" {
+        text += "[access_logs.shop]\npath = \"a.log\"\n";
+    }
     if key != "limit" {
         text += "[limit.clients]\nrate = \"1/s\"\n[limit.logins]\nconcurrency = 1\n";
     }
@@ -196,7 +200,11 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     // A rule has either a text or a regular expression.
     let without = |one: &str, key: &str| !one.starts_with(&format!("{key} ="));
     let either = key == "regex" && !section.title.starts_with("cases");
-    let excluded = if either { ["from", "cookie"] } else { [key, key] };
+    let excluded = match key {
+        _ if either => ["from", "cookie"],
+        "socket_mode" => ["address", key],
+        _ => [key, key],
+    };
     let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));
     for beside in lead.lines().filter(beside) {
         text = format!("{text}{beside}\n");
@@ -207,7 +215,9 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("error_pages = [{ … }]", "file" | "to") => "",
         ("error_pages = [{ … }]", _) => "file = \"sorry.html\"",
         ("cases = [{ … }] of a variable", "give") => "regex = \"(?<shop>a)\"",
-        ("[access_log]", "template") => "format = \"template\"",
+        ("[access_log]" | "[access_logs.NAME]", "template") => "format = \"template\"",
+        ("[[route]]", "access_logs") => "upstream = \"api\"",
+        ("[[listener]]", "socket_mode") => "address = \"unix:/run/app.sock\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
             "cookie = \"a\""

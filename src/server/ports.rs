@@ -60,7 +60,7 @@ impl Ports {
             fresh: Vec::new(),
         };
         let mut unused = self.bound.clone();
-        for Listener { name, address, mode, .. } in listeners {
+        for Listener { name, address, socket_mode: mode, .. } in listeners {
             let bound = if let Some((before, bound)) = self.standing(name, address) {
                 unused.remove(before);
                 if before != name {

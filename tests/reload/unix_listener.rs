@@ -74,7 +74,7 @@ async fn file_of_a_socket_stays_over_reloads_and_goes_with_its_listener() {
     drop(UnixListener::bind(&path).unwrap());
     let mut lb = Lb::start(with_socket(&path, "", &a)).await;
     let mut before = UnixStream::connect(&path).await.unwrap();
-    reload(&lb, with_socket(&path, "mode = \"0600\"", &a)).await;
+    reload(&lb, with_socket(&path, "socket_mode = \"0600\"", &a)).await;
     until("the mode has changed", async || mode(&path) == 0o600).await;
     before.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
     let mut some = [0; 12];

@@ -32,7 +32,7 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
     Listener {
         name,
         address,
-        mode: mode(b, table),
+        socket_mode: socket_mode(b, table),
         tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table, client.http2.on))),
         tcp,
         client,
@@ -42,19 +42,19 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
 }
 
 /// `"0660"` as in `chmod`.
-fn mode(b: &mut Build<'_>, table: &Table) -> u32 {
-    let text = table.text("mode");
+fn socket_mode(b: &mut Build<'_>, table: &Table) -> u32 {
+    let text = table.text("socket_mode");
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o222 > 0);
     if mode.is_none() {
         let message = format!("`{text}` is no mode of a socket");
         let help = "write it in octal, with somebody who may write, like `0660`";
-        b.error(table.place_of("mode"), message, help);
+        b.error(table.place_of("socket_mode"), message, help);
     }
     if !table.text("address").starts_with("unix:")
-        && let Some((at, _)) = table.written("mode")
+        && let Some((at, _)) = table.written("socket_mode")
     {
         let help = "leave it out, or listen on `unix:/path`";
-        b.error(at, "`mode` is for Unix sockets, and this listener has an IP address", help);
+        b.error(at, "`socket_mode` is for Unix sockets, and this listener has an IP address", help);
     }
     mode.unwrap_or(0o666)
 }

@@ -17,7 +17,7 @@ pub struct Listener {
     /// Where it listens.
     pub address: Address,
     /// Of a Unix socket: who may connect, as in `chmod`.
-    pub mode: u32,
+    pub socket_mode: u32,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<ServerTerms>>,
     /// Where connections go that are passed through; `None`: requests are read.

@@ -53,7 +53,7 @@ static SECTION: Section = Section {
             r#""0.0.0.0:8080""#,
         ),
         Setting::with_default(
-            "mode",
+            "socket_mode",
             Kind::Text,
             r#""0666""#,
             "Of a Unix socket: who may connect, as in `chmod`. Whom its folder lets in counts as well.",
