@@ -216,13 +216,12 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("error_pages = [{ … }]", _) => "file = \"sorry.html\"",
         ("cases = [{ … }] of a variable", "give") => "regex = \"(?<shop>a)\"",
         ("[access_log]" | "[access_logs.NAME]", "template") => "format = \"template\"",
-        ("[[route]]", "access_logs") => "upstream = \"api\"",
+        ("[[route]]", "access_logs") | ("[[listener]]", "mode") => "upstream = \"api\"",
         ("[[listener]]", "socket_mode") => "address = \"unix:/run/app.sock\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
             "cookie = \"a\""
         }
-        ("[[listener]]", "mode") => "upstream = \"api\"",
         ("[[listener]]", "upstream" | "sni") => "mode = \"tcp\"",
         ("[[listener]]", "tunnel_timeout") => "mode = \"tcp\"\nupstream = \"api\"",
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
