@@ -61,7 +61,7 @@ async fn occupied_address_exits_with_1_names_it_and_is_never_ready() {
         assert_eq!(output.status.code(), Some(1));
         let said = err(&output);
         assert!(said.contains(&address) && said.contains("in use"), "{said}");
-        assert!(said.contains("ss -ltnp"), "no remedy: {said}");
+        assert!(said.contains("ss -lxtnp"), "no remedy: {said}");
         assert!(!said.contains(" ready"), "{said}");
     }
 }

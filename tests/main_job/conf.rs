@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::support::in_time;
 
 /// Copies a directory. In TOML files ports that are listened on become ports of the kernel's
-/// choice, and logs go to standard output.
+/// choice, sockets stand beside the file, and logs go to standard output.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -19,14 +19,16 @@ fn copy(from: &Path, to: &Path) {
         if from.is_dir() {
             copy(&from, &to);
         } else if from.extension().is_some_and(|extension| extension == "toml") {
-            fs::write(to, with_free_ports(&fs::read_to_string(from).unwrap())).unwrap();
+            let text = fs::read_to_string(from).unwrap();
+            fs::write(&to, with_free_addresses(&text, to.parent().unwrap())).unwrap();
         } else {
             fs::copy(from, to).unwrap();
         }
     }
 }
 
-fn with_free_ports(text: &str) -> String {
+fn with_free_addresses(text: &str, directory: &Path) -> String {
+    let sockets = format!("\"unix:{}/", directory.display());
     let mut section = "";
     let mut copy = String::new();
     for line in text.lines() {
@@ -34,9 +36,12 @@ fn with_free_ports(text: &str) -> String {
             section = line.split(']').next().unwrap().trim_start_matches('[');
         }
         let listens = matches!(section, "listener" | "admin") && line.starts_with("address");
-        if listens {
+        if listens && line.contains("\"unix:") {
+            copy += &line.replace("\"unix:/run/plimsoll/", &sockets);
+            copy.push('\n');
+        } else if listens {
             copy += "address = \"127.0.0.1:0\"\n";
-        } else if !(section == "access_log" && line.starts_with("path")) {
+        } else if !(section.starts_with("access_log") && line.starts_with("path")) {
             copy += line;
             copy.push('\n');
         }

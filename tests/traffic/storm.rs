@@ -50,7 +50,7 @@ rewrite = [
 response_headers = { set = { X-Path = "${normalized_path}${query}${header.x-a}" } }
 [[route]]
 path = "/to"
-go_to = "${arg.u}"
+go_to = "/${arg.u}"
 [[route]]
 path = "/named"
 go_to = "@b"
