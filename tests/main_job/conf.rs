@@ -10,7 +10,8 @@ use tokio::process::Command;
 use crate::support::in_time;
 
 /// Copies a directory. In TOML files ports that are listened on become ports of the kernel's
-/// choice, sockets stand beside the file, and logs go to standard output.
+/// choice, sockets and named logs stand beside
+/// the file, and the log goes to standard output.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -29,6 +30,7 @@ fn copy(from: &Path, to: &Path) {
 
 fn with_free_addresses(text: &str, directory: &Path) -> String {
     let sockets = format!("\"unix:{}/", directory.display());
+    let logs = format!("\"{}/", directory.display());
     let mut section = "";
     let mut copy = String::new();
     for line in text.lines() {
@@ -41,8 +43,8 @@ fn with_free_addresses(text: &str, directory: &Path) -> String {
             copy.push('\n');
         } else if listens {
             copy += "address = \"127.0.0.1:0\"\n";
-        } else if !(section.starts_with("access_log") && line.starts_with("path")) {
-            copy += line;
+        } else if !(section == "access_log" && line.starts_with("path")) {
+            copy += &line.replace("\"/var/log/plimsoll/", &logs);
             copy.push('\n');
         }
     }
