@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -86,16 +86,18 @@ async fn serve(name: &'static str, listener: TcpListener, mut is_up: watch::Rece
         return;
     };
     let mut listener = Some(listener);
+    let mut held = None;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             changed = is_up.changed() => match changed {
                 Ok(()) if *is_up.borrow_and_update() => {
-                    listener = TcpListener::bind(address).await.ok();
+                    listener = held.take().and_then(|socket: TcpSocket| socket.listen(1024).ok());
                 }
                 Ok(()) => {
                     listener = None;
                     connections.shutdown().await;
+                    held = hold(address).ok();
                 }
                 Err(_) => return,
             },
@@ -114,6 +116,15 @@ async fn serve(name: &'static str, listener: TcpListener, mut is_up: watch::Rece
             Some(_) = connections.join_next() => {}
         }
     }
+}
+
+/// Keeps an address on which nobody listens: whoever else took the port meanwhile would answer for the
+/// origin.
+fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {

@@ -88,13 +88,10 @@ pub(super) fn request(
     }
     fields.host = match host {
         Some(d) => host_of(d, scope, f),
-        None if is_authority(proxy_host) || proxy_host.starts_with("${") => {
-            Some(proxy_host.to_owned())
-        }
-        None => {
+        None => usual_host(proxy_host, scope).or_else(|| {
             f.differs(pass, &format!("`{proxy_host}` cannot be a Host; the client's is sent"));
             None
-        }
+        }),
     };
     fields
 }
@@ -108,6 +105,15 @@ fn connection_of(value: &str, maps: &Maps<'_>) -> (bool, bool) {
     }
     let upgrades = lower.contains("upgrade") || lower == "$http_connection";
     (upgrades, !lower.contains("close"))
+}
+
+/// What is sent in `Host` where the file says nothing of it, if that can be sent.
+fn usual_host(proxy_host: &str, scope: &Scope) -> Option<String> {
+    if proxy_host == "${to.host}" || is_authority(proxy_host) {
+        return Some(proxy_host.to_owned());
+    }
+    let host = scope.template(proxy_host, Stage::Request).ok()?.text;
+    host.contains("${").then_some(host)
 }
 
 fn host_of(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {

@@ -70,6 +70,9 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
     let asked = bare.len() < rest.len() && rest.ends_with("${request_uri}");
     let rest = bare;
     let (authority, uri) = split(rest);
+    if authority.is_empty() {
+        return Err((format!("`{}` names no host", d.arg(0)), "name the upstream: `http://NAME`"));
+    }
     let usual = match (grpc, tls) {
         (true, _) => "",
         (false, true) => ":443",

@@ -166,8 +166,11 @@ impl<'t> Translator<'t, '_> {
             Authority::Variable(name) => name.clone(),
         };
         if let Some(block) = self.maps.split(&name) {
-            let split = self.split(d, block, target.grpc)?;
-            return Ok((vec![(Vec::new(), split, None)], None));
+            let branches = match self.made.find(&name).map(|made| made.name.clone()) {
+                Some(ours) => self.parted(d, block, &format!("${{{ours}}}"), target.grpc)?,
+                None => vec![(Vec::new(), self.split(d, block, target.grpc)?, None)],
+            };
+            return Ok((branches, None));
         }
         let chosen = self.mapped(d, &name, target.grpc);
         if chosen.is_err() && !target.grpc {
@@ -231,7 +234,33 @@ impl<'t> Translator<'t, '_> {
         Ok(branches)
     }
 
-    /// The shares of a `split_clients`.
+    /// The upstreams of a `split_clients`, each where the variable made of it names it.
+    fn parted(
+        &mut self,
+        d: &'t Directive,
+        block: &'t Directive,
+        value: &str,
+        grpc: bool,
+    ) -> Result<Vec<Branch>, Refusal> {
+        let mut branches = Vec::new();
+        for entry in block.inner() {
+            let to = entry.arg(0);
+            let one = vec![(self.used(d, to, grpc)?, 1)];
+            let check = Check { value: value.to_owned(), rule: "is", text: to.to_owned() };
+            let when = if entry.name.text == "*" { Vec::new() } else { vec![check] };
+            branches.push((when, one, Some(to.to_owned())));
+        }
+        let first_of_all = branches.iter().position(|(when, ..)| when.is_empty());
+        if first_of_all.is_none_or(|at| at + 1 != branches.len()) {
+            return Err(("the shares do not add up".to_owned(), "end with `*`"));
+        }
+        let mut seen = BTreeSet::new();
+        branches.retain(|(when, ..)| seen.insert(when.clone()));
+        self.findings.carried(block);
+        Ok(branches)
+    }
+
+    /// The shares of a `split_clients` whose key has no counterpart.
     fn split(
         &mut self,
         d: &'t Directive,
@@ -260,7 +289,7 @@ impl<'t> Translator<'t, '_> {
         }
         self.findings.differs(
             block,
-            "each request is drawn for itself, where nginx goes by the key: a client may see both",
+            "each request is drawn for itself, where nginx goes by the key: a client may see several",
         );
         Ok(split)
     }

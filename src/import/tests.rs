@@ -323,3 +323,24 @@ fn directive_that_nginx_would_refuse_is_left_out() {
         );
     }
 }
+
+#[test]
+fn what_a_mutation_has_found_is_imported_well() {
+    let found = [
+        ("", "proxy_pass http://;", Verdict::NotCarried),
+        ("", "proxy_pass http:///x;", Verdict::NotCarried),
+        ("split_clients $uri $u { 5% a; * b; }", "proxy_pass http://$u;", Verdict::Carried),
+        ("split_clients $msec $u { 5% a; * b; }", "proxy_pass http://$u;", Verdict::Carried),
+        ("split_clients $none $u { 5% a; * b; }", "proxy_pass http://$u;", Verdict::Difference),
+    ];
+    for (before, pass, expected) in found {
+        let text = format!(
+            "http {{ upstream a {{ server 10.0.0.1; }} upstream b {{ server 10.0.0.2; }} {before} \
+             server {{ listen 8080; location / {{ {pass} }} }} }}"
+        );
+        let imported = imported(&[("nginx.conf", &text)]);
+        let read = config::parse("imported.toml", &imported.toml, &|_| None);
+        assert!(read.is_ok(), "{pass}: {}", read.unwrap_err());
+        assert_eq!(verdict(&imported, "proxy_pass"), expected, "{pass}: {}", imported.toml);
+    }
+}

@@ -12,9 +12,11 @@
 //!
 //! # 1. Accept (`worker.rs`, `port.rs`)
 //!
-//! Every worker has its own socket for each listener (`SO_REUSEPORT`, see [`net::bind`](crate::net::bind)),
-//! and the kernel spreads connections over them. A connection above the listener's `max_connections` is
-//! closed at once. An admitted one becomes a task of its worker and stays there for its life.
+//! Every worker has its own socket for each listener (`SO_REUSEPORT`, see [`net::bind`](crate::net::bind)), and
+//! the kernel spreads connections over them. A connection above the listener's `max_connections` is closed at
+//! once, as is one above those of the file or of its client (`admission.rs`). An admitted one becomes a task of
+//! its worker and stays there for its life. Where the listener has TLS, the handshake comes first
+//! (`secured.rs`).
 //!
 //! Where the listener passes connections through (`mode = "tcp"`), its way is a short one: `tcp.rs` reads the
 //! name that a client of TLS asks for, if anybody wants to know, `dial.rs` picks and connects by the rules of
@@ -48,7 +50,8 @@
 //! ([`Upstream::pick`](crate::snapshot::Upstream::pick), [`Plan::pick`](crate::balance::Plan::pick)) with
 //! this worker's [`Cursor`](crate::balance::Cursor), the backends' [`Live`](crate::balance::Live) counters and
 //! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
-//! settled when the snapshot was built. Nobody at all is 503.
+//! settled when the snapshot was built. Nobody at all is 503. Where a route names the place itself (`send.to`),
+//! `sending.rs` finds an upstream or an address first (`places.rs`), and the same rules go on from there.
 //!
 //! # 5. The connection (`pool.rs`, `connect.rs`)
 //!
@@ -60,13 +63,16 @@
 //! # 6. The exchange (`upload.rs`, `exchange.rs`)
 //!
 //! [`write_request_head`](crate::proxy::headers::write_request_head) writes the head for the backend in one
-//! pass over the fields that came. Request and response then move on their own, at the pace of the slower
-//! side, and are not collected unless the route asks for it: `request_buffering` for the request, and
-//! `response_buffer` and `rate` for the response (`pace.rs`). The beginning of the request's body is kept, up to `replay_body`, for
-//! another attempt. To a backend of `protocol = "h2c"` the same head and body go as a stream of this worker's
-//! one HTTP/2 connection to it (`backend_h2`). A client over HTTP/2 is for all of this what one over HTTP/1.1 would be:
-//! each of its streams has a task, a head in HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes
-//! (`client_h2`). A response to `Upgrade` turns the two connections into a tunnel (`upgrade.rs`).
+//! pass over the fields that came; those that pass unchanged, one behind the other, are one copy. Request and
+//! response then move on their own, at the pace of the slower side, and are not collected unless the route asks
+//! for it: `request_buffering` for the request, and `response_buffer` and `rate` for the response (`pace.rs`).
+//! The beginning of the request's body is kept, up to `replay_body`, for another attempt. Of a large response
+//! with a length, what is left behind its first bytes goes through a pipe of the kernel and is not looked at
+//! (`piped.rs`), unless TLS or HTTP/2 is on either side. To a backend of `protocol = "h2c"` or `"h2"` the same
+//! head and body go as a stream of this worker's one HTTP/2 connection to it (`backend_h2`). A client over
+//! HTTP/2 is for all of this what one over HTTP/1.1 would be: each of its streams has a task, a head in
+//! HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes (`client_h2`). A response to `Upgrade`
+//! turns the two connections into a tunnel (`upgrade.rs`).
 //!
 //! # 7. Failed? (`retry.rs`, `failure.rs`)
 //!

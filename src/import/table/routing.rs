@@ -45,8 +45,7 @@ pub(super) const ROUTING: Part = Part {
             "`[variable.NAME]`; where `proxy_pass` uses it, routes that choose the upstream by a header \
              field or a cookie. The usual `$connection_upgrade` is `upgrades`."),
         row("split_clients", Contexts::HTTP, (2, 2), Rule::Shape,
-            "`[variable.NAME]` with `split`; where `proxy_pass` uses it, `split` of a route: there each \
-             request is drawn for itself, not each client."),
+            "`[variable.NAME]` with `split`; where `proxy_pass` uses it, routes that ask for its value."),
         row("internal", Contexts::LOCATION, (0, 0), Rule::Route(settings::internal),
             "`internal` of the route.").own(),
         row("allow", Contexts::LEVELS.and(Contexts::LIMIT_EXCEPT), (1, 1), Rule::Route(settings::allow),
