@@ -5,12 +5,15 @@
 
 use tokio::time::Instant;
 
-use crate::proxy::attempt::{self, Passage};
+use crate::proxy::attempt;
+use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
+use crate::proxy::find::{self, Again};
 use crate::proxy::headers::ClientIdentity;
+use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::rewrite::{Rewritten, rewrite};
-use crate::proxy::service::{self, Again, Entrance};
+use crate::proxy::service;
 use crate::proxy::walk::Walk;
 use crate::snapshot::{Action, RouteEntry};
 
@@ -72,7 +75,7 @@ pub(super) fn settle<'a>(
         state.retarget(to).ok()?;
         again = Again::Behind(0);
     }
-    let mut entry = service::find_again(at, client, state, again)?;
+    let mut entry = find::find_again(at, client, state, again)?;
     for _ in 0..MOST_STEPS {
         let rules = entry.route.before.as_ref().map_or(&[][..], |before| &before.rewrites);
         let passes = matches!(entry.route.action, Action::Pass);
@@ -87,7 +90,7 @@ pub(super) fn settle<'a>(
             Rewritten::Not | Rewritten::Further => behind,
             Rewritten::Redirect(..) | Rewritten::Nowhere(_) => return None,
         };
-        entry = service::find_again(at, client, state, Again::Behind(from))?;
+        entry = find::find_again(at, client, state, Again::Behind(from))?;
     }
     None
 }

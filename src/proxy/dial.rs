@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use crate::balance::InFlight;
 use crate::model::Outcome;
 use crate::net::Stream;
-use crate::proxy::attempt::{Ended, Passage, Progress, UnderWay};
+use crate::proxy::attempt::{Ended, Progress, UnderWay};
+use crate::proxy::done::Done;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
+use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
-use crate::proxy::service::Done;
 use crate::proxy::vars::Attempt;
 
 /// A backend's connection. It counts as a request in flight.

@@ -10,12 +10,14 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use crate::http1::{self, Framing, Limits, ResponseHead, Version};
+use crate::proxy::done::{Done, End};
 use crate::proxy::downstream::Downstream;
+use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::{Failure, Fault};
 use crate::proxy::headers::{ClientIdentity, Persistence, ResponseContext, write_response_head};
 use crate::proxy::request::State;
 use crate::proxy::rpc;
-use crate::proxy::service::{self, Done, End, Entrance};
+use crate::proxy::service;
 use crate::proxy::vars::{self, Answer, Vars};
 use crate::snapshot::RouteEntry;
 use crate::snapshot::settings::{ErrorPage, Page, PageStatus, Redirect, Respond};
@@ -291,7 +293,7 @@ fn compose(
             state.head.version(),
             at.listener.client.nginx.keep_alive_field,
         ),
-        date: &at.worker.date(at.started),
+        date: &at.worker.dates.text(at.started),
         edits,
         rules: None,
     };

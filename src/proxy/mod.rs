@@ -1,38 +1,55 @@
 //! The data plane: from a client's connection to a backend's and back.
 //!
-//! The way of a request through these files: `worker` accepts; `downstream` reads heads;
-//! (`secured` shakes hands where TLS is spoken); `service` finds the route and acts; `attempt` picks a backend, gets a connection (`pool`,
-//! `connect`) and repeats where `retry` allows it; `upload` and `exchange` move the bytes both ways;
+//! The way of a request through these files: `worker` accepts; `downstream` serves a connection and
+//! `read_head` reads heads (`secured` shakes hands where TLS is spoken); `service` acts on the route
+//! that `find` finds; `attempt` makes attempts and repeats where `retry` allows it: each has its
+//! backend by `choice`, its connection by `carrier` (`pool`, `connect`), is made by `forward`, and is
+//! judged by `judge`; `upload` and `exchange` move the bytes both ways, and `answer` says what the
+//! client gets. `entrance`, `passage` and `done` are what is known of a request when it comes, on its
+//! way, and at its end.
 //! `sending` finds what is sent otherwise than it came, and the `places` that requests name;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
 //! are pure. `tcp` passes whole connections through instead, with `dial` in place of `attempt`.
 
 mod admission;
+mod answer;
 mod ask;
 mod attempt;
 mod backend_h2;
+mod books;
 mod buffers;
+mod carrier;
+mod choice;
 mod client_h2;
+mod complaints;
 mod connect;
+mod date;
 mod dial;
+mod done;
 mod downstream;
+mod enrolled;
+mod entrance;
 mod exchange;
 mod facts;
 mod failure;
+mod find;
 mod forward;
 pub mod headers;
+mod judge;
 mod limits;
 mod local;
 mod log_line;
 mod mirror;
 mod outgoing;
 mod pace;
+mod passage;
 mod piped;
 mod places;
 mod pool;
 mod port;
 mod proxied;
+mod read_head;
 mod record;
 mod request;
 mod retry;

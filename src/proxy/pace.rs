@@ -11,11 +11,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::proxy::buffers::{Buffers, ROOM};
+use crate::proxy::done::{Done, End};
 use crate::proxy::downstream::Downstream;
+use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::request::State;
-use crate::proxy::service::{Done, End, Entrance};
 use crate::proxy::still::{Moved, Still};
 
 /// What is waited for at least, so that a rate does not make a wake-up of each byte.

@@ -168,7 +168,7 @@ impl Open {
             return None;
         };
         series.worker(worker.ix).connection_opened();
-        let number = worker.enroll();
+        let number = worker.connections.enroll();
         Some(Self {
             worker: Rc::clone(worker),
             port: Rc::clone(port),
@@ -189,7 +189,7 @@ impl Open {
         let client = &listener.client;
         let on_port = OnPort::enter(&port.open, client.max_connections)?;
         if !worker.descriptors.has_for_client(stream) {
-            worker.tell_full(&listener.name, Instant::now());
+            worker.complaints.full(&listener.name, Instant::now());
             return None;
         }
         let of_one = client.max_connections_per_client;
@@ -208,13 +208,13 @@ impl Open {
 
     /// Has the calling task woken when the connection is to end.
     pub(super) fn register(&self, waker: &Waker) {
-        self.worker.set_waker(self.number, waker);
+        self.worker.connections.set_waker(self.number, waker);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.series.worker(self.worker.ix).connection_closed();
-        self.worker.dismiss(self.number);
+        self.worker.connections.dismiss(self.number);
     }
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::http1::{Known, Version};
+use crate::proxy::done::Done;
+use crate::proxy::entrance::Entrance;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::log_line;
 use crate::proxy::request::State;
-use crate::proxy::service::{Done, Entrance};
 use crate::proxy::vars::{Answer, At, Vars};
 use crate::proxy::view::Local;
 use crate::snapshot::RouteEntry;

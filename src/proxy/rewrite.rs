@@ -4,10 +4,10 @@
 //! out anew as a target.
 
 use crate::http1::target::push_escaped;
+use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::request::State;
-use crate::proxy::service::Entrance;
 use crate::proxy::vars::{push_variable, remove_controls};
 use crate::snapshot::settings::{PathChange, PathPiece, Then};
 

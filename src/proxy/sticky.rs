@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::http1::encode::{CRLF, push_end};
 use crate::model::BackendIx;
-use crate::proxy::attempt::{Choice, Passage};
+use crate::proxy::choice::Choice;
+use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::vars::{self, Vars};
 use crate::snapshot::Sticky;

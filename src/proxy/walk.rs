@@ -9,15 +9,18 @@ use tokio::time::Instant;
 
 use crate::http1::target::normalise;
 use crate::proxy::ask;
+use crate::proxy::done::{Done, Onward};
 use crate::proxy::downstream::Downstream;
+use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
+use crate::proxy::find::{self, Again};
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::limits::Holds;
 use crate::proxy::local;
 use crate::proxy::mirror;
 use crate::proxy::request::State;
 use crate::proxy::rewrite::{Rewritten, rewrite};
-use crate::proxy::service::{self, Again, Done, Entrance, Onward};
+use crate::proxy::service;
 use crate::proxy::vars;
 use crate::proxy::view::Local;
 use crate::snapshot::settings::{Before, ErrorPage, Page, PageStatus, Template};
@@ -83,7 +86,7 @@ impl<'a> Walk<'a, '_> {
     fn search(&mut self, name: Option<&[u8]>) -> Step<'a> {
         let behind = self.state.trail.as_ref().map_or(0, |trail| trail.behind);
         let again = name.map_or(Again::Behind(behind), Again::Name);
-        match service::find_again(self.at, self.client, self.state, again) {
+        match find::find_again(self.at, self.client, self.state, again) {
             Some(entry) => Step::Enter(entry),
             // After nginx, a name that is not there is a fault of the configuration.
             None if name.is_some() => Step::Failed(None, Failure::NoEnd),

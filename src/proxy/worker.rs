@@ -9,19 +9,21 @@ use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task::Waker;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ahash::AHashMap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::balance::Rng;
 use crate::model::{Event, WorkerIx};
-use crate::net::{self, is_of_handshake};
+use crate::net;
 use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
+use crate::proxy::complaints::Complaints;
+use crate::proxy::date::Dates;
+use crate::proxy::enrolled::Enrolled;
 use crate::proxy::places::Places;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
@@ -112,7 +114,7 @@ pub(super) struct Worker {
     events: mpsc::Sender<Event>,
     reader: RefCell<Reader>,
     view: RefCell<Rc<View>>,
-    date: Cell<Date>,
+    pub(super) dates: Dates,
     /// In which people are told the time.
     pub(super) zone: Zone,
     /// Since when it has finished what it has and taken nothing new.
@@ -121,40 +123,11 @@ pub(super) struct Worker {
     cutting: Cell<bool>,
     /// What it accepts on, and what still has connections.
     ports: RefCell<Vec<Weak<Port>>>,
-    /// The tasks of open connections, to be woken when the worker drains.
-    connections: RefCell<AHashMap<u64, Option<Waker>>>,
-    next_connection: Cell<u64>,
-    closed_one: Notify,
-    /// When want of descriptors was last told of.
-    shortage_told: Cell<Option<Instant>>,
-    /// When a failed handshake with a backend was last told of.
-    handshake_told: Cell<Option<Instant>>,
+    /// Its open connections.
+    pub(super) connections: Enrolled,
+    pub(super) complaints: Complaints,
     /// Copies of requests that are under way.
     pub(super) copies: Cell<u32>,
-}
-
-/// An IMF-fixdate, always 29 bytes (RFC 9110 §5.6.7).
-pub(super) type DateText = [u8; 29];
-
-/// The `Date` field's text, made once a second (RFC 9110 §6.6.1).
-#[derive(Debug, Clone, Copy)]
-struct Date {
-    made: Instant,
-    /// When that was, since 1970.
-    time: Duration,
-    text: DateText,
-}
-
-impl Date {
-    fn new(now: Instant) -> Self {
-        let time = SystemTime::now();
-        let formatted = httpdate::fmt_http_date(time);
-        let mut text = [b' '; 29];
-        let n = formatted.len().min(text.len());
-        text[..n].copy_from_slice(&formatted.as_bytes()[..n]);
-        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { made: now, time, text }
-    }
 }
 
 /// Runs a worker until it is told to stop, or to drain and has drained. `sockets` are what a worker
@@ -196,7 +169,7 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             Some(Order::Close { name }) => {
                 sockets.by_name.remove(&name);
                 ports.remove(&name).iter().for_each(|port| port.close());
-                worker.wake_connections();
+                worker.connections.wake();
             }
             Some(Order::Drain { until }) => break Some(until),
             #[cfg(test)]
@@ -209,12 +182,12 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
     if let Some(until) = until {
         worker.draining.set(Some(Instant::now()));
         ports.drain().for_each(|(_, port)| port.close());
-        worker.wake_connections();
+        worker.connections.wake();
         let drained = async {
             while let Some(ended) = accepting.join_next().await {
                 went_well(ended);
             }
-            worker.until_all_closed().await;
+            worker.connections.until_all_closed().await;
         };
         tokio::select! {
             () = drained => {}
@@ -223,13 +196,13 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             () = stopped(orders) => {}
         }
     }
-    let cut = worker.connections.borrow().len();
+    let cut = worker.connections.len();
     if cut > 0 {
         tracing::warn!(worker = worker.ix.0, connections = cut, "cut connections still open");
         worker.cutting.set(true);
-        worker.wake_connections();
+        worker.connections.wake();
         // They end at once, with a line in the log; this is for one that would not.
-        let _ = tokio::time::timeout(LAST_WORDS, worker.until_all_closed()).await;
+        let _ = tokio::time::timeout(LAST_WORDS, worker.connections.until_all_closed()).await;
     }
     worker.log.borrow_mut().flush();
 }
@@ -281,16 +254,13 @@ impl Worker {
             events,
             reader: RefCell::new(reader),
             view: RefCell::new(Rc::new(view)),
-            date: Cell::new(Date::new(Instant::now())),
+            dates: Dates::new(Instant::now()),
             zone: Zone::system(),
             draining: Cell::default(),
             cutting: Cell::default(),
             ports: RefCell::default(),
-            connections: RefCell::default(),
-            next_connection: Cell::new(0),
-            closed_one: Notify::new(),
-            shortage_told: Cell::default(),
-            handshake_told: Cell::default(),
+            connections: Enrolled::default(),
+            complaints: Complaints::default(),
             copies: Cell::default(),
         }
     }
@@ -353,62 +323,6 @@ impl Worker {
         }
     }
 
-    /// Tells that a connection could not be made for want of descriptors or the like; once a second
-    /// at most, for it then holds for every request.
-    pub(super) fn tell_shortage(&self, upstream: &str, error: &std::io::Error, now: Instant) {
-        if self.is_shortage_news(now) {
-            tracing::warn!(upstream, %error, "no means to connect");
-        }
-    }
-
-    /// The same of a client's connection that is refused for want of descriptors.
-    pub(super) fn tell_full(&self, listener: &str, now: Instant) {
-        if self.is_shortage_news(now) {
-            tracing::warn!(listener, "no descriptor for a client's connection, which is refused");
-        }
-    }
-
-    fn is_shortage_news(&self, now: Instant) -> bool {
-        let told = self.shortage_told.get();
-        let news = told.is_none_or(|told| now.saturating_duration_since(told) >= UPKEEP);
-        if news {
-            self.shortage_told.set(Some(now));
-        }
-        news
-    }
-
-    /// Tells that a handshake with a backend failed; once a second at most.
-    pub(super) fn tell_handshake(
-        &self,
-        (upstream, backend): (&str, &str),
-        error: &std::io::Error,
-        now: Instant,
-    ) {
-        let told = self.handshake_told.get();
-        if is_of_handshake(error)
-            && told.is_none_or(|told| now.saturating_duration_since(told) >= UPKEEP)
-        {
-            self.handshake_told.set(Some(now));
-            tracing::warn!(upstream, backend, %error, "TLS handshake with a backend failed");
-        }
-    }
-
-    /// The `Date` field's text for `now`.
-    pub(super) fn date(&self, now: Instant) -> DateText {
-        let mut date = self.date.get();
-        if now.saturating_duration_since(date.made) >= Duration::from_secs(1) {
-            date = Date::new(now);
-            self.date.set(date);
-        }
-        date.text
-    }
-
-    /// A moment of the last second, and the time since 1970 at that moment.
-    pub(super) fn anchor(&self) -> (std::time::Instant, Duration) {
-        let Date { made, time, .. } = self.date.get();
-        (made.into_std(), time)
-    }
-
     /// Two random numbers, for a request's id.
     pub(super) fn two_random(&self) -> [u64; 2] {
         let mut rng = self.rng.borrow_mut();
@@ -430,37 +344,6 @@ impl Worker {
     #[inline]
     pub(super) fn is_cutting(&self) -> bool {
         self.cutting.get()
-    }
-
-    /// Takes up a connection; gives its number.
-    pub(super) fn enroll(&self) -> u64 {
-        let number = self.next_connection.get();
-        self.next_connection.set(number + 1);
-        self.connections.borrow_mut().insert(number, None);
-        number
-    }
-
-    /// Has a connection's task woken when connections are to end.
-    pub(super) fn set_waker(&self, number: u64, waker: &Waker) {
-        self.connections.borrow_mut().insert(number, Some(waker.clone()));
-    }
-
-    /// Forgets a connection that has ended.
-    pub(super) fn dismiss(&self, number: u64) {
-        self.connections.borrow_mut().remove(&number);
-        self.closed_one.notify_one();
-    }
-
-    fn wake_connections(&self) {
-        for waker in self.connections.borrow().values().flatten() {
-            waker.wake_by_ref();
-        }
-    }
-
-    async fn until_all_closed(&self) {
-        while !self.connections.borrow().is_empty() {
-            self.closed_one.notified().await;
-        }
     }
 }
 

@@ -1,0 +1,125 @@
+//! What carries a request to its backend: a connection from the pool, else a fresh one.
+
+use std::io;
+
+use tokio::time::Instant;
+
+use crate::model::Outcome;
+use crate::net::{ProxyEnds, Stream, is_shortage};
+use crate::proxy::attempt::Progress;
+use crate::proxy::backend_h2::{self, Sender};
+use crate::proxy::choice::Choice;
+use crate::proxy::connect::{Introduction, connect};
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::passage::Passage;
+use crate::proxy::pool::Connection;
+use crate::snapshot::Backend;
+use crate::snapshot::settings::Protocol;
+
+/// What carries the request to the backend.
+pub(super) enum Carrier {
+    /// A connection for this request alone.
+    Http1(Connection),
+    /// A stream of a connection that others share.
+    Http2(Sender),
+}
+
+impl Passage<'_> {
+    /// A connection from the pool, else a fresh one.
+    pub(super) async fn carrier(
+        &self,
+        choice: Choice,
+        backend: &Backend,
+        begun: Instant,
+        down: &mut Downstream,
+        progress: &mut Progress,
+    ) -> Result<Carrier, Failure> {
+        let upstream = &self.local.upstream;
+        let pool = &self.local.pools[choice.ix.index()];
+        let kept = match upstream.protocol {
+            _ if choice.fresh => None,
+            Protocol::Http1 => pool.take(&upstream.pool, begun).map(Carrier::Http1),
+            Protocol::Http2 => pool.shared().map(Carrier::Http2),
+        };
+        if let Some(carrier) = kept {
+            upstream.series.worker(self.at.worker.ix).pool_reuse();
+            progress.reused = true;
+            return Ok(carrier);
+        }
+        let ends = self.ends(down);
+        match upstream.protocol {
+            Protocol::Http1 => {
+                let stream = self.connect(backend, ends);
+                let stream = self.connected(stream, backend, begun, down, progress).await?;
+                Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
+            }
+            Protocol::Http2 => {
+                let sender = async { backend_h2::begin(self.connect(backend, ends).await?).await };
+                let sender = self.connected(sender, backend, begun, down, progress).await?;
+                pool.share(sender.clone());
+                Ok(Carrier::Http2(sender))
+            }
+        }
+    }
+
+    /// The ends of the client's connection, if the backend is to be told of them.
+    pub(super) fn ends(&self, down: &Downstream) -> Option<ProxyEnds> {
+        self.local.upstream.send_proxy?;
+        self.at.proxied.copied().or_else(|| down.stream.ends())
+    }
+
+    /// A fresh connection, on which the backend knows who the client is if it is to be told.
+    pub(super) async fn connect(
+        &self,
+        backend: &Backend,
+        ends: Option<ProxyEnds>,
+    ) -> io::Result<Stream> {
+        let upstream = &self.local.upstream;
+        let descriptors = self.at.worker.descriptors;
+        let introduction = upstream.send_proxy.map(|version| Introduction { version, ends });
+        connect(backend, upstream.source_address, introduction, descriptors).await
+    }
+
+    /// Waits for a fresh connection, within the times that are set for it.
+    pub(super) async fn connected<T>(
+        &self,
+        connecting: impl Future<Output = io::Result<T>>,
+        backend: &Backend,
+        begun: Instant,
+        down: &mut Downstream,
+        progress: &mut Progress,
+    ) -> Result<T, Failure> {
+        let upstream = &self.local.upstream;
+        let cell = upstream.series.worker(self.at.worker.ix);
+        let limit = begun + self.destination.timeouts.connect;
+        let total = self.total().filter(|total| *total < limit);
+        let connected = down.timer.within(total.unwrap_or(limit), connecting).await;
+        cell.pool_open(matches!(connected, Ok(Ok(_))));
+        match connected {
+            Ok(Ok(connection)) => {
+                let took = begun.elapsed();
+                progress.connect = Some(took);
+                cell.connected(took);
+                Ok(connection)
+            }
+            Ok(Err(error)) => {
+                progress.own = is_shortage(&error);
+                if progress.own {
+                    let now = Instant::now();
+                    self.at.worker.complaints.shortage(&upstream.name, &error, now);
+                } else if backend.tls.is_some() {
+                    let now = Instant::now();
+                    self.at.worker.complaints.handshake(
+                        (&upstream.name, &backend.label),
+                        &error,
+                        now,
+                    );
+                }
+                Err(Failure::Attempt(Outcome::ConnectFailed))
+            }
+            Err(_) if total.is_some() => Err(Failure::TotalTimeout),
+            Err(_) => Err(Failure::Attempt(Outcome::ConnectTimeout)),
+        }
+    }
+}

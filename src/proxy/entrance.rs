@@ -1,0 +1,76 @@
+//! Where and when a request came in.
+
+use std::net::SocketAddr;
+
+use tokio::time::Instant;
+
+use crate::net::ProxyEnds;
+use crate::proxy::port::Open;
+use crate::proxy::vars::{Clock, Link};
+use crate::proxy::view::View;
+use crate::proxy::worker::Worker;
+use crate::snapshot::Listener;
+use crate::tls::Secured;
+
+/// Where and when a request came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entrance<'a> {
+    pub(super) worker: &'a Worker,
+    /// The client's connection; `None` of a request of our own.
+    pub(super) open: Option<&'a Open>,
+    pub(super) view: &'a View,
+    pub(super) listener: &'a Listener,
+    /// Requests on this connection, this one included.
+    pub(super) served: u64,
+    /// When the connection was accepted.
+    pub(super) accepted: Instant,
+    /// Who is behind the proxy that connected, as the PROXY protocol tells.
+    pub(super) proxied: Option<&'a ProxyEnds>,
+    /// What was agreed on in the TLS handshake; `None` of a plain connection.
+    pub(super) secured: Option<&'a Secured>,
+    /// When its first bytes were there.
+    pub(super) started: Instant,
+    /// When its head was whole: from here on the time is ours and the backends'.
+    pub(super) whole: Instant,
+}
+
+impl Entrance<'_> {
+    /// Whether the connection may go on after this request, as far as our side is concerned.
+    pub(super) fn may_go_on(&self) -> bool {
+        let most = self.listener.client.max_requests;
+        let oldest = self.listener.client.max_lifetime;
+        self.open.is_some_and(|open| open.ending().is_none())
+            && (most == 0 || self.served < most)
+            && oldest.is_none_or(|oldest| self.whole < self.accepted + oldest)
+    }
+}
+
+impl<'a> Entrance<'a> {
+    /// What variables speak of the client's connection.
+    pub(super) fn link(&self, ends: Option<(SocketAddr, SocketAddr)>) -> Link<'a> {
+        let number = self.open.map_or(0, |open| open.number);
+        Link {
+            listener: &self.listener.name,
+            number,
+            served: self.served,
+            ends,
+            proxied: self.proxied,
+            secured: self.secured,
+        }
+    }
+
+    /// The scheme by which the client asks.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.secured.is_some() { "https" } else { "http" }
+    }
+
+    /// What variables speak of the time.
+    pub(super) fn clock(&self, now: Instant) -> Clock<'a> {
+        Clock {
+            now: now.into_std(),
+            started: self.started.into_std(),
+            anchor: self.worker.dates.anchor(),
+            zone: &self.worker.zone,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What an attempt says of its backend.
+
+use crate::model::{Clock, Event, Outcome, Tick};
+use crate::proxy::attempt::{Ended, Progress};
+use crate::proxy::choice::Choice;
+use crate::proxy::passage::Passage;
+use crate::proxy::vars::Attempt;
+
+impl Passage<'_> {
+    /// Writes the attempt into the books of its backend, and reports what crosses a threshold.
+    pub(super) fn judge(&self, choice: Choice, ended: &Ended) {
+        let upstream = &self.local.upstream;
+        let (record, live) = (&ended.record, &upstream.live[choice.ix.index()]);
+        let backend = &upstream.backends[choice.ix.index()];
+        let took = record.duration.unwrap_or_default();
+        backend.series.worker(self.at.worker.ix).attempt(record.outcome, took);
+        // A kept connection that turns out dead says nothing about the backend; nor does a client
+        // that left, or our own want of descriptors.
+        let no_verdict =
+            ended.is_stale() || ended.progress.own || record.outcome == Outcome::ClientGone;
+        if no_verdict {
+            if choice.trial && !ended.progress.decided {
+                // It decided nothing: the next request is to.
+                live.offer_trial();
+            }
+            return;
+        }
+        let now = Clock::tick(ended.at.into_std());
+        if upstream.nginx.failures {
+            return self.tally(choice, record, now);
+        }
+        let listed =
+            record.status.is_some_and(|status| upstream.passive.statuses.contains(&status));
+        // A status for which another backend was asked is only a failure if it is listed as one.
+        let failed = listed || (record.outcome.is_failure() && record.outcome != Outcome::Status);
+        if choice.trial && !ended.progress.decided {
+            self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
+        }
+        if !failed {
+            if let Some(first_byte) = record.first_byte {
+                live.observe(first_byte, now);
+            }
+            return;
+        }
+        live.observe_failure(took, now);
+        let limits = backend.limits;
+        if live.record_failure(now, limits.fail_timeout, limits.max_fails) {
+            self.at.worker.report(Event::FailuresCrossed { backend: backend.id, at: now });
+        }
+    }
+
+    /// The same as nginx counts: a status only when another backend is asked because of it, and a
+    /// response that broke off as a success.
+    fn tally(&self, choice: Choice, record: &Attempt, now: Tick) {
+        let upstream = &self.local.upstream;
+        let live = &upstream.live[choice.ix.index()];
+        let failed = match record.outcome {
+            Outcome::Ok | Outcome::Truncated | Outcome::ClientGone => false,
+            Outcome::Status => !matches!(record.status, Some(403 | 404)),
+            _ => true,
+        };
+        match record.first_byte {
+            _ if failed => live.observe_failure(record.duration.unwrap_or_default(), now),
+            Some(first_byte) => live.observe(first_byte, now),
+            None => {}
+        }
+        if !upstream.tallies {
+            return;
+        }
+        if !failed {
+            return live.tally_success();
+        }
+        let backend = &upstream.backends[choice.ix.index()];
+        if live.tally_failure(&backend.limits, backend.weight, now) {
+            let (upstream, backend) = (&upstream.name, &backend.label);
+            tracing::warn!(upstream, backend, "backend failed, and is left out for a while");
+        }
+    }
+
+    /// The backend switched protocols, which is all that a trial asks of it: the tunnel may last for
+    /// days, and its end says nothing.
+    pub(super) fn switched(&self, choice: Choice, progress: &mut Progress) {
+        if choice.trial {
+            progress.decided = true;
+            let backend = self.local.upstream.backends[choice.ix.index()].id;
+            self.at.worker.report(Event::TrialEnded { backend, ok: true, at: Clock::now() });
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A proxied request: what does not change from attempt to attempt, and what is sent of it.
+
+use tokio::time::Instant;
+
+use crate::balance::Need;
+use crate::http1::RequestHead;
+use crate::model::Outcome;
+use crate::proxy::entrance::Entrance;
+use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
+use crate::proxy::request::State;
+use crate::proxy::retry::{self, Facts};
+use crate::proxy::vars::{self, Answer, Vars};
+use crate::proxy::view::Local;
+use crate::snapshot::settings::{HostPolicy, PathRewrite};
+use crate::snapshot::{Backend, Destination, RouteEntry};
+
+/// A proxied request: everything about it that does not change from attempt to attempt.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passage<'a> {
+    pub(super) at: Entrance<'a>,
+    pub(super) entry: &'a RouteEntry,
+    pub(super) destination: &'a Destination,
+    pub(super) local: &'a Local,
+    pub(super) rewrite: &'a PathRewrite,
+    pub(super) host: &'a HostPolicy,
+    pub(super) client: &'a ClientIdentity,
+    /// What is sent otherwise than it came is settled.
+    pub(super) settled: bool,
+    /// The backends are found for this request, and no upstream's.
+    pub(super) found: bool,
+    /// The method that is sent in place of the client's, if any, may be repeated.
+    pub(super) may_repeat: bool,
+    /// It is a question of ours: only the head of the answer counts, and the client gets none of it.
+    pub(super) asks: bool,
+    /// Until when the client waits, if it has told: everything has to be over by then.
+    pub(super) until: Option<Instant>,
+}
+
+impl<'a> Passage<'a> {
+    /// A request on its way as its route says.
+    pub(super) fn new(
+        (at, entry): (Entrance<'a>, &'a RouteEntry),
+        (destination, local): (&'a Destination, &'a Local),
+        (rewrite, host): (&'a PathRewrite, &'a HostPolicy),
+        client: &'a ClientIdentity,
+        asks: bool,
+    ) -> Self {
+        Self {
+            at,
+            entry,
+            destination,
+            local,
+            rewrite,
+            host,
+            client,
+            settled: false,
+            found: false,
+            may_repeat: true,
+            asks,
+            until: None,
+        }
+    }
+}
+
+impl Passage<'_> {
+    /// The hash input, if the strategy wants one.
+    pub(super) fn make_key(&self, state: &mut State) {
+        if self.local.upstream.strategy.needs() == Need::Key {
+            let mut key = std::mem::take(&mut state.key);
+            vars::render_raw(&self.local.upstream.key, &self.vars(state, ""), &mut key);
+            state.key = key;
+        }
+    }
+
+    /// What the retry rules want to know, as far as it holds for every failure.
+    pub(super) fn facts(
+        &self,
+        outcome: Outcome,
+        head: &RequestHead,
+        replayable: bool,
+        tries: u32,
+        now: Instant,
+    ) -> Facts<'_> {
+        Facts {
+            outcome,
+            status: None,
+            sent: true,
+            stale: false,
+            shown: false,
+            idempotent: self.may_repeat && retry::is_idempotent(head.method()),
+            replayable,
+            tries,
+            elapsed: now.saturating_duration_since(self.at.whole),
+            policy: &self.destination.retry,
+        }
+    }
+
+    /// What templates may speak of.
+    pub(super) fn vars<'v>(&'v self, state: &'v State, backend: &'v str) -> Vars<'v> {
+        Vars {
+            request_id: &state.id,
+            path: state.normalised_path(),
+            route: &self.entry.route.name,
+            upstream: &self.local.upstream.name,
+            backend,
+            link: self.at.link(state.ends),
+            clock: Some(self.at.clock(self.at.whole)),
+            answer: Answer { request_body: state.upload.received, ..Answer::default() },
+            captured: state.captured.as_deref(),
+            auth: state.auth(),
+            otherwise: state.otherwise.as_deref(),
+            body: state.body(self.at),
+            ..Vars::new(&state.head, self.client)
+        }
+    }
+
+    /// Whether the client asks to switch to a protocol that the route allows.
+    pub(super) fn asks_to_switch(&self, head: &RequestHead) -> bool {
+        let allowed = |asked: &[u8]| {
+            let mut upgrades = self.entry.route.upgrades.iter();
+            upgrades.any(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(asked))
+        };
+        head.upgrade().is_some_and(allowed)
+    }
+
+    /// What is put in place of the route's prefix.
+    fn put_in_place(&self, state: &State) -> &PathRewrite {
+        match &state.trail {
+            Some(trail) if trail.whole_path => &PathRewrite::Keep,
+            _ => self.rewrite,
+        }
+    }
+
+    /// Whether what stands in place of the prefix makes the path climb: bytes that follow a prefix
+    /// are no segment of their own, as with `/a` and `/a../b`.
+    pub(super) fn climbs(&self, state: &State) -> bool {
+        let PathRewrite::ReplaceBytes(to) = self.put_in_place(state) else { return false };
+        let Some(rest) = state.normalised_path().strip_prefix(self.entry.route.prefix.as_bytes())
+        else {
+            return false;
+        };
+        let before = to.rsplit('/').next().unwrap_or_default();
+        let behind = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+        matches!((before, behind), ("", b"..") | (".", b".") | ("..", b""))
+    }
+
+    /// Encodes the request head for `backend` into `state.out`.
+    pub(super) fn write_request(&self, backend: &Backend, asks: bool, state: &mut State) {
+        let mut out = std::mem::take(&mut state.out);
+        let context = RequestContext {
+            vars: &self.vars(state, &backend.label),
+            forwarded: &self.at.listener.forwarded,
+            rewrite: self.put_in_place(state),
+            prefix: &self.entry.route.prefix,
+            path: state.normalised_path(),
+            host: self.host,
+            authority: &backend.authority,
+            framing: state.upload.framing(state.head.framing()),
+            upgrade: state.head.upgrade().filter(|_| asks),
+            close: self.local.upstream.nginx.connection_close
+                || self.local.upstream.send_proxy.is_some(),
+            otherwise: state.otherwise.as_deref(),
+            trailers: self.entry.route.response.as_ref().is_none_or(|rules| rules.pass_trailers),
+            edits: &self.entry.route.request_headers,
+        };
+        out.clear();
+        write_request_head(&mut out, &context);
+        state.out = out;
+    }
+
+    /// When the time for all attempts is used up.
+    pub(super) fn total(&self) -> Option<Instant> {
+        let total = self.destination.timeouts.total.map(|total| self.at.whole + total);
+        total.into_iter().chain(self.until).min()
+    }
+}
