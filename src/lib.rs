@@ -27,6 +27,7 @@
 //! | [`http1`] | our HTTP/1 codec: heads, framing, bodies |
 //! | [`balance`] | who may be picked, and the eight ways to pick |
 //! | [`limit`] | how often a key may ask, and how often at once |
+//! | [`policy`] | who is taken out, where traffic goes instead, when it comes back |
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
 //! | [`health`] | verdicts from probes and from traffic; the prober |
 //! | [`snapshot`] | configuration and states to the world that workers read |
@@ -56,14 +57,15 @@
 //! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`balance`] | `model` | – | `pure` |
-//! | [`config`] | `model` `tls` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
+//! | [`policy`] | `model` | – | `pure` |
+//! | [`config`] | `model` `tls` `policy` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
 //! | [`health`] | `model` `tls` `net` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
-//! | [`control`] | `model` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
+//! | [`control`] | `model` `policy` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
@@ -152,6 +154,7 @@ pub mod limit;
 pub mod manual;
 pub mod model;
 pub mod net;
+pub mod policy;
 pub mod proxy;
 pub mod server;
 pub mod snapshot;

@@ -12,7 +12,7 @@ use super::{Phase, State, guard};
 use crate::model::Clock;
 
 /// Every path with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 9] = [
+pub(super) const ENDPOINTS: [(&str, &str); 10] = [
     ("/", "this list"),
     ("/metrics", "metrics as Prometheus text"),
     ("/livez", "200 as long as the process runs"),
@@ -22,6 +22,7 @@ pub(super) const ENDPOINTS: [(&str, &str); 9] = [
     ("/api/v1/ha/load-balancer/stats", "counters by listener, route and upstream"),
     ("/api/v1/ha/load-balancer/backends", "every backend: may it be picked, why, and what it does"),
     ("/api/v1/ha/health-checks", "how backends are judged, and the verdicts"),
+    ("/api/v1/ha/events", "what happened: ?upstream=, ?backend=, ?kind=, ?since=NUMBER"),
 ];
 
 /// The admin application, ready to be served or to be nested in another one.
@@ -36,6 +37,7 @@ pub fn router(state: State) -> Router {
         .route("/api/v1/ha/load-balancer/stats", get(stats))
         .route("/api/v1/ha/load-balancer/backends", get(backends))
         .route("/api/v1/ha/health-checks", get(health_checks))
+        .route("/api/v1/ha/events", get(events))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn(guard::protect))
@@ -118,4 +120,16 @@ async fn backends(extract::State(mut state): extract::State<State>) -> Response 
 
 async fn health_checks(extract::State(mut state): extract::State<State>) -> Response {
     told(StatusCode::OK, &view::HealthChecks::of(state.reader.current()))
+}
+
+async fn events(
+    extract::State(state): extract::State<State>,
+    wanted: Result<extract::Query<view::Wanted>, extract::rejection::QueryRejection>,
+) -> Response {
+    match wanted {
+        Ok(extract::Query(wanted)) => {
+            told(StatusCode::OK, &view::Events::of(state.registry.history(), &wanted))
+        }
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error.body_text()),
+    }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod import_nginx;
 mod run;
 pub mod schema;
+mod why;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -67,6 +68,15 @@ enum Command {
     ///
     /// The imported file is an ordinary one. What has no counterpart is left out with a warning.
     ImportNginx(ImportArgs),
+    /// Tell why a backend of the running process serves or does not: its state, what happened to it,
+    /// what comes next
+    Why {
+        /// The backend, by its name or as UPSTREAM/NAME
+        backend: String,
+        /// Where the admin listener is
+        #[arg(long, default_value = "127.0.0.1:9901", value_name = "ADDRESS")]
+        admin: SocketAddr,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -139,6 +149,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             written(schema::schema(output, &mut out))
         }
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
+        Command::Why { backend, admin } => match why::why(admin, &backend, &mut out) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(FAILED),
+            Err(error) => output_failed(&error),
+        },
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plimsoll", &mut script);

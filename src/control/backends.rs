@@ -12,18 +12,35 @@ use ahash::AHashMap;
 use tracing::{info, warn};
 
 use crate::config::model::Health;
+use crate::control::history::Told;
 use crate::control::writer::{Control, Due};
-use crate::health::passive::{self, Ruling};
+use crate::health::passive::{self, Ruling, Trial};
 use crate::health::probe::probe;
 use crate::health::rise::{Pace, Rise};
 use crate::model::{
     BackendId, BackendIx, BackendState, Clock, Event, PassiveState, ProbedState, Tick, UpstreamIx,
 };
+use crate::policy::pause::Relapses;
 use crate::snapshot::{Limits, Snapshot};
 use crate::telemetry::{Cause, Status};
 
 /// A trial that nobody made, or whose end was never told, is offered again after at least this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The kind of event for what a backend has become.
+fn kind_of(is_now: &str) -> &'static str {
+    match is_now {
+        "up" => "backend.up",
+        "down" => "backend.down",
+        "checking" => "backend.checking",
+        "draining" => "backend.draining",
+        "disabled" => "backend.disabled",
+        "parked" => "backend.parked",
+        "on trial" => "backend.on_trial",
+        "back in service" => "backend.back",
+        _ => "backend.changed",
+    }
+}
 
 /// The backends of the present snapshot.
 #[derive(Debug, Default)]
@@ -38,6 +55,18 @@ struct Tracked {
     state: BackendState,
     /// The verdict of the probes, where there are any.
     rise: Option<Rise>,
+    /// What is known of its requests.
+    record: Record,
+}
+
+/// What is known of a backend's requests beside its state.
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    relapses: Relapses,
+    /// How long it is parked, or was last.
+    pause: Duration,
+    /// Trials that succeeded since then.
+    passed: u32,
 }
 
 impl Backends {
@@ -54,8 +83,12 @@ pub(super) struct Change {
     ix: BackendIx,
     /// What it has become.
     is_now: &'static str,
+    /// Who brought it about.
+    actor: &'static str,
     /// The cause in words.
     why: String,
+    /// What comes next, in words.
+    next: String,
 }
 
 impl Change {
@@ -64,6 +97,13 @@ impl Change {
         let upstream = snapshot.upstream(self.upstream);
         let backend = &upstream.backends[self.ix.index()];
         format!("{}/{} {}: {}", upstream.name, backend.label, self.is_now, self.why)
+    }
+
+    /// Where it happened, and what is to be told of it to whoever asks.
+    pub(super) fn happened(&self) -> ((UpstreamIx, Option<BackendIx>), Told) {
+        let (cause, next) = (self.why.clone(), self.next.clone());
+        let told = Told { kind: kind_of(self.is_now), actor: self.actor, cause, next };
+        ((self.upstream, Some(self.ix)), told)
     }
 
     /// Logs and counts it. The place holds in `before`; how many are left is told by `now`.
@@ -118,9 +158,14 @@ impl Control {
                         cause = "configuration",
                         "backend {status}"
                     );
+                    let cause = "configuration".to_owned();
+                    let (kind, next) = (kind_of(status), String::new());
+                    let told = Told { kind, actor: Cause::Config.name(), cause, next };
+                    self.note((UpstreamIx(place), Some(BackendIx(ix))), told);
                 }
                 let probed_before =
                     was.as_ref().and_then(|was| before.upstream(was.upstream).health());
+                let record = was.as_ref().map(|was| was.record).unwrap_or_default();
                 let rise = match (upstream.health(), was.and_then(|was| was.rise)) {
                     (None, _) => {
                         self.timers.clear(&Due::Probe(backend.id));
@@ -138,6 +183,7 @@ impl Control {
                     ix: BackendIx(ix),
                     state: backend.state,
                     rise,
+                    record,
                 };
                 self.backends.0.insert(backend.id, tracked);
             }
@@ -146,6 +192,7 @@ impl Control {
             self.timers.clear(&Due::Probe(gone));
             self.timers.clear(&Due::Passive(gone));
         }
+        self.watch_outliers(now);
     }
 
     /// Takes up one piece of news. What concerns a backend that is gone is dropped.
@@ -153,77 +200,117 @@ impl Control {
         match event {
             Event::Probed { backend, result, took, at } => self.probed(backend, &result, took, at),
             Event::FailuresCrossed { backend, at } => {
-                self.judge(backend, |passive, others_left, settings| {
-                    let ruling =
-                        passive::failures_crossed(passive, others_left, at, settings.fail_timeout);
-                    let why = format!(
-                        "{} failed requests within {:?}",
-                        settings.max_fails, settings.fail_timeout
-                    );
-                    (ruling, why)
+                let limits = self.limits(backend);
+                self.judge(backend, at, |passive, others_left, pause| {
+                    let ruling = passive::failures_crossed(passive, others_left, at, pause);
+                    let (fails, time) = (limits.max_fails, limits.fail_timeout);
+                    (ruling, format!("{fails} failed requests within {time:?}"))
                 });
             }
-            Event::TrialEnded { backend, ok, at } => {
-                self.judge(backend, |passive, others_left, settings| {
-                    let pause = settings.fail_timeout;
-                    let why = match (ok, others_left) {
-                        (true, _) => "the trial request succeeded",
-                        (false, true) => "the trial request failed",
-                        (false, false) => "the trial request failed, but no other backend is left",
-                    };
-                    let ruling = passive::trial_ended(passive, ok, others_left, at, pause);
-                    (ruling, why.to_owned())
-                });
-            }
+            Event::TrialEnded { backend, ok, at } => self.trial_ended(backend, ok, at),
         }
+    }
+
+    /// A trial request ended.
+    fn trial_ended(&mut self, id: BackendId, ok: bool, at: Tick) {
+        let Some(tracked) = self.backends.0.get_mut(&id) else {
+            return;
+        };
+        let needed = self.snapshot.upstream(tracked.upstream).passive.trials;
+        let passed = if ok { tracked.record.passed.saturating_add(1) } else { 0 };
+        tracked.record.passed = passed;
+        let trial = match ok {
+            true if passed >= needed => Trial::Passed,
+            true => Trial::OneOfMore,
+            false => Trial::Failed,
+        };
+        self.judge(id, at, |passive, others_left, pause| {
+            let why = match (trial, others_left) {
+                (Trial::Passed, _) if needed > 1 => format!("{needed} trial requests succeeded"),
+                (Trial::Passed | Trial::OneOfMore, _) => "the trial request succeeded".to_owned(),
+                (Trial::Failed, true) => "the trial request failed".to_owned(),
+                (Trial::Failed, false) => {
+                    "the trial request failed, but no other backend is left".to_owned()
+                }
+            };
+            (passive::trial_ended(passive, trial, others_left, at, pause), why)
+        });
     }
 
     /// A pause is over; or a trial was offered and nothing was heard of it.
     pub(super) fn pause_ended(&mut self, id: BackendId, now: Tick) {
-        if self.backends.state(id).is_some_and(|state| state.passive == PassiveState::Trial) {
+        let Some(tracked) = self.backends.0.get_mut(&id) else {
+            return;
+        };
+        if tracked.state.passive == PassiveState::Trial {
             return self.offer_trial(id, now);
         }
-        self.judge(id, |passive, _, settings| {
-            let why = format!("parked for {:?}", settings.fail_timeout);
-            (passive::pause_ended(passive, now), why)
+        tracked.record.passed = 0;
+        let pause = tracked.record.pause;
+        self.judge(id, now, |passive, _, _| {
+            (passive::pause_ended(passive, now), format!("parked for {pause:.1?}"))
         });
     }
 
+    /// How many failures take a backend out, and for how long.
+    fn limits(&self, id: BackendId) -> Limits {
+        let none = Limits { max_fails: 0, fail_timeout: Duration::ZERO };
+        self.backends.0.get(&id).map_or(none, |tracked| {
+            self.snapshot.upstream(tracked.upstream).backends[tracked.ix.index()].limits
+        })
+    }
+
     /// Asks `rule` what becomes of a backend by its requests, and does it. `rule` is told the
-    /// passive state, whether others are left, and the backend's limits; it gives its reason too.
-    fn judge(
+    /// passive state, whether others are left, and how long the backend would be parked; it gives its
+    /// reason too.
+    pub(super) fn judge(
         &mut self,
         id: BackendId,
-        rule: impl FnOnce(PassiveState, bool, Limits) -> (Ruling, String),
+        now: Tick,
+        rule: impl FnOnce(PassiveState, bool, Duration) -> (Ruling, String),
     ) {
-        let Some(tracked) = self.backends.0.get(&id) else {
+        let base = self.limits(id).fail_timeout;
+        let Some(tracked) = self.backends.0.get_mut(&id) else {
             return;
         };
-        let (place, ix) = (tracked.upstream, tracked.ix);
+        let (place, ix, passive) = (tracked.upstream, tracked.ix, tracked.state.passive);
         let upstream = Arc::clone(self.snapshot.upstream(place));
+        let mut relapses = tracked.record.relapses;
+        let pause = relapses.out(base, upstream.passive.max_pause, now, self.random.f64());
         let others_left = upstream.stands_without(id, |other| self.backends.state(other));
-        let limits = upstream.backends[ix.index()].limits;
-        let (ruling, why) = rule(tracked.state.passive, others_left, limits);
+        let (ruling, why) = rule(passive, others_left, pause);
         let next = match ruling {
             Ruling::Stays => return,
+            Ruling::AnotherTrial => return self.offer_trial(id, now),
             Ruling::LastOneLeft => {
                 let (name, label) = (&upstream.name, &upstream.backends[ix.index()].label);
-                return warn!(
+                warn!(
                     upstream = name,
                     backend = label,
                     cause = why,
                     "backend not parked: no other is left"
                 );
+                let (kind, actor) = ("backend.not_parked", Cause::Traffic.name());
+                let cause = format!("{why}, but no other backend is left");
+                return self
+                    .note((place, Some(ix)), Told { kind, actor, cause, next: String::new() });
             }
             Ruling::Becomes(next) => next,
         };
-        let is_now = match next {
-            PassiveState::Ok => "back in service",
-            PassiveState::Parked { .. } => "parked",
-            PassiveState::Trial => "on trial",
+        let (is_now, then) = match next {
+            PassiveState::Ok => ("back in service", String::new()),
+            PassiveState::Parked { .. } => ("parked", format!("a trial request in {pause:.1?}")),
+            PassiveState::Trial => ("on trial", "the next request decides".to_owned()),
         };
-        self.change(id, is_now, Cause::Traffic, why, |state| {
-            state.passive = next;
+        self.change((id, is_now, Cause::Traffic), why, then, |tracked| {
+            tracked.state.passive = next;
+            match next {
+                PassiveState::Ok => tracked.record.relapses.back(now),
+                PassiveState::Parked { .. } => {
+                    tracked.record = Record { relapses, pause, passed: 0 };
+                }
+                PassiveState::Trial => {}
+            }
         });
         match next {
             PassiveState::Ok => self.timers.clear(&Due::Passive(id)),
@@ -285,28 +372,31 @@ impl Control {
             Ok(()) => format!("probe: passed ({} in a row)", health.rise),
             Err(reason) => format!("probe: {reason} ({} in a row)", health.fall),
         };
-        self.change(id, verdict.name(), Cause::Probe, why, |state| {
-            state.probed = verdict;
+        let next = match verdict {
+            ProbedState::Down => format!("up after {} good probes in a row", health.rise),
+            _ => format!("down after {} bad probes in a row", health.fall),
+        };
+        self.change((id, verdict.name(), Cause::Probe), why, next, |tracked| {
+            tracked.state.probed = verdict;
         });
     }
 
     /// Writes a change into a backend's state and notes it for the next snapshot.
     fn change(
         &mut self,
-        id: BackendId,
-        is_now: &'static str,
-        cause: Cause,
+        (id, is_now, cause): (BackendId, &'static str, Cause),
         why: String,
-        write: impl FnOnce(&mut BackendState),
+        next: String,
+        write: impl FnOnce(&mut Tracked),
     ) {
         let Some(tracked) = self.backends.0.get_mut(&id) else {
             return;
         };
-        write(&mut tracked.state);
+        write(tracked);
         let (upstream, ix) = (tracked.upstream, tracked.ix);
         let series = &self.snapshot.upstream(upstream).backends[ix.index()].series;
         series.state_change(Status::of(tracked.state), cause);
-        self.changes.push(Change { upstream, ix, is_now, why });
+        self.changes.push(Change { upstream, ix, is_now, actor: cause.name(), why, next });
     }
 }
 

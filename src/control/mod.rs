@@ -9,13 +9,16 @@
 //! |---|---|
 //! | `writer` | the loop itself, applying configurations, publishing |
 //! | `backends` | what is known of each backend; probing, parking, trials |
+//! | `ejection` | backends that stand out by their failures |
 //! | `names` | what backend names resolve to |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
 //! | `watch` | looks at the files for a change |
 //! | `timers` | what is due when |
-//! | `tell`, `journal` | what was changed and why, for log, metrics and status |
+//! | `tell`, `journal`, `history` | what was changed and why, for log, metrics and status |
 
 mod backends;
+mod ejection;
+mod history;
 mod journal;
 mod names;
 mod prepare;

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{Loaded, Report, model as config};
 use crate::control::backends::{Backends, Change};
+use crate::control::ejection::Windows;
 use crate::control::journal::Journal;
 use crate::control::names::Names;
 use crate::control::prepare::{Command, Prepared, prepare};
@@ -23,7 +24,7 @@ use crate::control::timers::Timers;
 use crate::control::watch::Watch;
 use crate::control::{Origin, ReloadError, Stage};
 use crate::dns::{Answer, Dns};
-use crate::model::{BackendId, Clock, Event, Generation, UpstreamIx};
+use crate::model::{BackendId, Clock, Event, Generation, UpstreamId, UpstreamIx};
 use crate::snapshot::build::{self, Identities, Input, Known};
 use crate::snapshot::{Cell, Reader, Snapshot};
 use crate::telemetry::Registry;
@@ -41,6 +42,8 @@ pub(super) enum Due {
     Probe(BackendId),
     /// The end of a backend's pause, or of the patience with its trial.
     Passive(BackendId),
+    /// Outliers of an upstream are to be looked for.
+    Outliers(UpstreamId),
     /// A name is to be resolved again.
     Resolve(config::Query),
 }
@@ -51,13 +54,15 @@ pub(super) struct Control {
     /// What `cell` holds.
     pub(super) snapshot: Arc<Snapshot>,
     identities: Identities,
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     stage: Box<dyn Stage>,
     journal: Journal,
     /// What is known of each backend in `snapshot`.
     pub(super) backends: Backends,
     /// What happened to backends since the last snapshot.
     pub(super) changes: Vec<Change>,
+    /// What was counted lately where outliers are looked for.
+    pub(super) windows: Windows,
     /// Upstreams whose names resolve to other addresses since the last snapshot, and which names.
     moved: BTreeMap<UpstreamIx, String>,
     pub(super) timers: Timers<Due>,
@@ -99,6 +104,7 @@ impl Control {
             journal: Journal::default(),
             backends: Backends::default(),
             changes: Vec::new(),
+            windows: Windows::default(),
             moved: BTreeMap::new(),
             timers: Timers::default(),
             random: fastrand::Rng::new(),
@@ -152,6 +158,7 @@ impl Control {
                 match due {
                     Due::Probe(id) => self.probe(id),
                     Due::Passive(id) => self.pause_ended(id, now),
+                    Due::Outliers(id) => self.look_for_outliers(id, now),
                     Due::Resolve(query) => self.names.ask(query),
                 }
             }
@@ -305,6 +312,10 @@ impl Control {
         };
         let generation = self.snapshot.generation.next();
         let next = build::rebuild(&self.snapshot, &touched.collect(), generation, known);
+        for change in &changes {
+            let (place, told) = change.happened();
+            self.note(place, told);
+        }
         let (origin, cause) = tell::cause(&self.snapshot, &changes, &moved);
         let before = self.publish(next, origin, cause);
         for change in &changes {

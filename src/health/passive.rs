@@ -1,9 +1,10 @@
-//! What follows when real requests to a backend fail: it is parked for `fail_timeout`, then one
-//! trial request decides, and a failed trial parks it for `fail_timeout` again.
+//! What follows when real requests to a backend fail: it is parked for a while, then trial requests
+//! decide, one after the other, and the first that fails parks it again.
 //!
-//! Plain as nginx's `max_fails` and `fail_timeout`: the pause does not grow, so a backend that is
-//! well again is back within one `fail_timeout`. Failures are counted by the workers; `control`
-//! hears of a crossed limit and of the trial's end, and writes down what these functions rule.
+//! This is the circuit breaker of a backend: ok is closed, parked is open, trial is half-open. Whether
+//! failures cross `max_fails`, counted by the workers, or `policy::ejection` finds that it stands out,
+//! the way back is the same. How long it is parked is `policy::pause`'s to say; `control` hears the news
+//! and writes down what these functions rule.
 
 use std::time::Duration;
 
@@ -16,20 +17,22 @@ pub enum Ruling {
     Stays,
     /// It would be parked, but then its upstream would have no backend left: it is not parked.
     LastOneLeft,
+    /// The trial succeeded, and another one is to follow.
+    AnotherTrial,
     /// It passes into this state.
     Becomes(PassiveState),
 }
 
-/// Requests failed too often. `others_left`: without this backend its upstream still has one that
-/// is eligible.
+/// Requests failed too often: it is parked for `pause`. `others_left`: without this backend its
+/// upstream still has one that is eligible.
 pub fn failures_crossed(
     state: PassiveState,
     others_left: bool,
     now: Tick,
-    fail_timeout: Duration,
+    pause: Duration,
 ) -> Ruling {
     match (state, others_left) {
-        (PassiveState::Ok, true) => park(now, fail_timeout),
+        (PassiveState::Ok, true) => park(now, pause),
         (PassiveState::Ok, false) => Ruling::LastOneLeft,
         // A worker that still reads the snapshot before; or the trial, whose end is told apart.
         (PassiveState::Parked { .. } | PassiveState::Trial, _) => Ruling::Stays,
@@ -44,23 +47,35 @@ pub fn pause_ended(state: PassiveState, now: Tick) -> Ruling {
     }
 }
 
-/// The trial request ended. The last one left returns to service even when it failed.
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// It succeeded, and was the last one needed.
+    Passed,
+    /// It succeeded, and more are needed.
+    OneOfMore,
+    /// It failed.
+    Failed,
+}
+
+/// A trial request ended. The last one left returns to service whatever came of it.
 pub fn trial_ended(
     state: PassiveState,
-    ok: bool,
+    trial: Trial,
     others_left: bool,
     now: Tick,
-    fail_timeout: Duration,
+    pause: Duration,
 ) -> Ruling {
-    match (state, ok || !others_left) {
-        (PassiveState::Trial, true) => Ruling::Becomes(PassiveState::Ok),
-        (PassiveState::Trial, false) => park(now, fail_timeout),
+    match (state, trial) {
         (PassiveState::Ok | PassiveState::Parked { .. }, _) => Ruling::Stays,
+        (PassiveState::Trial, Trial::Failed) if others_left => park(now, pause),
+        (PassiveState::Trial, Trial::OneOfMore) if others_left => Ruling::AnotherTrial,
+        (PassiveState::Trial, _) => Ruling::Becomes(PassiveState::Ok),
     }
 }
 
-fn park(now: Tick, fail_timeout: Duration) -> Ruling {
-    Ruling::Becomes(PassiveState::Parked { until: now.after(fail_timeout) })
+fn park(now: Tick, pause: Duration) -> Ruling {
+    Ruling::Becomes(PassiveState::Parked { until: now.after(pause) })
 }
 
 #[cfg(test)]
@@ -75,14 +90,18 @@ mod tests {
     enum News {
         Crossed { others_left: bool },
         PauseEnded,
-        Trial { ok: bool, others_left: bool },
+        Trial { trial: Trial, others_left: bool },
     }
 
     fn news() -> impl Strategy<Value = News> {
         prop_oneof![
             any::<bool>().prop_map(|others_left| News::Crossed { others_left }),
             Just(News::PauseEnded),
-            any::<(bool, bool)>().prop_map(|(ok, others_left)| News::Trial { ok, others_left }),
+            (
+                prop::sample::select(vec![Trial::Passed, Trial::OneOfMore, Trial::Failed]),
+                any::<bool>(),
+            )
+                .prop_map(|(trial, others_left)| News::Trial { trial, others_left }),
         ]
     }
 
@@ -100,10 +119,13 @@ mod tests {
                         (failures_crossed(state, others_left, now, PAUSE), others_left)
                     }
                     News::PauseEnded => (pause_ended(state, now), true),
-                    News::Trial { ok, others_left } => {
-                        (trial_ended(state, ok, others_left, now, PAUSE), others_left)
+                    News::Trial { trial, others_left } => {
+                        (trial_ended(state, trial, others_left, now, PAUSE), others_left)
                     }
                 };
+                if ruling == Ruling::AnotherTrial {
+                    prop_assert!(state == PassiveState::Trial && others_left);
+                }
                 let Ruling::Becomes(next) = ruling else { continue };
                 match (state, next) {
                     (PassiveState::Ok | PassiveState::Trial, PassiveState::Parked { until }) => {
@@ -132,7 +154,9 @@ mod tests {
     fn the_last_one_left_is_not_parked() {
         let ruling = failures_crossed(PassiveState::Ok, false, Tick(5), PAUSE);
         assert_eq!(ruling, Ruling::LastOneLeft);
-        let ruling = trial_ended(PassiveState::Trial, false, false, Tick(5), PAUSE);
-        assert_eq!(ruling, Ruling::Becomes(PassiveState::Ok));
+        for trial in [Trial::Failed, Trial::OneOfMore] {
+            let ruling = trial_ended(PassiveState::Trial, trial, false, Tick(5), PAUSE);
+            assert_eq!(ruling, Ruling::Becomes(PassiveState::Ok));
+        }
     }
 }

@@ -103,6 +103,7 @@
 //! | `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
 //! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
 //! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
+//! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next |
 //!
 //! # Metrics
 //!
@@ -115,7 +116,7 @@
 //! | How slow are the backends? | `plimsoll_upstream_first_byte_seconds`, `plimsoll_upstream_connect_duration_seconds` |
 //! | Which backend fails, and how? | `plimsoll_upstream_attempts_total` by `backend` and `outcome` |
 //! | Are retries hiding something? | `plimsoll_upstream_retries_total` by `reason`, `plimsoll_upstream_retries_denied_total` |
-//! | Who is out, since when, why? | `plimsoll_backend_state`, `plimsoll_backend_state_changes_total` by `cause` |
+//! | Who is out, since when, why? | `plimsoll_backend_state`, `plimsoll_backend_state_changes_total` by `cause`, `plimsoll_backend_ejections_total` |
 //! | Is anybody left? | `plimsoll_upstream_none_eligible_total`, `plimsoll_upstream_fail_open` |
 //! | Is the load even? | `plimsoll_backend_in_flight`, `plimsoll_backend_picks_total` |
 //! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |
@@ -130,7 +131,8 @@
 //!
 //! 1. `curl -s 127.0.0.1:9901/healthz`: which upstream?
 //! 2. `curl -s 127.0.0.1:9901/api/v1/ha/load-balancer/backends`: which backend, and `why`?
-//! 3. The access log: `failure`, and the `attempts` of a request that failed.
+//! 3. `plimsoll why BACKEND`: what happened to it, and what comes next.
+//! 4. The access log: `failure`, and the `attempts` of a request that failed.
 //!
 //! | clients see | most likely | do |
 //! |---|---|---|

@@ -47,10 +47,10 @@
 //! nginx lowers the weight of a backend that fails by degrees. Here passive health parks it, which shows in
 //! the log and the status; a weight is what the operator wrote.
 //!
-//! # Pauses that grow
+//! # Pauses that grow without bound
 //!
-//! A parked backend gets its trial after `fail_timeout`, however often it failed. A growing pause saves few
-//! requests and keeps a backend out long after it is well.
+//! A backend that is parked again and again is out longer each time, but a minute at most (`max_pause`): a
+//! longer pause saves few requests and keeps a backend out long after it is well.
 //!
 //! # Request bodies collected before they are sent
 //!

@@ -13,12 +13,14 @@ impl Passage<'_> {
         let (record, live) = (&ended.record, &upstream.live[choice.ix.index()]);
         let backend = &upstream.backends[choice.ix.index()];
         let took = record.duration.unwrap_or_default();
-        backend.series.worker(self.at.worker.ix).attempt(record.outcome, took);
+        let cell = backend.series.worker(self.at.worker.ix);
+        cell.attempt(record.outcome, took);
         // A kept connection that turns out dead says nothing about the backend; nor does a client
         // that left, or our own want of descriptors.
         let no_verdict =
             ended.is_stale() || ended.progress.own || record.outcome == Outcome::ClientGone;
         if no_verdict {
+            cell.unjudged();
             if choice.trial && !ended.progress.decided {
                 // It decided nothing: the next request is to.
                 live.offer_trial();
@@ -42,6 +44,7 @@ impl Passage<'_> {
             }
             return;
         }
+        cell.failed();
         live.observe_failure(took, now);
         let limits = backend.limits;
         if live.record_failure(now, limits.fail_timeout, limits.max_fails) {

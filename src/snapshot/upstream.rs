@@ -94,6 +94,11 @@ impl Upstream {
         self.source.health.as_ref()
     }
 
+    /// What makes a backend an outlier; `None`: nobody looks for outliers.
+    pub fn ejection(&self) -> Option<&config::Ejection> {
+        self.source.ejection.as_ref()
+    }
+
     /// On what terms its connections are secured, if they are.
     pub fn tls(&self) -> Option<&Arc<BackendTerms>> {
         self.source.tls.as_ref()

@@ -1,7 +1,8 @@
 //! Series of backends: state, picks, attempts, probes.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cell::{Count, PerWorker};
@@ -88,6 +89,32 @@ impl Cause {
     }
 }
 
+/// What became of a backend that stood out by its failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ejected {
+    /// It was parked.
+    Parked,
+    /// It stays: outliers are only told of.
+    DryRun,
+    /// It stays: too many are out already.
+    Capped,
+}
+
+impl Ejected {
+    /// Every one, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Parked, Self::DryRun, Self::Capped];
+
+    /// The label in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::DryRun => "dry_run",
+            Self::Capped => "capped",
+        }
+    }
+}
+
 /// A backend's series.
 #[derive(Debug)]
 pub struct BackendSeries {
@@ -100,6 +127,8 @@ pub struct BackendSeries {
     max_in_flight: AtomicU32,
     /// By new status, then by cause.
     changes: [[Count; Cause::ALL.len()]; Status::ALL.len()],
+    /// Outliers by what became of them, and the reason.
+    ejections: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     probes_ok: Count,
     probes_failed: Count,
 }
@@ -115,6 +144,10 @@ pub struct BackendCell {
     started: Count,
     ended: Count,
     outcomes: [Count; Outcome::ALL.len()],
+    /// Attempts that spoke against the backend, whatever their outcome is called.
+    failures: Count,
+    /// Attempts that said nothing of the backend.
+    unjudged: Count,
     /// Idle connections.
     idle: Count,
 }
@@ -145,6 +178,16 @@ impl BackendCell {
         self.upstream.worker(self.worker).attempt(took);
     }
 
+    /// An attempt speaks against the backend. Beside [`attempt`](Self::attempt).
+    pub fn failed(&self) {
+        self.failures.add(1);
+    }
+
+    /// An attempt says nothing of the backend. Beside [`attempt`](Self::attempt).
+    pub fn unjudged(&self) {
+        self.unjudged.add(1);
+    }
+
     /// The worker's pool has so many idle connections to this backend.
     pub fn set_idle(&self, connections: usize) {
         self.idle.set(connections as u64);
@@ -165,6 +208,8 @@ impl BackendSeries {
             started: Count::default(),
             ended: Count::default(),
             outcomes: Default::default(),
+            failures: Count::default(),
+            unjudged: Count::default(),
             idle: Count::default(),
         };
         Self {
@@ -176,6 +221,7 @@ impl BackendSeries {
             weight: AtomicU32::new(1),
             max_in_flight: AtomicU32::new(0),
             changes: Default::default(),
+            ejections: Mutex::default(),
             probes_ok: Count::default(),
             probes_failed: Count::default(),
         }
@@ -227,6 +273,20 @@ impl BackendSeries {
     pub fn attempts(&self) -> [(Outcome, u64); Outcome::ALL.len()] {
         Outcome::ALL
             .map(|outcome| (outcome, self.cells.sum(|cell| &cell.outcomes[outcome as usize])))
+    }
+
+    /// Ended attempts that said something of the backend, and those among them that spoke against it.
+    pub fn verdicts(&self) -> (u64, u64) {
+        let unjudged = self.cells.sum(|cell| &cell.unjudged);
+        let failed = self.cells.sum(|cell| &cell.failures);
+        let ended: u64 = self.attempts().iter().map(|(_, count)| count).sum();
+        (ended.saturating_sub(unjudged), failed)
+    }
+
+    /// The backend stood out by its failures. For control.
+    pub fn ejected(&self, ejected: Ejected, reason: &'static str) {
+        let mut ejections = self.ejections.lock().unwrap_or_else(PoisonError::into_inner);
+        *ejections.entry((reason, ejected.name())).or_default() += 1;
     }
 
     /// Idle connections of all workers.
@@ -297,6 +357,15 @@ fn encode_state(all: &[Arc<BackendSeries>], text: &mut Text) {
         (series.status.load(Relaxed) == Status::Up as u8).into()
     });
     encode_plain(&names::BACKEND_STATE, all, text, |series| series.status.load(Relaxed).into());
+    text.family(&names::BACKEND_EJECTIONS, |samples| {
+        for series in all {
+            let [upstream, backend] = series.labels();
+            let ejections = series.ejections.lock().unwrap_or_else(PoisonError::into_inner);
+            for ((reason, result), count) in &*ejections {
+                samples.count(&[upstream, backend, reason, result], *count);
+            }
+        }
+    });
     text.family(&names::BACKEND_STATE_CHANGES, |samples| {
         for series in all {
             let [upstream, backend] = series.labels();

@@ -8,6 +8,7 @@ mod access_log;
 mod backend;
 mod cell;
 mod downstream;
+mod history;
 mod limit;
 mod log;
 pub mod names;
@@ -21,8 +22,9 @@ mod zone;
 pub use access_log::{
     AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user, can_append,
 };
-pub use backend::{BackendCell, BackendSeries, Cause, Status};
+pub use backend::{BackendCell, BackendSeries, Cause, Ejected, Status};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
+pub use history::{Happened, History};
 pub use limit::{LimitCell, LimitSeries, Limited};
 pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;

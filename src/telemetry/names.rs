@@ -87,6 +87,10 @@ families! {
     BACKEND_STATE_CHANGES: COUNTER "plimsoll_backend_state_changes_total"
         ["upstream", "backend", "to", "cause"]
         = "Changes of a backend's state by the new state and the cause; absent until one happens.";
+    BACKEND_EJECTIONS: COUNTER "plimsoll_backend_ejections_total"
+        ["upstream", "backend", "reason", "result"]
+        = "Times a backend stood out by its failures (consecutive, failure_percent, success_rate), by \
+           what became of it: parked, dry_run, capped; absent until one does.";
     BACKEND_IN_FLIGHT: GAUGE "plimsoll_backend_in_flight" ["upstream", "backend"]
         = "Attempts under way.";
     BACKEND_MAX_IN_FLIGHT: GAUGE "plimsoll_backend_max_in_flight" ["upstream", "backend"]

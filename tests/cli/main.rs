@@ -32,7 +32,7 @@ fn err(output: &Output) -> String {
 fn help_names_every_command_and_version_the_version() {
     let help = plimsoll(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for command in ["run", "check", "demo", "schema", "import-nginx", "completions"] {
+    for command in ["run", "check", "demo", "schema", "import-nginx", "why", "completions"] {
         assert!(out(&help).contains(command), "{command}: {}", out(&help));
         assert_eq!(plimsoll(&[command, "--help"]).status.code(), Some(0));
     }

@@ -7,6 +7,7 @@
 mod support;
 
 mod active;
+mod ejection;
 mod none_eligible;
 mod passive;
 mod rotation;

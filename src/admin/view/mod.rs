@@ -4,6 +4,7 @@
 //! was built, and the words here explain that decision. Called by `endpoints`.
 
 mod backends;
+mod events;
 mod health_checks;
 mod stats;
 mod status;
@@ -14,6 +15,7 @@ use crate::model::Outcome;
 use crate::snapshot::{Snapshot, Upstream};
 
 pub(super) use backends::BackendList;
+pub(super) use events::{Events, Wanted};
 pub(super) use health_checks::HealthChecks;
 pub(super) use stats::Stats;
 pub(super) use status::{Checks, Health, Summary};

@@ -26,6 +26,7 @@ mod secret;
 mod sending;
 mod template;
 mod upstream;
+mod upstream_ejection;
 mod upstream_sticky;
 mod upstream_tls;
 pub(super) mod variables;

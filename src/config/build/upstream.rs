@@ -9,7 +9,7 @@ use super::action::weight;
 use super::dns::dns;
 use super::template::template;
 use super::upstream_sticky::sticky;
-use super::{Build, address, field, health, upstream_tls};
+use super::{Build, address, field, health, upstream_ejection, upstream_tls};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
@@ -52,6 +52,7 @@ pub(super) fn upstream(
         timeouts: timeouts(table.section("timeouts")),
         retry: retry(table.section("retry")),
         passive,
+        ejection: upstream_ejection::ejection(b, table, &nginx),
         health,
         when_none_eligible: match table.text("when_none_eligible") {
             "reject" => WhenNoneEligible::Reject,
@@ -262,6 +263,8 @@ fn passive(table: &Table) -> Passive {
     Passive {
         max_fails: table.integer("max_fails").unwrap_or_default(),
         fail_timeout: table.duration("fail_timeout").unwrap_or_default(),
+        max_pause: table.duration("max_pause").unwrap_or_default(),
+        trials: table.integer("trials").unwrap_or(1),
         statuses: table.integers("statuses"),
     }
 }

@@ -10,8 +10,12 @@ use super::ProxyVersion;
 pub struct Passive {
     /// Failures within `fail_timeout` that park a backend; 0 never parks.
     pub max_fails: u32,
-    /// The window in which failures count, and how long a backend is parked.
+    /// The window in which failures count, and how long a backend is parked the first time.
     pub fail_timeout: Duration,
+    /// How long a backend is parked at most that is parked again and again.
+    pub max_pause: Duration,
+    /// Requests in a row that have to succeed before a backend is back; at least 1.
+    pub trials: u32,
     /// Statuses that count as failures.
     pub statuses: Vec<u16>,
 }

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::policy::ejection::Rules as Ejection;
 pub use access::{Access, AccessRule, Who, is_within};
 pub use captures::{Capture, Captures, NUMBERED};
 pub use condition::{Condition, Test};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Dns, Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
+use super::{Dns, Ejection, Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
 use crate::tls::BackendTerms;
@@ -36,6 +36,8 @@ pub struct Upstream {
     pub retry: Retry,
     /// Judging by real requests.
     pub passive: Passive,
+    /// What makes a backend an outlier; `None`: nobody looks for outliers.
+    pub ejection: Option<Ejection>,
     /// Judging by probes; `None` when there is no `[upstream.NAME.health]` section.
     pub health: Option<Health>,
     /// What happens when no backend is eligible.

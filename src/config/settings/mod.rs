@@ -20,6 +20,7 @@ mod route;
 mod route_nginx;
 mod sending;
 mod upstream;
+mod upstream_ejection;
 mod upstream_nginx;
 mod upstream_sticky;
 mod upstream_tls;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::dns::OF_UPSTREAM as DNS;
 use super::health::HEALTH;
+use super::upstream_ejection::EJECTION;
 use super::upstream_nginx::NGINX;
 use super::upstream_sticky::STICKY;
 use super::upstream_tls::TLS;
@@ -121,6 +122,13 @@ static SECTION: Section = Section {
             "{}",
             "Judging backends by real requests.",
             "{ max_fails = 3 }",
+        ),
+        Setting::optional(
+            "ejection",
+            Kind::Table(&EJECTION),
+            "only `passive` parks backends",
+            "Parking backends that stand out by their failures.",
+            "{ failure_percent = 30 }",
         ),
         Setting::optional(
             "health",
@@ -417,8 +425,25 @@ static PASSIVE: Section = Section {
             "fail_timeout",
             TIMEOUT,
             r#""10s""#,
-            "The time in which failures count, and how long a backend is parked.",
+            "The time in which failures count, and how long a backend is parked the first time.",
             r#""30s""#,
+        ),
+        Setting::with_default(
+            "max_pause",
+            TIMEOUT,
+            r#""1m""#,
+            "A backend that is parked again is out for twice, three times, … `fail_timeout`, but no \
+             longer than this. Each `fail_timeout` in service takes one off. Not more than \
+             `fail_timeout`: all pauses are alike.",
+            r#""10s""#,
+        ),
+        Setting::with_default(
+            "trials",
+            Kind::Integer { min: 1, max: 1_000 },
+            "1",
+            "Requests, one after the other, that have to succeed after the pause before a backend is \
+             back in service; the first that fails parks it again.",
+            "3",
         ),
         Setting::with_default(
             "statuses",

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::backend::BackendSeries;
 use super::downstream::{ListenerSeries, RouteSeries};
+use super::history::History;
 use super::limit::LimitSeries;
 use super::process::ProcessSeries;
 use super::text::Text;
@@ -26,6 +27,7 @@ pub struct Registry {
     upstreams: Table<UpstreamSeries>,
     backends: Table<BackendSeries>,
     process: ProcessSeries,
+    history: History,
 }
 
 impl Registry {
@@ -40,6 +42,7 @@ impl Registry {
             upstreams: Table::default(),
             backends: Table::default(),
             process: ProcessSeries::new(),
+            history: History::default(),
         })
     }
 
@@ -80,6 +83,11 @@ impl Registry {
     /// The series of the process.
     pub fn process(&self) -> &ProcessSeries {
         &self.process
+    }
+
+    /// What happened to backends and upstreams.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Prometheus text (version 0.0.4) of all series that are alive, each summed over the workers.

@@ -1,0 +1,72 @@
+//! `/api/v1/ha/events`: what happened, why, and what was to come next.
+
+use serde::{Deserialize, Serialize};
+
+use crate::telemetry::{Happened, History};
+
+/// Which events are wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::admin) struct Wanted {
+    /// Those of this upstream.
+    upstream: Option<String>,
+    /// Those of this backend.
+    backend: Option<String>,
+    /// Those whose kind begins so.
+    kind: Option<String>,
+    /// Those after this number.
+    since: Option<u64>,
+}
+
+/// `/api/v1/ha/events`.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Events {
+    /// Oldest first.
+    events: Vec<EventView>,
+}
+
+#[derive(Debug, Serialize)]
+struct EventView {
+    number: u64,
+    at: String,
+    generation: u64,
+    upstream: String,
+    /// `null`: it concerns the upstream as a whole.
+    backend: Option<String>,
+    kind: &'static str,
+    actor: &'static str,
+    cause: String,
+    /// `null`: nothing is to come by itself.
+    next: Option<String>,
+}
+
+impl Events {
+    pub(in crate::admin) fn of(history: &History, wanted: &Wanted) -> Self {
+        let is = |want: &Option<String>, found: Option<&str>| {
+            want.as_deref().is_none_or(|want| found == Some(want))
+        };
+        let events = history.events(|event| {
+            is(&wanted.upstream, Some(&event.upstream))
+                && is(&wanted.backend, event.backend.as_deref())
+                && wanted.kind.as_deref().is_none_or(|kind| event.kind.starts_with(kind))
+                && event.number > wanted.since.unwrap_or(0)
+        });
+        Self { events: events.into_iter().map(EventView::of).collect() }
+    }
+}
+
+impl EventView {
+    fn of(event: Happened) -> Self {
+        Self {
+            number: event.number,
+            at: event.time(),
+            generation: event.generation.0,
+            upstream: event.upstream,
+            backend: event.backend,
+            kind: event.kind,
+            actor: event.actor,
+            cause: event.cause,
+            next: Some(event.next).filter(|next| !next.is_empty()),
+        }
+    }
+}

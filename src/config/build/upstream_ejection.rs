@@ -1,0 +1,30 @@
+//! Outlier ejection.
+
+use super::Build;
+use crate::config::model::{Ejection, UpstreamNginx};
+use crate::config::tree::Table;
+
+/// What makes a backend an outlier, if that is asked for.
+pub(super) fn ejection(
+    b: &mut Build<'_>,
+    upstream: &Table,
+    nginx: &UpstreamNginx,
+) -> Option<Ejection> {
+    let table = upstream.table("ejection")?;
+    if nginx.failures {
+        let help = "leave `ejection` out, or `nginx.failures`";
+        b.error(table.place, "failures that are counted as in nginx eject nobody", help);
+    }
+    let number = |key| table.integer(key).unwrap_or_default();
+    Some(Ejection {
+        dry_run: table.bool("dry_run"),
+        window: table.duration("window").unwrap_or_default(),
+        consecutive: number("consecutive"),
+        failure_percent: number("failure_percent"),
+        min_requests: number("min_requests"),
+        deviations: table.float("deviations").unwrap_or_default(),
+        deviation_min_backends: number("deviation_min_backends"),
+        deviation_min_requests: number("deviation_min_requests"),
+        max_ejected: number("max_ejected"),
+    })
+}

@@ -1,0 +1,39 @@
+//! What the loop notes of what happens, for whoever asks why (`plimsoll why`).
+
+use std::time::SystemTime;
+
+use crate::control::writer::Control;
+use crate::model::{BackendIx, UpstreamIx};
+use crate::telemetry::Happened;
+
+/// What is told of something that happened.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// What it is, such as `backend.parked`.
+    pub(super) kind: &'static str,
+    /// Who brought it about.
+    pub(super) actor: &'static str,
+    /// Why.
+    pub(super) cause: String,
+    /// What comes next.
+    pub(super) next: String,
+}
+
+impl Control {
+    /// Notes what happens to a backend of the present snapshot, or to an upstream as a whole. It is part
+    /// of the next generation.
+    pub(super) fn note(&self, (place, ix): (UpstreamIx, Option<BackendIx>), told: Told) {
+        let upstream = self.snapshot.upstream(place);
+        self.registry.history().note(Happened {
+            number: 0,
+            at: SystemTime::now(),
+            generation: self.snapshot.generation.next(),
+            upstream: upstream.name.clone(),
+            backend: ix.map(|ix| upstream.backends[ix.index()].label.clone()),
+            kind: told.kind,
+            actor: told.actor,
+            cause: told.cause,
+            next: told.next,
+        });
+    }
+}

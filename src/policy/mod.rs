@@ -1,0 +1,17 @@
+//! Who is taken out of service, where traffic goes instead, and when it comes back: pure decisions.
+//!
+//! Each file is handed facts and the time and says what follows; `control` gathers the facts, acts on
+//! the verdicts and tells of them. Nothing here reads a clock, draws a number or knows a socket, so
+//! any course of events can be played in a test.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `window` | nothing: what was counted of a backend lately |
+//! | [`ejection`] | which backends stand out by their failures |
+//! | [`pause`] | how long a backend is out that is taken out again and again |
+
+pub mod ejection;
+pub mod pause;
+mod window;
+
+pub use window::{BUCKETS, Counts, Window};

@@ -1,0 +1,102 @@
+//! What happened to backends and upstreams: the last events, for whoever asks why.
+//!
+//! The control loop writes, the admin listener reads; no request of the data plane comes here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::model::Generation;
+
+/// Events that are kept.
+const KEPT: usize = 1024;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// When.
+    pub at: SystemTime,
+    /// The generation that it is part of.
+    pub generation: Generation,
+    /// The upstream.
+    pub upstream: String,
+    /// The backend; `None`: it concerns the upstream as a whole.
+    pub backend: Option<String>,
+    /// What it is, such as `backend.parked`.
+    pub kind: &'static str,
+    /// Who brought it about: `config`, `probe`, `traffic`, `policy`.
+    pub actor: &'static str,
+    /// Why, in words.
+    pub cause: String,
+    /// What comes next, and when or on what condition; empty if nothing is to come by itself.
+    pub next: String,
+}
+
+impl Happened {
+    /// When, in UTC (RFC 3339).
+    pub fn time(&self) -> String {
+        jiff::Timestamp::try_from(self.at).unwrap_or_default().to_string()
+    }
+}
+
+/// The last events of a process, oldest first.
+#[derive(Debug, Default)]
+pub struct History(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    last: u64,
+    events: VecDeque<Happened>,
+}
+
+impl History {
+    /// Notes what happened, under the next number.
+    pub fn note(&self, event: Happened) {
+        let mut kept = self.lock();
+        kept.last += 1;
+        let number = kept.last;
+        if kept.events.len() == KEPT {
+            kept.events.pop_front();
+        }
+        kept.events.push_back(Happened { number, ..event });
+    }
+
+    /// Those events, oldest first, that `wanted` wants.
+    pub fn events(&self, wanted: impl Fn(&Happened) -> bool) -> Vec<Happened> {
+        self.lock().events.iter().filter(|event| wanted(event)).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // Every write leaves the queue whole, so a panic elsewhere spoils nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_ones_are_kept_under_their_numbers() {
+        let history = History::default();
+        for n in 0..KEPT as u64 + 10 {
+            history.note(Happened {
+                number: 0,
+                at: SystemTime::UNIX_EPOCH,
+                generation: Generation(n),
+                upstream: "api".to_owned(),
+                backend: None,
+                kind: "upstream.panic",
+                actor: "policy",
+                cause: String::new(),
+                next: String::new(),
+            });
+        }
+        let all = history.events(|_| true);
+        assert_eq!(all.len(), KEPT);
+        assert_eq!((all[0].number, all[0].generation), (11, Generation(10)));
+        assert_eq!(history.events(|one| one.number > KEPT as u64).len(), 10);
+    }
+}
