@@ -118,7 +118,7 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 9);
+    assert_eq!(paths.len(), 10);
     for path in paths {
         let path = path["path"].as_str().unwrap();
         let (status, body) = ask(&router, "GET", path, "127.0.0.1:9901").await;

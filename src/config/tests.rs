@@ -152,6 +152,10 @@ const LEADS: &[(&str, &str)] = &[
         "[upstream.NAME.passive]",
         "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.passive]",
     ),
+    (
+        "[upstream.NAME.ejection]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.ejection]",
+    ),
     ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
     ("[upstream.NAME.tls]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.tls]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),

@@ -52,7 +52,7 @@ pub(super) fn upstream(
         timeouts: timeouts(table.section("timeouts")),
         retry: retry(table.section("retry")),
         passive,
-        ejection: upstream_ejection::ejection(b, table, &nginx),
+        ejection: upstream_ejection::ejection(b, table, nginx),
         health,
         when_none_eligible: match table.text("when_none_eligible") {
             "reject" => WhenNoneEligible::Reject,

@@ -8,7 +8,7 @@ use crate::config::tree::Table;
 pub(super) fn ejection(
     b: &mut Build<'_>,
     upstream: &Table,
-    nginx: &UpstreamNginx,
+    nginx: UpstreamNginx,
 ) -> Option<Ejection> {
     let table = upstream.table("ejection")?;
     if nginx.failures {

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::model::{AdminState, BackendState, Generation, Outcome, WorkerIx};
-use crate::telemetry::{Cause, Handshake, Limited, RetryDenied, Status, names};
+use crate::telemetry::{Cause, Ejected, Handshake, Limited, RetryDenied, Status, names};
 
 const W0: WorkerIx = WorkerIx(0);
 const W1: WorkerIx = WorkerIx(1);
@@ -70,6 +70,7 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     backend.worker(W1).set_idle(1);
     backend.set_state(disabled);
     backend.state_change(Status::Disabled, Cause::Config);
+    backend.ejected(Ejected::Capped, "consecutive");
     backend.set_weight(5);
     backend.set_max_in_flight(100);
     backend.probe(true, Duration::from_millis(3));
