@@ -70,6 +70,7 @@
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
+//! | `proxy::explain` | `model` `balance` `http1` `snapshot` `telemetry::RetryDenied` `proxy::facts` `proxy::headers` `proxy::read_head` `proxy::retry` `proxy::service` `proxy::vars` | – | `pure` |
 //! | `proxy::headers` | `model` `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
@@ -77,7 +78,7 @@
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
-//! | [`cli`] | `config` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
+//! | [`cli`] | `model` `config` `snapshot` `proxy::explain` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!

@@ -5,6 +5,7 @@
 
 pub mod check;
 mod demo;
+mod explain;
 mod import_nginx;
 mod run;
 pub mod schema;
@@ -64,6 +65,11 @@ enum Command {
         #[arg(long)]
         reference: bool,
     },
+    /// Tell what would become of a request: its route, its backends, and what would follow a failure
+    ///
+    /// Nothing is sent. Everybody is taken to work but those who are named as down; names are not
+    /// asked for.
+    Explain(explain::ExplainArgs),
     /// Make a configuration of nginx's, and tell what could not be carried over
     ///
     /// The imported file is an ordinary one. What has no counterpart is left out with a warning.
@@ -148,6 +154,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let output = if reference { Output::Reference } else { Output::JsonSchema };
             written(schema::schema(output, &mut out))
         }
+        Command::Explain(arguments) => explain::command(&arguments, &mut out),
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
         Command::Why { backend, admin } => match why::why(admin, &backend, &mut out) {
             Ok(true) => ExitCode::SUCCESS,

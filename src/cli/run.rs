@@ -13,14 +13,21 @@ use crate::telemetry;
 /// Where a configuration is looked for when none is named.
 const USUAL: [&str; 2] = ["plimsoll.toml", "/etc/plimsoll/plimsoll.toml"];
 
-pub(super) fn run(config: Option<PathBuf>) -> ExitCode {
-    let Some(file) = config.or_else(|| USUAL.map(PathBuf::from).into_iter().find(|f| f.exists()))
-    else {
+/// The configuration that is named, else the usual one; complains if there is none.
+pub(super) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
+    let file = named.or_else(|| USUAL.map(PathBuf::from).into_iter().find(|f| f.exists()));
+    if file.is_none() {
         complain(&format_args!(
             "no configuration: neither {} nor {} is there; name one with --config, or try `plimsoll \
              demo`",
             USUAL[0], USUAL[1],
         ));
+    }
+    file
+}
+
+pub(super) fn run(config: Option<PathBuf>) -> ExitCode {
+    let Some(file) = file(config) else {
         return ExitCode::from(BAD);
     };
     match config::load(&file, &config::process_environment) {

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `plimsoll run --config FILE` | balances in the foreground; without `--config`: `plimsoll.toml`, then `/etc/plimsoll/plimsoll.toml` | 0 stopped, 1 failed, 2 bad configuration |
 //! | `plimsoll check FILE…` | tells everything that is wrong with configurations; `--json` for programs | 0 all good, 2 not |
+//! | `plimsoll explain METHOD URL` | tells what would become of a request: its route and why no other, who may serve it and by which share, what follows a failure; `--down BACKEND` takes one for down; nothing is sent | 0 told, 2 not |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
 //! | `plimsoll completions SHELL` | a completion script | |
@@ -140,7 +141,7 @@
 //! | 503 | nobody is eligible, or all have their `max_connections` | `why` in the list of backends; if the probe is wrong and not the backends, mend `[upstream.NAME.health]` or take it out |
 //! | 504 | backends are slow, or packets to them are lost | `connect_timeout`: network; `timeout`: the backend; `total_timeout`: the sum of attempts |
 //! | 403, `failure` is `forbidden` | the route's `access` keeps the client out | the client's address in the access log: behind a proxy it needs `trusted_proxies` |
-//! | 404, `failure` is `no_route` | no route fits host, path or method | `plimsoll check`, and read the warnings about routes that are never reached |
+//! | 404, `failure` is `no_route` | no route fits host, path or method | `plimsoll explain METHOD URL` says of each route what keeps the request from it |
 //! | 400, 431, 414 | a client that does not speak HTTP as it should, or large cookies | `failure` says which rule; for large heads raise `max_head` |
 //! | 408, 499 | slow clients, or clients that gave up waiting | compare `duration_seconds` with the client's own time-out |
 //! | connections refused or hanging | the process does not run, is draining, or has no descriptors left | `/readyz`; `process_open_fds` beside `process_max_fds` |

@@ -31,6 +31,7 @@ mod downstream;
 mod enrolled;
 mod entrance;
 mod exchange;
+pub mod explain;
 mod facts;
 mod failure;
 mod find;

@@ -24,7 +24,7 @@ pub use limit::{Limit, LimitUse};
 pub use listener::{Listener, ListenerTls, RouteEntry};
 pub use listener_tcp::ListenerTcp;
 pub use route::{Action, Destination, Route, Split};
-pub use route_table::{Facts, Request, RouteTable};
+pub use route_table::{Facts, Mismatch, Request, RouteTable, mismatch};
 pub use sticky::Sticky;
 pub use upstream::{Backend, Cursors, Upstream};
 
@@ -34,13 +34,16 @@ pub mod settings {
         Access, AccessLog, AccessLogFormat, AddressSource, After, Asked, AttemptFact, Before,
         Cases, Client, Condition, CookieFlags, CookieName, CookieRules, ErrorPage, ErrorPages,
         Fits, ForwardPolicy, Forwarded, Group, HeaderEdit, HostPolicy, LimitLog, LogEscape,
-        LogLine, Made, MadeBy, Page, PageStatus, Passive, PathChange, PathPiece, PathRewrite,
-        Pattern, Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Redirect,
-        RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
-        SameSite, Sending, ServerName, Stage, Statuses, Template, Test, Then, TimeForm, Timeouts,
-        TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded, is_within,
+        LogLine, Made, MadeBy, Page, PageStatus, Passive, PathChange, PathMatch, PathPiece,
+        PathRewrite, Pattern, Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion,
+        Query, Redirect, RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn,
+        Rewrite, SameSite, Sending, ServerName, Stage, Statuses, Template, Test, Then, TimeForm,
+        Timeouts, TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded,
+        is_within,
     };
-    pub use crate::config::model::{Sticky as StickyBy, StickyCookie, UpstreamNginx};
+    pub use crate::config::model::{
+        Route as RouteRule, Sticky as StickyBy, StickyCookie, UpstreamNginx,
+    };
 }
 
 use std::sync::Arc;

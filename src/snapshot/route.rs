@@ -124,6 +124,13 @@ impl Split {
         }
     }
 
+    /// Each destination's share, 0 to 1.
+    pub fn shares(&self) -> impl Iterator<Item = f64> {
+        let total = f64::from(self.sums.last().copied().unwrap_or(1));
+        let before = std::iter::once(0).chain(self.sums.iter().copied());
+        before.zip(&self.sums).map(move |(from, to)| f64::from(to - from) / total)
+    }
+
     /// Every destination.
     pub fn destinations(&self) -> &[Destination] {
         &self.destinations

@@ -53,7 +53,7 @@ impl Conditions {
     }
 }
 
-fn header_holds<H: Facts>(rule: &HeaderMatch, facts: &H) -> bool {
+pub(super) fn header_holds<H: Facts>(rule: &HeaderMatch, facts: &H) -> bool {
     let mut values = facts.values(&rule.name);
     match &rule.value {
         HeaderValueMatch::Present => values.next().is_some(),

@@ -25,6 +25,7 @@
 mod conditions;
 mod paths;
 mod prefixes;
+mod why;
 
 use ahash::AHashMap;
 use memchr::{memchr, memchr_iter, memrchr_iter};
@@ -33,6 +34,7 @@ use regex::bytes::Regex;
 use crate::config::model::{Condition, HostMatch, Route};
 use conditions::{Candidate, count_conditions};
 use paths::{Paths, PathsBuilder};
+pub use why::{Mismatch, mismatch};
 
 /// The longest name that DNS knows (RFC 1035 §2.3.4); longer ones match as any host only.
 const MAX_HOST_BYTES: usize = 255;

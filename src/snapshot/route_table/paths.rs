@@ -52,7 +52,7 @@ impl Paths {
 }
 
 /// Whether a path fits a rule by itself, with no other rule about.
-fn fits(rule: &PathMatch, path: &[u8]) -> bool {
+pub(super) fn fits(rule: &PathMatch, path: &[u8]) -> bool {
     match rule {
         PathMatch::Exact(exact) => path == exact.as_bytes(),
         PathMatch::Prefix(prefix) => {

@@ -412,5 +412,14 @@ proptest! {
         let ranked = (0..routes.len()).filter_map(|i| Some((rank(&routes, i, &request)?, i)));
         let scanned = ranked.min_by(|a, b| a.0.cmp(&b.0)).map(|(_, index)| index);
         prop_assert_eq!(table(&routes).find(&request), scanned);
+        let found = table(&routes).find(&request);
+        for (place, route) in routes.iter().enumerate() {
+            // A nested expression fits by itself where a longer prefix keeps it from being asked.
+            let nested = matches!(route.path, PathMatch::RegexWithin(..));
+            match mismatch(route, &request) {
+                None => prop_assert!(found.is_some() || nested, "{route:?} fits, and is not found"),
+                Some(why) => prop_assert_ne!(found, Some(place), "{:?}", why),
+            }
+        }
     }
 }

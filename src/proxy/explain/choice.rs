@@ -1,0 +1,255 @@
+//! Which backend a request gets, and who is next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Asker;
+use crate::balance::{Key, Need, Pick, Rng, Tried};
+use crate::model::{Address, BackendIx, Outcome, Tick, WorkerIx};
+use crate::proxy::retry::{Decision, Facts, decide, is_idempotent};
+use crate::proxy::vars;
+use crate::snapshot::settings::{Retry, StickyBy};
+use crate::snapshot::{Action, Backend, Cursors, Destination, RouteEntry, Snapshot, Upstream};
+use crate::telemetry::RetryDenied;
+
+/// So many requests alike are picked for, to see who gets which share.
+const PICKS: u32 = 10_000;
+
+/// An upstream that it may go to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Its name.
+    pub upstream: String,
+    /// The share of requests that go to this upstream, 0 to 1.
+    pub share: f64,
+    /// How it picks.
+    pub strategy: &'static str,
+    /// What is hashed.
+    pub key: Option<String>,
+    /// What binds the client to a backend, and to which.
+    pub bound: Option<String>,
+    /// Its backends.
+    pub backends: Vec<Standing>,
+    /// Who is asked first, and who next as long as attempts fail; a strategy that takes turns or draws
+    /// begins elsewhere with each request.
+    pub order: Vec<String>,
+    /// What follows each way to fail of a first attempt.
+    pub retries: Vec<(&'static str, String)>,
+}
+
+/// A backend as this request finds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// The name in metrics and logs.
+    pub label: String,
+    /// `weight`, and `backup` if it is one.
+    pub weight: u32,
+    /// Serves only when no primary can.
+    pub backup: bool,
+    /// Whether it may be picked.
+    pub eligible: bool,
+    /// What the operator, probes and traffic say of it.
+    pub states: [&'static str; 3],
+    /// Its share of requests like this one, 0 to 1.
+    pub share: f64,
+}
+
+impl Asker<'_> {
+    pub(super) fn upstreams(&self, snapshot: &Snapshot, entry: &RouteEntry) -> Vec<Choice> {
+        let Action::Proxy { split, .. } = &entry.route.action else {
+            return Vec::new();
+        };
+        let shares = split.shares();
+        let choice = |(to, share): (&Destination, f64)| {
+            self.choice(snapshot.upstream(to.upstream), to, share)
+        };
+        split.destinations().iter().zip(shares).map(choice).collect()
+    }
+
+    fn choice(&self, upstream: &Upstream, to: &Destination, share: f64) -> Choice {
+        let label = |ix: BackendIx| called(&upstream.backends[ix.index()]);
+        let mut key = Vec::new();
+        let needs = upstream.strategy.needs();
+        if needs == Need::Key {
+            vars::render_raw(&upstream.key, &self.vars, &mut key);
+        }
+        let asked = match needs {
+            Need::ClientAddress => Key::Address(self.client.address),
+            Need::Key => Key::Bytes(&key),
+            Need::Nothing => Key::None,
+        };
+        let bound = self.bound(upstream);
+        let mut draw = Draw::new(upstream, asked);
+        let first = match &bound {
+            Some((_, Some(ix))) => Some(*ix),
+            _ => draw.pick(&Tried::new()),
+        };
+        let mut tried = Tried::new();
+        let mut order = Vec::new();
+        let most = to.retry.tries as usize;
+        let mut next = first;
+        while let Some(ix) = next {
+            tried.insert(ix);
+            order.push(label(ix));
+            next = if order.len() == most { None } else { draw.pick(&tried) };
+        }
+        let alone = order.len() < 2;
+        let picks = draw.shares();
+        let standing = |((backend, eligible), share): ((&Arc<Backend>, &bool), f64)| {
+            let state = backend.state;
+            Standing {
+                label: called(backend),
+                weight: backend.weight.value(),
+                backup: backend.backup,
+                eligible: *eligible,
+                states: [state.admin.name(), state.probed.name(), state.passive.name()],
+                share,
+            }
+        };
+        Choice {
+            upstream: upstream.name.clone(),
+            share,
+            strategy: upstream.strategy.name(),
+            key: match asked {
+                Key::Address(address) => Some(address.to_string()),
+                Key::Bytes(key) => Some(String::from_utf8_lossy(key).into_owned()),
+                Key::None | Key::Unix => None,
+            },
+            bound: bound.map(|(by, ix)| match ix {
+                Some(ix) => format!("{by} binds it to {}", label(ix)),
+                None => format!("{by} binds it to nobody who may be picked"),
+            }),
+            backends: upstream
+                .backends
+                .iter()
+                .zip(&upstream.eligible)
+                .zip(picks)
+                .map(standing)
+                .collect(),
+            order,
+            retries: self.retries(&to.retry, alone),
+        }
+    }
+
+    /// What binds the client, and the backend that it binds it to.
+    fn bound(&self, upstream: &Upstream) -> Option<(String, Option<BackendIx>)> {
+        let sticky = upstream.sticky.as_ref()?;
+        let (by, value) = match &sticky.by {
+            StickyBy::Cookie(cookie) => {
+                let value = vars::cookie(self.head, &cookie.name).unwrap_or_default();
+                (format!("cookie `{}`", cookie.name), value.to_vec())
+            }
+            StickyBy::Route(texts) => {
+                let text = texts.iter().map(|text| self.render(text));
+                let text = text.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+                ("`sticky` by route".to_owned(), text.into_bytes())
+            }
+        };
+        if value.is_empty() {
+            return None;
+        }
+        let mut draw = Draw::new(upstream, Key::None);
+        Some((by, draw.bound(&value)))
+    }
+
+    /// What follows each way to fail.
+    fn retries(&self, policy: &Retry, alone: bool) -> Vec<(&'static str, String)> {
+        let ways = [
+            (Outcome::ConnectFailed, "no connection"),
+            (Outcome::ConnectTimeout, "no connection in time"),
+            (Outcome::Reset, "broken off before an answer"),
+            (Outcome::Timeout, "no answer in time"),
+            (Outcome::InvalidResponse, "an answer that is not valid"),
+        ];
+        let ways = ways.into_iter().map(|(outcome, words)| (outcome, None, words));
+        let statuses = policy.statuses.iter();
+        let statuses = statuses.map(|status| (Outcome::Status, Some(*status), "a listed status"));
+        let facts = |outcome, status| Facts {
+            outcome,
+            status,
+            sent: !matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout),
+            stale: false,
+            shown: false,
+            idempotent: is_idempotent(self.head.method()),
+            replayable: true,
+            tries: 1,
+            elapsed: Duration::ZERO,
+            policy,
+        };
+        let follows = |(outcome, status, words)| {
+            let decision = decide(&facts(outcome, status));
+            let then = match decision {
+                Decision::AnotherBackend if alone => "nobody else: there is none".to_owned(),
+                decision => in_words(decision, self.head.method()),
+            };
+            (words, then)
+        };
+        ways.chain(statuses.take(1)).map(follows).collect()
+    }
+}
+
+fn in_words(decision: Decision, method: &[u8]) -> String {
+    match decision {
+        Decision::FreshConnection => "the same backend again".to_owned(),
+        Decision::AnotherBackend => "another backend".to_owned(),
+        Decision::GiveUp(RetryDenied::NonIdempotent) => {
+            let method = String::from_utf8_lossy(method);
+            format!("nobody else: {method} may have been done, and `retry.non_idempotent` is off")
+        }
+        Decision::GiveUp(RetryDenied::Tries) => "nobody else: `retry.tries` are used up".to_owned(),
+        Decision::GiveUp(_) => "nobody else: `retry.on` does not list it".to_owned(),
+    }
+}
+
+/// What it is called: a name whose addresses are not known by itself.
+fn called(backend: &Backend) -> String {
+    match &backend.address {
+        Address::Ip(address) if address.ip().is_unspecified() => backend.authority.clone(),
+        _ => backend.label.clone(),
+    }
+}
+
+/// Picks over and over, as one worker would.
+struct Draw<'a> {
+    upstream: &'a Upstream,
+    key: Key<'a>,
+    cursors: Cursors,
+    rng: Rng,
+}
+
+impl<'a> Draw<'a> {
+    fn new(upstream: &'a Upstream, key: Key<'a>) -> Self {
+        Self { upstream, key, cursors: upstream.cursors(WorkerIx(0), 0), rng: Rng::new(1) }
+    }
+
+    fn with<T>(
+        &mut self,
+        tried: &Tried,
+        pick: impl FnOnce(&Upstream, &mut Cursors, &mut Pick<'_>) -> T,
+    ) -> T {
+        let Self { upstream, key, cursors, rng } = self;
+        let mut asked = Pick { key: *key, live: &upstream.live, tried, now: Tick(0), rng };
+        pick(upstream, cursors, &mut asked)
+    }
+
+    fn pick(&mut self, tried: &Tried) -> Option<BackendIx> {
+        self.with(tried, Upstream::pick)
+    }
+
+    fn bound(&mut self, value: &[u8]) -> Option<BackendIx> {
+        self.with(&Tried::new(), |upstream, cursors, pick| {
+            upstream.pick_bound(value, cursors, pick)
+        })
+    }
+
+    /// Each backend's share of requests alike.
+    fn shares(&mut self) -> Vec<f64> {
+        let mut counts = vec![0_u32; self.upstream.backends.len()];
+        for _ in 0..PICKS {
+            if let Some(ix) = self.pick(&Tried::new()) {
+                counts[ix.index()] += 1;
+            }
+        }
+        counts.into_iter().map(|count| f64::from(count) / f64::from(PICKS)).collect()
+    }
+}

@@ -1,0 +1,173 @@
+//! `plimsoll explain`: the route, those passed over, the backends, what follows a failure.
+
+use serde_json::Value;
+
+use super::{err, out, plimsoll};
+
+const CONFIG: &str = r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:8080"
+trusted_proxies = ["127.0.0.0/8"]
+
+[[listener]]
+name = "other"
+address = "127.0.0.1:8081"
+
+[[route]]
+name = "writes"
+hosts = ["shop.example"]
+path_prefix = "/api"
+methods = ["POST"]
+upstream = "api"
+
+[[route]]
+name = "tenants"
+path_prefix = "/api"
+when = [{ value = "${header.x-tenant}", is = "acme" }]
+upstream = "ring"
+
+[[route]]
+name = "api"
+path_prefix = "/api"
+upstream = "api"
+
+[[route]]
+name = "all"
+listeners = ["other"]
+respond = { status = 204 }
+
+[upstream.api]
+retry.tries = 3
+[[upstream.api.backend]]
+address = "10.0.0.1:80"
+weight = 3
+[[upstream.api.backend]]
+address = "10.0.0.2:80"
+[[upstream.api.backend]]
+address = "spare.internal:80"
+backup = true
+
+[upstream.ring]
+strategy = "consistent_hash"
+key = "${client_ip}"
+[[upstream.ring.backend]]
+address = "10.0.1.1:80"
+[[upstream.ring.backend]]
+address = "10.0.1.2:80"
+"#;
+
+/// The file, which lives as long as this.
+fn file() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plimsoll.toml");
+    std::fs::write(&path, CONFIG).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+fn explained(arguments: &[&str]) -> Value {
+    let (_folder, file) = file();
+    let all = [&["explain", "--json", "--config", &file], arguments].concat();
+    let output = plimsoll(&all);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn why<'a>(explained: &'a Value, route: &str) -> &'a str {
+    let others = explained["others"].as_array().unwrap();
+    others.iter().find(|one| one["route"] == route).unwrap()["why"].as_str().unwrap()
+}
+
+#[test]
+fn the_route_is_told_and_what_keeps_the_request_from_others() {
+    let told = explained(&["GET", "http://shop.example:8080/api//cart?x=1"]);
+    assert_eq!((&told["listener"], &told["route"]), (&"web".into(), &"api".into()));
+    assert_eq!(told["path"], "/api/cart");
+    assert_eq!(why(&told, "writes"), "the method is not POST");
+    assert_eq!(why(&told, "tenants"), "condition 1 of `when` does not hold for ``");
+    assert_eq!(told["others"].as_array().unwrap().len(), 2, "routes of this listener only: {told}");
+
+    let told = explained(&["POST", "http://shop.example/api", "-H", "X-Tenant: acme"]);
+    assert_eq!(told["route"], "writes");
+    assert_eq!(why(&told, "tenants"), "fits as well, but is less special");
+    assert_eq!(why(&told, "api"), "fits as well, but is less special");
+
+    let told = explained(&["GET", "/elsewhere", "-H", "Host: a.example"]);
+    assert_eq!((&told["route"], &told["answer"]), (&Value::Null, &"404: no route fits".into()));
+    assert_eq!(why(&told, "writes"), "`a.example` is none of its hosts");
+    assert_eq!(why(&told, "api"), "the path is not one that begins with `/api`");
+
+    let told = explained(&["GET", "http://a:8081/", "--listener", "127.0.0.1:8081"]);
+    assert_eq!((&told["route"], &told["answer"]), (&"all".into(), &"answered with 204".into()));
+}
+
+#[test]
+fn backends_are_told_with_their_shares_and_who_is_next() {
+    let told = explained(&["GET", "http://a/api"]);
+    let upstream = &told["upstreams"][0];
+    let share = |place: usize| upstream["backends"][place]["share"].as_f64().unwrap();
+    assert!((share(0) - 0.75).abs() < 0.001 && (share(1) - 0.25).abs() < 0.001, "{upstream}");
+    assert_eq!(share(2), 0.0);
+    let order = ["10.0.0.1:80", "10.0.0.2:80", "spare.internal:80"];
+    assert_eq!(upstream["order"], serde_json::json!(order));
+
+    let down = ["--down", "api/10.0.0.1:80", "--down", "10.0.0.2:80"];
+    let told = explained(&[&["GET", "http://a/api"], &down[..]].concat());
+    let upstream = &told["upstreams"][0];
+    assert_eq!(upstream["order"], serde_json::json!(["spare.internal:80"]));
+    assert_eq!(upstream["backends"][0]["passive"], "parked");
+}
+
+#[test]
+fn a_key_leads_to_one_backend_whoever_stands_before_the_client() {
+    let at = |arguments: &[&str]| {
+        let all = [&["GET", "http://a/api", "-H", "X-Tenant: acme"], arguments].concat();
+        explained(&all)["upstreams"][0].clone()
+    };
+    let direct = at(&["--client", "192.0.2.7"]);
+    assert_eq!(direct["key"], "192.0.2.7");
+    let shares = direct["backends"].as_array().unwrap().iter().map(|one| &one["share"]);
+    assert!(shares.clone().any(|share| *share == 1.0), "{direct}");
+    let proxied = at(&["-H", "X-Forwarded-For: 192.0.2.7"]);
+    assert_eq!(proxied["order"], direct["order"]);
+}
+
+#[test]
+fn what_follows_a_failure_is_told() {
+    let after = |method: &str, way: &str| {
+        let told = explained(&[method, "http://a/api"]);
+        let all = told["upstreams"][0]["retries"].as_array().unwrap().clone();
+        all.iter().find(|one| one["after"] == way).unwrap()["then"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(after("GET", "broken off before an answer"), "another backend");
+    assert_eq!(after("POST", "no connection"), "another backend");
+    let then = after("POST", "broken off before an answer");
+    assert!(then.starts_with("nobody else: POST may have been done"), "{then}");
+}
+
+#[test]
+fn people_get_the_same_in_lines() {
+    let (_folder, file) = file();
+    let output = plimsoll(&["explain", "GET", "http://shop.example/api", "-c", &file]);
+    for words in ["route      api", "10.0.0.1:80", "75.0 %", "asks", "no connection"] {
+        assert!(out(&output).contains(words), "{words}: {}", out(&output));
+    }
+}
+
+#[test]
+fn what_cannot_be_explained_says_why() {
+    let told = explained(&["GET", "http://a/%zz"]);
+    assert_eq!(told["status"], 400);
+    let (_folder, file) = file();
+    for (arguments, words) in [
+        (&["GET", "ftp://a/"][..], "write http or https"),
+        (&["GET", "/", "--listener", "none"], "there are: web, other"),
+        (&["GET", "/", "--down", "api/1"], "no backend is called `api/1`"),
+        (&["GET", "/", "-H", "Accept"], "write it like"),
+    ] {
+        let output = plimsoll(&[&["explain", "-c", &file], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains(words), "{words}: {}", err(&output));
+    }
+}
