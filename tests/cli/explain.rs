@@ -108,7 +108,7 @@ fn backends_are_told_with_their_shares_and_who_is_next() {
     let upstream = &told["upstreams"][0];
     let share = |place: usize| upstream["backends"][place]["share"].as_f64().unwrap();
     assert!((share(0) - 0.75).abs() < 0.001 && (share(1) - 0.25).abs() < 0.001, "{upstream}");
-    assert_eq!(share(2), 0.0);
+    assert!(share(2) < 0.001, "{upstream}");
     let order = ["10.0.0.1:80", "10.0.0.2:80", "spare.internal:80"];
     assert_eq!(upstream["order"], serde_json::json!(order));
 

@@ -8,6 +8,7 @@
 mod choice;
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::http1::target::normalise;
@@ -194,7 +195,8 @@ impl Asker<'_> {
             }
         }
         if let Some(limits) = &entry.route.limits {
-            text.push_str(&format!("; within {} of `limits`", limits.len()));
+            // Writing to a string does not fail.
+            let _ = write!(text, "; within {} of `limits`", limits.len());
         }
         text
     }
