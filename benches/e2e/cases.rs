@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use crate::frames;
+use crate::link::NAME;
 use crate::load::Exchange;
+use crate::origin::{ECHO, MESSAGE};
 
 /// What a case measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,37 @@ pub(crate) enum Kind {
     /// Memory of this many idle connections.
     Idle,
 }
+
+/// How connections within TLS begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshakes {
+    /// With everything.
+    Full,
+    /// By going on from the session of an earlier one.
+    Resumed,
+}
+
+/// What is spoken on both sides of a proxy, and so how it is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    pub(crate) tls: Option<Handshakes>,
+    /// HTTP/2 with clients, by prior knowledge where there is no TLS.
+    pub(crate) http2: bool,
+    /// HTTP/2 with origins.
+    pub(crate) http2_to_origins: bool,
+    /// Nothing that the proxy would look into.
+    pub(crate) tcp: bool,
+    /// Clients switch to WebSockets.
+    pub(crate) messages: bool,
+}
+
+const PLAIN: Spoken =
+    Spoken { tls: None, http2: false, http2_to_origins: false, tcp: false, messages: false };
+const TLS: Spoken = Spoken { tls: Some(Handshakes::Full), ..PLAIN };
+const HTTP2: Spoken = Spoken { http2: true, ..PLAIN };
+
+/// Requests at once on a connection of HTTP/2.
+const STREAMS: usize = 32;
 
 /// One row of the tables.
 #[derive(Clone, Copy)]
@@ -36,6 +70,7 @@ pub(crate) struct Case {
     pub(crate) log: bool,
     /// Whether the body is so large that nginx's default buffer is not the only one to look at.
     pub(crate) upload: bool,
+    pub(crate) spoken: Spoken,
     request: Request,
 }
 
@@ -49,6 +84,8 @@ enum Request {
     GetAndClose(&'static str, usize),
     /// `POST` of this many bytes.
     Post(usize),
+    /// A switch to a WebSocket, and its messages.
+    Messages,
 }
 
 /// An ordinary case; others say what differs.
@@ -69,12 +106,14 @@ const fn case(
         window: Duration::from_secs(2),
         log: false,
         upload: false,
+        spoken: PLAIN,
         request,
     }
 }
 
 const SMALL: Request = Request::Get("/128", 128);
 const MIDDLE: Request = Request::Get("/10k", 10 * 1024);
+const ONCE: Request = Request::GetAndClose("/128", 128);
 const LARGE: Request = Request::Get("/1m", 1024 * 1024);
 
 /// Long enough before for every backend to have been probed and connected to.
@@ -87,7 +126,7 @@ const MANY: Case = Case {
 };
 
 /// All cases, in the order of the tables.
-pub(crate) const CASES: [Case; 16] = [
+pub(crate) const CASES: [Case; 27] = [
     case("a64", "128 B, 64 connections", 64, SMALL),
     case("a512", "128 B, 512 connections", 512, SMALL),
     case("b64", "10 KiB, 64 connections", 64, MIDDLE),
@@ -120,6 +159,36 @@ pub(crate) const CASES: [Case; 16] = [
         ..MANY
     },
     Case { kind: Kind::Idle, ..case("idle", "memory per idle connection, 5000", 5000, SMALL) },
+    Case { spoken: TLS, ..case("t64", "TLS 1.3, 128 B, 64 connections", 64, SMALL) },
+    Case { spoken: TLS, ..case("tb64", "TLS 1.3, 10 KiB, 64 connections", 64, MIDDLE) },
+    Case { spoken: TLS, ..case("ths", "TLS 1.3, a full handshake per request, 64", 64, ONCE) },
+    Case {
+        spoken: Spoken { tls: Some(Handshakes::Resumed), ..PLAIN },
+        ..case("tre", "TLS 1.3, a resumed session per request, 64", 64, ONCE)
+    },
+    Case { spoken: HTTP2, ..case("g8", "HTTP/2 to HTTP/1, 128 B, 8 x 32 streams", 8, SMALL) },
+    Case { spoken: HTTP2, ..case("gb8", "HTTP/2 to HTTP/1, 10 KiB, 8 x 32 streams", 8, MIDDLE) },
+    Case {
+        spoken: Spoken { http2: true, ..TLS },
+        ..case("gs8", "HTTP/2 within TLS to HTTP/1, 128 B, 8 x 32 streams", 8, SMALL)
+    },
+    Case {
+        spoken: Spoken { http2_to_origins: true, ..HTTP2 },
+        ..case("gg8", "HTTP/2 on both sides, 128 B, 8 x 32 streams", 8, SMALL)
+    },
+    Case {
+        spoken: Spoken { messages: true, ..PLAIN },
+        ..case("ws64", "WebSocket, messages of 128 B, 64 connections", 64, Request::Messages)
+    },
+    Case {
+        spoken: Spoken { tcp: true, ..PLAIN },
+        ..case("tcp64", "TCP passed through, 128 B, 64 connections", 64, SMALL)
+    },
+    Case {
+        kind: Kind::Idle,
+        spoken: TLS,
+        ..case("idle-tls", "memory per idle connection within TLS, 5000", 5000, SMALL)
+    },
 ];
 
 impl Case {
@@ -143,26 +212,57 @@ impl Case {
                 request.resize(request.len() + length, b'x');
                 (request, 2, false)
             }
+            Request::Messages => {
+                let fields = [
+                    "Connection: Upgrade".to_owned(),
+                    "Upgrade: websocket".to_owned(),
+                    "Sec-WebSocket-Version: 13".to_owned(),
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==".to_owned(),
+                ];
+                (head("GET", "/messages", &fields), ECHO.len(), false)
+            }
         };
-        Exchange { request, content, closes }
+        let Spoken { tls, http2, messages, .. } = self.spoken;
+        let path = match self.request {
+            Request::Get(path, _) => path,
+            _ => "/",
+        };
+        Exchange {
+            request,
+            content,
+            closes,
+            tls,
+            http2: http2.then(|| (streams_head(tls.is_some(), path), STREAMS)),
+            message: messages.then(|| MESSAGE.to_vec()),
+        }
     }
 }
 
+/// What [`head`] asks, over HTTP/2; names by their place in RFC 7541, appendix A.
+fn streams_head(https: bool, path: &str) -> frames::Request {
+    let [agent, accept, language, encoding, cookie] = FIELDS.map(|(_, value)| value);
+    let fields = [(4, path), (1, NAME), (58, agent), (19, accept), (17, language), (16, encoding)];
+    frames::Request::get(https, &[&fields[..], &[(32, cookie)]].concat())
+}
+
+/// The fields of an ordinary client, beside its host.
+const FIELDS: [(&str, &str); 5] = [
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.5"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Cookie", "session=4f1c2d9a7be04b13a1d7c6f0; theme=dark"),
+];
+
 /// A request with the six fields of an ordinary client, about 330 bytes, and others.
 fn head(method: &str, path: &str, others: &[String]) -> Vec<u8> {
-    let mut fields = others.join("\r\n");
-    if !others.is_empty() {
-        fields.push_str("\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {NAME}\r\n");
+    for (name, value) in FIELDS {
+        head.extend([name, ": ", value, "\r\n"]);
     }
-    format!(
-        "{method} {path} HTTP/1.1\r\n\
-         Host: www.example.com\r\n\
-         User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
-         Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-         Accept-Language: en-US,en;q=0.5\r\n\
-         Accept-Encoding: gzip, deflate, br\r\n\
-         Cookie: session=4f1c2d9a7be04b13a1d7c6f0; theme=dark\r\n\
-         {fields}\r\n"
-    )
-    .into_bytes()
+    for field in others {
+        head.extend([field, "\r\n"]);
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
 }

@@ -4,16 +4,24 @@
 //! loop: requests fall due at a fixed rate, whatever the proxy does; one that finds no free
 //! connection waits in a queue, and its latency runs from when it was *due* (no coordinated
 //! omission). Source: G. Tene, "How NOT to measure latency"; wrk2.
+//!
+//! Connections may be within TLS ([`link`](crate::link)), carry many requests at once over HTTP/2
+//! ([`frames`](crate::frames)), or become a WebSocket whose messages are the requests.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
 use crate::Result;
+use crate::cases::Handshakes;
+use crate::frames::{self, Client};
+use crate::link::{self, Link};
 use crate::poll::{Interest, Poll, Token};
 use crate::wire::{self, Chunks, Length};
 
@@ -21,7 +29,6 @@ use crate::wire::{self, Chunks, Length};
 const PART: Duration = Duration::from_millis(250);
 
 /// What is sent, and what must come back.
-#[derive(Clone)]
 pub(crate) struct Exchange {
     /// The whole request.
     pub(crate) request: Vec<u8>,
@@ -29,6 +36,13 @@ pub(crate) struct Exchange {
     pub(crate) content: usize,
     /// Whether the proxy closes after each response, and a new connection is made.
     pub(crate) closes: bool,
+    /// Connections are within TLS.
+    pub(crate) tls: Option<Handshakes>,
+    /// The same request over HTTP/2, so many at once on each connection.
+    pub(crate) http2: Option<(frames::Request, usize)>,
+    /// The request switches to a WebSocket, on which this message goes; `content` are the bytes of the
+    /// one that comes back.
+    pub(crate) message: Option<Vec<u8>>,
 }
 
 /// When the next request is sent.
@@ -45,6 +59,7 @@ pub(crate) enum Pace {
 /// All connections of one run.
 pub(crate) struct Load {
     exchange: Exchange,
+    tls: Option<Arc<ClientConfig>>,
     pace: Pace,
     addresses: Vec<SocketAddr>,
     connections: Vec<Connection>,
@@ -55,6 +70,11 @@ pub(crate) struct Load {
     /// Open loop: when the next request falls due.
     next_due: Instant,
     stopping: bool,
+    /// HTTP/2: what a read completed; kept for its room.
+    done: Vec<Instant>,
+    /// Within TLS: connections that went on from an earlier session and should not have, or the other way
+    /// round.
+    pub(crate) surprising: u64,
     /// Requests sent or due whose response is not complete.
     under_way: usize,
     /// Responses that were complete and right.
@@ -68,7 +88,8 @@ pub(crate) struct Load {
 }
 
 struct Connection {
-    socket: TcpStream,
+    link: Link,
+    http2: Option<Client<Instant>>,
     interest: Interest,
     state: State,
     /// Bytes of the request that were sent.
@@ -88,12 +109,16 @@ enum State {
     Chunked(Chunks),
     /// The response is complete; the proxy has to close.
     Closing,
+    /// A WebSocket: this many bytes of a message are missing.
+    Message(usize),
 }
 
 impl Load {
     /// A load on `addresses` in turn; no connection is made yet.
     pub(crate) fn new(exchange: Exchange, pace: Pace, addresses: Vec<SocketAddr>) -> Result<Self> {
+        let tls = exchange.tls.map(|tls| link::client_config(tls, exchange.http2.is_some()));
         Ok(Self {
+            tls: tls.transpose()?,
             exchange,
             pace,
             addresses,
@@ -102,6 +127,8 @@ impl Load {
             queue: VecDeque::new(),
             next_due: Instant::now(),
             stopping: false,
+            done: Vec::new(),
+            surprising: 0,
             under_way: 0,
             completed: 0,
             window: None,
@@ -114,9 +141,10 @@ impl Load {
     pub(crate) fn connect(&mut self, count: usize, poll: &Poll) -> Result<()> {
         for _ in 0..count {
             let place = self.connections.len();
-            let socket = self.dial(place, poll)?;
+            let link = self.dial(place, poll)?;
             self.connections.push(Connection {
-                socket,
+                link,
+                http2: self.exchange.http2.as_ref().map(|_| Client::new()),
                 interest: Interest::Read,
                 state: State::Idle,
                 sent: 0,
@@ -125,6 +153,9 @@ impl Load {
             });
             if matches!(self.pace, Pace::Open(_)) {
                 self.free.push(place);
+            } else if let Some((_, streams)) = &self.exchange.http2 {
+                self.under_way += streams;
+                self.ask(place, *streams, poll)?;
             } else {
                 self.send(place, Instant::now(), poll)?;
                 self.under_way += 1;
@@ -134,7 +165,7 @@ impl Load {
     }
 
     /// A connection that is under way; on loopback it stands at once.
-    fn dial(&self, place: usize, poll: &Poll) -> Result<TcpStream> {
+    fn dial(&self, place: usize, poll: &Poll) -> Result<Link> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -146,7 +177,7 @@ impl Load {
             }
             _ => poll.add(&socket, Token::Load(place), Interest::Read)?,
         }
-        Ok(socket.into())
+        Link::new(socket.into(), place, self.tls.as_ref())
     }
 
     /// Records from now on, for this long.
@@ -200,58 +231,105 @@ impl Load {
 
     fn send(&mut self, place: usize, since: Instant, poll: &Poll) -> Result<()> {
         let connection = &mut self.connections[place];
-        connection.state = State::Head;
+        connection.state = match connection.state {
+            State::Message(_) => State::Message(self.exchange.content),
+            _ => State::Head,
+        };
         connection.sent = 0;
         connection.since = since;
-        connection.write(place, &self.exchange.request, poll)
+        connection.write(place, connection.outgoing(&self.exchange), poll)
+    }
+
+    /// Sends so many requests over an HTTP/2 connection.
+    fn ask(&mut self, place: usize, count: usize, poll: &Poll) -> Result<()> {
+        let connection = &mut self.connections[place];
+        if let (Some(client), Some((request, _))) = (&mut connection.http2, &self.exchange.http2) {
+            for _ in 0..count {
+                client.ask(request, self.exchange.content, Instant::now());
+            }
+        }
+        connection.write_frames(place, poll)
     }
 
     /// Serves one connection that is ready.
     pub(crate) fn serve(&mut self, place: usize, poll: &Poll, scratch: &mut [u8]) -> Result<()> {
-        let connection = &mut self.connections[place];
-        if connection.sent < self.exchange.request.len() {
-            connection.write(place, &self.exchange.request, poll)?;
-        }
+        self.connections[place].write_rest(place, &self.exchange, poll)?;
         loop {
             let connection = &mut self.connections[place];
-            let data = match connection.socket.read(scratch) {
-                Ok(0) if matches!(connection.state, State::Closing) => {
+            let (count, more) = match connection.link.read(scratch) {
+                Ok((0, _)) if matches!(connection.state, State::Closing) => {
                     return self.renew(place, poll);
                 }
-                Ok(0) => return Err("the proxy closed a connection".into()),
-                Ok(count) => &scratch[..count],
-                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Ok((0, _)) => return Err("the proxy closed a connection".into()),
+                Ok(read) => read,
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
                 Err(fault) => return Err(format!("read: {fault}").into()),
             };
-            if connection.take(data, &self.exchange)? {
+            if connection.http2.is_some() {
+                self.serve_streams(place, &scratch[..count], poll)?;
+            } else if connection.take(&scratch[..count], &self.exchange)? {
                 self.complete(place, poll)?;
             }
             // A short read has emptied the socket; a close that came with it is another event.
-            if data.len() < scratch.len() {
-                return Ok(());
+            if !more {
+                break;
             }
+        }
+        // A handshake may have let through what waited for its end.
+        match &self.tls {
+            Some(_) => self.connections[place].write_rest(place, &self.exchange, poll),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what came on an HTTP/2 connection, and asks again for each answer that is complete.
+    fn serve_streams(&mut self, place: usize, data: &[u8], poll: &Poll) -> Result<()> {
+        let mut done = std::mem::take(&mut self.done);
+        if let Some(client) = &mut self.connections[place].http2 {
+            client.feed(data, &mut done)?;
+        }
+        let now = Instant::now();
+        for since in &done {
+            self.record(*since, now);
+        }
+        let again = if self.stopping || self.pace == Pace::Once { 0 } else { done.len() };
+        self.under_way -= done.len() - again;
+        done.clear();
+        self.done = done;
+        self.ask(place, again, poll)
+    }
+
+    /// Counts an answer that is complete and right.
+    fn record(&mut self, since: Instant, now: Instant) {
+        self.completed += 1;
+        if let Some((from, to)) = self.window
+            && (from..to).contains(&since)
+        {
+            let micros = now.saturating_duration_since(since).as_micros() as u64;
+            self.latencies.saturating_record(micros);
+            let part = (since - from).div_duration_f64(PART) as usize;
+            self.worst.resize(self.worst.len().max(part + 1), 0);
+            self.worst[part] = self.worst[part].max(micros);
         }
     }
 
     /// Books a complete response and goes on as the pace says.
     fn complete(&mut self, place: usize, poll: &Poll) -> Result<()> {
         let now = Instant::now();
+        self.record(self.connections[place].since, now);
         let connection = &mut self.connections[place];
-        self.completed += 1;
-        if let Some((from, to)) = self.window
-            && (from..to).contains(&connection.since)
+        if let (Some(wanted), Some(resumed)) = (self.exchange.tls, connection.link.was_resumed())
+            && (wanted == Handshakes::Resumed) != resumed
         {
-            let micros = now.saturating_duration_since(connection.since).as_micros() as u64;
-            self.latencies.saturating_record(micros);
-            let part = (connection.since - from).div_duration_f64(PART) as usize;
-            self.worst.resize(self.worst.len().max(part + 1), 0);
-            self.worst[part] = self.worst[part].max(micros);
+            self.surprising += 1;
         }
         if self.exchange.closes {
             connection.state = State::Closing;
             return Ok(());
         }
-        connection.state = State::Idle;
+        if self.exchange.message.is_none() {
+            connection.state = State::Idle;
+        }
         match self.pace {
             Pace::Closed if !self.stopping => return self.send(place, now, poll),
             Pace::Open(_) => {
@@ -269,32 +347,76 @@ impl Load {
         if self.stopping {
             self.under_way -= 1;
             // The socket is at its end and must not be waited for again.
-            self.connections[place].socket = Socket::new(Domain::IPV4, Type::STREAM, None)?.into();
+            self.connections[place].link.socket =
+                Socket::new(Domain::IPV4, Type::STREAM, None)?.into();
             return Ok(());
         }
         // Timed from before the connection is made.
         let since = Instant::now();
-        self.connections[place].socket = self.dial(place, poll)?;
+        self.connections[place].link = self.dial(place, poll)?;
         self.connections[place].interest = Interest::Read;
         self.send(place, since, poll)
     }
 }
 
 impl Connection {
+    /// What is to be sent next: the request, or a message once the WebSocket stands.
+    fn outgoing<'e>(&self, exchange: &'e Exchange) -> &'e [u8] {
+        match (&self.state, &exchange.message) {
+            (State::Message(_), Some(message)) => message,
+            _ => &exchange.request,
+        }
+    }
+
     /// Writes what the socket takes of the request.
     fn write(&mut self, place: usize, request: &[u8], poll: &Poll) -> Result<()> {
         while self.sent < request.len() {
-            match self.socket.write(&request[self.sent..]) {
+            match self.link.write(&request[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
                 Err(fault) => return Err(format!("write: {fault}").into()),
             }
         }
-        let all = self.sent == request.len();
+        let all = self.link.flush()? && self.sent == request.len();
+        self.wait_for(place, all, poll)
+    }
+
+    /// The same for frames of HTTP/2.
+    fn write_frames(&mut self, place: usize, poll: &Poll) -> Result<()> {
+        let Some(client) = &mut self.http2 else {
+            return Ok(());
+        };
+        let mut sent = 0;
+        while sent < client.out.len() {
+            match self.link.write(&client.out[sent..]) {
+                Ok(count) => sent += count,
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
+                Err(fault) => return Err(format!("write: {fault}").into()),
+            }
+        }
+        client.out.drain(..sent);
+        let all = client.out.is_empty() && self.link.flush()?;
+        self.wait_for(place, all, poll)
+    }
+
+    /// Writes what could not be written before.
+    fn write_rest(&mut self, place: usize, exchange: &Exchange, poll: &Poll) -> Result<()> {
+        if self.http2.is_some() {
+            return self.write_frames(place, poll);
+        }
+        match self.state {
+            // Nothing is due, and a connection that closes takes nothing any more.
+            State::Idle | State::Closing => Ok(()),
+            _ => self.write(place, self.outgoing(exchange), poll),
+        }
+    }
+
+    /// Waits for room as long as not all has gone.
+    fn wait_for(&mut self, place: usize, all: bool, poll: &Poll) -> Result<()> {
         let interest = if all { Interest::Read } else { Interest::ReadWrite };
         if interest != self.interest {
             self.interest = interest;
-            poll.change(&self.socket, Token::Load(place), interest)?;
+            poll.change(&self.link.socket, Token::Load(place), interest)?;
         }
         Ok(())
     }
@@ -305,7 +427,7 @@ impl Connection {
             State::Idle | State::Closing => {
                 Err(format!("bytes beyond the response: {}", wire::shown(data)).into())
             }
-            State::Body(missing) => {
+            State::Body(missing) | State::Message(missing) => {
                 *missing = missing
                     .checked_sub(data.len())
                     .ok_or("the response is longer than it declared")?;
@@ -334,11 +456,16 @@ impl Connection {
             self.partial.extend_from_slice(data);
             return Ok(false);
         };
-        if head.status != 200 {
-            return Err(format!("status {}: {}", head.status, wire::shown(data)).into());
-        }
         if self.sent < exchange.request.len() {
             return Err("answered before the request was sent".into());
+        }
+        match head.status {
+            101 if exchange.message.is_some() && head.bytes == data.len() => {
+                self.state = State::Message(0);
+                return Ok(true);
+            }
+            200 if exchange.message.is_none() => {}
+            status => return Err(format!("status {status}: {}", wire::shown(data)).into()),
         }
         self.state = match head.length {
             Length::Chunked => State::Chunked(Chunks::default()),

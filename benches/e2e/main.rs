@@ -11,6 +11,8 @@
 #![allow(clippy::print_stdout, reason = "a command whose output is its result")]
 
 mod cases;
+mod frames;
+mod link;
 mod load;
 mod origin;
 mod poll;
@@ -33,7 +35,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use cases::{CASES, Case, Kind};
 use load::Pace;
 use proc::Usage;
-use proxies::{Contender, Proxy, Setup, version};
+use proxies::{Contender, Identity, Proxy, Setup, can, version};
 use reloads::Reloads;
 use report::{Figures, Report};
 use rig::{Rig, Window};
@@ -106,7 +108,8 @@ fn bench(arguments: &Arguments) -> Result<()> {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
 
     let plimsoll = arguments.plimsoll.clone().map_or_else(release_build, Ok)?;
-    let setup = arguments.setup(&plimsoll);
+    let identity = Identity::new()?;
+    let setup = arguments.setup(&plimsoll, &identity);
     let mut report = Report::default();
     let mut half_of_nginx = None;
     let wanted = |case: &&Case| {
@@ -147,13 +150,15 @@ fn bench(arguments: &Arguments) -> Result<()> {
 }
 
 impl Arguments {
-    fn setup<'a>(&'a self, plimsoll: &'a str) -> Setup<'a> {
+    fn setup<'a>(&'a self, plimsoll: &'a str, identity: &'a Identity) -> Setup<'a> {
         Setup {
             plimsoll,
             other: self.other.as_deref().unwrap_or_default(),
             strategy: &self.strategy,
             workers: self.workers,
             log: false,
+            spoken: CASES[0].spoken,
+            identity,
             cores: &self.proxy_core,
         }
     }
@@ -184,6 +189,7 @@ fn contenders(arguments: &Arguments, case: &Case) -> Vec<Contender> {
     if case.upload && contenders.contains(&Contender::Nginx) {
         contenders.push(Contender::NginxBigBody);
     }
+    contenders.retain(|contender| can(*contender, case.spoken));
     // Origins are made to be cheap: they have no memory to look at, and never close.
     if case.kind == Kind::Idle || case.exchange().closes {
         contenders.retain(|contender| *contender != Contender::Direct);
@@ -209,7 +215,7 @@ fn run(
     rig: &mut Rig,
     setup: &Setup<'_>,
 ) -> Result<Figures> {
-    let setup = &Setup { log: case.log, ..*setup };
+    let setup = &Setup { log: case.log, spoken: case.spoken, ..*setup };
     let origins = rig.origins()?;
     let proxy = match contender {
         Contender::Direct => None,

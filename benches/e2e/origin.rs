@@ -2,7 +2,8 @@
 //!
 //! `GET /128`, `/10k`, `/1m` answer so many bytes, `GET /chunked` 10 KiB in chunks, and `POST`
 //! swallows its body and answers 2 bytes. Responses are made once; a request costs a read and a
-//! write.
+//! write. `GET /messages` becomes a WebSocket on which each message of [`MESSAGE`] is answered with
+//! [`ECHO`]. Connections of HTTP/2 get 128 bytes for whatever they ask.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use socket2::{Domain, Socket, Type};
 
 use crate::Result;
+use crate::frames::{self, Server};
 use crate::poll::{Interest, Poll, Token};
 use crate::wire;
 
@@ -19,6 +21,25 @@ const LISTENERS: usize = 512;
 
 /// The place of the reply to `POST` among the replies.
 const POSTED: usize = 4;
+/// The place of the switch to a WebSocket.
+const SWITCHED: usize = 5;
+
+/// Content of a reply over HTTP/2.
+const CONTENT: [u8; 128] = [b'x'; 128];
+
+/// A client's message of 128 bytes (RFC 6455 §5.2), masked with zeros.
+pub(crate) const MESSAGE: [u8; 136] = {
+    let mut message = [b'x'; 136];
+    (message[0], message[1], message[2], message[3]) = (0x82, 0x80 | 126, 0, 128);
+    (message[4], message[5], message[6], message[7]) = (0, 0, 0, 0);
+    message
+};
+/// The same from a server.
+pub(crate) const ECHO: [u8; 132] = {
+    let mut message = [b'x'; 132];
+    (message[0], message[1], message[2], message[3]) = (0x82, 126, 0, 128);
+    message
+};
 
 /// All origins with their connections.
 pub(crate) struct Origins {
@@ -26,7 +47,7 @@ pub(crate) struct Origins {
     backends: usize,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    replies: [Vec<u8>; 5],
+    replies: [Vec<u8>; 6],
 }
 
 /// One connection from a proxy.
@@ -38,7 +59,18 @@ struct Connection {
     swallow: usize,
     /// The reply under way, and how much of it was sent.
     reply: Option<(usize, usize)>,
+    speaks: Speaks,
+    /// What is on its way over HTTP/2 or on a WebSocket.
+    out: Vec<u8>,
     interest: Interest,
+}
+
+/// What a connection speaks.
+enum Speaks {
+    Http1,
+    Http2(Box<Server>),
+    /// Messages; so many bytes of one have come.
+    Messages(usize),
 }
 
 impl Origins {
@@ -60,6 +92,9 @@ impl Origins {
             reply(&vec![b'x'; 1024 * 1024]),
             chunked_reply(),
             reply(b"ok"),
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                .to_vec(),
         ];
         Ok(Self { listeners, backends, connections: Vec::new(), free: Vec::new(), replies })
     }
@@ -94,6 +129,8 @@ impl Origins {
                 partial: Vec::new(),
                 swallow: 0,
                 reply: None,
+                speaks: Speaks::Http1,
+                out: Vec::new(),
                 interest: Interest::Read,
             });
         }
@@ -106,8 +143,8 @@ impl Origins {
             return Ok(());
         };
         if connection.read(scratch)? && connection.write(&self.replies) {
-            let interest =
-                if connection.reply.is_some() { Interest::ReadWrite } else { Interest::Read };
+            let more = connection.reply.is_some() || !connection.out.is_empty();
+            let interest = if more { Interest::ReadWrite } else { Interest::Read };
             if interest != connection.interest {
                 connection.interest = interest;
                 poll.change(&connection.socket, Token::Origin(place), interest)?;
@@ -141,6 +178,21 @@ impl Connection {
             Err(fault) if fault.kind() == ErrorKind::ConnectionReset => return Ok(false),
             Err(fault) => return Err(fault.into()),
         };
+        match &mut self.speaks {
+            Speaks::Http1 => {}
+            Speaks::Http2(server) => {
+                server.feed(data, &CONTENT, &mut self.out)?;
+                return Ok(true);
+            }
+            Speaks::Messages(came) => {
+                let all = *came + data.len();
+                *came = all % MESSAGE.len();
+                for _ in 0..all / MESSAGE.len() {
+                    self.out.extend_from_slice(&ECHO);
+                }
+                return Ok(true);
+            }
+        }
         if self.swallow > 0 {
             self.swallow(data.len(), POSTED)?;
         } else if self.partial.is_empty() {
@@ -155,6 +207,12 @@ impl Connection {
 
     /// Takes in a request from its first byte on.
     fn request(&mut self, data: &[u8]) -> Result<()> {
+        if frames::is_preface(data) {
+            let mut server = Box::new(Server::new(&mut self.out));
+            server.feed(&data[Server::PREFACE..], &CONTENT, &mut self.out)?;
+            self.speaks = Speaks::Http2(server);
+            return Ok(());
+        }
         let Some(end) = wire::head_end(data) else {
             self.partial.extend_from_slice(data);
             return Ok(());
@@ -166,6 +224,7 @@ impl Connection {
             _ if head.starts_with(b"GET /1m ") => 2,
             _ if head.starts_with(b"GET /chunked ") => 3,
             _ if head.starts_with(b"POST ") => POSTED,
+            _ if head.starts_with(b"GET /messages ") => SWITCHED,
             _ => return Err(format!("origin got {}", wire::shown(head)).into()),
         };
         if which == POSTED {
@@ -189,7 +248,7 @@ impl Connection {
     /// Writes what the socket takes of the reply that is due; `false` if the proxy has gone.
     fn write(&mut self, replies: &[Vec<u8>]) -> bool {
         let Some((which, mut sent)) = self.reply else {
-            return true;
+            return self.write_out();
         };
         let reply = &replies[which];
         while sent < reply.len() {
@@ -200,6 +259,23 @@ impl Connection {
             }
         }
         self.reply = (sent < reply.len()).then_some((which, sent));
+        if self.reply.is_none() && which == SWITCHED {
+            self.speaks = Speaks::Messages(0);
+        }
+        true
+    }
+
+    /// The same for what is no reply of HTTP/1.
+    fn write_out(&mut self) -> bool {
+        let mut sent = 0;
+        while sent < self.out.len() {
+            match self.socket.write(&self.out[sent..]) {
+                Ok(count) => sent += count,
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => return false,
+            }
+        }
+        self.out.drain(..sent);
         true
     }
 }

@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::Result;
+use crate::cases::Spoken;
+use crate::link::NAME;
 use crate::proc::{self, Usage};
 use crate::wire;
 
@@ -64,8 +66,47 @@ pub(crate) struct Setup<'a> {
     pub(crate) workers: u16,
     /// Whether each request is logged, as JSON, to a file.
     pub(crate) log: bool,
+    /// What is spoken on both sides.
+    pub(crate) spoken: Spoken,
+    /// The proxies' certificate.
+    pub(crate) identity: &'a Identity,
     /// The cores that the proxy runs on, as `taskset` takes them.
     pub(crate) cores: &'a str,
+}
+
+/// A certificate of P-256 and its key, in PEM.
+pub(crate) struct Identity {
+    certificate: String,
+    key: String,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Result<Self> {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned(), format!("*.{NAME}")])?;
+        Ok(Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() })
+    }
+
+    /// Writes it to files of a directory: the certificate, the key, and both in one.
+    fn write(&self, directory: &Path) -> Result<()> {
+        fs::write(directory.join("tls.pem"), &self.certificate)?;
+        fs::write(directory.join("tls.key"), &self.key)?;
+        Ok(fs::write(directory.join("both.pem"), [&*self.certificate, &*self.key].concat())?)
+    }
+}
+
+/// nginx's module for what is not HTTP (Debian: libnginx-mod-stream).
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// Whether a contender can take part where this is spoken.
+pub(crate) fn can(contender: Contender, spoken: Spoken) -> bool {
+    match contender {
+        // It speaks HTTP/2 to gRPC's servers only.
+        Contender::Nginx | Contender::NginxBigBody => {
+            !spoken.http2_to_origins && (!spoken.tcp || Path::new(STREAM_MODULE).exists())
+        }
+        Contender::Direct => spoken.tls.is_none() && !spoken.http2,
+        Contender::Haproxy | Contender::Plimsoll | Contender::Other => true,
+    }
 }
 
 /// A proxy that runs; it is stopped when this is dropped.
@@ -90,7 +131,11 @@ impl Proxy {
         let directory = TempDir::with_prefix("plimsoll-e2e-")?;
         let (address, admin) = (free_address()?, free_address()?);
         let file = directory.path().join("proxy.conf");
+        setup.identity.write(directory.path())?;
         let (config, mut arguments) = match contender {
+            Contender::Nginx if setup.spoken.tcp => {
+                (nginx_stream(address, origins, directory.path()), vec!["nginx", "-c"])
+            }
             Contender::Nginx => {
                 (nginx(address, origins, directory.path(), setup, ""), vec!["nginx", "-c"])
             }
@@ -98,7 +143,10 @@ impl Proxy {
                 let extra = "client_body_buffer_size 256k;";
                 (nginx(address, origins, directory.path(), setup, extra), vec!["nginx", "-c"])
             }
-            Contender::Haproxy => (haproxy(address, origins, setup), vec!["haproxy", "-db", "-f"]),
+            Contender::Haproxy => {
+                let config = haproxy(address, origins, directory.path(), setup);
+                (config, vec!["haproxy", "-db", "-f"])
+            }
             Contender::Plimsoll | Contender::Other => {
                 let ours = contender == Contender::Plimsoll;
                 let program = if ours { setup.plimsoll } else { setup.other };
@@ -132,7 +180,14 @@ impl Proxy {
             }
             sleep(Duration::from_millis(5));
         }
-        self.family = proc::family(self.child.id())?;
+        // The kernel accepts as soon as nginx listens, which is before its worker is there.
+        let least = match contender {
+            Contender::Nginx | Contender::NginxBigBody => 2,
+            _ => 1,
+        };
+        while self.family.len() < least && Instant::now() < end {
+            self.family = proc::family(self.child.id())?;
+        }
         Ok(())
     }
 
@@ -259,6 +314,20 @@ fn nginx(
     } else {
         "access_log off;".to_owned()
     };
+    let tls = if setup.spoken.tls.is_some() { " ssl" } else { "" };
+    let http2 = if setup.spoken.http2 { " http2" } else { "" };
+    let certificate = match setup.spoken.tls {
+        None => String::new(),
+        Some(_) => format!(
+            "ssl_certificate {dir}/tls.pem; ssl_certificate_key {dir}/tls.key;
+             ssl_protocols TLSv1.3; ssl_session_cache shared:sessions:10m;"
+        ),
+    };
+    let connection = if setup.spoken.messages {
+        r#"proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";"#
+    } else {
+        r#"proxy_set_header Connection "";"#
+    };
     format!(
         "daemon off; worker_processes 1; worker_rlimit_nofile 20000;
         user root; # without effect unless started by root: the run's directory is root's then
@@ -276,11 +345,12 @@ fn nginx(
                 keepalive 1024; keepalive_requests 1000000000;
             }}
             server {{
-                listen {listen} backlog=4096;
+                listen {listen} backlog=4096{tls}{http2};
+                {certificate}
                 location / {{
                     proxy_pass http://origins;
                     proxy_http_version 1.1;
-                    proxy_set_header Connection \"\";
+                    {connection}
                     proxy_set_header Host $host;
                     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
                     proxy_set_header X-Forwarded-Proto $scheme;
@@ -291,9 +361,57 @@ fn nginx(
     )
 }
 
-fn haproxy(listen: SocketAddr, origins: &[SocketAddr], setup: &Setup<'_>) -> String {
-    let servers =
-        each(origins, |number, origin| format!("    server o{number} {origin} check inter 10s"));
+/// Nothing of HTTP.
+fn nginx_stream(listen: SocketAddr, origins: &[SocketAddr], directory: &Path) -> String {
+    let servers = each(origins, |_, origin| format!("server {origin};"));
+    format!(
+        "load_module {STREAM_MODULE};
+        daemon off; worker_processes 1; worker_rlimit_nofile 20000;
+        user root; pid {}/pid; error_log stderr warn;
+        events {{ worker_connections 16384; }}
+        stream {{
+            upstream origins {{ {servers} }}
+            server {{ listen {listen} backlog=4096; proxy_pass origins; }}
+        }}
+        ",
+        directory.display()
+    )
+}
+
+fn haproxy(
+    listen: SocketAddr,
+    origins: &[SocketAddr],
+    directory: &Path,
+    setup: &Setup<'_>,
+) -> String {
+    let spoken = setup.spoken;
+    let protocol = if spoken.http2_to_origins { " proto h2" } else { "" };
+    let servers = each(origins, |number, origin| {
+        format!("    server o{number} {origin} check inter 10s{protocol}")
+    });
+    let bind = match (spoken.tls, spoken.http2) {
+        (None, false) => String::new(),
+        (None, true) => " proto h2".to_owned(),
+        (Some(_), http2) => {
+            let offered = if http2 { "h2,http/1.1" } else { "http/1.1" };
+            let both = directory.join("both.pem");
+            format!(" ssl crt {} alpn {offered} ssl-min-ver TLSv1.3", both.display())
+        }
+    };
+    let mode = if spoken.tcp { "tcp" } else { "http" };
+    let http = if spoken.tcp {
+        ""
+    } else {
+        "    http-reuse always
+    option forwardfor
+"
+    };
+    let forwarded = if spoken.tcp {
+        ""
+    } else {
+        "    http-request set-header X-Forwarded-Proto http
+"
+    };
     let log = if setup.log {
         concat!(
             "    log stdout format raw local0\n",
@@ -310,17 +428,15 @@ fn haproxy(listen: SocketAddr, origins: &[SocketAddr], setup: &Setup<'_>) -> Str
     nbthread 1
     maxconn 9000
 defaults
-    mode http
+    mode {mode}
     timeout connect 5s
     timeout client 75s
     timeout server 60s
-    http-reuse always
-    option forwardfor
-frontend main
-    bind {listen} backlog 4096
+    timeout tunnel 75s
+{http}frontend main
+    bind {listen} backlog 4096{bind}
 {log}
-    http-request set-header X-Forwarded-Proto http
-    default_backend origins
+{forwarded}    default_backend origins
 backend origins
     balance roundrobin
 {servers}"
@@ -340,6 +456,21 @@ fn plimsoll(
     } else {
         "format = \"off\"".to_owned()
     };
+    let spoken = setup.spoken;
+    let dir = directory.display();
+    let listener = match (spoken.tls, spoken.tcp) {
+        (Some(_), _) => format!(
+            "http2 = {}
+[[listener.tls.certificate]]
+chain = \"{dir}/tls.pem\"
+key = \"{dir}/tls.key\"",
+            spoken.http2
+        ),
+        (None, true) => "mode = \"tcp\"\nupstream = \"origins\"".to_owned(),
+        (None, false) => format!("http2 = {}", spoken.http2),
+    };
+    let route = if spoken.tcp { "" } else { "[[route]]\nupstream = \"origins\"" };
+    let protocol = if spoken.http2_to_origins { "h2c" } else { "http1" };
     format!(
         "workers = {}
 
@@ -352,11 +483,12 @@ address = \"{admin}\"
 [[listener]]
 name = \"main\"
 address = \"{listen}\"
+{listener}
 
-[[route]]
-upstream = \"origins\"
+{route}
 
 [upstream.origins]
+protocol = \"{protocol}\"
 strategy = \"{}\"
 
 [upstream.origins.health]

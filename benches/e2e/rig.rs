@@ -77,11 +77,15 @@ impl Rig {
         load.connect(case.connections, &self.poll)?;
         self.run(&mut load, case.warm_up, |_| Ok(()))?;
         let (start, before, own, done) = (Instant::now(), usage()?, Usage::own()?, load.completed);
+        let surprising = load.surprising;
         load.open_window(case.window);
         self.run(&mut load, case.window, meanwhile)?;
         let (seconds, proxy) = (start.elapsed().as_secs_f64(), usage()?.since(before));
         let own = Usage::own()?.since(own);
         let requests = load.completed - done;
+        if (load.surprising - surprising) * 100 > requests {
+            return Err("sessions are not resumed as the case wants it".into());
+        }
         load.stop();
         self.drain(&mut load)?;
         if requests == 0 || load.latencies.is_empty() {

@@ -65,6 +65,7 @@ pub(crate) fn response_head(buffer: &[u8]) -> Result<Option<ResponseHead>> {
     let length = match content_length(head) {
         Some(length) => Length::Known(length),
         None if field(head, b"transfer-encoding") == Some(b"chunked") => Length::Chunked,
+        None if status == 101 => Length::Known(0),
         None => return Err(format!("neither length nor chunks: {}", shown(head)).into()),
     };
     Ok(Some(ResponseHead { bytes, status, length }))
