@@ -402,6 +402,11 @@ macro_rules! field_access {
                 self.section.text_len()
             }
 
+            /// Bytes of text that it holds memory for.
+            pub fn room(&self) -> usize {
+                self.section.bytes.capacity()
+            }
+
             /// The fields in the order they came. `Content-Length` is among them at most once.
             pub fn fields(&self) -> &[Field] {
                 &self.section.fields
