@@ -21,6 +21,7 @@ use crate::model::{Event, WorkerIx};
 use crate::net;
 use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
+use crate::proxy::client_h2::Seats;
 use crate::proxy::complaints::Complaints;
 use crate::proxy::date::Dates;
 use crate::proxy::enrolled::Enrolled;
@@ -105,6 +106,7 @@ pub(super) struct Worker {
     pub(super) rng: RefCell<Rng>,
     pub(super) buffers: Buffers,
     pub(super) states: States,
+    pub(super) seats: Seats,
     pub(super) log: RefCell<LocalLog>,
     /// Places that requests name.
     pub(super) places: Places,
@@ -246,6 +248,7 @@ impl Worker {
             rng: RefCell::new(rng),
             buffers: Buffers::default(),
             states: States::default(),
+            seats: Seats::default(),
             places: Places::default(),
             log: RefCell::new(log),
             registry,

@@ -15,6 +15,9 @@ pub(super) struct Answer {
     pub(super) body: Framing,
 }
 
+/// Fields for which there is room from the start.
+const USUAL_FIELDS: usize = 12;
+
 /// The length of the head that begins these bytes, if it is whole.
 pub(super) fn head_len(bytes: &[u8]) -> Option<usize> {
     Some(memchr::memmem::find(bytes, b"\r\n\r\n")? + 4)
@@ -39,6 +42,8 @@ pub(super) fn read(head: &[u8], request: Asked) -> Option<Answer> {
     let mut response = Response::new(());
     *response.status_mut() = status;
     let fields = response.headers_mut();
+    // As many as usual answers have: growing means to sort all of them in again.
+    fields.reserve(USUAL_FIELDS);
     let mut body = Framing::None;
     let mut begin = memchr::memchr(b'\n', head)? + 1;
     loop {

@@ -1,6 +1,6 @@
 //! HTTP/2 from clients, by the `h2` crate: many requests at once over one connection.
 //!
-//! Each stream has a task of its own and becomes what a connection over HTTP/1.1 would be for one
+//! Each stream has a task while it lasts ([`seats`]) and becomes what a connection over HTTP/1.1 would be for one
 //! request: a head for our parser (`request`) and a wire for its body and its answer (`channel`). From
 //! there on it goes the way of every request. This file is the connection: which streams begin, how
 //! long it may do nothing, when it has to end.
@@ -19,6 +19,8 @@ mod answer;
 mod channel;
 mod io;
 mod request;
+mod seats;
+mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -34,22 +36,14 @@ use http::Request;
 use tokio::time::Instant;
 
 pub(super) use channel::Channel;
+pub(super) use seats::Seats;
 
-use crate::http1::{HeadError, Parse};
 use crate::net::{ProxyEnds, Stream};
-use crate::proxy::client_h2::channel::{Asked, Form};
 use crate::proxy::client_h2::io::{Blocked, Io};
-use crate::proxy::client_h2::request::Told;
-use crate::proxy::downstream::{Downstream, GRACE, until_cut};
-use crate::proxy::entrance::Entrance;
-use crate::proxy::failure::Failure;
+use crate::proxy::client_h2::stream::{Job, UnderWay};
+use crate::proxy::downstream::GRACE;
 use crate::proxy::port::Open;
-use crate::proxy::read_head::{limits, refused};
-use crate::proxy::request::State;
-use crate::proxy::service;
 use crate::proxy::timer::Timer;
-use crate::proxy::view::View;
-use crate::proxy::wire::Wire;
 use crate::snapshot::settings::Client;
 use crate::tls::Secured;
 
@@ -62,8 +56,6 @@ const MOST_RESETS: u32 = 200;
 const RESETS_PER: Duration = Duration::from_mins(1);
 /// Streams that a client may make us reset by faults of its own.
 const MOST_FAULTS: usize = 100;
-/// Timers kept for the next streams.
-const TIMERS: usize = 16;
 
 /// What a connection and its streams have in common.
 #[derive(Debug)]
@@ -199,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Begins to serve a request on a task of its own.
+    /// Begins to serve a request, on a task that waits for one or on a new one.
     fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         let shared = &self.shared;
         let most = self.h2.max_concurrent_recv_streams() as u64 * 2;
@@ -211,7 +203,11 @@ impl Connection {
         shared.served.set(shared.served.get() + 1);
         let under_way = UnderWay::enter(shared);
         let served = shared.served.get();
-        tokio::task::spawn_local(stream(under_way, served, request, respond));
+        let job = Box::new(Job { under_way, served, request, respond });
+        if let Some((seat, job)) = shared.open.worker.seats.take(job) {
+            // Boxed: a task's work is moved about while the task is made.
+            tokio::task::spawn_local(Box::pin(stream::serve(seat, job)));
+        }
     }
 
     /// What is due by time or by order, and a timer for what will be.
@@ -274,27 +270,6 @@ enum Due {
     End,
 }
 
-/// A request under way, counted until this is dropped.
-struct UnderWay(Rc<Shared>);
-
-impl UnderWay {
-    fn enter(shared: &Rc<Shared>) -> Self {
-        shared.active.set(shared.active.get() + 1);
-        Self(Rc::clone(shared))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let active = self.0.active.get() - 1;
-        self.0.active.set(active);
-        if active == 0 {
-            self.0.idle_since.set(Instant::now());
-            self.0.wake();
-        }
-    }
-}
-
 impl Shared {
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
@@ -313,111 +288,6 @@ impl Shared {
             if count + 1 > MOST_RESETS {
                 self.wake();
             }
-        }
-    }
-
-    fn timer(&self) -> Timer {
-        self.timers.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn give_timer(&self, timer: Timer) {
-        let mut timers = self.timers.borrow_mut();
-        if timers.len() < TIMERS {
-            timers.push(timer);
-        }
-    }
-}
-
-/// Serves one request.
-async fn stream(
-    under_way: UnderWay,
-    served: u64,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-) {
-    let shared = &*under_way.0;
-    let worker = &*shared.open.worker;
-    let Some((view, place)) = worker.view_of(&shared.open.port) else {
-        return respond.send_reset(Reason::REFUSED_STREAM);
-    };
-    let mut state = worker.states.take();
-    let (parts, body) = request.into_parts();
-    let client = &view.snapshot.listeners[place].client;
-    let read = read(&parts, body.is_end_stream(), client, &mut state);
-    let told = read.unwrap_or(Told { asked: Asked::Other, form: Form::Plain });
-    let channel = Box::new(Channel::new(body, told.form, respond, told.asked, shared.ends));
-    let mut down = Downstream::new(Wire::Http2(channel), shared.peer);
-    down.timer = shared.timer();
-    let at = shared.entrance(&view, place, served);
-    match read {
-        Ok(_) => {
-            drop(parts);
-            let handled = {
-                // Boxed: a task's future is moved about while the task is made.
-                let mut handling = Box::pin(service::handle(at, &mut down, &mut state));
-                until_cut(worker, handling.as_mut()).await
-            };
-            if handled.is_none() {
-                service::note_cut(at, &down, &mut state);
-            }
-        }
-        Err(error) => {
-            down.leftover = request::first_line(&parts);
-            drop(parts);
-            let failure: Failure = refused(error, client);
-            service::refuse(at, &mut down, &mut state, failure).await;
-        }
-    }
-    worker.states.give(state);
-    shared.give_timer(down.timer);
-    if let Wire::Http2(channel) = down.stream
-        && channel.finish()
-    {
-        shared.note_reset();
-    }
-}
-
-/// Has the request's head parsed into `state`.
-fn read(
-    parts: &http::request::Parts,
-    empty: bool,
-    client: &Client,
-    state: &mut State,
-) -> Result<Told, HeadError> {
-    state.head.reset();
-    if parts.headers.len() > client.max_headers {
-        return Err(HeadError::TooManyFields);
-    }
-    let State { head, out, .. } = state;
-    out.clear();
-    let told = request::write(out, parts, empty)?;
-    // What was added is no fault of the client's: two fields, and a line with the host's name.
-    let mut limits = limits(client);
-    limits.max_head_bytes += 128;
-    limits.max_fields += 4;
-    match head.parse(out, &limits)? {
-        Parse::Complete { .. } => {}
-        Parse::Partial => return Err(HeadError::BadRequestLine),
-    }
-    head.came_over_http2();
-    Ok(told)
-}
-
-impl Shared {
-    /// Where and when a request came in.
-    fn entrance<'a>(&'a self, view: &'a View, place: usize, served: u64) -> Entrance<'a> {
-        let now = Instant::now();
-        Entrance {
-            worker: &self.open.worker,
-            open: Some(&self.open),
-            view,
-            listener: &view.snapshot.listeners[place],
-            served,
-            accepted: self.accepted,
-            proxied: self.proxied.as_deref(),
-            secured: self.secured.as_deref(),
-            started: now,
-            whole: now,
         }
     }
 }

@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method};
 
 use crate::http1::HeadError;
-use crate::http1::encode::{push_end, push_field, push_request_line};
+use crate::http1::encode::{CRLF, push_end, push_field, push_request_line};
 use crate::proxy::client_h2::channel::{Asked, Form};
 
 /// The fields of a WebSocket's opening that HTTP/2 has none of (RFC 8441 §5). Answers are matched to
@@ -57,15 +57,23 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &Parts, empty: bool) -> Result<Tol
     if let Some(authority) = authority {
         push_field(out, b"Host", authority.as_bytes());
     }
+    let (mut cookies, mut has_length) = (0, false);
     for (name, value) in &parts.headers {
         match *name {
-            header::HOST if authority.is_some_and(|named| is_same(named, value)) => {}
+            header::HOST if authority.is_some_and(|named| is_same(named, value)) => continue,
             header::HOST if authority.is_some() => return Err(HeadError::BadHost),
-            header::COOKIE => {}
-            _ => push_field(out, name.as_ref(), value.as_bytes()),
+            header::COOKIE => {
+                cookies += 1;
+                continue;
+            }
+            header::CONTENT_LENGTH => has_length = true,
+            _ => {}
         }
+        push_field(out, name.as_ref(), value.as_bytes());
     }
-    push_cookies(out, parts);
+    if cookies > 0 {
+        push_cookies(out, parts);
+    }
     if let Some(protocol) = tunnel {
         push_field(out, b"Connection", b"upgrade");
         push_field(out, b"Upgrade", protocol.as_str().as_bytes());
@@ -75,7 +83,6 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &Parts, empty: bool) -> Result<Tol
             push_field(out, b"Sec-WebSocket-Key", KEY);
         }
     }
-    let has_length = parts.headers.contains_key(header::CONTENT_LENGTH);
     let form = if empty || has_length || asked == Asked::Tunnel {
         Form::Plain
     } else {
@@ -93,14 +100,14 @@ fn is_same(authority: &str, host: &HeaderValue) -> bool {
 
 /// Cookies that came in pieces are one field again (§8.2.3).
 fn push_cookies(out: &mut Vec<u8>, parts: &Parts) {
-    let mut crumbs = parts.headers.get_all(header::COOKIE).iter();
-    let Some(first) = crumbs.next() else { return };
-    let mut all = first.as_bytes().to_vec();
+    let crumbs = parts.headers.get_all(header::COOKIE).iter();
+    let before = out.len();
     for crumb in crumbs {
-        all.extend_from_slice(b"; ");
-        all.extend_from_slice(crumb.as_bytes());
+        let between: &[u8] = if out.len() == before { b"Cookie: " } else { b"; " };
+        out.extend_from_slice(between);
+        out.extend_from_slice(crumb.as_bytes());
     }
-    push_field(out, b"Cookie", &all);
+    out.extend_from_slice(CRLF);
 }
 
 /// The first line of a request that was refused, for the access log.
