@@ -28,6 +28,7 @@ pub(crate) enum Handshakes {
 }
 
 /// What is spoken on both sides of a proxy, and so how it is set up.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spoken {
     pub(crate) tls: Option<Handshakes>,
@@ -37,7 +38,7 @@ pub(crate) struct Spoken {
     pub(crate) http2_to_origins: bool,
     /// Nothing that the proxy would look into.
     pub(crate) tcp: bool,
-    /// Clients switch to WebSockets.
+    /// Clients switch to a protocol of messages (RFC 6455).
     pub(crate) messages: bool,
 }
 

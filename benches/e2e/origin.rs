@@ -30,14 +30,14 @@ const CONTENT: [u8; 128] = [b'x'; 128];
 /// A client's message of 128 bytes (RFC 6455 §5.2), masked with zeros.
 pub(crate) const MESSAGE: [u8; 136] = {
     let mut message = [b'x'; 136];
-    (message[0], message[1], message[2], message[3]) = (0x82, 0x80 | 126, 0, 128);
+    (message[0], message[1], message[2], message[3]) = (0x82, 0x80 | 0x7e, 0, 128);
     (message[4], message[5], message[6], message[7]) = (0, 0, 0, 0);
     message
 };
 /// The same from a server.
 pub(crate) const ECHO: [u8; 132] = {
     let mut message = [b'x'; 132];
-    (message[0], message[1], message[2], message[3]) = (0x82, 126, 0, 128);
+    (message[0], message[1], message[2], message[3]) = (0x82, 0x7e, 0, 128);
     message
 };
 
