@@ -11,7 +11,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use plimsoll::config::{self, Loaded};
 use plimsoll::model::{BackendState, Generation, PassiveState, Tick, UpstreamIx};
 use plimsoll::snapshot::build::{self, Addresses, Identities, Input, Known};
-use plimsoll::snapshot::{Cell, Snapshot};
+use plimsoll::snapshot::{Cell, Course, Snapshot};
 use plimsoll::telemetry::Registry;
 
 const BACKENDS: usize = 10_000;
@@ -56,6 +56,7 @@ impl World {
             previous,
             known: Known {
                 states: &|_| None,
+                courses: &|_| Course::default(),
                 addresses: &self.addresses,
                 identities: &mut self.identities,
                 registry: &self.registry,
@@ -68,6 +69,7 @@ impl World {
         let parked = previous.upstreams[0].backends[0].id;
         let passive = PassiveState::Parked { until: Tick(1) };
         let known = Known {
+            courses: &|_| Course::default(),
             states: &|id| {
                 (id == parked).then_some(BackendState { passive, ..BackendState::default() })
             },

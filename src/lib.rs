@@ -25,9 +25,9 @@
 //! | [`tls`] | certificates, keys and terms of TLS: from files' bytes to what sessions are made of |
 //! | [`net`] | listening sockets, one stream type over TCP and Unix sockets, plain or with TLS |
 //! | [`http1`] | our HTTP/1 codec: heads, framing, bodies |
+//! | [`policy`] | who is taken out, where traffic goes instead, when it comes back |
 //! | [`balance`] | who may be picked, and the eight ways to pick |
 //! | [`limit`] | how often a key may ask, and how often at once |
-//! | [`policy`] | who is taken out, where traffic goes instead, when it comes back |
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
 //! | [`health`] | verdicts from probes and from traffic; the prober |
 //! | [`snapshot`] | configuration and states to the world that workers read |
@@ -56,14 +56,14 @@
 //! | [`tls`] | – | `ahash` `aws_lc_rs` `rustls` `rustls_native_certs` `thiserror` `x509_cert` | |
 //! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
-//! | [`balance`] | `model` | – | `pure` |
 //! | [`policy`] | `model` | – | `pure` |
+//! | [`balance`] | `model` `policy::spill` | – | `pure` |
 //! | [`config`] | `model` `tls` `policy` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
 //! | [`health`] | `model` `tls` `net` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
 //! | `health::rise` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
-//! | [`snapshot`] | `model` `tls` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
+//! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
 //! | [`control`] | `model` `policy` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
@@ -112,7 +112,7 @@
 //! | upstream | a named group of backends with its strategy and health policy (`HAProxy`: backend; Envoy: cluster) |
 //! | backend | one address within an upstream (nginx, `HAProxy`: server; Envoy: endpoint) |
 //! | weight | a backend's share, relative to the others |
-//! | tier | primaries, and the backups that serve when no primary does |
+//! | tier | backends that serve before or after others: 0 are the primaries, 1 the backups, and so on |
 //! | admin state | what the operator wants of a backend: enabled, draining, disabled |
 //! | probed state | what probes say: unprobed, checking, up, down |
 //! | passive state | what traffic says: ok, parked, trial |

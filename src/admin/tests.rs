@@ -13,7 +13,7 @@ use super::*;
 use crate::config::parse;
 use crate::model::{BackendState, Generation, Outcome, PassiveState, ProbedState, Tick, WorkerIx};
 use crate::snapshot::build::{Identities, Input, Known, build};
-use crate::snapshot::{Cell, Snapshot};
+use crate::snapshot::{Cell, Course, Snapshot};
 
 const NOW: Tick = Tick(60_000_000);
 
@@ -75,6 +75,7 @@ fn snapshot(registry: &Registry, states: &[(&str, BackendState)]) -> Snapshot {
         previous: None,
         known: Known {
             states: &known,
+            courses: &|_| Course::default(),
             addresses: &BTreeMap::new(),
             identities: &mut identities,
             registry,

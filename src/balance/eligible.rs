@@ -11,23 +11,70 @@
 //! | failing | enabled | any other | any other | when nobody is unproven either, and only with fail-open |
 //! | out | draining, disabled | any | any | never |
 //!
-//! Exactly one rung is eligible at a time, over both tiers together: a serving backup goes before an
-//! unproven primary. Whether the backups of that rung are asked is the caller's matter: it makes one
-//! plan per tier and uses the backups' when the primaries' has nobody.
+//! Exactly one rung is eligible at a time, over all tiers together: a serving backup goes before an
+//! unproven primary. Which tier of that rung is asked is the caller's matter: it makes one plan per tier
+//! ([`Tiers`](super::Tiers)).
+//!
+//! Where a panic is declared, it goes before the rungs: when fewer backends than its threshold are able to
+//! serve, and those of all tiers together cannot carry all requests (by [`spill`]'s arithmetic), every
+//! enabled backend is used as with fail-open, or none. A tier that the operator holds back is out.
 //!
 //! Beside the rungs stands the trial: a parked backend whose pause is over (enabled, not down,
-//! passive state trial) is owed one request, whoever else serves. A backup's trial waits until no
-//! primary is eligible, for until then a backup gets nothing.
+//! passive state trial) is owed one request, whoever else serves. Behind the first tier it waits until its
+//! tier gets requests: by its share, or because no tier before it is eligible.
 
 use crate::model::{AdminState, BackendIx, BackendState, PassiveState, ProbedState};
+use crate::policy::spill::{self, Tier};
 
 /// What is known of one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// The words of operator, probes and traffic.
     pub state: BackendState,
-    /// Serves only when no primary is eligible.
-    pub backup: bool,
+    /// Its tier, from 0 on.
+    pub tier: u8,
+}
+
+/// What is declared, or decided, for the upstream as a whole.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy<'a> {
+    /// When nobody is known to work, enabled backends are used all the same.
+    pub fail_open: bool,
+    /// What happens when too few are able to serve.
+    pub panic: Option<Panic>,
+    /// What each tier gets of the requests, in percent; `None`: each what those before it cannot serve.
+    pub shares: Option<&'a [u32]>,
+    /// A tier without a share gets nothing, whatever happens.
+    pub strict: bool,
+}
+
+/// A panic, as it is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panic {
+    /// Part of the enabled backends below which it begins, in percent.
+    pub threshold: u32,
+    /// All enabled backends are used; else none is.
+    pub use_all: bool,
+}
+
+impl Panic {
+    /// How many of `enabled` backends have to be able to serve so that there is none.
+    pub fn least(self, enabled: usize) -> usize {
+        (enabled * self.threshold as usize).div_ceil(100)
+    }
+}
+
+impl Policy<'_> {
+    fn share(&self, tier: u8) -> Option<u32> {
+        Some(self.shares?.get(usize::from(tier)).copied().unwrap_or(0))
+    }
+
+    fn rung(&self, standing: &Standing) -> Rung {
+        match self.share(standing.tier) {
+            Some(0) if self.strict => Rung::Out,
+            _ => rung(standing.state),
+        }
+    }
 }
 
 /// Who may be picked.
@@ -37,8 +84,10 @@ pub struct Eligibility {
     pub eligible: Vec<bool>,
     /// Those that are owed one trial request, in file order.
     pub trials: Vec<BackendIx>,
-    /// Nobody is known to work, and enabled backends are used all the same.
+    /// Nobody is known to work, or there is a panic, and enabled backends are used all the same.
     pub fail_open: bool,
+    /// There is a panic.
+    pub panic: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,21 +99,60 @@ enum Rung {
 }
 
 /// Judges all backends of one upstream, given in file order.
-pub fn eligible(standings: &[Standing], fail_open_allowed: bool) -> Eligibility {
-    let lowest = if fail_open_allowed { Rung::Failing } else { Rung::Unproven };
-    let best = standings.iter().map(|s| rung(s.state)).max().filter(|best| *best >= lowest);
-    let may_serve = |s: &Standing| Some(rung(s.state)) == best;
-    let primaries_serve = standings.iter().any(|s| !s.backup && may_serve(s));
+pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
+    let panic = panics(standings, policy);
+    let lowest = if policy.fail_open { Rung::Failing } else { Rung::Unproven };
+    let best = standings.iter().map(|s| policy.rung(s)).max().filter(|best| *best >= lowest);
+    let may_serve = |s: &Standing| match panic {
+        Some(panic) => panic.use_all && policy.rung(s) >= Rung::Failing,
+        None => Some(policy.rung(s)) == best,
+    };
+    let first = standings.iter().filter(|s| may_serve(s)).map(|s| s.tier).min();
+    let in_turn = |s: &Standing| match policy.share(s.tier) {
+        Some(share) if share > 0 => true,
+        Some(_) if policy.strict => false,
+        _ => first.is_none_or(|first| s.tier <= first),
+    };
     let trials = (0..)
         .zip(standings)
-        .filter(|(_, s)| is_on_trial(s.state) && !(s.backup && primaries_serve))
+        .filter(|(_, s)| is_on_trial(s.state) && in_turn(s))
         .map(|(place, _)| BackendIx(place))
         .collect();
+    let eligible: Vec<bool> = standings.iter().map(may_serve).collect();
     Eligibility {
-        eligible: standings.iter().map(may_serve).collect(),
+        fail_open: match panic {
+            Some(_) => eligible.contains(&true),
+            None => best == Some(Rung::Failing),
+        },
+        panic: panic.is_some(),
+        eligible,
         trials,
-        fail_open: best == Some(Rung::Failing),
     }
+}
+
+/// The backends of each tier that the operator has in service, and how many of them are able to serve:
+/// nothing is known to speak against them.
+pub fn tiers(standings: &[Standing]) -> Vec<Tier> {
+    let count = standings.iter().map(|s| usize::from(s.tier) + 1).max().unwrap_or(0);
+    let mut tiers = vec![Tier::default(); count];
+    for standing in standings {
+        let rung = rung(standing.state);
+        let tier = &mut tiers[usize::from(standing.tier)];
+        tier.total += usize::from(rung > Rung::Out);
+        tier.eligible += usize::from(rung >= Rung::Unproven);
+    }
+    tiers
+}
+
+/// The panic that is declared, if there is reason for it.
+fn panics(standings: &[Standing], policy: &Policy<'_>) -> Option<Panic> {
+    let panic = policy.panic.filter(|panic| panic.threshold > 0)?;
+    let tiers = tiers(standings);
+    let able: usize = tiers.iter().map(|tier| tier.eligible).sum();
+    let enabled = tiers.iter().map(|tier| tier.total).sum();
+    // That nobody is able to serve is no panic, but a matter of `fail_open`.
+    let too_few = able > 0 && able < panic.least(enabled);
+    (too_few && !spill::suffices(&tiers)).then_some(panic)
 }
 
 fn rung(state: BackendState) -> Rung {
@@ -94,11 +182,23 @@ mod tests {
     const PARKED: PassiveState = PassiveState::Parked { until: Tick(7) };
 
     fn primary(admin: AdminState, probed: ProbedState, passive: PassiveState) -> Standing {
-        Standing { state: BackendState { admin, probed, passive }, backup: false }
+        Standing { state: BackendState { admin, probed, passive }, tier: 0 }
     }
 
     fn backup(admin: AdminState, probed: ProbedState, passive: PassiveState) -> Standing {
-        Standing { backup: true, ..primary(admin, probed, passive) }
+        Standing { tier: 1, ..primary(admin, probed, passive) }
+    }
+
+    /// The rule without anything declared but fail-open.
+    fn eligible(standings: &[Standing], fail_open: bool) -> Eligibility {
+        super::eligible(standings, &Policy { fail_open, ..Policy::default() })
+    }
+
+    /// So many backends that serve, and so many that are down, all of one tier.
+    fn of(tier: u8, up: usize, down: usize) -> Vec<Standing> {
+        let up = vec![primary(Enabled, Up, Ok); up];
+        let down = vec![primary(Enabled, Down, Ok); down];
+        up.into_iter().chain(down).map(|one| Standing { tier, ..one }).collect()
     }
 
     fn places(judged: &Eligibility) -> Vec<usize> {
@@ -195,6 +295,62 @@ mod tests {
         assert_eq!(without.trials, [BackendIx(1)]);
     }
 
+    #[test]
+    fn below_the_threshold_all_are_used_or_none() {
+        let panic = Panic { threshold: 50, use_all: true };
+        let judge = |standings: &[Standing], panic| {
+            super::eligible(standings, &Policy { panic: Some(panic), ..Policy::default() })
+        };
+        let half = judge(&of(0, 2, 2), panic);
+        assert!(!half.panic && !half.fail_open);
+        assert_eq!(places(&half), [0, 1]);
+        let less = judge(&of(0, 1, 3), panic);
+        assert!(less.panic && less.fail_open);
+        assert_eq!(places(&less), [0, 1, 2, 3]);
+        let none = judge(&of(0, 1, 3), Panic { use_all: false, ..panic });
+        assert!(none.panic && !none.fail_open);
+        assert_eq!(places(&none), [0_usize; 0]);
+        let another_tier = [of(0, 1, 3), of(1, 4, 0)].concat();
+        assert!(!judge(&another_tier, panic).panic, "the other tier can carry all");
+        assert!(!judge(&of(0, 0, 4), panic).panic, "nobody is no panic");
+        assert_eq!([1, 2, 3, 4, 5].map(|n| panic.least(n)), [1, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn a_tier_that_is_held_back_is_out_whatever_happens() {
+        let standings = [of(0, 0, 1), of(1, 1, 0)].concat();
+        let shares = [100, 0];
+        let policy = Policy { shares: Some(&shares), fail_open: true, ..Policy::default() };
+        assert_eq!(places(&super::eligible(&standings, &policy)), [1]);
+        let strict = Policy { strict: true, ..policy };
+        let judged = super::eligible(&standings, &strict);
+        assert_eq!(places(&judged), [0]);
+        assert!(judged.fail_open);
+    }
+
+    #[test]
+    fn a_tier_with_a_share_has_its_trials() {
+        let on_trial = Standing { tier: 1, ..primary(Enabled, Up, Trial) };
+        let standings = [of(0, 1, 0), vec![on_trial]].concat();
+        let judge = |shares: &[u32]| {
+            let policy = Policy { shares: Some(shares), ..Policy::default() };
+            super::eligible(&standings, &policy).trials
+        };
+        assert_eq!(judge(&[70, 30]), [BackendIx(1)]);
+        assert_eq!(judge(&[100, 0]), []);
+    }
+
+    #[test]
+    fn tiers_count_who_is_able_to_serve_of_those_in_service() {
+        let standings = [
+            of(0, 2, 1),
+            vec![primary(Enabled, Checking, Ok), primary(Draining, Up, Ok)],
+            vec![backup(Enabled, Up, PARKED), backup(Disabled, Up, Ok)],
+        ];
+        let counted = tiers(&standings.concat());
+        assert_eq!(counted, [Tier { eligible: 3, total: 4 }, Tier { eligible: 0, total: 1 }]);
+    }
+
     fn any_standing() -> impl Strategy<Value = Standing> {
         (
             prop::sample::select(vec![Enabled, Draining, Disabled]),
@@ -203,7 +359,7 @@ mod tests {
             any::<bool>(),
         )
             .prop_map(|(admin, probed, passive, backup)| Standing {
-                backup,
+                tier: u8::from(backup),
                 ..primary(admin, probed, passive)
             })
     }

@@ -17,8 +17,8 @@ use crate::model::{
     Address, AdminState, BackendId, BackendState, Generation, PassiveState, ProbedState, Tick,
 };
 use crate::proxy::explain::{Choice, Explanation, Question, Refused, explain};
-use crate::snapshot::Snapshot;
 use crate::snapshot::build::{Addresses, Endpoint, Identities, Input, Known, build};
+use crate::snapshot::{Course, Snapshot};
 use crate::telemetry::Registry;
 
 /// A request that nobody sends.
@@ -202,6 +202,7 @@ fn world(config: &Config, down: &[String]) -> Result<Snapshot, String> {
             previous: None,
             known: Known {
                 states,
+                courses: &|name| course(config, name),
                 addresses: &addresses,
                 identities: &mut identities,
                 registry: &registry,
@@ -278,9 +279,10 @@ fn tell_choice(text: &mut String, choice: &Choice, is_one_of_many: bool) {
     let wide = choice.backends.iter().map(|one| one.label.chars().count()).max().unwrap_or(0);
     for backend in &choice.backends {
         let [admin, probed, passive] = backend.states;
-        let standing = match (backend.eligible, backend.backup) {
-            (true, false) => "serves".to_owned(),
-            (true, true) => "backup".to_owned(),
+        let standing = match (backend.eligible, backend.tier) {
+            (true, 0) => "serves".to_owned(),
+            (true, 1) => "backup".to_owned(),
+            (true, tier) => format!("tier {tier}"),
             (false, _) => format!("out ({admin}, {probed}, {passive})"),
         };
         let _ = writeln!(
@@ -319,7 +321,7 @@ fn document(listener: &str, explained: Result<Explanation, Refused>) -> Value {
         let backends = choice.backends.iter().map(|one| {
             let [admin, probed, passive] = one.states;
             json!({
-                "address": one.label, "weight": one.weight, "backup": one.backup,
+                "address": one.label, "weight": one.weight, "backup": one.tier > 0, "tier": one.tier,
                 "eligible": one.eligible, "share": one.share,
                 "admin": admin, "probed": probed, "passive": passive,
             })
@@ -337,4 +339,15 @@ fn document(listener: &str, explained: Result<Explanation, Refused>) -> Value {
         "route": explained.route, "answer": explained.action,
         "others": others.collect::<Vec<_>>(), "upstreams": upstreams.collect::<Vec<_>>(),
     })
+}
+
+/// What the operator has decided for an upstream: the tier that is held. What follows from failures of
+/// tiers is the control loop's to decide, and not known here.
+fn course(config: &Config, name: &str) -> Course {
+    let failover = config.upstreams.get(name).and_then(|upstream| upstream.failover.as_ref());
+    let Some(pin) = failover.and_then(|failover| failover.pin) else {
+        return Course::default();
+    };
+    let shares = (0..=pin).map(|tier| if tier == pin { 100 } else { 0 }).collect();
+    Course { shares: Some(shares), strict: true, ..Course::default() }
 }

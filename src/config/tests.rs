@@ -156,6 +156,16 @@ const LEADS: &[(&str, &str)] = &[
         "[upstream.NAME.ejection]",
         "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.ejection]",
     ),
+    (
+        "[upstream.NAME.failover]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[[upstream.api.backend]]\naddress = \"b\"\n\
+         tier = 1\n[upstream.api.failover]",
+    ),
+    ("[upstream.NAME.panic]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.panic]"),
+    (
+        "[upstream.NAME.breaker]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.breaker]",
+    ),
     ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
     ("[upstream.NAME.tls]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.tls]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),

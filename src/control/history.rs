@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::control::writer::Control;
-use crate::model::{BackendIx, UpstreamIx};
+use crate::model::{BackendIx, Generation, UpstreamIx};
 use crate::telemetry::Happened;
 
 /// What is told of something that happened.
@@ -22,12 +22,26 @@ pub(super) struct Told {
 impl Control {
     /// Notes what happens to a backend of the present snapshot, or to an upstream as a whole. It is part
     /// of the next generation.
-    pub(super) fn note(&self, (place, ix): (UpstreamIx, Option<BackendIx>), told: Told) {
+    pub(super) fn note(&self, place: (UpstreamIx, Option<BackendIx>), told: Told) {
+        self.note_in(self.snapshot.generation.next(), place, told);
+    }
+
+    /// Notes what the present generation brings.
+    pub(super) fn note_now(&self, place: (UpstreamIx, Option<BackendIx>), told: Told) {
+        self.note_in(self.snapshot.generation, place, told);
+    }
+
+    fn note_in(
+        &self,
+        generation: Generation,
+        (place, ix): (UpstreamIx, Option<BackendIx>),
+        told: Told,
+    ) {
         let upstream = self.snapshot.upstream(place);
         self.registry.history().note(Happened {
             number: 0,
             at: SystemTime::now(),
-            generation: self.snapshot.generation.next(),
+            generation,
             upstream: upstream.name.clone(),
             backend: ix.map(|ix| upstream.backends[ix.index()].label.clone()),
             kind: told.kind,

@@ -10,6 +10,7 @@
 //! | `writer` | the loop itself, applying configurations, publishing |
 //! | `backends` | what is known of each backend; probing, parking, trials |
 //! | `ejection` | backends that stand out by their failures |
+//! | `course` | tiers, failover, circuit breakers: what is decided for an upstream as a whole |
 //! | `names` | what backend names resolve to |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
 //! | `watch` | looks at the files for a change |
@@ -17,6 +18,7 @@
 //! | `tell`, `journal`, `history` | what was changed and why, for log, metrics and status |
 
 mod backends;
+mod course;
 mod ejection;
 mod history;
 mod journal;
@@ -66,6 +68,8 @@ pub enum Origin {
     FileWatch,
     /// Probes, or the outcomes of requests.
     Health,
+    /// Which tier serves, or whether a circuit breaker is open.
+    Policy,
     /// A backend name resolves to other addresses.
     Dns,
 }
@@ -80,6 +84,7 @@ impl Origin {
             Self::Embedder => "embedder",
             Self::FileWatch => "file_watch",
             Self::Health => "health",
+            Self::Policy => "policy",
             Self::Dns => "dns",
         }
     }

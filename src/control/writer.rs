@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{Loaded, Report, model as config};
 use crate::control::backends::{Backends, Change};
+use crate::control::course::Courses;
 use crate::control::ejection::Windows;
 use crate::control::journal::Journal;
 use crate::control::names::Names;
@@ -44,6 +45,10 @@ pub(super) enum Due {
     Passive(BackendId),
     /// Outliers of an upstream are to be looked for.
     Outliers(UpstreamId),
+    /// An upstream's tiers are to be looked at again.
+    Steer(UpstreamId),
+    /// A step of a circuit breaker's window is over.
+    Breaker(UpstreamId),
     /// A name is to be resolved again.
     Resolve(config::Query),
 }
@@ -63,6 +68,10 @@ pub(super) struct Control {
     pub(super) changes: Vec<Change>,
     /// What was counted lately where outliers are looked for.
     pub(super) windows: Windows,
+    /// What is decided for upstreams as a whole.
+    pub(super) courses: Courses,
+    /// Those for which that changed since the last snapshot.
+    pub(super) steered: BTreeSet<UpstreamIx>,
     /// Upstreams whose names resolve to other addresses since the last snapshot, and which names.
     moved: BTreeMap<UpstreamIx, String>,
     pub(super) timers: Timers<Due>,
@@ -105,6 +114,8 @@ impl Control {
             backends: Backends::default(),
             changes: Vec::new(),
             windows: Windows::default(),
+            courses: Courses::default(),
+            steered: BTreeSet::new(),
             moved: BTreeMap::new(),
             timers: Timers::default(),
             random: fastrand::Rng::new(),
@@ -159,6 +170,8 @@ impl Control {
                     Due::Probe(id) => self.probe(id),
                     Due::Passive(id) => self.pause_ended(id, now),
                     Due::Outliers(id) => self.look_for_outliers(id, now),
+                    Due::Steer(id) => self.steer_again(id, now),
+                    Due::Breaker(id) => self.look_at_breaker(id, now),
                     Due::Resolve(query) => self.names.ask(query),
                 }
             }
@@ -240,6 +253,7 @@ impl Control {
             previous: Some(&*self.snapshot),
             known: Known {
                 states: &|id| self.backends.state(id),
+                courses: &|name| self.courses.course(name),
                 addresses: self.names.addresses(),
                 identities: &mut self.identities,
                 registry: &self.registry,
@@ -248,6 +262,8 @@ impl Control {
         let cause = format!("configuration {hash:016x}");
         let before = self.publish(next, origin, cause);
         self.track(&before);
+        self.take_courses(Clock::now());
+        self.publish_changes();
         let generation = self.snapshot.generation;
         self.registry.process().reloaded(SystemTime::now(), generation, hash);
         self.stage.applied(&config);
@@ -299,30 +315,40 @@ impl Control {
 
     /// Publishes what was heard since the last snapshot, if anything.
     fn publish_changes(&mut self) {
-        if self.changes.is_empty() && self.moved.is_empty() {
+        let touched = self.changes.iter().map(|change| change.upstream).collect();
+        self.steer_all(&touched, Clock::now());
+        if self.changes.is_empty() && self.moved.is_empty() && self.steered.is_empty() {
             return;
         }
         let (changes, moved) = (mem::take(&mut self.changes), mem::take(&mut self.moved));
-        let touched = changes.iter().map(|change| change.upstream).chain(moved.keys().copied());
+        let steered = mem::take(&mut self.steered);
+        let mut touched = touched;
+        touched.extend(moved.keys().chain(&steered));
         let known = Known {
             states: &|id| self.backends.state(id),
+            courses: &|name| self.courses.course(name),
             addresses: self.names.addresses(),
             identities: &mut self.identities,
             registry: &self.registry,
         };
         let generation = self.snapshot.generation.next();
-        let next = build::rebuild(&self.snapshot, &touched.collect(), generation, known);
+        let next = build::rebuild(&self.snapshot, &touched, generation, known);
         for change in &changes {
             let (place, told) = change.happened();
             self.note(place, told);
         }
-        let (origin, cause) = tell::cause(&self.snapshot, &changes, &moved);
+        let (origin, cause) = tell::cause(&self.snapshot, &changes, &moved, &steered);
         let before = self.publish(next, origin, cause);
         for change in &changes {
             change.tell(&before, &self.snapshot);
         }
         if !moved.is_empty() {
             self.track(&before);
+            // Their backends are others now.
+            self.steer_all(&moved.into_keys().collect(), Clock::now());
+            if !self.steered.is_empty() {
+                self.publish_changes();
+            }
         }
     }
 
@@ -331,13 +357,19 @@ impl Control {
         let generation = self.cell.publish(next);
         self.journal.note(generation, origin, cause);
         let before = mem::replace(&mut self.snapshot, self.cell.load());
+        let mut happened = Vec::new();
         for (place, upstream) in self.snapshot.upstreams.iter().enumerate() {
             if before.upstreams.get(place).is_some_and(|old| Arc::ptr_eq(old, upstream)) {
                 continue;
             }
             let old = before.upstream_by_name(&upstream.name).map(|old| tell::Service::of(old));
             tell::measure(upstream);
-            tell::service(old, upstream);
+            if let Some(told) = tell::service(old, upstream) {
+                happened.push((UpstreamIx(place as u32), told));
+            }
+        }
+        for (place, told) in happened {
+            self.note_now((place, None), told);
         }
         before
     }

@@ -16,8 +16,8 @@
 //!
 //! # What holds for all
 //!
-//! - Only eligible backends are picked ([`eligible`](crate::balance::eligible())); backups only when no
-//!   primary is.
+//! - Only eligible backends are picked ([`eligible`](crate::balance::eligible())); those of a later tier (backups)
+//!   only when no earlier one has anybody, or by the shares of a failover group.
 //! - A backend that was tried for this request is not picked again for it; one that has its
 //!   `max_connections` is passed over.
 //! - If somebody is left, somebody is found. If nobody is, the answer is 503.

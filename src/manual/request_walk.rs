@@ -50,7 +50,9 @@
 //! ([`Upstream::pick`](crate::snapshot::Upstream::pick), [`Plan::pick`](crate::balance::Plan::pick)) with
 //! this worker's [`Cursor`](crate::balance::Cursor), the backends' [`Live`](crate::balance::Live) counters and
 //! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
-//! settled when the snapshot was built. Nobody at all is 503. Where a route names the place itself (`send.to`),
+//! settled when the snapshot was built. Where tiers share the requests, the lot falls on one first
+//! ([`Tiers`](crate::balance::Tiers)). While a circuit breaker is not closed the plans are empty, and only its
+//! trials find somebody. Nobody at all is 503. Where a route names the place itself (`send.to`),
 //! `sending.rs` finds an upstream or an address first (`places.rs`), and the same rules go on from there.
 //!
 //! # 5. The connection (`pool.rs`, `connect.rs`)

@@ -9,9 +9,15 @@
 //! | `window` | nothing: what was counted of a backend lately |
 //! | [`ejection`] | which backends stand out by their failures |
 //! | [`pause`] | how long a backend is out that is taken out again and again |
+//! | [`breaker`] | whether requests to an upstream pass at all |
+//! | [`failover`] | which tier of an upstream serves, and how the load returns |
+//! | [`spill`] | how much each tier carries when the ones before it are not whole |
 
+pub mod breaker;
 pub mod ejection;
+pub mod failover;
 pub mod pause;
+pub mod spill;
 mod window;
 
 pub use window::{BUCKETS, Counts, Window};

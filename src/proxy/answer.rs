@@ -18,7 +18,7 @@ use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::request::State;
 use crate::proxy::service::error_page;
-use crate::proxy::sticky::push_binding;
+use crate::proxy::sticky::{push_binding, push_line};
 use crate::proxy::trail::Trail;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::Upload;
@@ -298,6 +298,9 @@ impl Forward<'_> {
         write_response_head(out, response, &context);
         if let Some(sticky) = &self.passage.local.upstream.sticky {
             push_binding(out, sticky, self.choice.ix, context.vars);
+        }
+        if let Some(line) = &self.passage.local.upstream.announcement {
+            push_line(out, line);
         }
     }
 

@@ -67,7 +67,12 @@ impl Passage<'_> {
 
     /// There is no backend to ask.
     pub(super) fn none_eligible(&self) -> Failure {
-        match self.local.upstream.nginx.none_eligible {
+        let upstream = &self.local.upstream;
+        if let Some(barrier) = &upstream.course.barrier {
+            upstream.series.worker(self.at.worker.ix).kept_out();
+            return Failure::BreakerOpen(barrier.retry_after(Clock::now()));
+        }
+        match upstream.nginx.none_eligible {
             502 => Failure::NoneLive,
             _ => Failure::NoneEligible,
         }

@@ -17,6 +17,7 @@
 //! | over a limit | that of the limit | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
+//! | the upstream's circuit breaker is not closed | 503 | upstream |
 //! | connection to the backend failed | 502 | upstream |
 //! | connection to the backend timed out | 504 | upstream |
 //! | backend closed or reset before a whole head | 502 | upstream |
@@ -65,6 +66,8 @@ pub(super) enum Failure {
     NoneEligible,
     /// The same where the upstream answers as nginx does.
     NoneLive,
+    /// The circuit breaker keeps requests out; after so many seconds it may let some pass.
+    BreakerOpen(u32),
     /// An attempt failed in this way, and there was no further one.
     Attempt(Outcome),
     /// The route's total time was used up.
@@ -107,7 +110,7 @@ impl Failure {
             Self::ClientGone => 499,
             Self::Forbidden => 403,
             Self::NoRoute => 404,
-            Self::NoneEligible => 503,
+            Self::NoneEligible | Self::BreakerOpen(_) => 503,
             Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
@@ -125,6 +128,7 @@ impl Failure {
         match self {
             Self::NoneEligible
             | Self::NoneLive
+            | Self::BreakerOpen(_)
             | Self::Attempt(_)
             | Self::TotalTimeout
             | Self::AuthFailed
@@ -155,6 +159,7 @@ impl Failure {
             Self::Limited(_) => "limited",
             Self::NoRoute => "no_route",
             Self::NoneEligible | Self::NoneLive => "none_eligible",
+            Self::BreakerOpen(_) => "breaker_open",
             Self::Attempt(outcome) => outcome.name(),
             Self::TotalTimeout => "total_timeout",
             Self::AuthRefused(_) => "auth_refused",
@@ -174,7 +179,7 @@ impl Failure {
             Self::Attempt(outcome) => outcome,
             Self::TotalTimeout => Outcome::Timeout,
             // Another backend should be asked instead, and there was none.
-            Self::NoneEligible | Self::NoneLive => Outcome::Status,
+            Self::NoneEligible | Self::NoneLive | Self::BreakerOpen(_) => Outcome::Status,
             _ => Outcome::ClientGone,
         }
     }

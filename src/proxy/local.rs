@@ -114,7 +114,12 @@ pub(super) async fn fail(
     if status == Failure::ClientGone.status() {
         return Done { status, failure: Some(failure), ..Done::default() };
     }
+    let seconds;
     let field = match failure {
+        Failure::BreakerOpen(after) => {
+            seconds = after.to_string();
+            Some(("Retry-After", seconds.as_bytes()))
+        }
         // What is down may be up again soon; a client that waits does not add to the load.
         Failure::NoneEligible => Some(("Retry-After", &b"1"[..])),
         _ if status == 405 => Some(("Allow", ALLOWED)),

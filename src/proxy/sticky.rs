@@ -50,6 +50,15 @@ impl Passage<'_> {
     }
 }
 
+/// Adds a complete line to a response head that is complete.
+#[cold]
+pub(super) fn push_line(head: &mut Vec<u8>, line: &[u8]) {
+    // In place of the empty line.
+    head.truncate(head.len() - CRLF.len());
+    head.extend_from_slice(line);
+    push_end(head);
+}
+
 /// Adds the cookie that binds the client to `backend`, if that is how clients are bound, to a
 /// response head that is complete.
 #[cold]

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::{Candidate, Limits, Lives, Plan, Settings, Strategy};
+use crate::balance::{Candidate, Limits, Lives, Plan, Settings, Strategy, Tiers};
 use crate::model::{Address, BackendId, BackendIx, BackendState, Weight};
 use crate::snapshot::settings::{Query, Template, UpstreamNginx};
-use crate::snapshot::{Backend, Upstream};
+use crate::snapshot::{Backend, Course, Upstream};
 use crate::telemetry::BackendSeries;
 
 /// No backend of a snapshot has this id.
@@ -35,7 +35,7 @@ impl Upstream {
             address: Address::Ip(*address),
             authority: authority.to_owned(),
             weight: Weight::ONE,
-            backup: false,
+            tier: 0,
             max_connections: 0,
             limits,
             state: BackendState::default(),
@@ -67,8 +67,11 @@ impl Upstream {
             strategy: Strategy::RoundRobin,
             key: Template::default(),
             protocol: self.protocol,
-            primary: Plan::build(&settings, &candidates),
-            backup: Plan::build(&settings, &[]),
+            tiers: Tiers::new(Plan::build(&settings, &candidates), Vec::new(), None),
+            course: Course::default(),
+            behind: None,
+            panic: false,
+            announcement: None,
             live: Lives::new(backends.len()),
             eligible: vec![true; backends.len()].into(),
             entries: vec![0; backends.len()].into(),

@@ -7,6 +7,7 @@
 pub mod build;
 mod captures;
 mod cell;
+mod course;
 mod found;
 mod limit;
 mod listener;
@@ -16,17 +17,19 @@ mod route_table;
 mod sticky;
 mod upstream;
 
+pub use crate::balance::Cursors;
 pub use crate::balance::Limits;
 pub use crate::model::Address;
 pub use captures::{Captured, RouteCaptures};
 pub use cell::{Cell, Reader};
+pub use course::{Barrier, Course};
 pub use limit::{Limit, LimitUse};
 pub use listener::{Listener, ListenerTls, RouteEntry};
 pub use listener_tcp::ListenerTcp;
 pub use route::{Action, Destination, Route, Split};
 pub use route_table::{Facts, Mismatch, Request, RouteTable, mismatch};
 pub use sticky::Sticky;
-pub use upstream::{Backend, Cursors, Upstream};
+pub use upstream::{Backend, Upstream};
 
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {

@@ -63,8 +63,8 @@ fn fingerprint(backend: &Backend) -> Box<str> {
 impl Upstream {
     /// The backend that a value stands for, if it can serve now; it counts as a turn of its own.
     ///
-    /// One that is draining serves those who are bound to it. A backup does only when no primary is
-    /// eligible.
+    /// One that is draining serves those who are bound to it. A later tier does only when it is in turn.
+    /// Nobody does while a circuit breaker is not closed.
     pub fn pick_bound(
         &self,
         value: &[u8],
@@ -74,11 +74,11 @@ impl Upstream {
         let bound = self.sticky.as_ref()?.bound.get(value)?;
         bound.iter().copied().find(|ix| {
             let backend = &self.backends[ix.index()];
-            let (plan, cursor) = match backend.backup {
-                true if !self.primary.is_empty() => return false,
-                true => (&self.backup, &mut cursors.backup),
-                false => (&self.primary, &mut cursors.primary),
-            };
+            let tier = usize::from(backend.tier);
+            if self.course.barrier.is_some() || !self.tiers.is_in_turn(tier) {
+                return false;
+            }
+            let (plan, cursor) = self.tiers.at(tier, cursors);
             let may_serve = self.eligible[ix.index()] || finishes(backend.state);
             let found = may_serve && plan.has_room(*ix, pick);
             if found {

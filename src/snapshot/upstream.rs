@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::balance::{Cursor, Limits, Lives, Pick, Plan, Strategy};
+use crate::balance::{Cursors, Limits, Lives, Panic, Pick, Standing, Strategy, Tiers};
 use crate::config::model as config;
 use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
 };
-use crate::snapshot::Sticky;
 use crate::snapshot::settings::{Passive, Pool, Protocol, ProxyVersion, Template, UpstreamNginx};
+use crate::snapshot::{Course, Sticky};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
 use crate::tls::{BackendTerms, ToBackend};
 
@@ -31,17 +31,24 @@ pub struct Upstream {
     pub backends: Box<[Arc<Backend>]>,
     /// The backends' shared counters in the same order, as the plans want them.
     pub live: Lives,
-    /// Picks among the primaries.
-    pub primary: Plan,
-    /// Picks among the backups, when no primary can be picked.
-    pub backup: Plan,
+    /// Picks among the backends, tier by tier. While a circuit breaker keeps requests out, nobody can be
+    /// picked.
+    pub tiers: Tiers,
+    /// What control has decided for all backends together.
+    pub course: Course,
+    /// Picks for the trials of a circuit breaker that is not closed.
+    pub(super) behind: Option<Box<Tiers>>,
     /// Which backends the plans pick from, in the same order; with `fail_open` those are the ones
     /// that are tried all the same.
     pub eligible: Box<[bool]>,
     /// Parked backends whose trial request is due. Usually empty.
     pub trials: Box<[BackendIx]>,
-    /// No backend is eligible by its health, and all of them are tried all the same.
+    /// No backend is eligible by its health, or too few are, and all of them are tried all the same.
     pub fail_open: bool,
+    /// Too few backends are able to serve: the declared panic is in force.
+    pub panic: bool,
+    /// A line in the head of responses that tells of that, complete.
+    pub announcement: Option<Box<[u8]>>,
     /// Idle connections.
     pub pool: Pool,
     /// What counts as a failure.
@@ -64,29 +71,21 @@ pub struct Upstream {
     pub(super) source: Arc<config::Upstream>,
 }
 
-/// A worker's cursors into an upstream's two plans.
-#[derive(Debug, Clone)]
-pub struct Cursors {
-    /// Into [`Upstream::primary`].
-    pub primary: Cursor,
-    /// Into [`Upstream::backup`].
-    pub backup: Cursor,
-}
-
 impl Upstream {
     /// Fresh cursors for a worker; `seed` staggers them.
     pub fn cursors(&self, worker: WorkerIx, seed: u64) -> Cursors {
         let (worker, seed) = if self.nginx.turns { (WorkerIx(0), 0) } else { (worker, seed) };
-        Cursors {
-            primary: self.primary.cursor(worker, seed),
-            backup: self.backup.cursor(worker, seed),
-        }
+        self.plans().cursors(worker, seed)
     }
 
     /// Carries cursors of an older generation of this upstream over to its present plans.
     pub fn refit(&self, cursors: &mut Cursors) {
-        self.primary.refit(&mut cursors.primary);
-        self.backup.refit(&mut cursors.backup);
+        self.plans().refit(cursors);
+    }
+
+    /// The plans by which backends are picked, be it only for trials.
+    pub(super) fn plans(&self) -> &Tiers {
+        self.behind.as_deref().unwrap_or(&self.tiers)
     }
 
     /// How its backends are probed; `None`: they are not.
@@ -115,12 +114,57 @@ impl Upstream {
         self.backends.iter().filter(|one| one.state.admin != AdminState::Disabled).count()
     }
 
-    /// Picks a backend for one attempt: a primary, else a backup, else none.
+    /// Picks a backend for one attempt, or none.
     #[inline]
     pub fn pick(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
-        self.primary.pick(&mut cursors.primary, pick).or_else(|| {
-            if self.backup.is_empty() { None } else { self.backup.pick(&mut cursors.backup, pick) }
-        })
+        self.tiers.pick(cursors, pick).or_else(|| self.pick_behind(cursors, pick))
+    }
+
+    /// Picks a backend for a trial, where a circuit breaker keeps all other requests out.
+    #[cold]
+    fn pick_behind(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
+        let (barrier, tiers) = (self.course.barrier.as_ref()?, self.behind.as_ref()?);
+        if barrier.lets_pass() { tiers.pick(cursors, pick) } else { None }
+    }
+
+    /// How its tiers share the work; `None`: each serves what those before it cannot.
+    pub fn failover(&self) -> Option<&config::Failover> {
+        self.source.failover.as_ref()
+    }
+
+    /// Its circuit breaker.
+    pub fn breaker(&self) -> Option<&config::Breaker> {
+        self.source.breaker.as_ref()
+    }
+
+    /// How many backends have to be able to serve for a panic to end.
+    pub fn least_able(&self) -> usize {
+        let enabled = self.in_rotation();
+        self.source.panic.as_ref().map_or(1, |panic| panic_of(panic).least(enabled))
+    }
+
+    /// How many backends the operator has in rotation.
+    fn in_rotation(&self) -> usize {
+        self.backends.iter().filter(|one| one.state.admin == AdminState::Enabled).count()
+    }
+
+    /// How many backends nothing is known to speak against, and how many the operator has in rotation.
+    pub fn able(&self) -> (usize, usize) {
+        let standings: Vec<_> = self.backends.iter().map(|one| one.standing()).collect();
+        let tiers = crate::balance::tiers(&standings);
+        (tiers.iter().map(|tier| tier.eligible).sum(), tiers.iter().map(|tier| tier.total).sum())
+    }
+}
+
+/// A panic as the rule of eligibility knows it.
+pub(super) fn panic_of(panic: &config::Panic) -> Panic {
+    Panic { threshold: panic.threshold, use_all: panic.use_all }
+}
+
+impl Backend {
+    /// What the rule of eligibility looks at.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { state: self.state, tier: self.tier }
     }
 }
 
@@ -138,8 +182,8 @@ pub struct Backend {
     pub authority: String,
     /// Its share.
     pub weight: Weight,
-    /// Serves only when no primary can.
-    pub backup: bool,
+    /// Its tier: 0 are the primaries.
+    pub tier: u8,
     /// Requests in flight per process; 0 is no limit.
     pub max_connections: u32,
     /// How many failures take it out, and for how long.

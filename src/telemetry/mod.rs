@@ -17,6 +17,7 @@ mod registry;
 mod text;
 mod tls;
 mod upstream;
+mod upstream_policy;
 mod zone;
 
 pub use access_log::{
@@ -31,4 +32,5 @@ pub use process::ProcessSeries;
 pub use registry::Registry;
 pub use tls::{Handshake, TlsCell, TlsSeries};
 pub use upstream::{RetryDenied, UpstreamCell, UpstreamSeries};
+pub use upstream_policy::PolicySeries;
 pub use zone::Zone;

@@ -74,9 +74,19 @@ families! {
     UPSTREAM_NONE_ELIGIBLE: COUNTER "plimsoll_upstream_none_eligible_total" ["upstream"]
         = "Requests for which no backend could be picked.";
     UPSTREAM_FAIL_OPEN: GAUGE "plimsoll_upstream_fail_open" ["upstream"]
-        = "1 while no backend is eligible and all are tried all the same.";
+        = "1 while no backend is eligible, or too few are, and all are tried all the same.";
     UPSTREAM_FAIL_OPEN_PICKS: COUNTER "plimsoll_upstream_fail_open_picks_total" ["upstream"]
         = "Picks made while the upstream fails open.";
+    UPSTREAM_PANIC: GAUGE "plimsoll_upstream_panic" ["upstream"]
+        = "1 while so few backends are able to serve that the declared panic is in force.";
+    UPSTREAM_TIER_SHARE: GAUGE "plimsoll_upstream_tier_share_ratio" ["upstream", "tier"]
+        = "Part of the requests that a tier gets; absent where no failover is declared.";
+    UPSTREAM_BREAKER: GAUGE "plimsoll_upstream_breaker_state" ["upstream"]
+        = "0 closed, 1 half-open, 2 open; absent without a circuit breaker.";
+    UPSTREAM_BREAKER_REFUSED: COUNTER "plimsoll_upstream_breaker_refused_total" ["upstream"]
+        = "Requests answered with 503 at once because the circuit breaker was not closed.";
+    UPSTREAM_POLICY_EVENTS: COUNTER "plimsoll_upstream_policy_events_total" ["upstream", "event"]
+        = "Events of failover groups and circuit breakers, by kind; absent until one happens.";
     UPSTREAM_BACKENDS: GAUGE "plimsoll_upstream_backends" ["upstream", "state"]
         = "Backends by state.";
 

@@ -8,6 +8,7 @@ use super::backend::Status;
 use super::cell::{Count, Distribution, Histogram, PerWorker};
 use super::names::{self, Family};
 use super::text::Text;
+use super::upstream_policy::PolicySeries;
 use crate::model::{BackendState, Outcome, WorkerIx};
 
 /// Why a failed attempt was not followed by another one.
@@ -64,6 +65,7 @@ pub struct UpstreamSeries {
     /// Backends by [`Status`].
     backends: [AtomicU64; Status::ALL.len()],
     fail_open: AtomicBool,
+    policy: PolicySeries,
     probes: Histogram,
 }
 
@@ -78,6 +80,7 @@ pub struct UpstreamCell {
     denied: [Count; RetryDenied::ALL.len()],
     none_eligible: Count,
     fail_open_picks: Count,
+    kept_out: Count,
     reuses: Count,
     opens: Count,
     open_failures: Count,
@@ -121,6 +124,11 @@ impl UpstreamCell {
         self.fail_open_picks.add(1);
     }
 
+    /// A request was answered at once because the circuit breaker is open.
+    pub fn kept_out(&self) {
+        self.kept_out.add(1);
+    }
+
     /// An attempt took an idle connection.
     #[inline]
     pub fn pool_reuse(&self) {
@@ -153,6 +161,7 @@ impl UpstreamSeries {
             cells: PerWorker::new(workers, |_| UpstreamCell::default()),
             backends: Default::default(),
             fail_open: AtomicBool::new(false),
+            policy: PolicySeries::default(),
             probes: Histogram::default(),
         }
     }
@@ -177,6 +186,16 @@ impl UpstreamSeries {
     /// Notes whether the upstream fails open. For control.
     pub fn set_fail_open(&self, fails_open: bool) {
         self.fail_open.store(fails_open, Relaxed);
+    }
+
+    /// What is decided for the upstream as a whole.
+    pub fn policy(&self) -> &PolicySeries {
+        &self.policy
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// A probe of any backend took this time. Called by the backend's series.
@@ -288,6 +307,10 @@ fn encode_eligibility(all: &[Arc<UpstreamSeries>], text: &mut Text) {
         series.fail_open.load(Relaxed).into()
     });
     encode_plain(&names::UPSTREAM_FAIL_OPEN_PICKS, all, text, UpstreamSeries::fail_open_picks);
+    encode_plain(&names::UPSTREAM_BREAKER_REFUSED, all, text, |series| {
+        series.cells.sum(|cell| &cell.kept_out)
+    });
+    PolicySeries::encode(all, text);
     text.family(&names::UPSTREAM_BACKENDS, |samples| {
         for series in all {
             for status in Status::ALL {

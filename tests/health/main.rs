@@ -7,8 +7,11 @@
 mod support;
 
 mod active;
+mod breaker;
 mod ejection;
+mod failover;
 mod none_eligible;
+mod panic;
 mod passive;
 mod rotation;
 

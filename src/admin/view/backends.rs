@@ -23,6 +23,8 @@ struct BackendView<'a> {
     address: String,
     weight: u32,
     backup: bool,
+    /// 0 are the primaries.
+    tier: u8,
     max_connections: u32,
     admin_state: &'static str,
     probed_state: &'static str,
@@ -66,14 +68,15 @@ impl<'a> BackendView<'a> {
             backend: &backend.label,
             address: backend.address.to_string(),
             weight: backend.weight.value(),
-            backup: backend.backup,
+            backup: backend.tier > 0,
+            tier: backend.tier,
             max_connections: backend.max_connections,
             admin_state: backend.state.admin.name(),
             probed_state: backend.state.probed.name(),
             passive_state: backend.state.passive.name(),
             parked_for_seconds: parked_for.map(|pause| pause.as_secs_f64()),
             eligible,
-            why: why(backend, eligible, upstream.fail_open, now),
+            why: why(backend, eligible, upstream, now),
             in_flight,
             idle_connections: backend.series.idle_connections(),
             picks: backend.series.picks(),
@@ -85,7 +88,7 @@ impl<'a> BackendView<'a> {
 }
 
 /// Why a backend may, or may not, be picked: for people.
-fn why(backend: &Backend, eligible: bool, fail_open: bool, now: Tick) -> String {
+fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> String {
     let state = backend.state;
     let fact = match (state.admin, state.probed, state.passive) {
         (AdminState::Disabled, _, _) => "disabled in the configuration".to_owned(),
@@ -104,10 +107,18 @@ fn why(backend: &Backend, eligible: bool, fail_open: bool, now: Tick) -> String 
     let unproven = state.admin == AdminState::Enabled
         && state.probed == ProbedState::Checking
         && state.passive == PassiveState::Ok;
+    let shares = upstream.course.shares.as_ref();
+    let share = shares.and_then(|shares| shares.get(usize::from(backend.tier)));
     let so = match eligible {
-        true if fail_open => "; used all the same, because no backend is known to work",
+        _ if upstream.course.barrier.is_some() => {
+            "; the upstream's circuit breaker is not closed, and no request but a trial passes"
+        }
+        _ if share == Some(&0) => "; its tier does not serve at present",
+        true if upstream.panic => "; too few backends are able to serve, and all are used",
+        false if upstream.panic => "; too few backends are able to serve, and none is used",
+        true if upstream.fail_open => "; used all the same, because no backend is known to work",
         true if unproven => "; used, because no other is proven either",
-        true if backend.backup => "; a backup, used when no primary can be",
+        true if backend.tier > 0 => "; a backup, used when no primary can be",
         false if unproven => "; others serve until then",
         true | false => "",
     };

@@ -95,7 +95,7 @@ impl<'a> UpstreamStats<'a> {
             strategy: upstream.strategy.name(),
             backends: upstream.backends.len(),
             eligible: eligible(upstream),
-            eligible_primaries: primaries.filter(|(one, is)| **is && !one.backup).count(),
+            eligible_primaries: primaries.filter(|(one, is)| **is && one.tier == 0).count(),
             fail_open: upstream.fail_open,
             fail_open_picks: series.fail_open_picks(),
             none_eligible: series.none_eligible(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{eligible, hash};
 use crate::admin::Phase;
 use crate::model::AdminState;
-use crate::snapshot::{Backend, Listener, Snapshot, Upstream};
+use crate::snapshot::{Backend, Barrier, Listener, Snapshot, Upstream};
 use crate::telemetry::Status;
 
 /// `/healthz`.
@@ -24,19 +24,40 @@ struct Check<'a> {
     backends: usize,
     eligible: usize,
     fail_open: bool,
+    panic: bool,
+    /// Where the circuit breaker stands; `null` without one.
+    breaker: Option<&'static str>,
+    /// Where the failover group stands; `null` without one.
+    failover: Option<&'static str>,
+    /// What each tier gets of the requests, in percent; `null` where that is not decided.
+    tier_shares: Option<&'a [u32]>,
 }
 
 impl<'a> Checks<'a> {
     pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
         let each: Vec<_> = snapshot.upstreams.iter().map(|upstream| health(upstream)).collect();
-        let checks = snapshot.upstreams.iter().zip(&each).map(|(upstream, status)| Check {
+        let checks = snapshot.upstreams.iter().zip(&each);
+        let checks = checks.map(|(upstream, status)| Check::of(upstream, *status));
+        Self { status: overall(&each), checks: checks.collect() }
+    }
+}
+
+impl<'a> Check<'a> {
+    fn of(upstream: &'a Upstream, status: Health) -> Self {
+        let course = &upstream.course;
+        Self {
             upstream: &upstream.name,
-            status: *status,
+            status,
             backends: upstream.backends.len(),
             eligible: eligible(upstream),
             fail_open: upstream.fail_open,
-        });
-        Self { status: overall(&each), checks: checks.collect() }
+            panic: upstream.panic,
+            breaker: upstream
+                .breaker()
+                .map(|_| course.barrier.as_ref().map_or("closed", Barrier::name)),
+            failover: Some(course.group).filter(|group| !group.is_empty()),
+            tier_shares: course.shares.as_deref(),
+        }
     }
 }
 

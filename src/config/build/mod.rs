@@ -27,6 +27,7 @@ mod sending;
 mod template;
 mod upstream;
 mod upstream_ejection;
+mod upstream_policy;
 mod upstream_sticky;
 mod upstream_tls;
 pub(super) mod variables;
@@ -131,7 +132,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
         .enumerate()
         .map(|(n, table)| Sourced { model: route::route(b, table, n + 1), table })
         .collect();
-    let upstreams: Vec<_> = parts
+    let mut upstreams: Vec<_> = parts
         .iter()
         .flat_map(|part| part.map("upstream"))
         .filter_map(|(key, item): &(Key, Item)| {
@@ -140,6 +141,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
             Some(Named { key, model: upstream::upstream(b, key, table, &resolver), bare })
         })
         .collect();
+    upstream_policy::localise(b, &process, &mut upstreams);
     let limits = limit::limits(b, parts);
     whole::check(b, parts, admin.as_ref(), &listeners, &routes, &upstreams);
     let limits = limit::check(b, limits, &routes);

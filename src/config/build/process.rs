@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::address::socket;
 use super::template::template_at;
+use super::upstream_policy::locality;
 use super::{Build, field};
 use crate::config::model::{
     AccessLog, AccessLogFormat, Admin, Log, LogEscape, LogFormat, LogLine, Process, Stage,
@@ -17,6 +18,8 @@ pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
         drain_timeout: root.duration("drain_timeout").unwrap_or_default(),
         watch_interval: root.duration("watch_interval"),
         max_connections: root.integer("max_connections").unwrap_or_default(),
+        zone: locality(b, root, "zone"),
+        region: locality(b, root, "region"),
         log: log(root.section("log")),
         access_log: access_log(b, root.section("access_log")),
         access_logs: b.logs.values().cloned().collect(),

@@ -9,7 +9,7 @@ use super::action::weight;
 use super::dns::dns;
 use super::template::template;
 use super::upstream_sticky::sticky;
-use super::{Build, address, field, health, upstream_ejection, upstream_tls};
+use super::{Build, address, field, health, upstream_ejection, upstream_policy, upstream_tls};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
@@ -59,6 +59,9 @@ pub(super) fn upstream(
             _ => WhenNoneEligible::FailOpen,
         },
         dns: dns(b, table.section("dns"), resolver, nginx.empty_answer),
+        panic: upstream_policy::panic(b, table),
+        breaker: upstream_policy::breaker(b, table, nginx),
+        failover: upstream_policy::failover(b, table, &backends),
         sticky: table.table("sticky").map(|table| sticky(b, table)),
         source: source(b, table),
         tls: upstream_tls::tls(b, table, &backends),
@@ -182,7 +185,10 @@ fn backends(
             b.warning(at, "`round_robin` takes no account of weights", help);
         }
         check_route(b, one);
-        backends.push(Backend { name, service, ..backend(one, address, passive) });
+        let tier = upstream_policy::tier(b, one);
+        let [zone, region] = ["zone", "region"].map(|key| upstream_policy::locality(b, one, key));
+        let own = Backend { name, tier, zone, region, service, ..backend(one, address, passive) };
+        backends.push(own);
     }
     check_service(b, key, &backends);
     backends
@@ -193,7 +199,9 @@ fn backend(table: &Table, address: BackendAddress, passive: &Passive) -> Backend
         name: None,
         address,
         weight: weight(table),
-        backup: table.bool("backup"),
+        tier: None,
+        zone: None,
+        region: None,
         state: match table.text("state") {
             "draining" => AdminState::Draining,
             "disabled" => AdminState::Disabled,
@@ -215,7 +223,7 @@ fn check_service(b: &mut Build<'_>, key: &Key, backends: &[Backend]) {
     } else if enabled().next().is_none() {
         let message = format!("no backend of upstream `{}` is enabled", key.name);
         b.warning(key.place, message, "every request will be answered with 503");
-    } else if enabled().all(|one| one.backup) {
+    } else if enabled().all(|one| one.tier == Some(1)) {
         let message = format!("every enabled backend of upstream `{}` is a backup", key.name);
         b.warning(key.place, message, "leave `backup` out of those that shall serve normally");
     }

@@ -83,6 +83,17 @@ impl fmt::Debug for HttpProbe {
     }
 }
 
+/// What happens when too few backends are able to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panic {
+    /// Part of the enabled backends below which it begins, in percent; 0 is never.
+    pub threshold: u32,
+    /// All enabled backends are used; else requests are answered with 503.
+    pub use_all: bool,
+    /// The field of responses that tells of it.
+    pub header: Option<String>,
+}
+
 /// What happens when no backend is eligible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenNoneEligible {

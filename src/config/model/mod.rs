@@ -29,12 +29,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::policy::breaker::Rules as Breaker;
 pub use crate::policy::ejection::Rules as Ejection;
+pub use crate::policy::failover::{Failback, Rules as Failover, Strategy as FailoverStrategy};
 pub use access::{Access, AccessRule, Who, is_within};
 pub use captures::{Capture, Captures, NUMBERED};
 pub use condition::{Condition, Test};
 pub use dns::{Dns, Families, Query, Resolver};
-pub use health::{Health, HttpProbe, Passive, Probe, WhenNoneEligible};
+pub use health::{Health, HttpProbe, Panic, Passive, Probe, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
@@ -97,6 +99,10 @@ pub struct Process {
     pub watch_interval: Option<Duration>,
     /// Open connections of clients over all listeners; 0 is no limit.
     pub max_connections: u64,
+    /// The zone that this node is in.
+    pub zone: Option<String>,
+    /// The region that this node is in.
+    pub region: Option<String>,
     /// The program log.
     pub log: Log,
     /// The access log.

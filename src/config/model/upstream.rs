@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Dns, Ejection, Health, Passive, Sticky, Template, UpstreamNginx, WhenNoneEligible};
+use super::{
+    Breaker, Dns, Ejection, Failover, Health, Panic, Passive, Sticky, Template, UpstreamNginx,
+    WhenNoneEligible,
+};
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
 use crate::tls::BackendTerms;
@@ -42,6 +45,12 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// What happens when no backend is eligible.
     pub when_none_eligible: WhenNoneEligible,
+    /// What happens when too few are able to serve.
+    pub panic: Option<Panic>,
+    /// The circuit breaker of all backends together.
+    pub breaker: Option<Breaker>,
+    /// How tiers share the work; `None`: each serves what those before it cannot.
+    pub failover: Option<Failover>,
     /// How backend names are resolved again.
     pub dns: Dns,
     /// What binds clients to backends.
@@ -83,8 +92,12 @@ pub struct Backend {
     pub address: BackendAddress,
     /// Its share.
     pub weight: Weight,
-    /// Serves only when no primary is eligible.
-    pub backup: bool,
+    /// Its tier, where it is said or follows from its place; else 0.
+    pub tier: Option<u8>,
+    /// The zone it is in.
+    pub zone: Option<String>,
+    /// The region it is in.
+    pub region: Option<String>,
     /// The operator's word.
     pub state: AdminState,
     /// Requests in flight per process; 0 is no limit.

@@ -22,6 +22,7 @@ mod sending;
 mod upstream;
 mod upstream_ejection;
 mod upstream_nginx;
+mod upstream_policy;
 mod upstream_sticky;
 mod upstream_tls;
 mod variable;
@@ -39,6 +40,8 @@ pub(super) static ROOT: Section = Section {
         process::DRAIN_TIMEOUT,
         process::WATCH_INTERVAL,
         process::MAX_CONNECTIONS,
+        process::ZONE,
+        process::REGION,
         process::INCLUDE,
         process::LOG,
         process::ACCESS_LOG,

@@ -39,6 +39,22 @@ pub(super) const MAX_CONNECTIONS: Setting = Setting::with_default(
     "20000",
 );
 
+pub(super) const ZONE: Setting = Setting::optional(
+    "zone",
+    Kind::Text,
+    "not told",
+    "The zone that this node is in: backends of the same zone serve before others.",
+    r#""a""#,
+);
+
+pub(super) const REGION: Setting = Setting::optional(
+    "region",
+    Kind::Text,
+    "not told",
+    "The region that this node is in: backends of the same region serve before those of others.",
+    r#""eu""#,
+);
+
 pub(super) const INCLUDE: Setting = Setting::with_default(
     "include",
     TEXTS,

@@ -6,6 +6,7 @@ use super::dns::OF_UPSTREAM as DNS;
 use super::health::HEALTH;
 use super::upstream_ejection::EJECTION;
 use super::upstream_nginx::NGINX;
+use super::upstream_policy::{BREAKER, FAILOVER, PANIC};
 use super::upstream_sticky::STICKY;
 use super::upstream_tls::TLS;
 use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OFF};
@@ -87,6 +88,27 @@ static SECTION: Section = Section {
             "When health leaves no backend: try all that the operator has not taken out, or answer \
              503.",
             r#""reject""#,
+        ),
+        Setting::optional(
+            "panic",
+            Kind::Table(&PANIC),
+            "those that are able to serve do, however few",
+            "What happens when too few backends are able to serve.",
+            "{ threshold = 30 }",
+        ),
+        Setting::optional(
+            "breaker",
+            Kind::Table(&BREAKER),
+            "requests always pass",
+            "A circuit breaker for all backends together.",
+            "{ failure_percent = 80 }",
+        ),
+        Setting::optional(
+            "failover",
+            Kind::Table(&FAILOVER),
+            "a tier serves what those before it cannot",
+            "How tiers of backends share the work.",
+            r#"{ strategy = "multi_active" }"#,
         ),
         Setting::with_default(
             "backend",
@@ -217,8 +239,30 @@ static BACKEND: Section = Section {
             "backup",
             Kind::Bool,
             "false",
-            "Serves only when no other backend is eligible.",
+            "Serves only when no other backend is eligible: the same as `tier = 1`.",
             "true",
+        ),
+        Setting::optional(
+            "tier",
+            Kind::Integer { min: 0, max: 9 },
+            "0, or by `zone` and `region`",
+            "Tiers serve in their order: the next when those before it have nobody eligible, or as \
+             `failover` says.",
+            "1",
+        ),
+        Setting::optional(
+            "zone",
+            Kind::Text,
+            "not told",
+            "The zone it is in. If that is this node's, its tier is 0.",
+            r#""a""#,
+        ),
+        Setting::optional(
+            "region",
+            Kind::Text,
+            "not told",
+            "The region it is in. If that is this node's, its tier is 1, else 2.",
+            r#""eu""#,
         ),
         Setting::with_default(
             "state",

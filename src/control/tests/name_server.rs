@@ -143,7 +143,7 @@ fn asking(servers: &[SocketAddr], backend: &str, more: &str) -> String {
 /// Label, weight and whether it is a backup, of each backend.
 fn servers(snapshot: &Snapshot) -> Vec<(String, u32, bool)> {
     let one =
-        |one: &Arc<crate::snapshot::Backend>| (one.label.clone(), one.weight.value(), one.backup);
+        |one: &Arc<crate::snapshot::Backend>| (one.label.clone(), one.weight.value(), one.tier > 0);
     api(snapshot).backends.iter().map(one).collect()
 }
 

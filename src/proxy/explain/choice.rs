@@ -42,10 +42,10 @@ pub struct Choice {
 pub struct Standing {
     /// The name in metrics and logs.
     pub label: String,
-    /// `weight`, and `backup` if it is one.
+    /// Its weight.
     pub weight: u32,
-    /// Serves only when no primary can.
-    pub backup: bool,
+    /// Its tier: 0 are the primaries, 1 the backups.
+    pub tier: u8,
     /// Whether it may be picked.
     pub eligible: bool,
     /// What the operator, probes and traffic say of it.
@@ -100,7 +100,7 @@ impl Asker<'_> {
             Standing {
                 label: called(backend),
                 weight: backend.weight.value(),
-                backup: backend.backup,
+                tier: backend.tier,
                 eligible: *eligible,
                 states: [state.admin.name(), state.probed.name(), state.passive.name()],
                 share,

@@ -127,16 +127,15 @@ impl<'a> Walk<'a, '_> {
     ) -> (Arc<Backend>, Option<Arc<Live>>) {
         self.next = place + 1;
         let was = &before.backends[place];
-        let Backend { weight, backup, max_connections, limits, state, .. } = **was;
-        let now = settings(entry, found);
+        let Backend { weight, tier, max_connections, limits, state, .. } = **was;
+        let now = settings(self.source, entry, found);
         let state_now = self.state(was.id, entry);
-        let same = now == (weight, backup, max_connections, limits)
-            && state_now == state
-            && self.keeps_tls;
-        let (weight, backup, max_connections, limits) = now;
+        let same =
+            now == (weight, tier, max_connections, limits) && state_now == state && self.keeps_tls;
+        let (weight, tier, max_connections, limits) = now;
         let changed = || Backend {
             weight,
-            backup,
+            tier,
             max_connections,
             limits,
             state: state_now,
@@ -155,13 +154,13 @@ impl<'a> Walk<'a, '_> {
         address: &Address,
         found: Option<&Endpoint>,
     ) -> Backend {
-        let (weight, backup, max_connections, limits) = settings(entry, found);
+        let (weight, tier, max_connections, limits) = settings(self.source, entry, found);
         Backend {
             id,
             address: address.clone(),
             authority: authority(entry, address),
             weight,
-            backup,
+            tier,
             max_connections,
             limits,
             state: self.state(id, entry),
@@ -191,14 +190,22 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// What the file and name servers say of a backend: weight, whether it is a backup, most requests, most
-/// failures.
-fn settings(entry: &config::Backend, found: Option<&Endpoint>) -> (Weight, bool, u32, Limits) {
+/// What the file and name servers say of a backend: weight, tier, most requests, most failures.
+fn settings(
+    source: &config::Upstream,
+    entry: &config::Backend,
+    found: Option<&Endpoint>,
+) -> (Weight, u8, u32, Limits) {
     let limits = Limits { max_fails: entry.max_fails, fail_timeout: entry.fail_timeout };
     // A weight of 0 stands beside larger ones, and is next to nothing (RFC 2782).
     let weight = found.and_then(|one| Weight::try_from(i64::from(one.weight?.max(1))).ok());
-    let backup = entry.backup || found.is_some_and(|one| one.backup);
-    (weight.unwrap_or(entry.weight), backup, entry.max_connections, limits)
+    let alike = |rules: &config::Failover| rules.strategy == config::FailoverStrategy::ActiveActive;
+    let tier = match entry.tier.unwrap_or(0) {
+        _ if source.failover.as_ref().is_some_and(alike) => 0,
+        tier if found.is_some_and(|one| one.backup) => tier.max(1),
+        tier => tier,
+    };
+    (weight.unwrap_or(entry.weight), tier, entry.max_connections, limits)
 }
 
 /// The name of a backend at `address`, one of those that an entry stands for.

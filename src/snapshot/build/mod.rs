@@ -15,12 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::balance::{Candidate, Lives, Plan, Settings, Standing, eligible};
+use crate::balance::{Candidate, Lives, Plan, Policy, Settings, Standing, Tiers, eligible, tiers};
 use crate::config::model as config;
 use crate::model::{
     Address, BackendId, BackendIx, BackendState, Generation, PassiveState, UpstreamIx,
 };
-use crate::snapshot::{Backend, Snapshot, Sticky, Upstream};
+use crate::policy::spill::Tier;
+use crate::snapshot::upstream::panic_of;
+use crate::snapshot::{Backend, Course, Snapshot, Sticky, Upstream};
 use crate::telemetry::Registry;
 
 use backends::{Gathered, gather};
@@ -54,6 +56,8 @@ impl Endpoint {
 pub struct Known<'a> {
     /// The states of the backends that are known already.
     pub states: &'a dyn Fn(BackendId) -> Option<BackendState>,
+    /// What is decided for the upstream of that name as a whole.
+    pub courses: &'a dyn Fn(&str) -> Course,
     /// What the backend names resolve to.
     pub addresses: &'a Addresses,
     /// Gives ids; the same one for the life of the process.
@@ -139,19 +143,31 @@ fn upstream(
 ) -> Arc<Upstream> {
     let Gathered { backends, live, entries } =
         gather(&source, before.map(|before| &**before), known);
+    let course = (known.courses)(&source.name);
     if let Some(before) = before
         && Arc::ptr_eq(&before.source, &source)
+        && before.course == course
         && before.backends.len() == backends.len()
         && before.backends.iter().zip(&backends).all(|(old, new)| Arc::ptr_eq(old, new))
     {
         return Arc::clone(before);
     }
-    let standings: Vec<_> = backends.iter().map(|backend| standing(backend)).collect();
-    let fail_open_allowed = source.when_none_eligible == config::WhenNoneEligible::FailOpen;
-    let judged = eligible(&standings, fail_open_allowed);
-    let tier = |before: Option<&Plan>, belongs: fn(&Backend) -> bool| {
-        plan(&source, &backends, &judged.eligible, belongs, before)
+    let standings: Vec<_> = backends.iter().map(|backend| backend.standing()).collect();
+    let judged = eligible(&standings, &policy(&source, &course));
+    let last = backends.iter().map(|backend| backend.tier).max().unwrap_or(0);
+    let plans = |eligible: &[bool], shares: Option<&[u32]>| {
+        let plan = |tier: u8| {
+            let before = before.map(|before| before.plans().plan(usize::from(tier)));
+            plan(&source, &backends, eligible, tier, before)
+        };
+        Tiers::new(plan(0), (1..=last).map(plan).collect(), shares)
     };
+    let open = plans(&judged.eligible, course.shares.as_deref());
+    let (tiers, behind) = match course.barrier {
+        Some(_) => (plans(&vec![false; backends.len()], None), Some(Box::new(open))),
+        None => (open, None),
+    };
+    let trials = if behind.is_some() { Vec::new() } else { judged.trials };
     let tallies = tallies(&source, &backends);
     let sticky = source.sticky.as_ref().map(|by| {
         let route = |number: &u32| source.backends[*number as usize].route.as_deref();
@@ -163,13 +179,16 @@ fn upstream(
         strategy: source.strategy,
         key: source.key.clone(),
         protocol: source.protocol,
-        primary: tier(before.map(|before| &before.primary), |backend| !backend.backup),
-        backup: tier(before.map(|before| &before.backup), |backend| backend.backup),
+        tiers,
+        course,
+        behind,
+        panic: judged.panic,
+        announcement: announcement(&source, &standings, judged.fail_open),
         backends: backends.into(),
         live: Lives::succeed(live),
         entries: entries.into(),
         eligible: judged.eligible.into(),
-        trials: judged.trials.into(),
+        trials: trials.into(),
         fail_open: judged.fail_open,
         pool: source.pool.clone(),
         passive: source.passive.clone(),
@@ -188,15 +207,35 @@ fn tallies(source: &config::Upstream, backends: &[Arc<Backend>]) -> bool {
     source.nginx.failures && backends.len() > 1
 }
 
-fn standing(backend: &Backend) -> Standing {
-    Standing { state: backend.state, backup: backend.backup }
+/// What is declared and decided for all backends together.
+fn policy<'a>(source: &config::Upstream, course: &'a Course) -> Policy<'a> {
+    Policy {
+        fail_open: source.when_none_eligible == config::WhenNoneEligible::FailOpen,
+        panic: source.panic.as_ref().map(panic_of),
+        shares: course.shares.as_deref(),
+        strict: course.strict,
+    }
+}
+
+/// The line in responses while backends are used that are not known to work, if it is asked for.
+fn announcement(
+    source: &config::Upstream,
+    standings: &[Standing],
+    fail_open: bool,
+) -> Option<Box<[u8]>> {
+    let header = source.panic.as_ref()?.header.as_ref().filter(|_| fail_open)?;
+    let tiers = tiers(standings);
+    let able: usize = tiers.iter().map(|tier| tier.eligible).sum();
+    let all: usize = tiers.iter().map(|tier| tier.total).sum();
+    let line = format!("{header}: upstream={}; able={able}/{all}\r\n", source.name);
+    Some(line.into_bytes().into())
 }
 
 fn plan(
     source: &config::Upstream,
     backends: &[Arc<Backend>],
     eligible: &[bool],
-    belongs: fn(&Backend) -> bool,
+    tier: u8,
     before: Option<&Plan>,
 ) -> Plan {
     let settings = Settings {
@@ -209,7 +248,7 @@ fn plan(
     let candidates: Vec<_> = (0..)
         .zip(backends)
         .zip(eligible)
-        .filter(|((_, backend), _)| belongs(backend))
+        .filter(|((_, backend), _)| backend.tier == tier)
         .map(|((ix, backend), eligible)| Candidate {
             ix: BackendIx(ix),
             id: backend.id,
@@ -237,6 +276,16 @@ fn written(backend: &Backend) -> &str {
 }
 
 impl Upstream {
+    /// How many backends of each tier are in service, and able to serve, in the states that `states`
+    /// tells.
+    pub fn tiers_by(&self, states: impl Fn(BackendId) -> Option<BackendState>) -> Vec<Tier> {
+        let standing = |backend: &Arc<Backend>| Standing {
+            state: states(backend.id).unwrap_or(backend.state),
+            ..backend.standing()
+        };
+        tiers(&self.backends.iter().map(standing).collect::<Vec<_>>())
+    }
+
     /// Whether any backend could still be picked if `parked` were parked, all others being in the
     /// states that `states` tells.
     pub fn stands_without(
@@ -248,7 +297,7 @@ impl Upstream {
             .backends
             .iter()
             .map(|backend| {
-                let mut standing = standing(backend);
+                let mut standing = backend.standing();
                 standing.state = states(backend.id).unwrap_or(backend.state);
                 if backend.id == parked {
                     standing.state.passive = PassiveState::Trial;
@@ -256,7 +305,9 @@ impl Upstream {
                 standing
             })
             .collect();
-        eligible(&standings, false).eligible.contains(&true)
+        let policy = policy(&self.source, &self.course);
+        let policy = Policy { fail_open: false, panic: None, ..policy };
+        eligible(&standings, &policy).eligible.contains(&true)
     }
 }
 

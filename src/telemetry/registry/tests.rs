@@ -55,6 +55,9 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     upstream.worker(W1).pool_open(false);
     cell.stale_replay();
     upstream.set_fail_open(true);
+    cell.kept_out();
+    upstream.policy().set(&[70, 30], Some(2), true);
+    upstream.policy().event("breaker.opened");
     let disabled = BackendState { admin: AdminState::Disabled, ..BackendState::default() };
     upstream.set_backends([disabled, BackendState::default(), disabled]);
 

@@ -1,0 +1,663 @@
+//! Failover groups: which tier of backends serves, when another one takes over, and how it goes back.
+//!
+//! | strategy | normal | on failure | return |
+//! |---|---|---|---|
+//! | `active_passive` | the first tier serves alone | nobody eligible: the next tier at once; fewer than `min_healthy`: after `detection_timeout` | as `failback` says, by 10, 25, 50 and 100 % |
+//! | `active_active` | all tiers serve, by weight | the others carry all | by weight |
+//! | `multi_active` | the first tier serves | what it cannot carry spills to the next ([`spill`]) | 25 points every 10 s |
+//! | `manual` | the pinned tier serves | nobody moves; a move is recommended | the operator's |
+//!
+//! States of `active_passive`: primary → suspect → `failed_over` → recovering → primary; exhausted when
+//! no tier has anybody left; pinned while the operator holds a tier. Moving away from what does not serve
+//! is decided at once; moving back waits.
+
+use std::time::Duration;
+
+use crate::model::Tick;
+
+use super::spill::{Ramp, Tier};
+
+/// What a tier that comes back gets of the requests, step by step, in percent.
+const REFILL: [u32; 4] = [10, 25, 50, 100];
+
+/// How several tiers share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// One tier serves, the others stand by.
+    ActivePassive,
+    /// All serve alike.
+    ActiveActive,
+    /// The first serves, and what it cannot carry goes on to the next.
+    MultiActive,
+    /// One serves until the operator says otherwise.
+    Manual,
+}
+
+impl Strategy {
+    /// Every one.
+    pub const ALL: [Self; 4] =
+        [Self::ActivePassive, Self::ActiveActive, Self::MultiActive, Self::Manual];
+
+    /// The word in the configuration and in the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ActivePassive => "active_passive",
+            Self::ActiveActive => "active_active",
+            Self::MultiActive => "multi_active",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// How the load returns to a tier that is well again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failback {
+    /// By itself.
+    Auto,
+    /// When the operator pins it; that it is well is told.
+    Manual,
+    /// When the operator pins it, or the tier that serves fails.
+    Never,
+}
+
+/// How a group behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How the tiers share the work.
+    pub strategy: Strategy,
+    /// Eligible backends below which a tier is not well; at most all of a tier's.
+    pub min_healthy: u32,
+    /// How long a tier may be below that before another one takes over.
+    pub detection_timeout: Duration,
+    /// How the load returns.
+    pub failback: Failback,
+    /// How long a tier has to be well before it does.
+    pub failback_delay: Duration,
+    /// Between two steps of the return.
+    pub refill_interval: Duration,
+    /// The tier that the operator holds.
+    pub pin: Option<usize>,
+}
+
+impl Rules {
+    /// Spill from tier to tier, as it is among zones where nothing else is said.
+    pub fn spilling() -> Self {
+        Self {
+            strategy: Strategy::MultiActive,
+            min_healthy: 1,
+            detection_timeout: Duration::ZERO,
+            failback: Failback::Auto,
+            failback_delay: Duration::ZERO,
+            refill_interval: Duration::ZERO,
+            pin: None,
+        }
+    }
+}
+
+/// Where a group stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// The first tier serves.
+    #[default]
+    Primary,
+    /// The tier that serves is not well.
+    Suspect {
+        /// When another one takes over.
+        until: Tick,
+    },
+    /// A later tier serves.
+    FailedOver {
+        /// Since when one before it is well.
+        well: Option<(usize, Tick)>,
+    },
+    /// A tier gets its requests back.
+    Recovering {
+        /// Which one.
+        to: usize,
+        /// How far it is.
+        step: usize,
+        /// When the next step is due.
+        next: Tick,
+    },
+    /// The operator holds a tier.
+    Pinned,
+    /// No tier has an eligible backend.
+    Exhausted,
+}
+
+impl State {
+    /// The word in the admin API and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Suspect { .. } => "suspect",
+            Self::FailedOver { .. } => "failed_over",
+            Self::Recovering { .. } => "recovering",
+            Self::Pinned => "pinned",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// Something that is worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The kind of event.
+    pub kind: &'static str,
+    /// Why, in words.
+    pub cause: String,
+    /// What comes next, in words.
+    pub next: String,
+}
+
+/// A group, and where it stands.
+#[derive(Debug, Clone, Default)]
+pub struct Group {
+    state: State,
+    /// The tier that serves.
+    active: usize,
+    ramp: Ramp,
+    /// A move was recommended, and is not told of again.
+    recommended: bool,
+}
+
+/// What a look at a group gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// What has happened.
+    pub news: Vec<News>,
+    /// When to look again, if only time has to pass.
+    pub again: Option<Tick>,
+}
+
+impl Group {
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The tier that serves, or that served last.
+    pub fn active(&self) -> usize {
+        self.active
+    }
+
+    /// What each of so many tiers gets of the requests, in percent; `None`: all serve alike.
+    pub fn shares(&self, rules: &Rules, tiers: usize) -> Option<Vec<u32>> {
+        let alone = |place: usize, share: u32| {
+            let mut shares = vec![0; tiers];
+            if let Some(one) = shares.get_mut(place) {
+                *one = share;
+            }
+            shares
+        };
+        match (rules.strategy, self.state) {
+            (_, State::Pinned) => Some(alone(self.active, 100)),
+            (Strategy::ActiveActive, _) => None,
+            (Strategy::MultiActive, _) => Some(self.ramp.shares().to_vec()),
+            (_, State::Recovering { to, step, .. }) => {
+                let mut shares = alone(to, REFILL[step]);
+                if let Some(active) = shares.get_mut(self.active) {
+                    *active = 100 - REFILL[step];
+                }
+                Some(shares)
+            }
+            _ => Some(alone(self.active, 100)),
+        }
+    }
+
+    /// Whether only the tier that serves may: the operator says so.
+    pub fn is_strict(&self, rules: &Rules) -> bool {
+        self.state == State::Pinned || rules.strategy == Strategy::Manual
+    }
+
+    /// Looks at the tiers and moves what has to move.
+    pub fn look(&mut self, tiers: &[Tier], rules: &Rules, now: Tick) -> Look {
+        let mut look = Look::default();
+        match rules.pin {
+            Some(pin) => self.pin(pin, &mut look),
+            None if self.state == State::Pinned => {
+                let state = if self.active == 0 {
+                    State::Primary
+                } else {
+                    State::FailedOver { well: None }
+                };
+                self.become_now(
+                    state,
+                    &mut look,
+                    "failover.released",
+                    "the pin was taken out".to_owned(),
+                    "",
+                );
+            }
+            None => {}
+        }
+        if self.state == State::Pinned {
+            return look;
+        }
+        self.active = self.active.min(tiers.len().saturating_sub(1));
+        match rules.strategy {
+            Strategy::ActivePassive => self.active_passive(tiers, rules, now, &mut look),
+            Strategy::ActiveActive => {}
+            Strategy::MultiActive => self.multi_active(tiers, now, &mut look),
+            Strategy::Manual => self.manual(tiers, rules, now, &mut look),
+        }
+        look
+    }
+
+    fn pin(&mut self, pin: usize, look: &mut Look) {
+        if self.state == State::Pinned && self.active == pin {
+            return;
+        }
+        self.active = pin;
+        let cause = format!("the operator holds tier {pin}");
+        self.become_now(
+            State::Pinned,
+            look,
+            "failover.pinned",
+            cause,
+            "until the pin is taken out",
+        );
+    }
+
+    fn become_now(
+        &mut self,
+        state: State,
+        look: &mut Look,
+        kind: &'static str,
+        cause: String,
+        next: impl Into<String>,
+    ) {
+        self.state = state;
+        self.recommended = false;
+        look.news.push(News { kind, cause, next: next.into() });
+    }
+
+    fn multi_active(&mut self, tiers: &[Tier], now: Tick, look: &mut Look) {
+        let before = self.ramp.shares().to_vec();
+        look.again = self.ramp.follow(tiers, now);
+        let shares = self.ramp.shares().to_vec();
+        if shares == before {
+            return;
+        }
+        let words = |list: &[String]| list.join(", ");
+        let of = |tier: &Tier| format!("{} of {}", tier.eligible, tier.total);
+        let eligible = words(&tiers.iter().map(of).collect::<Vec<_>>());
+        let percent = |share: &u32| format!("{share} %");
+        let loads = words(&shares.iter().map(percent).collect::<Vec<_>>());
+        let cause = format!("eligible by tier: {eligible}; shares are now {loads}");
+        let whole = shares.first() == Some(&100);
+        let state = if shares.iter().all(|share| *share == 0) {
+            State::Exhausted
+        } else if whole {
+            State::Primary
+        } else {
+            State::FailedOver { well: None }
+        };
+        if before.is_empty() && whole {
+            // The beginning is not news.
+            self.state = state;
+            return;
+        }
+        let (kind, next) = match (state, look.again) {
+            (State::Exhausted, _) => ("failover.exhausted", ""),
+            (_, Some(_)) => ("failover.recovering", "up to 25 points more within 10 s"),
+            (State::Primary, None) => ("failover.handed_back", ""),
+            _ => ("failover.spilled", "back by up to 25 points every 10 s"),
+        };
+        self.become_now(state, look, kind, cause, next);
+    }
+
+    fn manual(&mut self, tiers: &[Tier], rules: &Rules, now: Tick, look: &mut Look) {
+        let well = is_well(tiers, self.active, rules);
+        match self.state {
+            _ if well => {
+                self.recommended = false;
+                self.state = if self.active == 0 {
+                    State::Primary
+                } else {
+                    State::FailedOver { well: None }
+                };
+            }
+            State::Suspect { until } if now >= until && !self.recommended => {
+                self.recommended = true;
+                let to = best(tiers, rules, Some(self.active));
+                let advice = match to {
+                    Some(to) => format!("write `pin = {to}` and reload"),
+                    None => "no other tier has an eligible backend".to_owned(),
+                };
+                let cause = format!("{}; nobody moves by themselves", told(tiers, self.active));
+                look.news.push(News { kind: "failover.recommended", cause, next: advice });
+            }
+            State::Suspect { until } => look.again = (!self.recommended).then_some(until),
+            _ => {
+                let until = now.after(rules.detection_timeout);
+                self.suspect(tiers, until, look);
+            }
+        }
+    }
+
+    fn suspect(&mut self, tiers: &[Tier], until: Tick, look: &mut Look) {
+        look.again = Some(until);
+        let cause = told(tiers, self.active);
+        let next = "another tier takes over unless it is well in time";
+        self.become_now(State::Suspect { until }, look, "failover.suspect", cause, next);
+    }
+
+    fn active_passive(&mut self, tiers: &[Tier], rules: &Rules, now: Tick, look: &mut Look) {
+        if tiers.iter().all(|tier| tier.eligible == 0) {
+            if self.state != State::Exhausted {
+                let cause = "no tier has an eligible backend".to_owned();
+                let next = "the first tier that has one serves";
+                self.become_now(State::Exhausted, look, "failover.exhausted", cause, next);
+            }
+            return;
+        }
+        if tiers[self.active].eligible == 0 || self.state == State::Exhausted {
+            return self.move_away(tiers, rules, now, look);
+        }
+        if let State::Recovering { to, step, next } = self.state {
+            return self.recover(tiers, rules, (to, step, next), now, look);
+        }
+        if !is_well(tiers, self.active, rules) {
+            let elsewhere = (0..tiers.len()).any(|tier| is_well(tiers, tier, rules));
+            return match self.state {
+                State::Suspect { until } if now >= until && elsewhere => {
+                    self.move_away(tiers, rules, now, look);
+                }
+                State::Suspect { until } => look.again = (now < until).then_some(until),
+                _ => self.suspect(tiers, now.after(rules.detection_timeout), look),
+            };
+        }
+        if let State::Suspect { .. } = self.state {
+            let state = self.at_rest();
+            let cause = format!("tier {} is well again", self.active);
+            self.become_now(state, look, "failover.cleared", cause, "");
+        }
+        if self.active > 0 {
+            self.await_return(tiers, rules, now, look);
+        }
+    }
+
+    /// The state when the active tier serves and nothing is under way.
+    fn at_rest(&self) -> State {
+        if self.active == 0 { State::Primary } else { State::FailedOver { well: None } }
+    }
+
+    /// Another tier takes over at once: the best one, or whichever has somebody.
+    fn move_away(&mut self, tiers: &[Tier], rules: &Rules, now: Tick, look: &mut Look) {
+        let keeps = self.state == State::Exhausted;
+        let from = self.active;
+        let Some(to) = best(tiers, rules, (!keeps).then_some(from)) else { return };
+        self.active = to;
+        let state = self.at_rest();
+        let cause = format!("{}: tier {to} takes over", told(tiers, from));
+        let kind = if to == 0 { "failover.handed_back" } else { "failover.completed" };
+        let next = match rules.failback {
+            _ if to == 0 => "",
+            Failback::Auto => "back once an earlier tier was well for long enough",
+            Failback::Manual | Failback::Never => "back when the operator pins an earlier tier",
+        };
+        self.become_now(state, look, kind, cause, next);
+        if to > 0 {
+            self.await_return(tiers, rules, now, look);
+        }
+    }
+
+    /// A later tier serves: looks whether an earlier one is well, and since when.
+    fn await_return(&mut self, tiers: &[Tier], rules: &Rules, now: Tick, look: &mut Look) {
+        let State::FailedOver { well } = self.state else { return };
+        let Some(to) = (0..self.active).find(|tier| is_well(tiers, *tier, rules)) else {
+            self.state = State::FailedOver { well: None };
+            self.recommended = false;
+            return;
+        };
+        let since = well.filter(|(tier, _)| *tier == to).map_or(now, |(_, since)| since);
+        self.state = State::FailedOver { well: Some((to, since)) };
+        let due = since.after(rules.failback_delay);
+        match rules.failback {
+            Failback::Never => {}
+            Failback::Auto if now >= due => {
+                let next = now.after(rules.refill_interval);
+                look.again = Some(next);
+                let state = State::Recovering { to, step: 0, next };
+                let cause = format!("tier {to} was well for {:?}", rules.failback_delay);
+                let steps = format!("10, 25, 50 and 100 %, {:?} apart", rules.refill_interval);
+                self.become_now(state, look, "failover.recovering", cause, steps);
+            }
+            Failback::Manual if now >= due && !self.recommended => {
+                self.recommended = true;
+                let cause = format!("tier {to} was well for {:?}", rules.failback_delay);
+                let next = format!("write `pin = {to}` and reload to go back");
+                look.news.push(News { kind: "failover.recommended", cause, next });
+            }
+            Failback::Auto | Failback::Manual => look.again = (now < due).then_some(due),
+        }
+    }
+
+    fn recover(
+        &mut self,
+        tiers: &[Tier],
+        rules: &Rules,
+        (to, step, next): (usize, usize, Tick),
+        now: Tick,
+        look: &mut Look,
+    ) {
+        if !is_well(tiers, to, rules) {
+            let state = State::FailedOver { well: None };
+            let cause = format!("{}: tier {} goes on serving", told(tiers, to), self.active);
+            let then = "back once it was well for long enough";
+            return self.become_now(state, look, "failover.stopped", cause, then);
+        }
+        if now < next {
+            look.again = Some(next);
+            return;
+        }
+        let step = step + 1;
+        if step + 1 < REFILL.len() {
+            let next = now.after(rules.refill_interval);
+            self.state = State::Recovering { to, step, next };
+            look.again = Some(next);
+            return;
+        }
+        self.active = to;
+        let state = self.at_rest();
+        let cause = format!("tier {to} has stayed well");
+        self.become_now(state, look, "failover.handed_back", cause, "");
+    }
+}
+
+/// Whether a tier has enough eligible backends.
+fn is_well(tiers: &[Tier], tier: usize, rules: &Rules) -> bool {
+    let Tier { eligible, total } = tiers.get(tier).copied().unwrap_or_default();
+    eligible > 0 && eligible >= total.min(rules.min_healthy as usize)
+}
+
+/// The tier to go to: the first that is well, else the first that has anybody.
+fn best(tiers: &[Tier], rules: &Rules, not: Option<usize>) -> Option<usize> {
+    let mut others = (0..tiers.len()).filter(|tier| Some(*tier) != not);
+    let somebody = others.clone().find(|tier| tiers[*tier].eligible > 0);
+    others.find(|tier| is_well(tiers, *tier, rules)).or(somebody)
+}
+
+fn told(tiers: &[Tier], tier: usize) -> String {
+    let Tier { eligible, total } = tiers.get(tier).copied().unwrap_or_default();
+    format!("tier {tier} has {eligible} of {total} backends eligible")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    const RULES: Rules = Rules {
+        strategy: Strategy::ActivePassive,
+        min_healthy: 2,
+        detection_timeout: Duration::from_secs(10),
+        failback: Failback::Auto,
+        failback_delay: Duration::from_mins(5),
+        refill_interval: Duration::from_secs(30),
+        pin: None,
+    };
+
+    fn tier(eligible: usize) -> Tier {
+        Tier { eligible, total: 3 }
+    }
+
+    /// A look at that second; what it tells: state, shares, kinds of news, when to look again.
+    fn look(
+        group: &mut Group,
+        rules: &Rules,
+        eligible: &[usize],
+        second: u64,
+    ) -> (&'static str, Vec<u32>, Vec<&'static str>, Option<u64>) {
+        let tiers: Vec<_> = eligible.iter().map(|count| tier(*count)).collect();
+        let look = group.look(&tiers, rules, Tick(second * 1_000_000));
+        let shares = group.shares(rules, tiers.len()).unwrap_or_default();
+        let kinds = look.news.iter().map(|news| news.kind).collect();
+        (group.state().name(), shares, kinds, look.again.map(|again| again.0 / 1_000_000))
+    }
+
+    #[test]
+    fn a_tier_without_anybody_is_left_at_once_and_returned_to_step_by_step() {
+        let mut group = Group::default();
+        let mut at = |eligible, second| look(&mut group, &RULES, eligible, second);
+        assert_eq!(at(&[3, 3], 0), ("primary", vec![100, 0], vec![], None));
+        assert_eq!(at(&[0, 3], 5), ("failed_over", vec![0, 100], vec!["failover.completed"], None));
+        assert_eq!(at(&[2, 3], 10), ("failed_over", vec![0, 100], vec![], Some(310)));
+        assert_eq!(at(&[1, 3], 20), ("failed_over", vec![0, 100], vec![], None), "not for long");
+        assert_eq!(at(&[3, 3], 30), ("failed_over", vec![0, 100], vec![], Some(330)));
+        let recovering = vec!["failover.recovering"];
+        assert_eq!(at(&[3, 3], 330), ("recovering", vec![10, 90], recovering, Some(360)));
+        assert_eq!(at(&[3, 3], 350), ("recovering", vec![10, 90], vec![], Some(360)));
+        assert_eq!(at(&[3, 3], 360), ("recovering", vec![25, 75], vec![], Some(390)));
+        assert_eq!(at(&[3, 3], 390), ("recovering", vec![50, 50], vec![], Some(420)));
+        assert_eq!(at(&[3, 3], 420), ("primary", vec![100, 0], vec!["failover.handed_back"], None));
+    }
+
+    #[test]
+    fn a_tier_that_is_not_well_is_suspect_first() {
+        let mut group = Group::default();
+        let mut at = |eligible, second| look(&mut group, &RULES, eligible, second);
+        let suspect = vec!["failover.suspect"];
+        assert_eq!(at(&[1, 3], 0), ("suspect", vec![100, 0], suspect.clone(), Some(10)));
+        assert_eq!(at(&[2, 3], 5), ("primary", vec![100, 0], vec!["failover.cleared"], None));
+        assert_eq!(at(&[1, 3], 6), ("suspect", vec![100, 0], suspect, Some(16)));
+        assert_eq!(at(&[1, 3], 16).0, "failed_over");
+        assert_eq!(at(&[3, 0], 17), ("primary", vec![100, 0], vec!["failover.handed_back"], None));
+    }
+
+    #[test]
+    fn a_recovery_that_fails_is_stopped() {
+        let mut group = Group::default();
+        let mut at = |eligible, second| look(&mut group, &RULES, eligible, second);
+        at(&[0, 3], 0);
+        at(&[3, 3], 1);
+        assert_eq!(at(&[3, 3], 301).0, "recovering");
+        let stopped = vec!["failover.stopped"];
+        assert_eq!(at(&[1, 3], 310), ("failed_over", vec![0, 100], stopped, None));
+    }
+
+    #[test]
+    fn when_no_tier_is_left_it_is_exhausted_and_the_first_who_comes_serves() {
+        let mut group = Group::default();
+        let mut at = |eligible, second| look(&mut group, &RULES, eligible, second);
+        assert_eq!(at(&[0, 0], 0).0, "exhausted");
+        assert_eq!(at(&[0, 0], 1).2, [""; 0]);
+        assert_eq!(at(&[0, 1], 2), ("failed_over", vec![0, 100], vec!["failover.completed"], None));
+        at(&[0, 0], 3);
+        assert_eq!(at(&[1, 0], 4), ("primary", vec![100, 0], vec!["failover.handed_back"], None));
+    }
+
+    #[test]
+    fn without_failback_a_return_is_recommended_or_not_even_that() {
+        for (failback, kinds) in
+            [(Failback::Manual, vec!["failover.recommended"]), (Failback::Never, vec![])]
+        {
+            let rules = Rules { failback, ..RULES };
+            let mut group = Group::default();
+            look(&mut group, &rules, &[0, 3], 0);
+            look(&mut group, &rules, &[3, 3], 1);
+            let late = look(&mut group, &rules, &[3, 3], 301);
+            assert_eq!(late, ("failed_over", vec![0, 100], kinds, None));
+            assert_eq!(look(&mut group, &rules, &[3, 3], 400).2, [""; 0], "told once");
+        }
+    }
+
+    #[test]
+    fn the_operator_pins_and_releases() {
+        let mut group = Group::default();
+        let pinned = Rules { pin: Some(1), ..RULES };
+        let expected = ("pinned", vec![0, 100], vec!["failover.pinned"], None);
+        assert_eq!(look(&mut group, &pinned, &[3, 3], 0), expected);
+        assert!(group.is_strict(&pinned));
+        assert_eq!(look(&mut group, &pinned, &[3, 0], 1), ("pinned", vec![0, 100], vec![], None));
+        let released = look(&mut group, &RULES, &[3, 3], 2);
+        assert_eq!((released.0, released.3), ("failed_over", Some(302)));
+    }
+
+    #[test]
+    fn by_hand_nobody_moves_and_a_move_is_recommended_once() {
+        let rules = Rules { strategy: Strategy::Manual, ..RULES };
+        let mut group = Group::default();
+        let mut at = |second| look(&mut group, &rules, &[0, 3], second);
+        assert_eq!(at(0), ("suspect", vec![100, 0], vec!["failover.suspect"], Some(10)));
+        assert_eq!(at(10), ("suspect", vec![100, 0], vec!["failover.recommended"], None));
+        assert_eq!(at(20).2, [""; 0]);
+    }
+
+    #[test]
+    fn an_upstream_without_backends_is_no_trouble() {
+        for strategy in Strategy::ALL {
+            let rules = Rules { strategy, ..RULES };
+            let mut group = Group::default();
+            look(&mut group, &rules, &[], 0);
+            assert_eq!(look(&mut group, &rules, &[], 20).1, [0_u32; 0]);
+        }
+        let pinned = Rules { pin: Some(5), ..RULES };
+        let mut group = Group::default();
+        assert_eq!(look(&mut group, &pinned, &[3], 0).2, ["failover.pinned"]);
+        assert_eq!(look(&mut group, &pinned, &[3], 1), ("pinned", vec![0], vec![], None));
+    }
+
+    #[test]
+    fn several_active_tiers_spill() {
+        let rules = Rules { strategy: Strategy::MultiActive, ..RULES };
+        let mut group = Group::default();
+        let mut at = |eligible, second| look(&mut group, &rules, eligible, second);
+        assert_eq!(at(&[3, 3], 0), ("primary", vec![100, 0], vec![], None));
+        let spilled = vec!["failover.spilled"];
+        assert_eq!(at(&[1, 3], 1), ("failed_over", vec![46, 54], spilled, None));
+        assert_eq!(at(&[3, 3], 2).1, [71, 29]);
+        assert_eq!(
+            at(&[3, 3], 12),
+            ("failed_over", vec![96, 4], vec!["failover.recovering"], Some(22))
+        );
+        assert_eq!(at(&[3, 3], 22), ("primary", vec![100, 0], vec!["failover.handed_back"], None));
+        assert_eq!(at(&[0, 0], 23), ("exhausted", vec![0, 0], vec!["failover.exhausted"], None));
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_serves_has_somebody_as_long_as_anybody_has(
+            story in prop::collection::vec((0_usize..=3, 0_usize..=3, 0_usize..=3, 0_u64..200), 1..60),
+        ) {
+            let mut group = Group::default();
+            let mut now = 0;
+            for (first, second, third, later) in story {
+                now += later;
+                let eligible = [first, second, third];
+                let (state, shares, _, again) = look(&mut group, &RULES, &eligible, now);
+                prop_assert_eq!(shares.iter().sum::<u32>(), 100);
+                let anybody = eligible.iter().any(|count| *count > 0);
+                prop_assert_eq!(state == "exhausted", !anybody);
+                if anybody {
+                    for (share, count) in shares.iter().zip(eligible) {
+                        prop_assert!(*share == 0 || count > 0);
+                    }
+                }
+                prop_assert!(again.is_none_or(|again| again > now));
+            }
+        }
+    }
+}

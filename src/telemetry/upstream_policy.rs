@@ -1,0 +1,71 @@
+//! Series of what is decided for an upstream as a whole: tiers, circuit breaker, panic.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::names;
+use super::text::Text;
+use super::upstream::UpstreamSeries;
+
+/// What is decided for an upstream. Written by control, read by a scrape.
+#[derive(Debug, Default)]
+pub struct PolicySeries(Mutex<Decided>);
+
+#[derive(Debug, Default)]
+struct Decided {
+    /// What each tier gets of the requests, in percent.
+    shares: Vec<u32>,
+    /// 0 closed, 1 half-open, 2 open; `None` without one.
+    breaker: Option<u8>,
+    panic: bool,
+    events: BTreeMap<&'static str, u64>,
+}
+
+impl PolicySeries {
+    /// Notes what each tier gets of the requests, where the circuit breaker stands (0 closed, 1 half-open,
+    /// 2 open; `None`: there is none), and whether there is a panic.
+    pub fn set(&self, shares: &[u32], breaker: Option<u8>, panic: bool) {
+        let mut decided = self.lock();
+        shares.clone_into(&mut decided.shares);
+        decided.breaker = breaker;
+        decided.panic = panic;
+    }
+
+    /// Something was decided, of this kind.
+    pub fn event(&self, kind: &'static str) {
+        *self.lock().events.entry(kind).or_default() += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Decided> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn encode(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+        text.family(&names::UPSTREAM_TIER_SHARE, |samples| {
+            for series in all {
+                for (tier, share) in series.policy().lock().shares.iter().enumerate() {
+                    samples.value(&[series.name(), &tier.to_string()], f64::from(*share) / 100.0);
+                }
+            }
+        });
+        text.family(&names::UPSTREAM_BREAKER, |samples| {
+            for series in all {
+                if let Some(state) = series.policy().lock().breaker {
+                    samples.count(&[series.name()], state.into());
+                }
+            }
+        });
+        text.family(&names::UPSTREAM_PANIC, |samples| {
+            for series in all {
+                samples.count(&[series.name()], series.policy().lock().panic.into());
+            }
+        });
+        text.family(&names::UPSTREAM_POLICY_EVENTS, |samples| {
+            for series in all {
+                for (kind, count) in &series.policy().lock().events {
+                    samples.count(&[series.name(), kind], *count);
+                }
+            }
+        });
+    }
+}

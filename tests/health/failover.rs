@@ -1,0 +1,167 @@
+//! Tiers, failover groups, zones.
+
+use std::collections::BTreeMap;
+
+use super::{ask, ask_all_from};
+use crate::support::{Lb, Origin, at_with, config, until};
+
+const PROBES: &str = "strategy = \"round_robin\"\n\
+                      health = { path = \"/\", interval = \"100ms\", fast_interval = \"50ms\", \
+                      timeout = \"5s\", rise = 1, fall = 1 }\n";
+
+/// Origins with these names, and the sections of their backends with a setting each.
+async fn origins<const N: usize>(named: [(&str, &str); N]) -> (Vec<Origin>, Vec<String>) {
+    let mut origins = Vec::new();
+    for (name, _) in named {
+        origins.push(Origin::start(name).await);
+    }
+    let sections = origins.iter().zip(named).map(|(origin, (_, setting))| at_with(origin, setting));
+    let sections = sections.collect();
+    (origins, sections)
+}
+
+async fn group(lb: &Lb) -> String {
+    let status = lb.api("/api/v1/ha/status").await;
+    status["upstreams"][0]["failover"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Waits until so many backends are up.
+async fn until_up(lb: &Lb, count: usize) {
+    lb.until_metric("plimsoll_upstream_backends{state=\"up\"}", count as f64).await;
+}
+
+/// How many of so many answers come from each.
+async fn answers(lb: &Lb, times: usize) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for _ in 0..times {
+        let (status, name) = ask(lb).await;
+        assert_eq!(status, 200);
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn tiers_serve_in_their_order() {
+    let (mut origins, sections) =
+        origins([("first", ""), ("second", "tier = 1"), ("third", "tier = 2")]).await;
+    let lb = Lb::start(config("", PROBES, &sections)).await;
+    until_up(&lb, 3).await;
+    ask_all_from(&lb, 5, "first").await;
+    origins[0].stop().await;
+    until_up(&lb, 2).await;
+    ask_all_from(&lb, 5, "second").await;
+    origins[1].stop().await;
+    until_up(&lb, 1).await;
+    ask_all_from(&lb, 5, "third").await;
+    origins[0].restart().await;
+    until_up(&lb, 2).await;
+    ask_all_from(&lb, 5, "first").await;
+}
+
+#[tokio::test]
+async fn a_group_fails_over_at_once_and_back_by_and_by() {
+    let (mut origins, sections) = origins([("first", ""), ("second", "tier = 1")]).await;
+    let failover = "failover = { failback_delay = \"300ms\", refill_interval = \"200ms\" }";
+    let lb = Lb::start(config("", &format!("{PROBES}{failover}"), &sections)).await;
+    until_up(&lb, 2).await;
+    assert_eq!(group(&lb).await, "primary");
+    ask_all_from(&lb, 5, "first").await;
+    origins[0].stop().await;
+    until("it has failed over", async || group(&lb).await == "failed_over").await;
+    ask_all_from(&lb, 5, "second").await;
+    lb.until_metric("plimsoll_upstream_tier_share_ratio{tier=\"1\"}", 1.0).await;
+    origins[0].restart().await;
+    until("it is back", async || group(&lb).await == "primary").await;
+    ask_all_from(&lb, 5, "first").await;
+    let events = lb.api("/api/v1/ha/events?kind=failover.").await;
+    let kinds = events["events"].as_array().unwrap().iter();
+    let kinds: Vec<_> = kinds.map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["failover.completed", "failover.recovering", "failover.handed_back"]);
+}
+
+#[tokio::test]
+async fn without_failback_the_second_tier_goes_on_until_the_operator_pins_the_first() {
+    let (mut origins, sections) = origins([("first", ""), ("second", "tier = 1")]).await;
+    let with = |more: &str| {
+        let failover =
+            format!("failover = {{ failback = \"manual\", failback_delay = \"0s\"{more} }}");
+        config("", &format!("{PROBES}{failover}"), &sections)
+    };
+    let lb = Lb::start(with("")).await;
+    until_up(&lb, 2).await;
+    origins[0].stop().await;
+    until("it has failed over", async || group(&lb).await == "failed_over").await;
+    origins[0].restart().await;
+    lb.until_log("failover.recommended").await;
+    ask_all_from(&lb, 5, "second").await;
+    lb.reload(with(", pin = 0"));
+    until("it is pinned", async || group(&lb).await == "pinned").await;
+    ask_all_from(&lb, 5, "first").await;
+    lb.reload(config("", PROBES, &sections));
+    until("nothing is decided any more", async || {
+        lb.api("/api/v1/ha/status").await["upstreams"][0]["failover"].is_null()
+    })
+    .await;
+    ask_all_from(&lb, 5, "first").await;
+    lb.reload(with(", pin = 1"));
+    until("it is pinned again", async || group(&lb).await == "pinned").await;
+    ask_all_from(&lb, 5, "second").await;
+    lb.reload(with(", strategy = \"multi_active\""));
+    until("it is released", async || group(&lb).await == "primary").await;
+    ask_all_from(&lb, 5, "first").await;
+}
+
+#[tokio::test]
+async fn a_pinned_tier_serves_whatever_happens() {
+    let (mut origins, sections) = origins([("first", ""), ("second", "tier = 1")]).await;
+    let settings = format!("{PROBES}when_none_eligible = \"reject\"\nfailover = {{ pin = 1 }}");
+    let lb = Lb::start(config("", &settings, &sections)).await;
+    until_up(&lb, 2).await;
+    ask_all_from(&lb, 5, "second").await;
+    origins[1].stop().await;
+    until_up(&lb, 1).await;
+    assert_eq!(ask(&lb).await.0, 503);
+}
+
+#[tokio::test]
+async fn what_a_zone_cannot_carry_spills_to_the_next() {
+    let (mut origins, sections) = origins([
+        ("here-1", "zone = \"a\""),
+        ("here-2", "zone = \"a\""),
+        ("near", "zone = \"b\"\nregion = \"eu\""),
+        ("far", "zone = \"c\"\nregion = \"us\""),
+    ])
+    .await;
+    let top = "zone = \"a\"\nregion = \"eu\"";
+    let lb = Lb::start(config(top, PROBES, &sections)).await;
+    until_up(&lb, 4).await;
+    let counts = answers(&lb, 20).await;
+    assert_eq!(counts.keys().collect::<Vec<_>>(), ["here-1", "here-2"]);
+    origins[1].stop().await;
+    until_up(&lb, 3).await;
+    lb.until_metric("plimsoll_upstream_tier_share_ratio{tier=\"0\"}", 0.7).await;
+    lb.until_metric("plimsoll_upstream_tier_share_ratio{tier=\"1\"}", 0.3).await;
+    let counts = answers(&lb, 200).await;
+    assert_eq!(counts.keys().collect::<Vec<_>>(), ["here-1", "near"]);
+    // Six standard deviations of 200 draws are 39.
+    assert!(counts["here-1"].abs_diff(140) <= 39, "{counts:?}");
+    origins[0].stop().await;
+    until_up(&lb, 2).await;
+    ask_all_from(&lb, 10, "near").await;
+    origins[2].stop().await;
+    until_up(&lb, 1).await;
+    ask_all_from(&lb, 10, "far").await;
+}
+
+#[tokio::test]
+async fn active_tiers_serve_alike() {
+    let (mut origins, sections) = origins([("first", ""), ("second", "tier = 1")]).await;
+    let failover = "failover = { strategy = \"active_active\" }";
+    let lb = Lb::start(config("", &format!("{PROBES}{failover}"), &sections)).await;
+    until_up(&lb, 2).await;
+    assert_eq!(answers(&lb, 10).await.len(), 2);
+    origins[0].stop().await;
+    until_up(&lb, 1).await;
+    ask_all_from(&lb, 5, "second").await;
+}
