@@ -60,8 +60,12 @@
 //! | [`balance`] | `model` `policy::spill` | – | `pure` |
 //! | [`config`] | `model` `tls` `policy` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
-//! | [`health`] | `model` `tls` `net` `config::model` | `http` `http_body_util` `hyper` `hyper_util` `memchr` `tokio` | |
+//! | [`health`] | `model` `tls` `net` `config::model` | `aws_lc_rs` `bytes` `fallible_iterator` `http` `http_body_util` `hyper` `hyper_util` `memchr` `postgres_protocol` `rustix` `serde_json` `tokio` | |
+//! | `health::agent` | `model` | – | `pure` |
 //! | `health::rise` | `model` | – | `pure` |
+//! | `health::combine` | `model` | – | `pure` |
+//! | `health::flap` | `model` | – | `pure` |
+//! | `health::warm` | `model` | – | `pure` |
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
@@ -114,7 +118,9 @@
 //! | weight | a backend's share, relative to the others |
 //! | tier | backends that serve before or after others: 0 are the primaries, 1 the backups, and so on |
 //! | admin state | what the operator wants of a backend: enabled, draining, disabled |
-//! | probed state | what probes say: unprobed, checking, up, down |
+//! | probed state | what probes say: unprobed, checking, up, degraded, standby, draining, down |
+//! | check | a named way to probe the backends of an upstream |
+//! | share | the part of a backend's weight that is in effect |
 //! | passive state | what traffic says: ok, parked, trial |
 //! | eligible | may be picked, by the one rule in [`balance::eligible()`] |
 //! | strategy | a way to pick |

@@ -385,8 +385,7 @@ fn secrets_are_taken_as_they_are_and_never_shown() {
     assert_eq!(value.0, [Piece::Text("s3cr3t-${host}".to_owned())], "no variables in secrets");
     let Action::Respond(respond) = &loaded.config.routes[1].action else { panic!() };
     assert_eq!(respond.body, b"s3cr3t\n", "a body is taken byte for byte");
-    let health = loaded.config.upstreams["app"].health.as_ref().unwrap();
-    let Probe::Http(probe) = &health.probe else { panic!() };
+    let Probe::Http(probe) = &loaded.config.upstreams["app"].checks[0].probe else { panic!() };
     assert_eq!(probe.headers, [("Authorization".to_owned(), "s3cr3t".to_owned())]);
     assert!(!format!("{loaded:?}").contains("s3cr3t"));
 

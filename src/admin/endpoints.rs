@@ -119,7 +119,7 @@ async fn backends(extract::State(mut state): extract::State<State>) -> Response 
 }
 
 async fn health_checks(extract::State(mut state): extract::State<State>) -> Response {
-    told(StatusCode::OK, &view::HealthChecks::of(state.reader.current()))
+    told(StatusCode::OK, &view::HealthChecks::of(state.reader.current(), Clock::now()))
 }
 
 async fn events(

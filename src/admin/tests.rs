@@ -14,6 +14,7 @@ use crate::config::parse;
 use crate::model::{BackendState, Generation, Outcome, PassiveState, ProbedState, Tick, WorkerIx};
 use crate::snapshot::build::{Identities, Input, Known, build};
 use crate::snapshot::{Cell, Course, Snapshot};
+use crate::telemetry::LastProbe;
 
 const NOW: Tick = Tick(60_000_000);
 
@@ -225,7 +226,10 @@ fn busy() -> (Arc<Registry>, Snapshot) {
     cell.pick();
     cell.attempt(Outcome::Reset, Duration::from_millis(3));
     cell.set_idle(2);
-    cart.backends[1].series.probe(false, Duration::from_millis(1));
+    let check = &cart.backends[1].series.set_checks(["health"].into_iter())[0];
+    let (ok, why, took) = (false, "status 503".to_owned(), Duration::from_millis(1));
+    check.probed(LastProbe { ok, why, took, at: Tick(NOW.0 - 250_000) });
+    check.stands(ProbedState::Down, Some(NOW.after(Duration::from_secs(6))));
     cart.series.worker(worker).retry(Outcome::Reset);
     cart.live[0].observe(Duration::from_millis(20), NOW);
     let listener = &snapshot.listeners[0];
@@ -262,7 +266,7 @@ fn the_shape_of_backends() {
 #[test]
 fn the_shape_of_health_checks() {
     let (_registry, snapshot) = busy();
-    insta::assert_snapshot!(pretty(&view::HealthChecks::of(&snapshot)));
+    insta::assert_snapshot!(pretty(&view::HealthChecks::of(&snapshot, NOW)));
 }
 
 // --- connections ----------------------------------------------------------------------------

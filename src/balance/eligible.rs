@@ -7,8 +7,11 @@
 //! | rung | admin | probed | passive | gets requests |
 //! |---|---|---|---|---|
 //! | serving | enabled | unprobed, up | ok | always |
-//! | unproven | enabled | checking | ok | when the upstream has nobody serving |
-//! | failing | enabled | any other | any other | when nobody is unproven either, and only with fail-open |
+//! | degraded | enabled | degraded | ok | when the upstream has nobody serving |
+//! | unproven | enabled | checking | ok | when nobody is degraded either |
+//! | failing | enabled | down | any | when nobody is unproven either, and only with fail-open |
+//! | failing | enabled | any but the next | parked, trial | the same |
+//! | out | enabled | standby, draining | any | never: it says itself that it is not for these requests |
 //! | out | draining, disabled | any | any | never |
 //!
 //! Exactly one rung is eligible at a time, over all tiers together: a serving backup goes before an
@@ -95,6 +98,7 @@ enum Rung {
     Out,
     Failing,
     Unproven,
+    Degraded,
     Serving,
 }
 
@@ -157,8 +161,10 @@ fn panics(standings: &[Standing], policy: &Policy<'_>) -> Option<Panic> {
 
 fn rung(state: BackendState) -> Rung {
     match (state.admin, state.probed, state.passive) {
-        (AdminState::Draining | AdminState::Disabled, _, _) => Rung::Out,
+        (AdminState::Draining | AdminState::Disabled, _, _)
+        | (_, ProbedState::Standby | ProbedState::Draining, _) => Rung::Out,
         (_, ProbedState::Unprobed | ProbedState::Up, PassiveState::Ok) => Rung::Serving,
+        (_, ProbedState::Degraded, PassiveState::Ok) => Rung::Degraded,
         (_, ProbedState::Checking, PassiveState::Ok) => Rung::Unproven,
         (AdminState::Enabled, _, _) => Rung::Failing,
     }
@@ -166,23 +172,24 @@ fn rung(state: BackendState) -> Rung {
 
 fn is_on_trial(state: BackendState) -> bool {
     state.admin == AdminState::Enabled
-        && state.probed != ProbedState::Down
+        && !matches!(state.probed, ProbedState::Down | ProbedState::Standby | ProbedState::Draining)
         && state.passive == PassiveState::Trial
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Tick;
+    use crate::model::{Share, Tick};
     use AdminState::{Disabled, Draining, Enabled};
     use PassiveState::{Ok, Trial};
-    use ProbedState::{Checking, Down, Unprobed, Up};
+    use ProbedState::{Checking, Degraded, Down, Standby, Unprobed, Up};
     use proptest::prelude::*;
 
     const PARKED: PassiveState = PassiveState::Parked { until: Tick(7) };
 
     fn primary(admin: AdminState, probed: ProbedState, passive: PassiveState) -> Standing {
-        Standing { state: BackendState { admin, probed, passive }, tier: 0 }
+        let share = Share::WHOLE;
+        Standing { state: BackendState { admin, probed, passive, share }, tier: 0 }
     }
 
     fn backup(admin: AdminState, probed: ProbedState, passive: PassiveState) -> Standing {
@@ -228,6 +235,24 @@ mod tests {
     fn a_serving_backup_goes_before_an_unproven_primary() {
         let judged = eligible(&[primary(Enabled, Checking, Ok), backup(Enabled, Up, Ok)], true);
         assert_eq!(places(&judged), [1]);
+    }
+
+    #[test]
+    fn the_degraded_serve_when_nobody_is_well_and_before_the_unproven() {
+        let degraded = primary(Enabled, Degraded, Ok);
+        let judged = eligible(&[degraded, primary(Enabled, Up, Ok)], true);
+        assert_eq!(places(&judged), [1]);
+        let judged = eligible(&[degraded, primary(Enabled, Checking, Ok)], true);
+        assert_eq!(places(&judged), [0]);
+        assert!(!judged.fail_open);
+    }
+
+    #[test]
+    fn who_is_a_standby_or_drains_gets_nothing_even_when_all_else_fails() {
+        let others =
+            [primary(Enabled, Standby, Ok), primary(Enabled, ProbedState::Draining, Trial)];
+        let judged = eligible(&others, true);
+        assert!(places(&judged).is_empty() && judged.trials.is_empty() && !judged.fail_open);
     }
 
     #[test]
@@ -354,7 +379,15 @@ mod tests {
     fn any_standing() -> impl Strategy<Value = Standing> {
         (
             prop::sample::select(vec![Enabled, Draining, Disabled]),
-            prop::sample::select(vec![Unprobed, Checking, Up, Down]),
+            prop::sample::select(vec![
+                Unprobed,
+                Checking,
+                Up,
+                Degraded,
+                Standby,
+                ProbedState::Draining,
+                Down,
+            ]),
             prop::sample::select(vec![Ok, PARKED, Trial]),
             any::<bool>(),
         )
@@ -375,7 +408,9 @@ mod tests {
             for place in places(&judged) {
                 prop_assert_eq!(standings[place].state.admin, Enabled);
             }
-            let some_enabled = standings.iter().any(|s| s.state.admin == Enabled);
+            let out = |probed| matches!(probed, Standby | ProbedState::Draining);
+            let some_enabled =
+                standings.iter().any(|s| s.state.admin == Enabled && !out(s.state.probed));
             if fail_open_allowed {
                 prop_assert_eq!(judged.eligible.contains(&true), some_enabled);
             } else {

@@ -60,6 +60,12 @@ impl Strategy {
         }
     }
 
+    /// Whether a part of a backend's weight can be in effect: of a hash that would move clients, and
+    /// others take no account of weights.
+    pub fn takes_shares(self) -> bool {
+        matches!(self, Self::WeightedRoundRobin | Self::LeastConnections | Self::Random)
+    }
+
     /// What the strategy needs to know of a request.
     pub fn needs(self) -> Need {
         match self {

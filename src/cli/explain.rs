@@ -14,7 +14,8 @@ use crate::cli::{BAD, complain, run, written};
 use crate::config::model::{Config, Listener, Route};
 use crate::config::{self, Loaded};
 use crate::model::{
-    Address, AdminState, BackendId, BackendState, Generation, PassiveState, ProbedState, Tick,
+    Address, AdminState, BackendId, BackendState, Generation, PassiveState, ProbedState, Share,
+    Tick,
 };
 use crate::proxy::explain::{Choice, Explanation, Question, Refused, explain};
 use crate::snapshot::build::{Addresses, Endpoint, Identities, Input, Known, build};
@@ -173,8 +174,12 @@ impl Asked {
 }
 
 /// What is known of a backend that works.
-const WORKING: BackendState =
-    BackendState { admin: AdminState::Enabled, probed: ProbedState::Up, passive: PassiveState::Ok };
+const WORKING: BackendState = BackendState {
+    admin: AdminState::Enabled,
+    probed: ProbedState::Up,
+    passive: PassiveState::Ok,
+    share: Share::WHOLE,
+};
 
 /// What is known of one that does not, whether it is probed or not.
 const FAILING: BackendState = BackendState {

@@ -166,7 +166,12 @@ const LEADS: &[(&str, &str)] = &[
         "[upstream.NAME.breaker]",
         "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.breaker]",
     ),
-    ("[upstream.NAME.health]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.health]"),
+    (
+        "[upstream.NAME.health] or [upstream.NAME.check.CHECK]",
+        "[[upstream.api.backend]]\naddress = \"127.0.0.1\"\n[upstream.api.check.web]\n\
+         [upstream.api.check.database]\n[upstream.api.check.one]",
+    ),
+    ("[upstream.NAME.flap]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.flap]"),
     ("[upstream.NAME.tls]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.tls]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
     ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
@@ -241,11 +246,27 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
         ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",
+        ("[upstream.NAME.health] or [upstream.NAME.check.CHECK]", key) => of_check(key),
         ("[upstream.NAME]", "choices") => "strategy = \"random\"",
         ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
         _ => "",
     };
     format!("{text}{needed}\n{line}\n")
+}
+
+/// What a check needs so that a setting means something.
+fn of_check(key: &str) -> &'static str {
+    match key {
+        "send" | "receive" => "type = \"tcp\"",
+        "service" => "type = \"grpc\"",
+        "user" => "type = \"mysql\"",
+        "password" | "database" | "role" | "max_lag" => "type = \"postgres\"\nuser = \"a\"",
+        "command" => "type = \"exec\"",
+        "warn" | "limit" => "type = \"memory\"",
+        "checks" => "type = \"composite\"",
+        "at_least" => "type = \"composite\"\nchecks = [\"web\", \"database\"]",
+        _ => "",
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is known of each backend, and how news changes it.
 //!
-//! Probe results go through `health::rise`, the fate of requests through `health::passive`; what
+//! The fate of requests goes through `health::passive` here, what probes find through `checks`; what
 //! they rule is written into the backend's state here and waits as a [`Change`] for the next
 //! snapshot.
 
@@ -11,14 +11,12 @@ use std::time::Duration;
 use ahash::AHashMap;
 use tracing::{info, warn};
 
-use crate::config::model::Health;
+use crate::control::checks::Checks;
 use crate::control::history::Told;
 use crate::control::writer::{Control, Due};
 use crate::health::passive::{self, Ruling, Trial};
-use crate::health::probe::probe;
-use crate::health::rise::{Pace, Rise};
 use crate::model::{
-    BackendId, BackendIx, BackendState, Clock, Event, PassiveState, ProbedState, Tick, UpstreamIx,
+    BackendId, BackendIx, BackendState, Clock, Event, Generation, PassiveState, Tick, UpstreamIx,
 };
 use crate::policy::pause::Relapses;
 use crate::snapshot::{Limits, Snapshot};
@@ -35,6 +33,8 @@ fn kind_of(is_now: &str) -> &'static str {
         "checking" => "backend.checking",
         "draining" => "backend.draining",
         "disabled" => "backend.disabled",
+        "degraded" => "backend.degraded",
+        "standby" => "backend.standby",
         "parked" => "backend.parked",
         "on trial" => "backend.on_trial",
         "back in service" => "backend.back",
@@ -48,13 +48,15 @@ pub(super) struct Backends(AHashMap<BackendId, Tracked>);
 
 /// What is known of one backend.
 #[derive(Debug)]
-struct Tracked {
+pub(super) struct Tracked {
     /// Its place in the present snapshot.
-    upstream: UpstreamIx,
-    ix: BackendIx,
-    state: BackendState,
-    /// The verdict of the probes, where there are any.
-    rise: Option<Rise>,
+    pub(super) upstream: UpstreamIx,
+    pub(super) ix: BackendIx,
+    pub(super) state: BackendState,
+    /// What is known by probes, where there are any.
+    pub(super) checks: Checks,
+    /// It is there since the process started.
+    pub(super) at_start: bool,
     /// What is known of its requests.
     record: Record,
 }
@@ -72,6 +74,14 @@ struct Record {
 impl Backends {
     pub(super) fn state(&self, id: BackendId) -> Option<BackendState> {
         self.0.get(&id).map(|tracked| tracked.state)
+    }
+
+    pub(super) fn get(&self, id: BackendId) -> Option<&Tracked> {
+        self.0.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: BackendId) -> Option<&mut Tracked> {
+        self.0.get_mut(&id)
     }
 }
 
@@ -114,7 +124,7 @@ impl Change {
         let (name, label, is_now) = (&upstream.name, &backend.label, self.is_now);
         let eligible = format!("{left}/{}", upstream.backends.len());
         let generation = now.generation.0;
-        if matches!(is_now, "down" | "parked") {
+        if matches!(is_now, "down" | "parked" | "degraded") {
             warn!(
                 upstream = name,
                 backend = label,
@@ -142,6 +152,7 @@ impl Control {
     pub(super) fn track(&mut self, before: &Snapshot) {
         let now = Clock::now();
         let snapshot = Arc::clone(&self.snapshot);
+        let at_start = before.generation == Generation::default();
         let mut known = mem::take(&mut self.backends.0);
         for (place, upstream) in (0..).zip(&snapshot.upstreams) {
             for (ix, backend) in (0..).zip(&upstream.backends) {
@@ -163,34 +174,36 @@ impl Control {
                     let told = Told { kind, actor: Cause::Config.name(), cause, next };
                     self.note((UpstreamIx(place), Some(BackendIx(ix))), told);
                 }
-                let probed_before =
-                    was.as_ref().and_then(|was| before.upstream(was.upstream).health());
                 let record = was.as_ref().map(|was| was.record).unwrap_or_default();
-                let rise = match (upstream.health(), was.and_then(|was| was.rise)) {
-                    (None, _) => {
-                        self.timers.clear(&Due::Probe(backend.id));
-                        None
-                    }
-                    (Some(health), Some(rise)) if probed_before == Some(health) => Some(rise),
-                    (Some(health), _) => {
-                        let first = pace(health).first(self.random.f64());
-                        self.timers.set(Due::Probe(backend.id), now.after(first));
-                        Some(Rise::new(health.rise, health.fall, backend.state.probed))
-                    }
-                };
+                let at_start = was.as_ref().map_or(at_start, |was| was.at_start);
+                let is_new = was.is_none();
+                let checked = was.as_ref().map_or(&[][..], |was| {
+                    let before = before.upstreams.get(was.upstream.index());
+                    before.map_or(&[][..], |before| before.checks())
+                });
+                let known = (checked, was.map(|was| was.checks).unwrap_or_default());
+                let checks = self.take_up_checks(upstream, backend, known, now);
                 let tracked = Tracked {
                     upstream: UpstreamIx(place),
                     ix: BackendIx(ix),
                     state: backend.state,
-                    rise,
+                    checks,
+                    at_start,
                     record,
                 };
+                let joins = is_new && tracked.joins();
                 self.backends.0.insert(backend.id, tracked);
+                if joins {
+                    self.warm_up(backend.id, now);
+                }
+                self.settle(backend.id, "other checks".to_owned(), Cause::Config, now);
             }
         }
-        for gone in known.into_keys() {
-            self.timers.clear(&Due::Probe(gone));
-            self.timers.clear(&Due::Passive(gone));
+        for (id, gone) in known {
+            for due in gone.checks.dues(id) {
+                self.timers.clear(&due);
+            }
+            self.timers.clear(&Due::Passive(id));
         }
         self.watch_outliers(now);
     }
@@ -198,7 +211,9 @@ impl Control {
     /// Takes up one piece of news. What concerns a backend that is gone is dropped.
     pub(super) fn hear(&mut self, event: Event) {
         match event {
-            Event::Probed { backend, result, took, at } => self.probed(backend, &result, took, at),
+            Event::Probed { backend, check, finding, took, at } => {
+                self.probed(backend, check, &finding, (took, at));
+            }
             Event::FailuresCrossed { backend, at } => {
                 let limits = self.limits(backend);
                 self.judge(backend, at, |passive, others_left, pause| {
@@ -313,7 +328,10 @@ impl Control {
             }
         });
         match next {
-            PassiveState::Ok => self.timers.clear(&Due::Passive(id)),
+            PassiveState::Ok => {
+                self.timers.clear(&Due::Passive(id));
+                self.warm_up(id, Clock::now());
+            }
             PassiveState::Parked { until } => self.timers.set(Due::Passive(id), until),
             PassiveState::Trial => self.offer_trial(id, Clock::now()),
         }
@@ -331,58 +349,8 @@ impl Control {
         self.timers.set(Due::Passive(id), now.after(patience));
     }
 
-    /// Probes a backend, as a task that reports back.
-    pub(super) fn probe(&mut self, id: BackendId) {
-        let Some(tracked) = self.backends.0.get(&id) else {
-            return;
-        };
-        let upstream = Arc::clone(self.snapshot.upstream(tracked.upstream));
-        let (ix, events) = (tracked.ix.index(), self.events.clone());
-        tokio::spawn(async move {
-            let (backend, Some(health)) = (&upstream.backends[ix], upstream.health()) else {
-                return;
-            };
-            let started = Clock::now();
-            let tls = backend.tls.as_deref();
-            let result = probe(&backend.address, &backend.authority, tls, health).await;
-            let at = Clock::now();
-            let took = at.since(started);
-            // The loop is gone only when the process ends.
-            let _ = events.send(Event::Probed { backend: id, result, took, at }).await;
-        });
-    }
-
-    fn probed(&mut self, id: BackendId, result: &Result<(), String>, took: Duration, at: Tick) {
-        let Some(tracked) = self.backends.0.get_mut(&id) else {
-            return;
-        };
-        let upstream = Arc::clone(self.snapshot.upstream(tracked.upstream));
-        let (Some(rise), Some(health)) = (&mut tracked.rise, upstream.health()) else {
-            return;
-        };
-        upstream.backends[tracked.ix.index()].series.probe(result.is_ok(), took);
-        let first = tracked.state.probed == ProbedState::Checking;
-        let verdict = rise.observe(result.is_ok());
-        // Counted from the start of the last one, but never before its end.
-        let pause = rise.pause(&pace(health), self.random.f64()).saturating_sub(took);
-        self.timers.set(Due::Probe(id), at.after(pause));
-        let Some(verdict) = verdict else { return };
-        let why = match result {
-            Ok(()) if first => "probe: passed".to_owned(),
-            Ok(()) => format!("probe: passed ({} in a row)", health.rise),
-            Err(reason) => format!("probe: {reason} ({} in a row)", health.fall),
-        };
-        let next = match verdict {
-            ProbedState::Down => format!("up after {} good probes in a row", health.rise),
-            _ => format!("down after {} bad probes in a row", health.fall),
-        };
-        self.change((id, verdict.name(), Cause::Probe), why, next, |tracked| {
-            tracked.state.probed = verdict;
-        });
-    }
-
     /// Writes a change into a backend's state and notes it for the next snapshot.
-    fn change(
+    pub(super) fn change(
         &mut self,
         (id, is_now, cause): (BackendId, &'static str, Cause),
         why: String,
@@ -398,8 +366,4 @@ impl Control {
         series.state_change(Status::of(tracked.state), cause);
         self.changes.push(Change { upstream, ix, is_now, actor: cause.name(), why, next });
     }
-}
-
-fn pace(health: &Health) -> Pace {
-    Pace { interval: health.interval, fast_interval: health.fast_interval, jitter: health.jitter }
 }

@@ -8,7 +8,8 @@
 //! | file | what |
 //! |---|---|
 //! | `writer` | the loop itself, applying configurations, publishing |
-//! | `backends` | what is known of each backend; probing, parking, trials |
+//! | `backends` | what is known of each backend; parking, trials |
+//! | `checks` | what probes find, and what follows from it |
 //! | `ejection` | backends that stand out by their failures |
 //! | `course` | tiers, failover, circuit breakers: what is decided for an upstream as a whole |
 //! | `names` | what backend names resolve to |
@@ -18,6 +19,7 @@
 //! | `tell`, `journal`, `history` | what was changed and why, for log, metrics and status |
 
 mod backends;
+mod checks;
 mod course;
 mod ejection;
 mod history;

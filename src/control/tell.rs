@@ -32,6 +32,9 @@ pub(super) fn cause(
         words.truncate(SHOWN);
         words.push(format!("{more} more"));
     }
+    if words.is_empty() {
+        words.push("other parts of weights are in effect".to_owned());
+    }
     (origin, words.join("; "))
 }
 

@@ -39,8 +39,12 @@ const LONG: Duration = Duration::from_hours(1);
 /// What can fall due.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// The next probe of a backend.
-    Probe(BackendId),
+    /// The next probe of a backend by the check of this number.
+    Probe(BackendId, u64),
+    /// The end of the time that a backend is kept down.
+    Settle(BackendId),
+    /// The next step in which a backend gets more of its weight.
+    Warm(BackendId),
     /// The end of a backend's pause, or of the patience with its trial.
     Passive(BackendId),
     /// Outliers of an upstream are to be looked for.
@@ -74,6 +78,10 @@ pub(super) struct Control {
     pub(super) steered: BTreeSet<UpstreamIx>,
     /// Upstreams whose names resolve to other addresses since the last snapshot, and which names.
     moved: BTreeMap<UpstreamIx, String>,
+    /// Upstreams with backends that have another part of their weight since the last snapshot.
+    pub(super) reweighed: BTreeSet<UpstreamIx>,
+    /// Checks that were begun since the process started.
+    pub(super) checks_begun: u64,
     pub(super) timers: Timers<Due>,
     pub(super) random: fastrand::Rng,
     /// For probes to report to.
@@ -117,6 +125,8 @@ impl Control {
             courses: Courses::default(),
             steered: BTreeSet::new(),
             moved: BTreeMap::new(),
+            reweighed: BTreeSet::new(),
+            checks_begun: 0,
             timers: Timers::default(),
             random: fastrand::Rng::new(),
             events,
@@ -167,7 +177,9 @@ impl Control {
             let now = Clock::now();
             while let Some(due) = self.timers.pop(now) {
                 match due {
-                    Due::Probe(id) => self.probe(id),
+                    Due::Probe(id, check) => self.probe(id, check),
+                    Due::Settle(id) => self.let_go(id, now),
+                    Due::Warm(id) => self.weigh(id, now),
                     Due::Passive(id) => self.pause_ended(id, now),
                     Due::Outliers(id) => self.look_for_outliers(id, now),
                     Due::Steer(id) => self.steer_again(id, now),
@@ -317,13 +329,17 @@ impl Control {
     fn publish_changes(&mut self) {
         let touched = self.changes.iter().map(|change| change.upstream).collect();
         self.steer_all(&touched, Clock::now());
-        if self.changes.is_empty() && self.moved.is_empty() && self.steered.is_empty() {
+        if self.changes.is_empty()
+            && self.moved.is_empty()
+            && self.steered.is_empty()
+            && self.reweighed.is_empty()
+        {
             return;
         }
         let (changes, moved) = (mem::take(&mut self.changes), mem::take(&mut self.moved));
         let steered = mem::take(&mut self.steered);
         let mut touched = touched;
-        touched.extend(moved.keys().chain(&steered));
+        touched.extend(moved.keys().chain(&steered).chain(&mem::take(&mut self.reweighed)));
         let known = Known {
             states: &|id| self.backends.state(id),
             courses: &|name| self.courses.course(name),

@@ -1,6 +1,6 @@
 //! What any room may report to the control loop.
 
-use crate::model::{BackendId, Tick};
+use crate::model::{BackendId, Finding, Tick};
 
 /// News that travels uphill, as a value through a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,10 @@ pub enum Event {
     Probed {
         /// The backend.
         backend: BackendId,
-        /// `Ok` or the reason, in words for the log.
-        result: Result<(), String>,
+        /// The number of the check, as it was given out: an answer to one that is gone is dropped.
+        check: u64,
+        /// What was found.
+        finding: Finding,
         /// How long the probe took.
         took: std::time::Duration,
         /// When it ended.

@@ -5,6 +5,7 @@
 
 mod address;
 mod event;
+mod finding;
 mod ids;
 mod outcome;
 mod state;
@@ -13,8 +14,9 @@ mod weight;
 
 pub use address::{Address, UNIX_CLIENT};
 pub use event::Event;
+pub use finding::{Finding, Found};
 pub use ids::{BackendId, BackendIx, Generation, UpstreamId, UpstreamIx, WorkerIx};
 pub use outcome::Outcome;
-pub use state::{AdminState, BackendState, PassiveState, ProbedState};
+pub use state::{AdminState, BackendState, PassiveState, ProbedState, Share};
 pub use tick::{Clock, Tick};
 pub use weight::{InvalidWeight, Weight};

@@ -25,6 +25,12 @@ pub enum ProbedState {
     Checking,
     /// The last verdict was good.
     Up,
+    /// It serves, but not well: others go before it.
+    Degraded,
+    /// It is well, but not for these requests, as a database that is not the primary: gets none.
+    Standby,
+    /// It asks for no new clients.
+    Draining,
     /// The last verdict was bad.
     Down,
 }
@@ -44,7 +50,33 @@ pub enum PassiveState {
     Trial,
 }
 
-/// The three facts together. Only the control loop writes them.
+/// The part of a backend's weight that is in effect, in percent: less than all while it warms up, or when
+/// its agent asks for less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Share(u8);
+
+impl Share {
+    /// The whole weight.
+    pub const WHOLE: Self = Self(100);
+
+    /// So many percent; 1 at least, 100 at most.
+    pub fn percent(percent: u8) -> Self {
+        Self(percent.clamp(1, 100))
+    }
+
+    /// As a number, from 1 to 100.
+    pub fn value(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
+/// The three facts together, and the share. Only the control loop writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct BackendState {
     /// The operator's word.
@@ -53,6 +85,8 @@ pub struct BackendState {
     pub probed: ProbedState,
     /// The traffic's word.
     pub passive: PassiveState,
+    /// How much of its weight is in effect.
+    pub share: Share,
 }
 
 macro_rules! names {
@@ -75,6 +109,9 @@ names!(ProbedState {
     Self::Unprobed => "unprobed",
     Self::Checking => "checking",
     Self::Up => "up",
+    Self::Degraded => "degraded",
+    Self::Standby => "standby",
+    Self::Draining => "draining",
     Self::Down => "down",
 });
 names!(PassiveState {

@@ -91,7 +91,11 @@ impl Upstream {
 
 /// Whether a backend gets no new clients, but is well.
 fn finishes(state: BackendState) -> bool {
-    state.admin == AdminState::Draining
-        && matches!(state.probed, ProbedState::Unprobed | ProbedState::Up)
-        && state.passive == PassiveState::Ok
+    use ProbedState::{Degraded, Draining, Unprobed, Up};
+    let well = matches!(
+        (state.admin, state.probed),
+        (AdminState::Draining, Unprobed | Up | Degraded)
+            | (AdminState::Enabled | AdminState::Draining, Draining)
+    );
+    well && state.passive == PassiveState::Ok
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::balance::{Cursors, Limits, Lives, Panic, Pick, Standing, Strategy, Tiers};
 use crate::config::model as config;
@@ -88,9 +89,19 @@ impl Upstream {
         self.behind.as_deref().unwrap_or(&self.tiers)
     }
 
-    /// How its backends are probed; `None`: they are not.
-    pub fn health(&self) -> Option<&config::Health> {
-        self.source.health.as_ref()
+    /// How its backends are probed.
+    pub fn checks(&self) -> &[config::Check] {
+        &self.source.checks
+    }
+
+    /// How who goes down again and again is kept down.
+    pub fn flap(&self) -> Option<&config::FlapDamping> {
+        self.source.flap.as_ref()
+    }
+
+    /// How long a backend that joins takes to get its whole weight.
+    pub fn slow_start(&self) -> Option<Duration> {
+        self.source.slow_start
     }
 
     /// What makes a backend an outlier; `None`: nobody looks for outliers.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::cell::{Count, PerWorker};
+use super::check::{CheckSeries, CheckTable};
 use super::names::{self, Family};
 use super::text::Text;
 use super::upstream::UpstreamSeries;
-use crate::model::{AdminState, BackendState, Outcome, PassiveState, ProbedState, WorkerIx};
+use crate::model::{AdminState, BackendState, Outcome, PassiveState, ProbedState, Share, WorkerIx};
 
 /// The three facts of a backend's state told as one number, for people and alerts. It decides
 /// nothing: who is eligible is `balance::eligible`'s to say.
@@ -28,24 +29,39 @@ pub enum Status {
     Parked,
     /// The operator took it out.
     Disabled,
+    /// It serves, but not well.
+    Degraded,
+    /// It has another role than the one that is wanted.
+    Standby,
 }
 
 impl Status {
     /// Every status, in the order of its number.
-    pub const ALL: [Self; 6] =
-        [Self::Down, Self::Up, Self::Checking, Self::Draining, Self::Parked, Self::Disabled];
+    pub const ALL: [Self; 8] = [
+        Self::Down,
+        Self::Up,
+        Self::Checking,
+        Self::Draining,
+        Self::Parked,
+        Self::Disabled,
+        Self::Degraded,
+        Self::Standby,
+    ];
 
     /// The status of a backend in this state. What weighs more is told: the operator's word before
     /// the probes' before the traffic's.
     pub fn of(state: BackendState) -> Self {
         match state {
             BackendState { admin: AdminState::Disabled, .. } => Self::Disabled,
-            BackendState { admin: AdminState::Draining, .. } => Self::Draining,
+            BackendState { admin: AdminState::Draining, .. }
+            | BackendState { probed: ProbedState::Draining, .. } => Self::Draining,
             BackendState { probed: ProbedState::Down, .. } => Self::Down,
+            BackendState { probed: ProbedState::Standby, .. } => Self::Standby,
             BackendState { passive: PassiveState::Parked { .. } | PassiveState::Trial, .. } => {
                 Self::Parked
             }
             BackendState { probed: ProbedState::Checking, .. } => Self::Checking,
+            BackendState { probed: ProbedState::Degraded, .. } => Self::Degraded,
             BackendState { probed: ProbedState::Up | ProbedState::Unprobed, .. } => Self::Up,
         }
     }
@@ -59,6 +75,8 @@ impl Status {
             Self::Draining => "draining",
             Self::Parked => "parked",
             Self::Disabled => "disabled",
+            Self::Degraded => "degraded",
+            Self::Standby => "standby",
         }
     }
 }
@@ -129,8 +147,8 @@ pub struct BackendSeries {
     changes: [[Count; Cause::ALL.len()]; Status::ALL.len()],
     /// Outliers by what became of them, and the reason.
     ejections: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
-    probes_ok: Count,
-    probes_failed: Count,
+    share: AtomicU8,
+    checks: CheckTable,
 }
 
 /// One worker's part of a backend's series; that worker is its only writer.
@@ -222,8 +240,8 @@ impl BackendSeries {
             max_in_flight: AtomicU32::new(0),
             changes: Default::default(),
             ejections: Mutex::default(),
-            probes_ok: Count::default(),
-            probes_failed: Count::default(),
+            share: AtomicU8::new(Share::WHOLE.value()),
+            checks: CheckTable::default(),
         }
     }
 
@@ -236,6 +254,7 @@ impl BackendSeries {
     /// Notes the state. For control.
     pub fn set_state(&self, state: BackendState) {
         self.status.store(Status::of(state) as u8, Relaxed);
+        self.share.store(state.share.value(), Relaxed);
     }
 
     /// Notes that the state changed. For control, beside [`set_state`](Self::set_state).
@@ -253,9 +272,18 @@ impl BackendSeries {
         self.max_in_flight.store(limit, Relaxed);
     }
 
-    /// A probe ended. From any thread.
-    pub fn probe(&self, ok: bool, took: Duration) {
-        if ok { &self.probes_ok } else { &self.probes_failed }.add_shared(1);
+    /// The series of these checks and no others; one that is there already goes on. For control.
+    pub fn set_checks<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<CheckSeries>> {
+        self.checks.set(names)
+    }
+
+    /// The series of its checks.
+    pub fn checks(&self) -> Vec<Arc<CheckSeries>> {
+        self.checks.all()
+    }
+
+    /// A probe ended after this time. From any thread.
+    pub fn probed(&self, took: Duration) {
         self.upstream.probed(took);
     }
 
@@ -294,11 +322,6 @@ impl BackendSeries {
         self.cells.sum(|cell| &cell.idle).cast_signed().max(0).cast_unsigned()
     }
 
-    /// Probes that went well, and probes that did not.
-    pub fn probes(&self) -> (u64, u64) {
-        (self.probes_ok.get(), self.probes_failed.get())
-    }
-
     pub(super) fn encode(all: &[Arc<Self>], text: &mut Text) {
         text.family(&names::UPSTREAM_ATTEMPTS, |samples| {
             for series in all {
@@ -316,6 +339,12 @@ impl BackendSeries {
         encode_plain(&names::BACKEND_WEIGHT, all, text, |series| {
             series.weight.load(Relaxed).into()
         });
+        text.family(&names::BACKEND_SHARE, |samples| {
+            for series in all {
+                let share = f64::from(series.share.load(Relaxed)) / 100.0;
+                samples.value(&series.labels(), share);
+            }
+        });
         encode_plain(&names::BACKEND_PICKS, all, text, Self::picks);
         text.family(&names::POOL_CONNECTIONS, |samples| {
             for series in all {
@@ -323,14 +352,7 @@ impl BackendSeries {
                 samples.count(&[upstream, backend, "idle"], series.idle_connections());
             }
         });
-        text.family(&names::HEALTH_CHECKS, |samples| {
-            for series in all {
-                let [upstream, backend] = series.labels();
-                let (ok, failed) = series.probes();
-                samples.count(&[upstream, backend, "ok"], ok);
-                samples.count(&[upstream, backend, "failed"], failed);
-            }
-        });
+        encode_checks(all, text);
     }
 
     fn labels(&self) -> [&str; 2] {
@@ -348,6 +370,28 @@ fn encode_plain(
     text.family(family, |samples| {
         for series in all {
             samples.count(&series.labels(), read(series));
+        }
+    });
+}
+
+fn encode_checks(all: &[Arc<BackendSeries>], text: &mut Text) {
+    text.family(&names::HEALTH_CHECK_STATE, |samples| {
+        for series in all {
+            let [upstream, backend] = series.labels();
+            for check in series.checks() {
+                let state = check.status() as u64;
+                samples.count(&[upstream, backend, check.name()], state);
+            }
+        }
+    });
+    text.family(&names::HEALTH_CHECKS, |samples| {
+        for series in all {
+            let [upstream, backend] = series.labels();
+            for check in series.checks() {
+                let (ok, failed) = check.counts();
+                samples.count(&[upstream, backend, check.name(), "ok"], ok);
+                samples.count(&[upstream, backend, check.name(), "failed"], failed);
+            }
         }
     });
 }
@@ -398,9 +442,11 @@ mod tests {
     #[test]
     fn the_operators_word_is_told_before_the_probes_and_theirs_before_the_traffics() {
         use AdminState::{Disabled, Draining, Enabled};
-        use ProbedState::{Checking, Down, Unprobed, Up};
+        use ProbedState::{Checking, Degraded, Down, Standby, Unprobed, Up};
         let parked = PassiveState::Parked { until: Tick(1) };
-        let of = |admin, probed, passive| Status::of(BackendState { admin, probed, passive });
+        let of = |admin, probed, passive| {
+            Status::of(BackendState { admin, probed, passive, ..BackendState::default() })
+        };
         assert_eq!(of(Disabled, Down, parked), Status::Disabled);
         assert_eq!(of(Draining, Down, parked), Status::Draining);
         assert_eq!(of(Enabled, Down, parked), Status::Down);
@@ -409,5 +455,8 @@ mod tests {
         assert_eq!(of(Enabled, Checking, PassiveState::Ok), Status::Checking);
         assert_eq!(of(Enabled, Up, PassiveState::Ok), Status::Up);
         assert_eq!(of(Enabled, Unprobed, PassiveState::Ok), Status::Up);
+        assert_eq!(of(Enabled, Standby, parked), Status::Standby);
+        assert_eq!(of(Enabled, Degraded, PassiveState::Ok), Status::Degraded);
+        assert_eq!(of(Enabled, ProbedState::Draining, PassiveState::Ok), Status::Draining);
     }
 }

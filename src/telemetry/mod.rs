@@ -7,6 +7,7 @@
 mod access_log;
 mod backend;
 mod cell;
+mod check;
 mod downstream;
 mod history;
 mod limit;
@@ -24,6 +25,7 @@ pub use access_log::{
     AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user, can_append,
 };
 pub use backend::{BackendCell, BackendSeries, Cause, Ejected, Status};
+pub use check::{CheckNow, CheckSeries, LastProbe};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
 pub use history::{Happened, History};
 pub use limit::{LimitCell, LimitSeries, Limited};

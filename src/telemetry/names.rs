@@ -93,7 +93,7 @@ families! {
     BACKEND_UP: GAUGE "plimsoll_backend_up" ["upstream", "backend"]
         = "1 when the backend is enabled and nothing speaks against it.";
     BACKEND_STATE: GAUGE "plimsoll_backend_state" ["upstream", "backend"]
-        = "0 down, 1 up, 2 checking, 3 draining, 4 parked, 5 disabled.";
+        = "0 down, 1 up, 2 checking, 3 draining, 4 parked, 5 disabled, 6 degraded, 7 standby.";
     BACKEND_STATE_CHANGES: COUNTER "plimsoll_backend_state_changes_total"
         ["upstream", "backend", "to", "cause"]
         = "Changes of a backend's state by the new state and the cause; absent until one happens.";
@@ -119,8 +119,12 @@ families! {
     POOL_STALE_REPLAYS: COUNTER "plimsoll_pool_stale_replays_total" ["upstream"]
         = "Requests sent again because an idle connection turned out to be closed.";
 
-    HEALTH_CHECKS: COUNTER "plimsoll_health_checks_total" ["upstream", "backend", "result"]
-        = "Probes by result.";
+    BACKEND_SHARE: GAUGE "plimsoll_backend_share_ratio" ["upstream", "backend"]
+        = "The part of its weight that is in effect: less than 1 in a slow start, or when its agent says so.";
+    HEALTH_CHECK_STATE: GAUGE "plimsoll_health_check_state" ["upstream", "backend", "check"]
+        = "The verdict of each check, in the numbers of plimsoll_backend_state.";
+    HEALTH_CHECKS: COUNTER "plimsoll_health_checks_total" ["upstream", "backend", "check", "result"]
+        = "Probes by check and result.";
     HEALTH_CHECK_DURATION: HISTOGRAM "plimsoll_health_check_duration_seconds" ["upstream"]
         = "Time a probe took.";
     DISCOVERY_UPDATES: COUNTER "plimsoll_discovery_updates_total" ["source", "result"]

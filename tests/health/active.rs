@@ -26,10 +26,11 @@ async fn probes_take_a_backend_down_and_up_after_fall_and_rise_results() {
     assert!(lb.metric(&failed).await.unwrap() >= 3.0);
     lb.until_log("(3 in a row)").await;
     ask_all_from(&lb, 10, "b").await;
-    assert_eq!(told(&lb, &a).await["why"], "down: its probes fail");
+    let why = "down: its probes fail (health: status 500, expected 200-399)";
+    assert_eq!(told(&lb, &a).await["why"], why);
     a.answer(Answer::Status(200));
     until_state(&lb, &a, UP).await;
-    lb.until_log("probe: passed (2 in a row)").await;
+    lb.until_log("probe: status 200 (2 in a row)").await;
     until("it gets requests again", async || ask(&lb).await.1 == "a").await;
 }
 
@@ -141,7 +142,8 @@ async fn one_prober_asks_for_all_workers_one_probe_at_a_time() {
 async fn probe_that_is_not_answered_in_time_has_failed() {
     let a = Origin::start("a").await;
     a.answer(Answer::Never);
-    let health = "[upstream.api.health]\ninterval = \"20ms\"\ntimeout = \"30ms\"\nfall = 2\n";
+    let health = "[upstream.api.health]\ninterval = \"20ms\"\ntimeout = \"30ms\"\nfall = 2\n\
+                  start_period = \"off\"\n";
     let lb = Lb::start(config("", health, &[at(&a)])).await;
     until_state(&lb, &a, DOWN).await;
 }

@@ -8,12 +8,15 @@ mod support;
 
 mod active;
 mod breaker;
+mod checks;
+mod databases;
 mod ejection;
 mod failover;
 mod none_eligible;
 mod panic;
 mod passive;
 mod rotation;
+mod servers;
 
 use serde_json::Value;
 
@@ -26,6 +29,8 @@ const CHECKING: f64 = 2.0;
 const DRAINING: f64 = 3.0;
 const PARKED: f64 = 4.0;
 const DISABLED: f64 = 5.0;
+const DEGRADED: f64 = 6.0;
+const STANDBY: f64 = 7.0;
 
 /// Waits until the metrics say so of the backend.
 async fn until_state(lb: &Lb, origin: &Origin, state: f64) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{by_outcome, hash};
 use crate::model::{AdminState, PassiveState, ProbedState, Tick};
 use crate::snapshot::{Backend, Snapshot, Upstream};
+use crate::telemetry::CheckSeries;
 
 /// `/api/v1/ha/load-balancer/backends`.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,8 @@ struct BackendView<'a> {
     backend: &'a str,
     address: String,
     weight: u32,
+    /// The part of the weight that is in effect: less in a slow start, or when its agent says so.
+    share: f64,
     backup: bool,
     /// 0 are the primaries.
     tier: u8,
@@ -68,6 +71,7 @@ impl<'a> BackendView<'a> {
             backend: &backend.label,
             address: backend.address.to_string(),
             weight: backend.weight.value(),
+            share: f64::from(backend.state.share.value()) / 100.0,
             backup: backend.tier > 0,
             tier: backend.tier,
             max_connections: backend.max_connections,
@@ -93,7 +97,13 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
     let fact = match (state.admin, state.probed, state.passive) {
         (AdminState::Disabled, _, _) => "disabled in the configuration".to_owned(),
         (AdminState::Draining, _, _) => "draining: requests under way finish".to_owned(),
-        (_, ProbedState::Down, _) => "down: its probes fail".to_owned(),
+        (_, ProbedState::Down, _) => format!("down: its probes fail{}", faults(backend)),
+        (_, ProbedState::Standby, _) => {
+            format!("standby: not in the role that is wanted{}", faults(backend))
+        }
+        (_, ProbedState::Draining, _) => {
+            format!("it asks for no new clients itself{}", faults(backend))
+        }
         (_, _, PassiveState::Parked { until }) => {
             let pause = until.since(now).as_secs_f64();
             format!("parked after failed requests; a trial request is due in {pause:.1} s")
@@ -102,6 +112,7 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
             "on trial after failed requests: the next request decides".to_owned()
         }
         (_, ProbedState::Checking, _) => "not proven yet: no probe has succeeded".to_owned(),
+        (_, ProbedState::Degraded, _) => format!("degraded{}", faults(backend)),
         (_, ProbedState::Unprobed | ProbedState::Up, _) => "nothing speaks against it".to_owned(),
     };
     let unproven = state.admin == AdminState::Enabled
@@ -109,6 +120,9 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
         && state.passive == PassiveState::Ok;
     let shares = upstream.course.shares.as_ref();
     let share = shares.and_then(|shares| shares.get(usize::from(backend.tier)));
+    let degraded = state.admin == AdminState::Enabled
+        && state.probed == ProbedState::Degraded
+        && state.passive == PassiveState::Ok;
     let so = match eligible {
         _ if upstream.course.barrier.is_some() => {
             "; the upstream's circuit breaker is not closed, and no request but a trial passes"
@@ -118,9 +132,22 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
         false if upstream.panic => "; too few backends are able to serve, and none is used",
         true if upstream.fail_open => "; used all the same, because no backend is known to work",
         true if unproven => "; used, because no other is proven either",
+        true if degraded => "; used, because no other is well",
+        false if degraded => "; others serve as long as they can",
         true if backend.tier > 0 => "; a backup, used when no primary can be",
         false if unproven => "; others serve until then",
         true | false => "",
     };
     fact + so
+}
+
+/// What its checks found that speaks against it: `: web: status 503, expected 200-399`.
+fn faults(backend: &Backend) -> String {
+    let told = |check: &CheckSeries| {
+        let now = check.now();
+        let last = now.last.filter(|_| now.state != ProbedState::Up)?;
+        Some(format!("{}: {}", check.name(), last.why))
+    };
+    let told: Vec<_> = backend.series.checks().iter().filter_map(|check| told(check)).collect();
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
 }

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::hash;
 use crate::config::model::Probe;
+use crate::model::Tick;
 use crate::snapshot::{Backend, Snapshot, Upstream};
+use crate::telemetry::{CheckNow, CheckSeries};
 
 /// `/api/v1/ha/health-checks`.
 #[derive(Debug, Serialize)]
@@ -17,14 +19,15 @@ pub(in crate::admin) struct HealthChecks<'a> {
 #[derive(Debug, Serialize)]
 struct UpstreamHealth<'a> {
     upstream: &'a str,
-    /// `null` when backends are not probed.
-    active: Option<Active<'a>>,
+    /// Empty when backends are not probed.
+    checks: Vec<Active<'a>>,
     passive: Passive,
     backends: Vec<Verdict<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Active<'a> {
+    name: &'a str,
     kind: &'static str,
     path: Option<&'a str>,
     interval_seconds: f64,
@@ -45,49 +48,88 @@ struct Verdict<'a> {
     backend: &'a str,
     probed_state: &'static str,
     passive_state: &'static str,
+    checks: Vec<CheckVerdict>,
+}
+
+/// How one check of one backend stands.
+#[derive(Debug, Serialize)]
+struct CheckVerdict {
+    name: String,
+    state: &'static str,
     probes_ok: u64,
     probes_failed: u64,
+    /// `null` until there is one.
+    last: Option<Last>,
+    /// Until it is asked again; `null` while it is being asked, and of those that are made of others.
+    next_in_seconds: Option<f64>,
+}
+
+/// A result.
+#[derive(Debug, Serialize)]
+struct Last {
+    ok: bool,
+    result: String,
+    took_seconds: f64,
+    seconds_ago: f64,
+}
+
+impl CheckVerdict {
+    fn of(check: &CheckSeries, now: Tick) -> Self {
+        let (probes_ok, probes_failed) = check.counts();
+        let CheckNow { state, last, next } = check.now();
+        let last = last.map(|last| Last {
+            ok: last.ok,
+            result: last.why,
+            took_seconds: last.took.as_secs_f64(),
+            seconds_ago: now.since(last.at).as_secs_f64(),
+        });
+        Self {
+            name: check.name().to_owned(),
+            state: state.name(),
+            probes_ok,
+            probes_failed,
+            last,
+            next_in_seconds: next.map(|next| next.since(now).as_secs_f64()),
+        }
+    }
 }
 
 impl<'a> HealthChecks<'a> {
-    pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
+    pub(in crate::admin) fn of(snapshot: &'a Snapshot, now: Tick) -> Self {
         Self {
             generation: snapshot.generation.0,
             config_hash: hash(snapshot),
-            upstreams: snapshot.upstreams.iter().map(|one| UpstreamHealth::of(one)).collect(),
+            upstreams: snapshot.upstreams.iter().map(|one| UpstreamHealth::of(one, now)).collect(),
         }
     }
 }
 
 impl<'a> UpstreamHealth<'a> {
-    fn of(upstream: &'a Upstream) -> Self {
-        let active = upstream.health().map(|health| {
-            let (kind, path) = match &health.probe {
-                Probe::Tcp => ("tcp", None),
-                Probe::Http(probe) => ("http", Some(probe.path.as_str())),
-            };
-            Active {
-                kind,
-                path,
-                interval_seconds: health.interval.as_secs_f64(),
-                timeout_seconds: health.timeout.as_secs_f64(),
-                rise: health.rise,
-                fall: health.fall,
-            }
+    fn of(upstream: &'a Upstream, now: Tick) -> Self {
+        let checks = upstream.checks().iter().map(|check| Active {
+            name: &check.name,
+            kind: check.probe.name(),
+            path: match &check.probe {
+                Probe::Http(probe) => Some(&probe.path),
+                _ => None,
+            },
+            interval_seconds: check.interval.as_secs_f64(),
+            timeout_seconds: check.timeout.as_secs_f64(),
+            rise: check.rise,
+            fall: check.fall,
         });
         let verdict = |backend: &'a Backend| {
-            let (probes_ok, probes_failed) = backend.series.probes();
+            let checks = backend.series.checks();
             Verdict {
                 backend: &backend.label,
                 probed_state: backend.state.probed.name(),
                 passive_state: backend.state.passive.name(),
-                probes_ok,
-                probes_failed,
+                checks: checks.iter().map(|check| CheckVerdict::of(check, now)).collect(),
             }
         };
         Self {
             upstream: &upstream.name,
-            active,
+            checks: checks.collect(),
             passive: Passive {
                 max_fails: upstream.passive.max_fails,
                 fail_timeout_seconds: upstream.passive.fail_timeout.as_secs_f64(),

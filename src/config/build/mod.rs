@@ -7,10 +7,10 @@
 mod access;
 mod action;
 mod address;
+mod check;
 mod condition;
 mod dns;
 mod field;
-mod health;
 mod host;
 mod limit;
 mod listener;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::AHashMap;
 
@@ -9,11 +10,11 @@ use super::action::weight;
 use super::dns::dns;
 use super::template::template;
 use super::upstream_sticky::sticky;
-use super::{Build, address, field, health, upstream_ejection, upstream_policy, upstream_tls};
+use super::{Build, address, check, field, upstream_ejection, upstream_policy, upstream_tls};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
-    Backend, BackendAddress, Health, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver, Retry,
+    Backend, BackendAddress, Check, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver, Retry,
     RetryOn, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
@@ -35,9 +36,8 @@ pub(super) fn upstream(
     let backends = backends(b, key, table, (strategy, &passive));
     let nginx = nginx(table.section("nginx"));
     let send_proxy = send_proxy(table);
-    let health = table
-        .table("health")
-        .map(|table| Health { send_proxy, ..health::health(b, table, &backends) });
+    let checks = check::checks(b, table, &backends);
+    let checks = checks.into_iter().map(|one| Check { send_proxy, ..one }).collect();
     let upstream = Upstream {
         name: field::name(b, key.place, &key.name),
         strategy,
@@ -53,7 +53,9 @@ pub(super) fn upstream(
         retry: retry(table.section("retry")),
         passive,
         ejection: upstream_ejection::ejection(b, table, nginx),
-        health,
+        checks,
+        flap: table.table("flap").map(|table| check::flap(b, table)),
+        slow_start: slow_start(b, table, strategy),
         when_none_eligible: match table.text("when_none_eligible") {
             "reject" => WhenNoneEligible::Reject,
             _ => WhenNoneEligible::FailOpen,
@@ -105,12 +107,31 @@ fn check_send_proxy(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
 
 /// Refuses a probe that asks in another protocol than the one the backends are said to speak.
 fn check_probe(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
-    let asks_http1 = matches!(&upstream.health, Some(Health { probe: Probe::Http(_), .. }));
-    if asks_http1 && upstream.protocol == Protocol::Http2 {
-        let message = "an HTTP probe speaks HTTP/1.1, which a backend of HTTP/2 need not";
-        let help = format!("write `type = \"tcp\"` in `[upstream.{}.health]`", upstream.name);
-        b.error(table.place_of("protocol"), message, help);
+    for check in &upstream.checks {
+        let (message, help) = match (&check.probe, upstream.protocol) {
+            (Probe::Http(_), Protocol::Http2) => (
+                "an HTTP probe speaks HTTP/1.1, which a backend of HTTP/2 need not",
+                "write `type = \"grpc\"` or `type = \"tcp\"`",
+            ),
+            (Probe::Grpc(_), Protocol::Http1) if upstream.tls.is_some() => (
+                "gRPC within TLS is spoken by backends of `h2`",
+                "write `protocol = \"h2\"`, or another `type` of check",
+            ),
+            _ => continue,
+        };
+        b.error(table.place_of("protocol"), format!("check `{}`: {message}", check.name), help);
     }
+}
+
+/// How long a backend takes to get its whole weight, where weights can change without moving clients.
+fn slow_start(b: &mut Build<'_>, table: &Table, strategy: Strategy) -> Option<Duration> {
+    let (at, _) = table.written("slow_start")?;
+    if !strategy.takes_shares() {
+        let message = format!("`{}` knows no part of a weight", strategy.name());
+        let help = "leave it out, or use `weighted_round_robin`, `least_connections` or `random`";
+        b.error(at, message, help);
+    }
+    table.duration("slow_start")
 }
 
 /// Refuses a ring that would fill the memory: about 1.4 KiB go for each unit of weight.

@@ -1,9 +1,6 @@
 //! How backends are judged.
 
-use std::fmt;
 use std::time::Duration;
-
-use super::ProxyVersion;
 
 /// Judging by real requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,69 +15,6 @@ pub struct Passive {
     pub trials: u32,
     /// Statuses that count as failures.
     pub statuses: Vec<u16>,
-}
-
-/// Judging by probes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// What a probe's connection begins with.
-    pub send_proxy: Option<ProxyVersion>,
-    /// What is asked.
-    pub probe: Probe,
-    /// Between two probes of a backend.
-    pub interval: Duration,
-    /// Between two probes after a first failure, until a verdict.
-    pub fast_interval: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Good results in a row that bring a backend up.
-    pub rise: u32,
-    /// Bad results in a row that take a backend down.
-    pub fall: u32,
-    /// Part of the interval by which each pause is varied, 0.0 to 1.0.
-    pub jitter: f64,
-    /// A port other than the backend's.
-    pub port: Option<u16>,
-}
-
-/// What a probe asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// A connection is enough.
-    Tcp,
-    /// An HTTP/1.1 request.
-    Http(HttpProbe),
-}
-
-/// An HTTP probe. `Debug` shows no values of header fields: they may be secrets.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpProbe {
-    /// Path and query.
-    pub path: String,
-    /// The method.
-    pub method: String,
-    /// The `Host`; `None` is the backend's address.
-    pub host: Option<String>,
-    /// Further header fields.
-    pub headers: Vec<(String, String)>,
-    /// Good statuses, as inclusive ranges.
-    pub expect: Vec<(u16, u16)>,
-    /// Text that the first 64 KiB of the body must contain.
-    pub body: Option<String>,
-}
-
-impl fmt::Debug for HttpProbe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
-        f.debug_struct("HttpProbe")
-            .field("path", &self.path)
-            .field("method", &self.method)
-            .field("host", &self.host)
-            .field("headers", &headers)
-            .field("expect", &self.expect)
-            .field("body", &self.body)
-            .finish()
-    }
 }
 
 /// What happens when too few backends are able to serve.

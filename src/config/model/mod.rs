@@ -5,6 +5,7 @@
 
 mod access;
 mod captures;
+mod check;
 mod condition;
 mod dns;
 mod health;
@@ -34,9 +35,13 @@ pub use crate::policy::ejection::Rules as Ejection;
 pub use crate::policy::failover::{Failback, Rules as Failover, Strategy as FailoverStrategy};
 pub use access::{Access, AccessRule, Who, is_within};
 pub use captures::{Capture, Captures, NUMBERED};
+pub use check::{
+    Check, FlapDamping, HttpProbe, Login, NodePart, NodeProbe, Probe, RedisProbe, Role, SqlProbe,
+    TcpProbe,
+};
 pub use condition::{Condition, Test};
 pub use dns::{Dns, Families, Query, Resolver};
-pub use health::{Health, HttpProbe, Panic, Passive, Probe, WhenNoneEligible};
+pub use health::{Panic, Passive, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,

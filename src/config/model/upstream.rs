@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Breaker, Dns, Ejection, Failover, Health, Panic, Passive, Sticky, Template, UpstreamNginx,
-    WhenNoneEligible,
+    Breaker, Check, Dns, Ejection, Failover, FlapDamping, Panic, Passive, Sticky, Template,
+    UpstreamNginx, WhenNoneEligible,
 };
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
@@ -41,8 +41,12 @@ pub struct Upstream {
     pub passive: Passive,
     /// What makes a backend an outlier; `None`: nobody looks for outliers.
     pub ejection: Option<Ejection>,
-    /// Judging by probes; `None` when there is no `[upstream.NAME.health]` section.
-    pub health: Option<Health>,
+    /// Judging by probes: a check stands behind those that it names.
+    pub checks: Vec<Check>,
+    /// Keeping down who goes down again and again.
+    pub flap: Option<FlapDamping>,
+    /// How long a backend that joins, or is back, takes to get its whole weight.
+    pub slow_start: Option<Duration>,
     /// What happens when no backend is eligible.
     pub when_none_eligible: WhenNoneEligible,
     /// What happens when too few are able to serve.

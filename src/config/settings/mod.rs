@@ -4,9 +4,9 @@
 //! "did you mean" follow by themselves. Tests hold that every default and every example is valid.
 
 mod access;
+mod check;
 mod condition;
 mod dns;
-mod health;
 mod limit;
 mod listener;
 mod listener_nginx;

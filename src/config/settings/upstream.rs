@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::check::{CHECK, CHECKS, FLAP};
 use super::dns::OF_UPSTREAM as DNS;
-use super::health::HEALTH;
 use super::upstream_ejection::EJECTION;
 use super::upstream_nginx::NGINX;
 use super::upstream_policy::{BREAKER, FAILOVER, PANIC};
@@ -154,10 +154,33 @@ static SECTION: Section = Section {
         ),
         Setting::optional(
             "health",
-            Kind::Table(&HEALTH),
+            Kind::Table(&CHECK),
             "no probes",
-            "Judging backends by probes.",
+            "Judging backends by one kind of probes: short for the check `health`.",
             r#"{ path = "/healthz" }"#,
+        ),
+        Setting::with_default(
+            "check",
+            Kind::Map(&CHECKS),
+            "{}",
+            "Judging backends by probes of several kinds, under names.",
+            r#"{ web = { path = "/healthz" }, cache = { type = "redis", port = 6379 } }"#,
+        ),
+        Setting::optional(
+            "flap",
+            Kind::Table(&FLAP),
+            "nobody is kept down",
+            "Keeping a backend down that goes down again and again.",
+            r#"{ half_life = "2m" }"#,
+        ),
+        Setting::optional(
+            "slow_start",
+            TIMEOUT,
+            "the whole weight at once",
+            "How long a backend that joins, or is back, takes to get its whole weight: it begins with a tenth \
+             and gains a tenth at a time. Those that the process starts with have all of it. For \
+             `weighted_round_robin`, `least_connections` and `random`.",
+            r#""30s""#,
         ),
         Setting::with_default(
             "dns",

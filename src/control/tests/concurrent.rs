@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
-use crate::model::{Clock, ProbedState};
+use crate::model::{Clock, Finding, Found, ProbedState};
 
 const WRITERS: usize = 8;
 const BACKENDS: usize = 48;
@@ -21,7 +21,8 @@ fn world(with_another: bool) -> String {
         &backends("api", |n| format!("10.0.0.{n}:80")),
         &backends("probed", |n| format!("127.0.0.{}:1", n + 1)),
         "[upstream.api.passive]\nfail_timeout = \"1h\"\n",
-        "[upstream.probed.health]\ntype = \"tcp\"\nfall = 1\n",
+        "[upstream.probed.health]\ntype = \"tcp\"\nfall = 1\n\
+         start_period = \"off\"\n",
         if with_another { another } else { "" },
     ]
     .concat()
@@ -75,7 +76,9 @@ fn write(writer: usize, handle: &Handle, api_ids: &[BackendId], probed_ids: &[Ba
         events.blocking_send(crossed(api_ids[n])).unwrap();
         let probed = Event::Probed {
             backend: probed_ids[n],
-            result: Err("told by a test".to_owned()),
+            // Numbers are given in the order of the file.
+            check: n as u64 + 1,
+            finding: Finding::new(Found::Down, "told by a test"),
             took: Duration::ZERO,
             at: Clock::now(),
         };

@@ -179,7 +179,7 @@ async fn probes_take_a_backend_down_and_bring_it_up() {
         told(&format!("api/{gone} down: probe: connection refused (3 in a row)")),
         "{causes:?}"
     );
-    assert!(told(&format!("api/{gone} up: probe: passed (2 in a row)")), "{causes:?}");
+    assert!(told(&format!("api/{gone} up: probe: connected (2 in a row)")), "{causes:?}");
 }
 
 #[tokio::test]

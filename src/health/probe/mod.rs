@@ -1,151 +1,183 @@
-//! Asks one backend once whether it is well: by a connection, or by an HTTP/1.1 request.
+//! Asks one backend once whether it is well, in the way that a check says.
 //!
 //! `control` decides when and runs each probe as a task of its own, so that one that hangs holds up
 //! none of the others. A probe opens a new connection each time: it also shows that the backend
-//! still accepts one. The reason of a bad result is worded for the log.
+//! still accepts one. What it reads is bounded, what it takes too; the reason of a result is worded for
+//! the log. What was said on both sides is kept for those who ask (`plimsoll probe`).
+//!
+//! | file | what |
+//! |---|---|
+//! | `http` | a request over HTTP/1.1 |
+//! | `grpc` | gRPC's health service |
+//! | `wire` | connections, bytes, and what bounds them |
+//! | `tcp` | an exchange of bytes, and the words of agents |
+//! | `postgres`, `mysql`, `redis` | the protocols of databases, as far as a probe needs them |
+//! | `exec` | programs |
+//! | `node` | this machine |
 
-use std::net::SocketAddr;
+mod exec;
+mod grpc;
+mod http;
+mod mysql;
+mod node;
+mod postgres;
+mod redis;
+mod tcp;
+mod wire;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
-use tokio::task::JoinSet;
+use std::time::Instant;
 
-use crate::config::model::{Health, HttpProbe, Probe, ProxyVersion};
-use crate::model::Address;
-use crate::net::{ProxyHeader, Stream};
+use crate::config::model::{Check, Probe, Role};
+use crate::model::{Address, Finding, Found};
 use crate::tls::ToBackend;
 
-/// How much of a body is searched for the expected text, in bytes.
-const BODY_SEARCHED: usize = 64 * 1024;
+/// Who is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The upstream's name.
+    pub upstream: &'a str,
+    /// The backend's name.
+    pub backend: &'a str,
+    /// Where it is.
+    pub address: &'a Address,
+    /// The `Host` when the check names none.
+    pub authority: &'a str,
+    /// How it is met; `None`: connections are plain.
+    pub tls: Option<&'a ToBackend>,
+}
 
-/// Probes the backend at `address` as `health` says, over TLS if it is met so. `authority` is the
-/// `Host` when the probe names none.
-///
-/// # Errors
-/// Why the backend is not well, in words for the log. Never takes longer than `health.timeout`.
-pub async fn probe(
-    address: &Address,
-    authority: &str,
-    tls: Option<&ToBackend>,
-    health: &Health,
-) -> Result<(), String> {
-    let asked = async {
-        let io_error = |error: std::io::Error| describe(&error);
-        match address {
-            Address::Ip(at) => {
-                let at = SocketAddr::new(at.ip(), health.port.unwrap_or(at.port()));
-                let stream = TcpStream::connect(at).await.map_err(io_error)?;
-                ask(Stream::Tcp(stream), authority, tls, health).await
-            }
-            Address::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(io_error)?;
-                ask(Stream::Unix(stream), "localhost", tls, health).await
-            }
+/// What is said in a probe, line by line, for whoever wants to read it.
+#[derive(Debug, Default)]
+pub struct Talk(Option<Vec<String>>);
+
+impl Talk {
+    /// Keeps what is said.
+    pub fn kept() -> Self {
+        Self(Some(Vec::new()))
+    }
+
+    /// What was said.
+    pub fn lines(self) -> Vec<String> {
+        self.0.unwrap_or_default()
+    }
+
+    /// We said this.
+    fn sent(&mut self, what: impl FnOnce() -> String) {
+        self.note("> ", what);
+    }
+
+    /// The other side said this.
+    fn came(&mut self, what: impl FnOnce() -> String) {
+        self.note("< ", what);
+    }
+
+    fn note(&mut self, mark: &str, what: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.0 {
+            lines.extend(what().lines().map(|line| format!("{mark}{line}")));
         }
+    }
+}
+
+/// Asks as `check` says. Never takes longer than its time-out, but for a wait until one of the programs
+/// that run already ends. A check that is made of others is asked nothing.
+pub async fn probe(target: &Target<'_>, check: &Check, talk: &mut Talk) -> Finding {
+    let _turn = match &check.probe {
+        Probe::Exec(_) => exec::TURNS.acquire().await.ok(),
+        _ => None,
     };
-    match tokio::time::timeout(health.timeout, asked).await {
-        Ok(result) => result,
-        Err(_) => Err(format!("no answer within {:?}", health.timeout)),
+    let started = Instant::now();
+    let asked = tokio::time::timeout(check.timeout, ask(target, check, talk)).await;
+    let finding = asked.unwrap_or_else(|_| match &check.probe {
+        Probe::Agent(_) => Err(Away::Silent(format!("no answer within {:?}", check.timeout))),
+        _ => Err(Away::Bad(format!("no answer within {:?}", check.timeout))),
+    });
+    match finding {
+        Ok(finding) => late(finding, check, started),
+        Err(Away::Bad(why)) => Finding::new(Found::Down, why),
+        Err(Away::Silent(why)) => Finding::new(Found::Nothing, why),
     }
 }
 
-/// The system's words without its error number: `connection refused`.
-fn describe(error: &std::io::Error) -> String {
-    let text = error.to_string().to_lowercase();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-async fn ask(
-    mut stream: Stream,
-    authority: &str,
-    tls: Option<&ToBackend>,
-    health: &Health,
-) -> Result<(), String> {
-    if let Some(version) = health.send_proxy {
-        let mut header = Vec::new();
-        // A probe is nobody's request but ours.
-        match version {
-            ProxyVersion::V1 => ProxyHeader::write_line(None, &mut header),
-            ProxyVersion::V2 => ProxyHeader::write_binary(None, &mut header),
+/// A good answer that took too long is not so good.
+fn late(finding: Finding, check: &Check, started: Instant) -> Finding {
+    let took = started.elapsed();
+    match check.max_latency {
+        Some(most) if finding.found == Found::Up && took > most => {
+            let why = format!("it took {took:.0?}, more than {most:?}");
+            Finding { found: Found::Degraded, why, ..finding }
         }
-        stream.send(&header).await.map_err(|error| describe(&error))?;
+        _ => finding,
     }
-    let Probe::Http(probe) = &health.probe else { return Ok(()) };
-    let stream = match tls {
-        Some(tls) => stream.meet(tls).await.map_err(|e| format!("TLS: {}", describe(&e)))?,
-        None => stream,
+}
+
+/// Why there is no good answer.
+enum Away {
+    /// The backend is not well, in words for the log.
+    Bad(String),
+    /// Whoever should speak for it is not there.
+    Silent(String),
+}
+
+impl From<String> for Away {
+    fn from(why: String) -> Self {
+        Self::Bad(why)
+    }
+}
+
+async fn ask(target: &Target<'_>, check: &Check, talk: &mut Talk) -> Result<Finding, Away> {
+    let finding = match &check.probe {
+        Probe::Http(probe) => {
+            let host = wire::host(target);
+            http::ask(wire::secured(target, check).await?, host, probe, talk).await?
+        }
+        Probe::Grpc(service) => {
+            let stream = wire::secured(target, check).await?;
+            grpc::ask(stream, wire::host(target), target.tls.is_some(), service, talk).await?
+        }
+        Probe::Tcp(probe) if probe.send.is_empty() && probe.receive.is_empty() => {
+            wire::plain(target, check).await?;
+            Finding::up("connected")
+        }
+        Probe::Tcp(probe) => tcp::ask(wire::secured(target, check).await?, probe, talk).await?,
+        Probe::Agent(send) => {
+            let stream = wire::plain(target, check).await.map_err(Away::Silent)?;
+            tcp::ask_agent(stream, send, talk).await.map_err(Away::Silent)?
+        }
+        Probe::Postgres(probe) => {
+            postgres::ask(wire::plain(target, check).await?, probe, talk).await?
+        }
+        Probe::Mysql(probe) => mysql::ask(wire::plain(target, check).await?, probe, talk).await?,
+        Probe::Redis(probe) => redis::ask(wire::plain(target, check).await?, probe, talk).await?,
+        Probe::Exec(command) => exec::ask(target, command, talk).await?,
+        Probe::Node(probe) => node::ask(probe, talk).await?,
+        Probe::Composite(..) => return Err("nothing is asked by it".to_owned().into()),
     };
-    ask_http(stream, authority, probe).await
+    Ok(finding)
 }
 
-async fn ask_http(stream: Stream, authority: &str, probe: &HttpProbe) -> Result<(), String> {
-    let request = request(authority, probe).map_err(|e| format!("the probe is not valid: {e}"))?;
-    let broken = |error: hyper::Error| format!("broken answer: {error}");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Ends with this function, whichever way it ends: a probe leaves no connection behind.
-    let mut driver = JoinSet::new();
-    driver.spawn(connection);
-    let response = sender.send_request(request).await.map_err(broken)?;
-    let status = response.status().as_u16();
-    if !probe.expect.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
-        return Err(format!("status {status}, expected {}", ranges(&probe.expect)));
-    }
-    match &probe.body {
-        Some(text) => find(response, text).await,
-        None => Ok(()),
+/// A database in this role, when that one is wanted.
+fn in_role(is: Role, wanted: Option<Role>) -> Finding {
+    match wanted {
+        Some(wanted) if wanted != is => {
+            let why = format!("it is a {}, and a {} is wanted", is.name(), wanted.name());
+            Finding::new(Found::Standby, why)
+        }
+        _ => Finding::up(format!("it is a {}", is.name())),
     }
 }
 
-fn request(authority: &str, probe: &HttpProbe) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let host = HeaderValue::try_from(probe.host.as_deref().unwrap_or(authority))?;
-    let agent = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
-    let mut request = Request::builder().method(probe.method.as_str()).uri(&probe.path);
-    for (name, value) in &probe.headers {
-        request = request.header(name, value);
-    }
-    let mut request = request.body(Empty::new())?;
-    let headers = request.headers_mut();
-    headers.entry(header::HOST).or_insert(host);
-    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(agent));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Ok(request)
-}
-
-/// Looks for `text` in the first [`BODY_SEARCHED`] bytes.
-async fn find(response: Response<Incoming>, text: &str) -> Result<(), String> {
-    let mut body = response.into_body();
-    let mut seen = Vec::new();
-    while seen.len() < BODY_SEARCHED
-        && let Some(frame) = body.frame().await
-    {
-        let frame = frame.map_err(|error| format!("broken answer: {error}"))?;
-        if let Some(data) = frame.data_ref() {
-            let room = BODY_SEARCHED - seen.len();
-            seen.extend_from_slice(&data[..data.len().min(room)]);
+/// A standby that lags behind by so many seconds; `None`: nobody knows.
+fn lagging(finding: Finding, lag: Option<f64>, most: Option<std::time::Duration>) -> Finding {
+    match (lag, most) {
+        (_, None) => finding,
+        (None, Some(_)) => Finding::new(Found::Down, "it does not follow its primary"),
+        (Some(lag), Some(most)) if lag > most.as_secs_f64() => {
+            Finding::new(Found::Down, format!("it lags {lag:.1} s behind, more than {most:?}"))
+        }
+        (Some(lag), Some(_)) => {
+            Finding { why: format!("{}, {lag:.1} s behind", finding.why), ..finding }
         }
     }
-    if memchr::memmem::find(&seen, text.as_bytes()).is_some() {
-        return Ok(());
-    }
-    Err(format!("{text:?} is not in the first {} bytes of the body", seen.len()))
-}
-
-/// `200-299, 404`.
-fn ranges(expect: &[(u16, u16)]) -> String {
-    let words: Vec<String> = expect
-        .iter()
-        .map(
-            |(first, last)| {
-                if first == last { first.to_string() } else { format!("{first}-{last}") }
-            },
-        )
-        .collect();
-    words.join(", ")
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn state(&self, id: BackendId, entry: &config::Backend) -> BackendState {
-        let mut state = state((self.known.states)(id), entry.state, self.source.health.is_some());
+        let mut state = state((self.known.states)(id), entry.state, !self.source.checks.is_empty());
         if self.source.nginx.failures {
             // Nobody is parked who was before.
             state.passive = PassiveState::Ok;
@@ -242,5 +242,5 @@ pub(super) fn state(known: Option<BackendState>, admin: AdminState, probed: bool
         (true, ProbedState::Unprobed) => ProbedState::Checking,
         (true, verdict) => verdict,
     };
-    BackendState { admin, probed, passive: known.passive }
+    BackendState { admin, probed, passive: known.passive, share: known.share }
 }

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use crate::balance::{Candidate, Lives, Plan, Policy, Settings, Standing, Tiers, eligible, tiers};
 use crate::config::model as config;
 use crate::model::{
-    Address, BackendId, BackendIx, BackendState, Generation, PassiveState, UpstreamIx,
+    Address, BackendId, BackendIx, BackendState, Generation, PassiveState, Share, UpstreamIx,
+    Weight,
 };
 use crate::policy::spill::Tier;
 use crate::snapshot::upstream::panic_of;
@@ -245,6 +246,7 @@ fn plan(
         second_of_equals: source.nginx.turns,
     };
     let tallies = tallies(source, backends);
+    let scale = scale(source, backends);
     let candidates: Vec<_> = (0..)
         .zip(backends)
         .zip(eligible)
@@ -253,7 +255,7 @@ fn plan(
             ix: BackendIx(ix),
             id: backend.id,
             label: written(backend),
-            weight: backend.weight,
+            weight: scale.map_or(backend.weight, |scale| in_effect(backend, scale)),
             eligible: *eligible,
             max_connections: backend.max_connections,
             failures: tallies.then_some(backend.limits),
@@ -264,6 +266,24 @@ fn plan(
         Some(before) => before.rebuild(&settings, &candidates),
         None => Plan::build(&settings, &candidates),
     }
+}
+
+/// By how much all weights are multiplied, so that parts of them are whole numbers; `None`: all of them are
+/// in effect. A twentieth is fine enough, and keeps tables short.
+fn scale(source: &config::Upstream, backends: &[Arc<Backend>]) -> Option<u32> {
+    const FINEST: u32 = 20;
+    let parted = |backend: &Arc<Backend>| backend.state.share != Share::WHOLE;
+    if !source.strategy.takes_shares() || !backends.iter().any(parted) {
+        return None;
+    }
+    let largest = backends.iter().map(|backend| backend.weight.value()).max()?;
+    Some((Weight::MAX / largest).clamp(1, FINEST))
+}
+
+/// The weight of a backend in effect, when all are multiplied by `scale`.
+fn in_effect(backend: &Backend, scale: u32) -> Weight {
+    let part = u64::from(backend.weight.value() * scale) * u64::from(backend.state.share.value());
+    Weight::try_from((part / 100).max(1) as i64).unwrap_or(backend.weight)
 }
 
 /// The address as it is written, of which a ring is made: a name keeps its place whatever it resolves

@@ -306,6 +306,7 @@ fn the_configuration_has_the_word_on_admin_state_and_on_probing() {
         admin: AdminState::Disabled,
         probed: ProbedState::Down,
         passive: PassiveState::Trial,
+        share: Share::percent(30),
     };
     let kept = state(Some(known), AdminState::Draining, true);
     assert_eq!(kept, BackendState { admin: AdminState::Draining, ..known });

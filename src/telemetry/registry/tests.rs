@@ -3,8 +3,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
-use crate::model::{AdminState, BackendState, Generation, Outcome, WorkerIx};
-use crate::telemetry::{Cause, Ejected, Handshake, Limited, RetryDenied, Status, names};
+use crate::model::{AdminState, BackendState, Generation, Outcome, Tick, WorkerIx};
+use crate::telemetry::{Cause, Ejected, Handshake, LastProbe, Limited, RetryDenied, Status, names};
 
 const W0: WorkerIx = WorkerIx(0);
 const W1: WorkerIx = WorkerIx(1);
@@ -76,8 +76,11 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     backend.ejected(Ejected::Capped, "consecutive");
     backend.set_weight(5);
     backend.set_max_in_flight(100);
-    backend.probe(true, Duration::from_millis(3));
-    backend.probe(false, Duration::from_secs(1));
+    let check = &backend.set_checks(["health"].into_iter())[0];
+    for (ok, took) in [(true, Duration::from_millis(3)), (false, Duration::from_secs(1))] {
+        check.probed(LastProbe { ok, why: String::new(), took, at: Tick(1) });
+        backend.probed(took);
+    }
 
     let process = registry.process();
     process.reloaded(UNIX_EPOCH + Duration::from_millis(1_500), Generation(4), 0xbeef);
