@@ -238,6 +238,11 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[[route]]", "access_logs") | ("[[listener]]", "mode") => "upstream = \"api\"",
         ("[[listener]]", "socket_mode") => "address = \"unix:/run/app.sock\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
+        ("[upstream.NAME.sticky]", "learn") => "lookup = [\"${cookie.a}\"]",
+        ("[upstream.NAME.sticky]", "lookup") => "learn = [\"${upstream.cookie.a}\"]",
+        ("[upstream.NAME.sticky]", "timeout" | "max_sessions") => {
+            "learn = [\"${upstream.cookie.a}\"]\nlookup = [\"${cookie.a}\"]"
+        }
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
             "cookie = \"a\""
         }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::draft::Setting;
 use super::findings::Findings;
 use super::refuse::is_network;
 use super::settings::{Settings, carried_flag, number, time};
 use super::tree::Directive;
 use super::units;
-use crate::config::is_token;
+use super::write::quote;
+use crate::config::{is_token, show_size};
 
 /// What concerns the listener.
 #[derive(Debug, Default)]
@@ -32,6 +34,10 @@ pub(super) struct Client {
     /// What is written of `ignore_invalid_headers` and `underscores_in_headers`.
     pub ignore_invalid: Option<bool>,
     pub underscores: Option<bool>,
+    /// Streams of an HTTP/2 connection at once.
+    pub streams: Option<u64>,
+    /// How much of a body may come ahead over HTTP/2.
+    pub ahead: Option<u64>,
 }
 
 pub(super) fn keepalive_timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
@@ -76,6 +82,29 @@ pub(super) fn ignore_invalid<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut
 
 pub(super) fn underscores<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     s.client.underscores = carried_flag(d, f);
+}
+
+pub(super) fn http2_streams<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.streams = number(d, 0, f);
+}
+
+pub(super) fn http2_ahead<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.ahead = units::size(d.arg(0));
+    match s.client.ahead {
+        Some(65_535..=0x0100_0000) => f.carried(d),
+        Some(_) => f.differs(d, "it is 64 KiB to 16 MiB"),
+        None => f.missing(d, "this is no size", "write it like `64k`: nginx refuses it too"),
+    }
+}
+
+/// What holds of HTTP/2, where it is spoken.
+pub(super) fn over_http2(client: &Client) -> Vec<Setting> {
+    let streams = client.streams.unwrap_or(128).clamp(1, 10_000);
+    let mut settings = vec![("max_streams", streams.to_string())];
+    if let Some(ahead) = client.ahead {
+        settings.push(("http2_window", quote(&show_size(ahead.clamp(65_535, 1 << 24)))));
+    }
+    settings
 }
 
 pub(super) fn real_ip_from<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {

@@ -117,6 +117,8 @@ pub(super) struct Rewriting {
 pub(super) struct Page {
     pub statuses: Vec<u16>,
     pub to: String,
+    /// Of a page that is a file, its type; `to` is its path then.
+    pub file: Option<String>,
     pub status: PageStatus,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::client::Client;
+use super::client::{Client, over_http2};
 use super::draft::{Action, Backend, Draft, HeaderEdit, Listener, Policy, Proxy, Route, Upstream};
 use super::listen::At;
 use super::scope::effective;
@@ -60,12 +60,16 @@ pub(super) fn listeners<'t>(
                 .iter()
                 .flat_map(|site| &site.listens)
                 .filter(|other| other.address == one.address);
+            let on = ("http2", "true".to_owned());
             match t.secured.get(&one.address) {
                 Some(secured) => settings.extend(secured.iter().cloned()),
                 None if same.any(|one| one.http2) || has_http2(http, default) => {
-                    settings.push(("http2", "true".to_owned()));
+                    settings.push(on.clone());
                 }
                 None => {}
+            }
+            if settings.contains(&on) {
+                settings.extend(over_http2(&client));
             }
             if body_limit > 0 {
                 settings.push(("max_body", quote(&show_size(body_limit))));

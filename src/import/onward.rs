@@ -3,8 +3,9 @@
 
 use regex::bytes::Regex;
 
-use super::draft::{Onward, Page, PageStatus, Rewriting};
+use super::draft::{Onward, Rewriting};
 use super::findings::Findings;
+use super::pages::page;
 use super::refuse;
 use super::routes::Server;
 use super::settings::Settings;
@@ -91,7 +92,7 @@ fn template(
 }
 
 /// The same of where a request goes on; `None`, and told, if what clients send could say so.
-fn target(
+pub(super) fn target(
     d: &Directive,
     text: (&str, Stage),
     scope: &Scope,
@@ -134,44 +135,6 @@ impl<'t> Translator<'t, '_> {
             accel: !s.says.no_accel,
         }
     }
-}
-
-/// `error_page CODE… [=[CODE]] URI`
-fn page(d: &Directive, scope: &Scope, server: &Server<'_>, f: &mut Findings<'_>) -> Option<Page> {
-    let words: Vec<&str> = d.args.iter().map(|arg| &*arg.text).collect();
-    let (uri, rest) = words.split_last()?;
-    let (status, codes) = match rest.split_last() {
-        Some((last, codes)) if last.starts_with('=') => (Some(&last[1..]), codes),
-        _ => (None, rest),
-    };
-    let codes: Option<Vec<u16>> = codes.iter().map(|code| code.parse().ok()).collect();
-    let codes = codes.filter(|codes| !codes.is_empty())?;
-    let sent = |code: &u16| (300..600).contains(code) && *code != 499;
-    let codes: Vec<u16> = codes.into_iter().filter(sent).collect();
-    if codes.is_empty() {
-        f.missing(d, "Plimsoll has no errors with these statuses", "");
-        return None;
-    }
-    let bare = uri.split('?').next().unwrap_or_default();
-    if uri.starts_with('@') && !uri.contains('$') && !server.has_named(uri) {
-        f.missing(d, "there is no such location: the error is sent as it is", "correct it");
-        return None;
-    }
-    if server.files.iter().any(|file| file == bare) {
-        let help = "write `error_pages = [{ statuses = […], file = \"…\" }]`";
-        f.missing(d, "the page is a file: a line of text stands in its place", help);
-        return None;
-    }
-    let to = target(d, (uri, Stage::Response), scope, f)?;
-    f.carried(d);
-    let status = match status {
-        None => PageStatus::OfError,
-        Some(code) => match code.parse() {
-            Ok(code @ 200..600) => PageStatus::Fixed(code),
-            _ => PageStatus::OfPage,
-        },
-    };
-    Some(Page { statuses: codes, to, status })
 }
 
 /// A `rewrite` as a rule of a route; `None`, and told, if there is no counterpart.

@@ -18,6 +18,8 @@ pub(super) struct Process {
     /// Where the number of workers was written.
     pub workers_at: Option<crate::config::Place>,
     pub drain: Option<(Duration, crate::config::Place)>,
+    /// How much is told of the program itself.
+    pub log: Option<(&'static str, crate::config::Place)>,
     pub access_log: Option<AccessLog>,
     /// Other logs, by name.
     pub named_logs: Vec<AccessLog>,
@@ -77,8 +79,21 @@ pub(super) fn worker_shutdown_timeout(p: &mut Process, d: &Directive, f: &mut Fi
     }
 }
 
-pub(super) fn error_log(_: &mut Process, d: &Directive, f: &mut Findings<'_>) {
-    f.differs(d, "the program log goes to standard error, from level `info` on; see `[log]`");
+/// Takes in an `error_log`: the first says how much is told. What nginx tells as an error of a server,
+/// say, is a warning here.
+pub(super) fn error_log(p: &mut Process, d: &Directive, f: &mut Findings<'_>) {
+    f.differs(d, "the program log goes to standard error");
+    let level = match d.args.last().filter(|_| d.args.len() > 1).map_or("error", |arg| &*arg.text) {
+        "debug" => "debug",
+        "info" | "notice" => "info",
+        "warn" | "error" => "warn",
+        "crit" | "alert" | "emerg" => "error",
+        other => return f.missing(d, &format!("`{other}` is no level"), "correct it"),
+    };
+    if p.log.is_some_and(|(first, _)| first != level) {
+        f.differs(d, "of several levels the first one counts");
+    }
+    p.log.get_or_insert((level, d.name.place));
 }
 
 /// Takes in an `access_log`: the first is the usual one, others have names.

@@ -7,6 +7,7 @@ use super::ifs::{answers, scripted};
 use super::location::Spot;
 use super::made::MadeVariables;
 use super::names::Names;
+use super::pages::File;
 use super::scope::effective;
 use super::settings::Settings;
 use super::table::Rule;
@@ -24,8 +25,8 @@ pub(super) struct Server<'t> {
     pub port: Option<u16>,
     /// Named locations with their levels.
     pub named: Vec<(&'t Directive, Vec<&'t [Directive]>)>,
-    /// Paths of error pages at which nginx serves files.
-    pub files: Vec<String>,
+    /// Error pages at which nginx serves files.
+    pub files: Vec<File>,
     /// Whether there is a place to which backends can hand requests on.
     pub accel: bool,
 }

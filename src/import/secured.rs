@@ -12,6 +12,7 @@ use super::places::defaults;
 use super::scope::effective;
 use super::translate::Site;
 use super::tree::Directive;
+use super::verified;
 use super::write::{quote, quoted_list};
 
 /// The TLS settings of each address that speaks it.
@@ -84,8 +85,8 @@ fn listener<'t>(
         }
         good &= own(http, site, &mut certificates, f);
     }
-    let good = good && !certificates.is_empty();
-    if !good {
+    let clients = verified::clients(http, sites, f);
+    let (true, Ok(clients)) = (good && !certificates.is_empty(), clients) else {
         for site in sites {
             let lines = site.block.inner().iter().filter(|d| d.name.text == "listen");
             for line in lines.filter(|line| line.args.iter().any(|arg| arg.text == "ssl")) {
@@ -94,12 +95,13 @@ fn listener<'t>(
             }
         }
         return None;
-    }
+    };
     let written: Vec<String> = certificates.iter().map(Certificate::written).collect();
     let mut settings = vec![("tls.certificate", format!("[{}]", written.join(", ")))];
     if refuses {
         settings.push(("tls.unknown_names", quote("refuse")));
     }
+    settings.extend(clients);
     let default = sites.first()?;
     if let Some(d) = says(http, default, "ssl_protocols") {
         f.carried(d);
@@ -127,15 +129,6 @@ fn carried<'t>(http: &'t [Directive], site: &Site<'t>, f: &mut Findings<'_>) -> 
     let mut good = true;
     for (d, _) in effective(&[http, site.block.inner()]) {
         match &*d.name.text {
-            "ssl_verify_client" if d.arg(0) == "off" => {
-                f.carried_as(d, "clients are not asked for certificates");
-            }
-            "ssl_verify_client" => {
-                let why =
-                    "depths and partial chains are judged otherwise: the listener is left out";
-                f.missing(d, why, "write the listener with `[listener.tls.clients]` by hand");
-                good = false;
-            }
             "ssl_password_file" => {
                 f.missing(
                     d,

@@ -10,6 +10,10 @@ use super::variables::Scope;
 use super::write::{quote, quoted_list};
 use crate::config::{Stage, is_token, show_duration};
 
+/// What a session takes of a zone on machines of 64 bits, as nginx's manual has it.
+const BYTES_A_SESSION: u64 = 256;
+/// Without a size of the zone.
+const DEFAULT_SESSIONS: u64 = 100_000;
 /// nginx's `expires=max`.
 const FOR_EVER: Duration = Duration::from_hours(3650 * 24);
 
@@ -17,11 +21,7 @@ pub(super) fn sticky(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     match d.arg(0) {
         "cookie" => cookie(group, d, f),
         "route" => route(group, d, f),
-        "learn" => f.missing(
-            d,
-            "sessions are not learnt from responses",
-            "use `sticky.cookie`, or `consistent_hash` with the session's cookie as `key`",
-        ),
+        "learn" => learn(group, d, f),
         other => f.missing(d, &format!("`{other}` is not known"), "it is `cookie` or `route`"),
     }
 }
@@ -62,16 +62,62 @@ fn cookie(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     }
 }
 
-fn route(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
-    let mut texts = Vec::new();
+/// `learn create=$upstream_cookie_NAME… lookup=$cookie_NAME… zone=NAME:SIZE [timeout=] [header] [sync]`
+fn learn(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    let (mut create, mut lookup) = (Vec::new(), Vec::new());
+    let mut more = Vec::new();
+    f.carried(d);
     for arg in d.args.iter().skip(1) {
-        match Scope::default().template(&arg.text, Stage::Request) {
-            Ok(text) => texts.push(text.text),
-            Err(variable) => {
-                f.missing(d, &format!("`{variable}` is not known"), "use a cookie or an argument");
+        let (key, value) = arg.text.split_once('=').unwrap_or((&arg.text, ""));
+        match key {
+            "create" => create.extend(text(d, value, Stage::Response, f)),
+            "lookup" => lookup.extend(text(d, value, Stage::Request, f)),
+            "timeout" => match units::time(value) {
+                Some(time) => {
+                    let time = time.clamp(Duration::from_secs(1), FOR_EVER);
+                    more.push(("sticky.timeout", quote(&show_duration(time))));
+                }
+                None => f.missing(d, "`timeout` is no time", "write it like `10m`"),
+            },
+            "zone" => {
+                let size = value.split_once(':').and_then(|(_, size)| units::size(size));
+                let most = size.map_or(DEFAULT_SESSIONS, |size| size / BYTES_A_SESSION);
+                more.push(("sticky.max_sessions", most.clamp(1, 100_000_000).to_string()));
             }
+            "header" => {}
+            "sync" => f.differs(d, "sessions are not shared with other machines"),
+            _ => f.missing(d, &format!("`{}` is not known", arg.text), "correct it"),
         }
     }
+    if !d.args.iter().any(|arg| arg.text == "header") {
+        f.differs(
+            d,
+            "sessions are known as soon as the response's head is there, as with `header`",
+        );
+    }
+    if create.is_empty() || lookup.is_empty() {
+        let help = "write both with variables that Plimsoll has";
+        return f.missing(d, "nothing says what names a session: clients are not bound", help);
+    }
+    group.sticky =
+        vec![("sticky.learn", quoted_list(&create)), ("sticky.lookup", quoted_list(&lookup))];
+    group.sticky.extend(more);
+}
+
+/// A text with variables; `None`, and told, if one of them has no counterpart.
+fn text(d: &Directive, text: &str, stage: Stage, f: &mut Findings<'_>) -> Option<String> {
+    match Scope::default().template(text, stage) {
+        Ok(text) => Some(text.text).filter(|text| !text.is_empty()),
+        Err(variable) => {
+            f.missing(d, &format!("`{variable}` is not known"), "use a cookie or an argument");
+            None
+        }
+    }
+}
+
+fn route(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    let texts: Vec<_> =
+        d.args.iter().skip(1).filter_map(|arg| text(d, &arg.text, Stage::Request, f)).collect();
     if !texts.is_empty() {
         f.carried(d);
         group.sticky = vec![("sticky.route", quoted_list(&texts))];

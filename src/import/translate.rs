@@ -19,7 +19,7 @@ use super::table::{self, Rule};
 use super::tree::Directive;
 use super::upstream::{Group, group};
 use super::variables::Scope;
-use super::{answer, finish, headers, lookaround, onward, process, refuse, scope};
+use super::{Files, answer, finish, headers, lookaround, onward, pages, process, refuse, scope};
 use crate::config::{Place, backend_address};
 
 /// An upstream that a route leads to.
@@ -36,6 +36,7 @@ pub(super) struct Use {
 
 /// A translation under way.
 pub(super) struct Translator<'t, 'f> {
+    pub files: &'t dyn Files,
     pub findings: Findings<'f>,
     pub maps: Maps<'t>,
     pub made: MadeVariables,
@@ -60,8 +61,13 @@ pub(super) struct Site<'t> {
 }
 
 /// Translates a checked tree.
-pub(super) fn translate<'f>(tree: &[Directive], findings: Findings<'f>) -> (Draft, Findings<'f>) {
+pub(super) fn translate<'f>(
+    tree: &[Directive],
+    files: &dyn Files,
+    findings: Findings<'f>,
+) -> (Draft, Findings<'f>) {
     let mut t = Translator {
+        files,
         findings,
         maps: Maps::default(),
         made: MadeVariables::default(),
@@ -258,7 +264,7 @@ impl<'t> Translator<'t, '_> {
         let server = Server {
             port,
             named: walk.named.clone(),
-            files: files(&levels, &walk),
+            files: pages::files(&levels, &walk, self.files),
             accel: !walk.named.is_empty() || mentions(block.inner(), "internal"),
         };
         let s = self.settings(&levels, true);
@@ -486,36 +492,4 @@ fn short_name(authority: &str) -> String {
 /// Whether a directive of that name stands at this level or below.
 fn mentions(level: &[Directive], name: &str) -> bool {
     level.iter().any(|d| d.name.text == name || mentions(d.inner(), name))
-}
-
-/// The paths of error pages at which nginx serves files.
-fn files(levels: &[&[Directive]], walk: &Walk<'_>) -> Vec<String> {
-    fn collect<'d>(level: &'d [Directive], found: &mut Vec<&'d str>) {
-        for d in level.iter().filter(|d| d.name.text != "server") {
-            if d.name.text == "error_page" {
-                found.extend(d.args.last().map(|arg| &*arg.text));
-            }
-            collect(d.inner(), found);
-        }
-    }
-    let mut pages = Vec::new();
-    for level in levels {
-        collect(level, &mut pages);
-    }
-    let answers = ["proxy_pass", "grpc_pass", "return", "try_files", "rewrite"];
-    let is_file = |page: &&str| {
-        let fits = |spot: &&Spot<'_>| match &spot.path {
-            PathRule::Exact(path) => path == page,
-            PathRule::Prefix(path) => page.starts_with(&**path),
-            _ => false,
-        };
-        let exact = |spot: &Spot<'_>| matches!(spot.path, PathRule::Exact(_));
-        let best = walk.spots.iter().filter(fits);
-        let best = best.max_by_key(|spot| (exact(spot), spot.prefix.len()));
-        let answers = |spot: &Spot<'_>| {
-            spot.location.inner().iter().any(|d| answers.contains(&&*d.name.text))
-        };
-        page.starts_with('/') && !best.is_some_and(answers)
-    };
-    pages.into_iter().filter(is_file).map(str::to_owned).collect()
 }

@@ -160,6 +160,11 @@ impl Writer<'_> {
         if let Some((time, at)) = process.drain {
             self.setting_at("drain_timeout", &quote(&show_duration(time)), at);
         }
+        // `info` is the default.
+        if let Some((level, at)) = process.log.filter(|(level, _)| *level != "info") {
+            self.section("[log]", at);
+            self.setting("level", &quote(level));
+        }
         if let Some(log) = &process.access_log
             && (log.format != "combined" || log.path.is_some() || log.when.is_some())
         {

@@ -336,7 +336,11 @@ fn page(page: &Page) -> String {
         PageStatus::OfPage => ", page_status = true".to_owned(),
         PageStatus::Fixed(status) => format!(", status = {status}"),
     };
-    format!("{{ statuses = [{}], to = {}{status} }}", statuses.join(", "), quote(&page.to))
+    let to = match &page.file {
+        None => format!("to = {}", quote(&page.to)),
+        Some(kind) => format!("file = {}, content_type = {}", quote(&page.to), quote(kind)),
+    };
+    format!("{{ statuses = [{}], {to}{status} }}", statuses.join(", "))
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

@@ -18,7 +18,7 @@ use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::request::State;
 use crate::proxy::service::error_page;
-use crate::proxy::sticky::{push_binding, push_line};
+use crate::proxy::sticky::{self, push_line};
 use crate::proxy::trail::Trail;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::Upload;
@@ -296,8 +296,8 @@ impl Forward<'_> {
         };
         out.clear();
         write_response_head(out, response, &context);
-        if let Some(sticky) = &self.passage.local.upstream.sticky {
-            push_binding(out, sticky, self.choice.ix, context.vars);
+        if let Some(by) = &self.passage.local.upstream.sticky {
+            sticky::bind(out, by, (self.choice.ix, self.backend.id), context.vars);
         }
         if let Some(line) = &self.passage.local.upstream.announcement {
             push_line(out, line);

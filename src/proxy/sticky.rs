@@ -1,16 +1,17 @@
-//! Clients that are bound to a backend: finding it, and the cookie that tells them.
+//! Clients that are bound to a backend: finding it, the cookie that tells them, and the sessions that
+//! are learnt.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use crate::http1::encode::{CRLF, push_end};
-use crate::model::BackendIx;
+use crate::http1::encode::{CRLF, push_decimal, push_end};
+use crate::model::{BackendId, BackendIx, Clock};
 use crate::proxy::choice::Choice;
 use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::vars::{self, Vars};
 use crate::snapshot::Sticky;
-use crate::snapshot::settings::{StickyBy, StickyCookie};
+use crate::snapshot::settings::{StickyBy, StickyCookie, StickyLearn, Template};
 
 /// So long is for ever.
 const FOR_EVER: Duration = Duration::from_hours(3650 * 24);
@@ -25,12 +26,13 @@ impl Passage<'_> {
             StickyBy::Cookie(cookie) => {
                 key.extend_from_slice(vars::cookie(&state.head, &cookie.name).unwrap_or_default());
             }
-            StickyBy::Route(texts) => {
-                for text in texts {
-                    vars::render(text, &self.vars(state, ""), &mut key);
-                    if !key.is_empty() {
-                        break;
-                    }
+            StickyBy::Route(texts) => render_first(texts, &self.vars(state, ""), &mut key),
+            StickyBy::Learn(learn) => {
+                render_first(&learn.lookup, &self.vars(state, ""), &mut key);
+                let known = find(sticky, learn, &key);
+                key.clear();
+                if let Some(backend) = known {
+                    push_decimal(&mut key, backend.0);
                 }
             }
         }
@@ -59,15 +61,49 @@ pub(super) fn push_line(head: &mut Vec<u8>, line: &[u8]) {
     push_end(head);
 }
 
+/// Appends the first text that is not empty.
+fn render_first(texts: &[Template], vars: &Vars<'_>, out: &mut Vec<u8>) {
+    for text in texts {
+        vars::render(text, vars, out);
+        if !out.is_empty() {
+            return;
+        }
+    }
+}
+
+/// The backend of a session, if it is known.
+fn find(sticky: &Sticky, learn: &StickyLearn, session: &[u8]) -> Option<BackendId> {
+    let learnt = sticky.learnt().filter(|_| !session.is_empty())?;
+    learnt.find(session, Clock::now(), learn)
+}
+
+/// Takes note of the session that a response opens; one that the request belongs to, and that another
+/// backend had, moves here.
+fn learn(sticky: &Sticky, terms: &StickyLearn, backend: BackendId, vars: &Vars<'_>) {
+    let Some(learnt) = sticky.learnt() else { return };
+    let mut session = Vec::new();
+    render_first(&terms.create, vars, &mut session);
+    if session.is_empty() {
+        render_first(&terms.lookup, vars, &mut session);
+        if find(sticky, terms, &session).is_none_or(|known| known == backend) {
+            return;
+        }
+    }
+    learnt.bind(&session, backend, Clock::now());
+}
+
 /// Adds the cookie that binds the client to `backend`, if that is how clients are bound, to a
-/// response head that is complete.
+/// response head that is complete; or learns the session that it opens.
 #[cold]
-pub(super) fn push_binding(
+pub(super) fn bind(
     head: &mut Vec<u8>,
     sticky: &Sticky,
-    backend: BackendIx,
+    (backend, id): (BackendIx, BackendId),
     vars: &Vars<'_>,
 ) {
+    if let StickyBy::Learn(terms) = &sticky.by {
+        learn(sticky, terms, id, vars);
+    }
     if let StickyBy::Cookie(cookie) = &sticky.by {
         // In place of the empty line.
         head.truncate(head.len() - CRLF.len());

@@ -45,7 +45,7 @@ pub mod settings {
         is_within,
     };
     pub use crate::config::model::{
-        Route as RouteRule, Sticky as StickyBy, StickyCookie, UpstreamNginx,
+        Route as RouteRule, Sticky as StickyBy, StickyCookie, StickyLearn, UpstreamNginx,
     };
 }
 

@@ -1,14 +1,16 @@
 //! Clients that are bound to backends: who a value stands for, and what a cookie says.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, RandomState};
 use md5::{Digest, Md5};
 
-use crate::balance::Pick;
-use crate::model::{AdminState, BackendIx, BackendState, PassiveState, ProbedState};
-use crate::snapshot::settings::StickyBy;
+use crate::balance::{Pick, Sessions};
+use crate::model::{
+    AdminState, BackendId, BackendIx, BackendState, PassiveState, ProbedState, Tick,
+};
+use crate::snapshot::settings::{StickyBy, StickyLearn};
 use crate::snapshot::{Backend, Cursors, Upstream};
 
 /// What binds the clients of an upstream.
@@ -20,28 +22,75 @@ pub struct Sticky {
     bound: AHashMap<Box<[u8]>, Vec<BackendIx>>,
     /// Each backend's value.
     values: Box<[Box<str>]>,
+    /// The sessions that were learnt, if they are what binds clients.
+    learnt: Option<Arc<Learnt>>,
+}
+
+/// Sessions that were learnt; they live on from snapshot to snapshot.
+pub struct Learnt {
+    sessions: Sessions,
+    most: usize,
+    /// Hashes what names them, with a secret seed.
+    hasher: RandomState,
+}
+
+impl fmt::Debug for Learnt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The seed stays secret.
+        f.debug_struct("Learnt").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+impl Learnt {
+    /// The backend of the session of that name.
+    pub fn find(&self, name: &[u8], now: Tick, learn: &StickyLearn) -> Option<BackendId> {
+        self.sessions.find(self.hasher.hash_one(name), now, learn.timeout)
+    }
+
+    /// Binds the session of that name to a backend.
+    pub fn bind(&self, name: &[u8], backend: BackendId, now: Tick) {
+        self.sessions.bind(self.hasher.hash_one(name), backend, now);
+    }
 }
 
 impl Sticky {
-    /// For these backends, of which each has a route or none.
+    /// For these backends, of which each has a route or none; sessions that were learnt `before` are
+    /// still known.
     pub(super) fn new<'r>(
-        by: &StickyBy,
+        (by, before): (&StickyBy, Option<&Self>),
         backends: &[Arc<Backend>],
         routes: impl Iterator<Item = Option<&'r str>>,
     ) -> Self {
         let values: Box<[Box<str>]> = backends
             .iter()
             .zip(routes)
-            .map(|(backend, route)| match route {
-                Some(route) => route.into(),
-                None => fingerprint(backend),
+            .map(|(backend, route)| match (by, route) {
+                (StickyBy::Learn(_), _) => backend.id.0.to_string().into(),
+                (_, Some(route)) => route.into(),
+                (_, None) => fingerprint(backend),
             })
             .collect();
         let mut bound: AHashMap<Box<[u8]>, Vec<BackendIx>> = AHashMap::new();
         for (ix, value) in (0..).zip(&values) {
             bound.entry(value.as_bytes().into()).or_default().push(BackendIx(ix));
         }
-        Self { by: by.clone(), bound, values }
+        let before = before.and_then(|before| before.learnt.as_ref());
+        let learnt = match by {
+            StickyBy::Learn(StickyLearn { max_sessions: most, .. }) => {
+                let before = before.filter(|before| before.most == *most);
+                Some(before.cloned().unwrap_or_else(|| {
+                    let (sessions, hasher) = (Sessions::new(*most), RandomState::new());
+                    Arc::new(Learnt { sessions, most: *most, hasher })
+                }))
+            }
+            StickyBy::Cookie(_) | StickyBy::Route(_) => None,
+        };
+        Self { by: by.clone(), bound, values, learnt }
+    }
+
+    /// The sessions that were learnt.
+    pub fn learnt(&self) -> Option<&Learnt> {
+        self.learnt.as_deref()
     }
 
     /// The value that stands for a backend.

@@ -9,6 +9,7 @@
 //! authenticated encryption only, no renegotiation, no compression, no early data.
 
 mod backend;
+mod depth;
 mod identity;
 mod roots;
 mod secured;

@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use super::depth::Within;
 use super::{Crls, Identity, Roots, provider};
 
 /// The presets of Mozilla's Server Side TLS, version 5.7.
@@ -53,6 +54,7 @@ pub struct ClientTerms {
     roots: Roots,
     crls: Crls,
     required: bool,
+    depth: usize,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
@@ -135,11 +137,12 @@ impl fmt::Debug for Server {
 impl ClientTerms {
     /// Certificates are asked for, of these authorities, and not among the revoked; `required`: a
     /// client without one is turned away. When there is any list of revoked certificates there has to
-    /// be one of each authority.
+    /// be one of each authority. Between a client's certificate and an authority's there may be `depth`
+    /// others, 6 at most.
     ///
     /// # Errors
     /// Why the authorities or lists cannot be used.
-    pub fn new(roots: Roots, crls: Crls, required: bool) -> Result<Self, String> {
+    pub fn new(roots: Roots, crls: Crls, (required, depth): (bool, usize)) -> Result<Self, String> {
         let store = Arc::clone(&roots.store);
         let mut builder = WebPkiClientVerifier::builder_with_provider(store, provider());
         if !crls.0.is_empty() {
@@ -149,13 +152,16 @@ impl ClientTerms {
             builder = builder.allow_unauthenticated();
         }
         let verifier = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self { roots, crls, required, verifier })
+        let verifier = Arc::new(Within { most: depth, verifier });
+        Ok(Self { roots, crls, required, depth, verifier })
     }
 }
 
 impl PartialEq for ClientTerms {
     fn eq(&self, other: &Self) -> bool {
-        self.roots == other.roots && self.crls == other.crls && self.required == other.required
+        self.roots == other.roots
+            && self.crls == other.crls
+            && (self.required, self.depth) == (other.required, other.depth)
     }
 }
 
@@ -163,8 +169,8 @@ impl Eq for ClientTerms {}
 
 impl fmt::Debug for ClientTerms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { roots, crls, required, .. } = self;
-        write!(f, "ClientTerms({roots:?}, {crls:?}, required: {required})")
+        let Self { roots, crls, required, depth, .. } = self;
+        write!(f, "ClientTerms({roots:?}, {crls:?}, required: {required}, depth: {depth})")
     }
 }
 

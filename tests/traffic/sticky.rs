@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::support::{Answer, Lb, Origin, Response, request};
+use crate::support::{Answer, Lb, Origin, Response, request, until};
 
 const COOKIE: &str = "sticky = { cookie = \"srv\", path = \"/\" }";
 
@@ -134,4 +134,68 @@ async fn the_first_route_that_is_not_empty_decides() {
     bed.lb.reload(Bed::text(&bed.origins, route, gone));
     bed.lb.until_generation(2).await;
     assert_eq!(bed.who("r=c", 2).await, "cc");
+}
+
+const LEARN: &str =
+    "sticky = { learn = [\"${upstream.cookie.sid}\"], lookup = [\"${cookie.sid}\"] }";
+
+/// The backend opens a session of this name.
+fn opens(name: &str, session: &str) -> Answer {
+    let head = format!("HTTP/1.1 200 OK\r\nSet-Cookie: sid={session}; path=/\r\n");
+    Answer::Raw(format!("{head}Content-Length: {}\r\n\r\n{name}", name.len()).into_bytes())
+}
+
+#[tokio::test]
+async fn a_session_stays_with_the_backend_that_opened_it() {
+    let bed = Bed::start(LEARN, [""; 3]).await;
+    bed.origins[1].answer(opens("b", "s1"));
+    assert_eq!(bed.who("", 2).await, "ab");
+    bed.origins[1].answer(Answer::Ok(b"b".to_vec()));
+    assert_eq!(bed.who("sid=s1", 4).await, "bbbb");
+    // A session that nobody has opened binds nobody.
+    assert_eq!(bed.who("sid=s2", 3).await.len(), 3);
+    assert!(bed.who("sid=s2", 3).await.contains('a'));
+    assert_eq!(bed.get("sid=s1").await.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn sessions_are_known_to_all_workers_and_over_reloads() {
+    let origins = [Origin::start("a").await, Origin::start("b").await, Origin::start("c").await];
+    let text = Bed::text(&origins, LEARN, [""; 3]).replace("workers = 1", "workers = 3");
+    let bed = Bed { lb: Lb::start(&text).await, origins };
+    for (origin, session) in bed.origins.iter().zip(["s0", "s1", "s2"]) {
+        origin.answer(opens(session, session));
+    }
+    let opened = bed.get("").await.text();
+    assert_eq!(bed.who(&format!("sid={opened}"), 12).await, opened.repeat(12));
+    bed.lb.reload(text + "weight = 2\n");
+    bed.lb.until_generation(2).await;
+    assert_eq!(bed.who(&format!("sid={opened}"), 12).await, opened.repeat(12));
+}
+
+#[tokio::test]
+async fn a_session_moves_with_the_backend_that_takes_it_over() {
+    let mut bed = Bed::start(LEARN, [""; 3]).await;
+    bed.origins[0].answer(opens("a", "s1"));
+    assert_eq!(bed.who("", 1).await, "a");
+    bed.origins[0].stop().await;
+    let new = bed.who("sid=s1", 1).await;
+    assert_ne!(new, "a");
+    bed.origins[0].restart().await;
+    bed.origins[0].answer(Answer::Ok(b"a".to_vec()));
+    assert_eq!(bed.who("sid=s1", 6).await, new.repeat(6));
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_used_is_forgotten() {
+    let learn = LEARN.replace(" }", ", timeout = \"1s\" }");
+    let bed = Bed::start(&learn, [""; 3]).await;
+    bed.origins[0].answer(opens("a", "s1"));
+    assert_eq!(bed.who("", 1).await, "a");
+    bed.origins[0].answer(Answer::Ok(b"a".to_vec()));
+    assert_eq!(bed.who("sid=s1", 3).await, "aaa");
+    // To ask is to use it: nobody may for longer than the time-out, which is counted in seconds.
+    let begun = std::time::Instant::now();
+    until("the time is over", async || begun.elapsed() > std::time::Duration::from_secs(3)).await;
+    assert_ne!(bed.who("sid=s1", 3).await, "aaa");
 }

@@ -117,7 +117,8 @@ pub(super) fn crls(b: &mut Build<'_>, items: &[Item]) -> Crls {
 fn clients(b: &mut Build<'_>, table: &Table) -> Option<ClientTerms> {
     let (_, ca) = table.written("ca")?;
     let (roots, crls) = (roots(b, ca), crls(b, table.list("crl")));
-    ClientTerms::new(roots?, crls, table.text("verify") == "required")
+    let depth = table.integer("depth").unwrap_or_default();
+    ClientTerms::new(roots?, crls, (table.text("verify") == "required", depth))
         .map_err(|why| {
             b.error(table.place, format!("clients cannot be verified: {why}"), "correct the files");
         })

@@ -1,43 +1,85 @@
 //! `[upstream.NAME.sticky]`
 
-use super::template::template;
+use super::template::template_at;
 use super::{Build, field};
-use crate::config::model::{Piece, Sticky, StickyCookie, Template};
+use crate::config::Place;
+use crate::config::model::{Piece, Stage, Sticky, StickyCookie, StickyLearn, Template};
 use crate::config::tree::Table;
 
-/// Settings that only the cookie has.
-const OF_COOKIE: [&str; 6] = ["expires", "domain", "path", "secure", "http_only", "same_site"];
+/// The ways to bind a client.
+const WAYS: [&str; 3] = ["cookie", "route", "learn"];
+
+/// Settings that only one of the ways has.
+const OWN: [(&str, &str); 9] = [
+    ("expires", "cookie"),
+    ("domain", "cookie"),
+    ("path", "cookie"),
+    ("secure", "cookie"),
+    ("http_only", "cookie"),
+    ("same_site", "cookie"),
+    ("lookup", "learn"),
+    ("timeout", "learn"),
+    ("max_sessions", "learn"),
+];
 
 pub(super) fn sticky(b: &mut Build<'_>, table: &Table) -> Sticky {
-    let cookie = table.written("cookie").map(|(_, item)| item);
-    let routes = table.list("route");
-    match (cookie, table.written("route")) {
-        (Some(item), None) => {
-            if !field::is_token(item.text()) {
-                let message = format!("`{}` cannot be the name of a cookie", item.text());
-                b.error(item.place, message, "use letters, digits, `-` and `_`");
-            }
-            return Sticky::Cookie(cookie_of(b, table, item.text()));
-        }
-        (None, None) => {
-            let help = "write `cookie = \"NAME\"`, or `route = [\"${cookie.NAME}\"]`";
-            b.error(table.place, "nothing says what binds a client to its backend", help);
-        }
-        (Some(_), Some((at, _))) => {
-            b.error(at, "`cookie` and `route` are two ways to bind a client", "keep one of them");
-        }
-        (None, Some((at, _))) => {
-            if routes.is_empty() {
-                let help = "for example `[\"${cookie.route}\"]`";
-                b.error(at, "without a text nobody is bound", help);
-            }
-            for (key, at) in OF_COOKIE.iter().filter_map(|key| Some((key, table.written(key)?.0))) {
-                let message = format!("`{key}` is of the cookie, and none is set");
-                b.error(at, message, "leave it out, or use `cookie`");
-            }
+    let mut ways = WAYS.iter().filter_map(|way| Some((*way, table.written(way)?.0)));
+    let Some((way, at)) = ways.next() else {
+        let help = "write `cookie = \"NAME\"`, `route = [\"${cookie.NAME}\"]`, or `learn`";
+        b.error(table.place, "nothing says what binds a client to its backend", help);
+        return Sticky::Route(Vec::new());
+    };
+    for (other, at) in ways {
+        let message = format!("`{way}` and `{other}` are two ways to bind a client");
+        b.error(at, message, "keep one of them");
+    }
+    for (key, of) in OWN.iter().filter(|(_, of)| *of != way) {
+        if let Some((at, _)) = table.written(key) {
+            let message =
+                format!("`{key}` belongs to `{of}`, and it is `{way}` that binds clients");
+            b.error(at, message, format!("leave it out, or use `{of}`"));
         }
     }
-    Sticky::Route(routes.iter().map(|item| template(b, item.place, item.text())).collect())
+    match way {
+        "cookie" => {
+            if !field::is_token(table.text("cookie")) {
+                let message = format!("`{}` cannot be the name of a cookie", table.text("cookie"));
+                b.error(table.place_of("cookie"), message, "use letters, digits, `-` and `_`");
+            }
+            Sticky::Cookie(cookie_of(b, table, table.text("cookie")))
+        }
+        "route" => {
+            let help = "for example `[\"${cookie.route}\"]`";
+            Sticky::Route(texts(b, table, ("route", Stage::Request), at, help))
+        }
+        _ => {
+            let help = "for example `[\"${upstream.cookie.sid}\"]`";
+            let create = texts(b, table, ("learn", Stage::Response), at, help);
+            let help = "say what names a session, for example `lookup = [\"${cookie.sid}\"]`";
+            let lookup = texts(b, table, ("lookup", Stage::Request), table.place, help);
+            Sticky::Learn(StickyLearn {
+                create,
+                lookup,
+                timeout: table.duration("timeout").unwrap_or_default(),
+                max_sessions: table.integer("max_sessions").unwrap_or_default(),
+            })
+        }
+    }
+}
+
+/// The texts of a way, of which there must be one.
+fn texts(
+    b: &mut Build<'_>,
+    table: &Table,
+    (key, stage): (&str, Stage),
+    at: Place,
+    help: &str,
+) -> Vec<Template> {
+    let texts = table.list(key);
+    if texts.is_empty() {
+        b.error(at, format!("without a text in `{key}` nobody is bound"), help);
+    }
+    texts.iter().map(|item| template_at(b, item.place, item.text(), stage)).collect()
 }
 
 fn cookie_of(b: &mut Build<'_>, table: &Table, name: &str) -> StickyCookie {
@@ -59,7 +101,7 @@ fn cookie_of(b: &mut Build<'_>, table: &Table, name: &str) -> StickyCookie {
         }
     }
     let same_site = table.written("same_site").map(|(_, item)| {
-        let text = template(b, item.place, item.text());
+        let text = template_at(b, item.place, item.text(), Stage::Request);
         if let Template(pieces) = &text
             && let [Piece::Text(word)] = &pieces[..]
             && !["strict", "lax", "none"].contains(&&*word.to_ascii_lowercase())

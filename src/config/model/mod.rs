@@ -70,7 +70,7 @@ pub use upstream::{
     Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Timeouts, Upstream,
 };
 pub use upstream_nginx::UpstreamNginx;
-pub use upstream_sticky::{Sticky, StickyCookie};
+pub use upstream_sticky::{Sticky, StickyCookie, StickyLearn};
 
 /// A whole configuration, of all included files.
 #[derive(Debug, Clone)]

@@ -11,6 +11,21 @@ pub enum Sticky {
     Cookie(StickyCookie),
     /// The first of these that is not empty names the backend.
     Route(Vec<Template>),
+    /// Sessions that backends open are learnt.
+    Learn(StickyLearn),
+}
+
+/// How sessions are learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickyLearn {
+    /// The first of these that is not empty names the session that a response opens.
+    pub create: Vec<Template>,
+    /// The first of these that is not empty names the session that a request belongs to.
+    pub lookup: Vec<Template>,
+    /// How long a session is known that is not used.
+    pub timeout: Duration,
+    /// How many are known at most.
+    pub max_sessions: usize,
 }
 
 /// The cookie that is set.

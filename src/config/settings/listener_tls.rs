@@ -118,6 +118,13 @@ static CLIENTS: Section = Section {
             r#""optional""#,
         ),
         Setting::with_default(
+            "depth",
+            Kind::Integer { min: 0, max: 6 },
+            "6",
+            "How many certificates there may be between a client's and an authority's.",
+            "1",
+        ),
+        Setting::with_default(
             "crl",
             TEXTS,
             "[]",

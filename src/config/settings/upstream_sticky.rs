@@ -13,8 +13,8 @@ const BOUND: Kind = Kind::Duration {
 
 pub(super) static STICKY: Section = Section {
     title: "[upstream.NAME.sticky]",
-    doc: "Binds clients to backends, by a cookie that is set here (`cookie`) or by something that the \
-          request says (`route`). A backend is named by its `route`; without one, in the cookie, by the \
+    doc: "Binds clients to backends: by a cookie that is set here (`cookie`), by something that the \
+          request says (`route`), or by the sessions that backends open (`learn`). A backend is named by its `route`; without one, in the cookie, by the \
           MD5 of its address (as in nginx). A backend that cannot serve is replaced by another one, \
           picked as the strategy says; one that is `draining` serves whoever is bound to it, and \
           nobody else.",
@@ -70,6 +70,39 @@ pub(super) static STICKY: Section = Section {
             "In place of `cookie`: texts with `${variables}`, of which the first that is not empty \
              names the backend.",
             r#"["${cookie.route}", "${arg.route}"]"#,
+        ),
+        Setting::optional(
+            "learn",
+            TEXTS,
+            "sessions are not learnt",
+            "In place of `cookie`: texts with `${variables}`, of which the first that is not empty names \
+             the session that a response opens. It is known as soon as the response's head is there, \
+             on all workers, and over reloads; when another backend has to serve it, it moves there.",
+            r#"["${upstream.cookie.sid}"]"#,
+        ),
+        Setting::optional(
+            "lookup",
+            TEXTS,
+            "it must be written beside `learn`",
+            "Beside `learn`: texts with `${variables}`, of which the first that is not empty names the \
+             session that a request belongs to.",
+            r#"["${cookie.sid}"]"#,
+        ),
+        Setting::with_default(
+            "timeout",
+            BOUND,
+            r#""10m""#,
+            "Beside `learn`: how long a session is known that no request belongs to.",
+            r#""1h""#,
+        ),
+        Setting::with_default(
+            "max_sessions",
+            Kind::Integer { min: 1, max: 100_000_000 },
+            "100000",
+            "Beside `learn`: how many sessions are known at once, at 32 to 64 bytes each; when more are \
+             learnt, those go first that were not used for longest. When this changes, all are \
+             forgotten.",
+            "1000000",
         ),
     ],
 };

@@ -96,6 +96,7 @@ const PROCESS_LOG: Row = row(
     Contexts::LEVELS.and(MAIN),
     (1, 2),
     Rule::Process(process::error_log),
-    "The program log goes to standard error, for the service manager to keep; `[log]` sets its level.",
+    "`log.level`: `warn` for nginx's `error` and `warn`, `error` above, `info` for `notice`. The program \
+     log goes to standard error, for the service manager to keep.",
 )
 .differs();

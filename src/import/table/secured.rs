@@ -65,9 +65,14 @@ pub(super) const TLS: Part = Part {
         shape("ssl_stapling_file", "`ocsp` of the certificate."),
         shape(
             "ssl_verify_client",
-            "`off` is carried. Otherwise the listener is left out: how deep chains may be, and which of them \
-             may be partial, is judged otherwise. Write `[listener.tls.clients]` by hand.",
+            "`tls.clients` of the listener, if all its servers ask for the same; otherwise, and with \
+             `optional_no_ca`, the listener is left out. A client whose certificate is not good is \
+             turned away in the handshake, where nginx answers with 400.",
         ),
+        shape("ssl_client_certificate", "`tls.clients.ca`. Each of these authorities is trusted by itself."),
+        shape("ssl_trusted_certificate", "Only `ssl_client_certificate` vouches for clients."),
+        shape("ssl_crl", "`tls.clients.crl`; there has to be a current list of each authority."),
+        shape("ssl_verify_depth", "`tls.clients.depth`; 1 if not written."),
         missing("ssl_*", "There is no counterpart.", ""),
     ],
 };

@@ -82,8 +82,8 @@ pub(super) const UPSTREAM: Part = Part {
             UP,
             (1, MANY),
             Rule::Upstream(sticky::sticky),
-            "`sticky` of the upstream, by `cookie` or by `route`; the cookie's value is that of nginx. \
-             Sessions are not learnt (`sticky learn`).",
+            "`sticky` of the upstream, by `cookie`, by `route`, or by `learn` (always as with `header`); \
+             the cookie's value is that of nginx.",
         ),
         missing(
             "queue",

@@ -172,7 +172,8 @@ fn upstream(
     let tallies = tallies(&source, &backends);
     let sticky = source.sticky.as_ref().map(|by| {
         let route = |number: &u32| source.backends[*number as usize].route.as_deref();
-        Box::new(Sticky::new(by, &backends, entries.iter().map(route)))
+        let before = before.and_then(|before| before.sticky.as_deref());
+        Box::new(Sticky::new((by, before), &backends, entries.iter().map(route)))
     });
     Arc::new(Upstream {
         id: known.identities.upstream(&source.name),
