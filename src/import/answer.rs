@@ -138,6 +138,18 @@ pub(super) fn redirecting_rewrite(
     port: Option<u16>,
     f: &mut Findings<'_>,
 ) -> Option<Action> {
+    let (code, whole) = whole_redirect(d)?;
+    f.carried(d);
+    Some(redirect(d, code, &whole, s, scope, port, f))
+}
+
+/// Whether a `rewrite` sends the client elsewhere, whatever was asked for.
+pub(super) fn is_whole_redirect(d: &Directive) -> bool {
+    whole_redirect(d).is_some()
+}
+
+/// The status and where to.
+fn whole_redirect(d: &Directive) -> Option<(u16, String)> {
     let code = match (d.arg(2), d.arg(1)) {
         ("permanent", _) => 301,
         ("redirect", _) => 302,
@@ -161,8 +173,7 @@ pub(super) fn redirecting_rewrite(
     if !bare && !whole.contains("$request_uri") {
         return None;
     }
-    f.carried(d);
-    Some(redirect(d, code, &whole, s, scope, port, f))
+    Some((code, whole))
 }
 
 /// A `rewrite` of one path that sends the client elsewhere: `^/old$ /new permanent`.

@@ -107,6 +107,8 @@ impl Onward {
 /// A `rewrite`.
 #[derive(Debug, Clone)]
 pub(super) struct Rewriting {
+    /// What must hold besides.
+    pub when: Vec<Check>,
     pub regex: String,
     pub to: String,
     pub then: &'static str,

@@ -90,6 +90,12 @@ impl<'f> Findings<'f> {
         self.add(directive.id, Verdict::Carried, note, "");
     }
 
+    /// The same of a block and all within it.
+    pub(super) fn carried_whole(&mut self, block: &Directive, note: &str) {
+        self.carried_as(block, note);
+        block.inner().iter().for_each(|one| self.carried_whole(one, ""));
+    }
+
     /// It means something else in this respect.
     pub(super) fn differs(&mut self, directive: &Directive, note: &str) {
         self.add(directive.id, Verdict::Difference, note, "");

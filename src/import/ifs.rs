@@ -1,8 +1,9 @@
 //! `if` and `limit_except`: when their blocks hold, and what those answer.
 
-use super::answer::{answer, redirecting_rewrite};
+use super::answer::{answer, is_whole_redirect, redirecting_rewrite};
 use super::condition::{Condition, condition, is_of_files};
-use super::draft::{Action, Check};
+use super::draft::{Action, Check, Rewriting};
+use super::onward;
 use super::refuse;
 use super::settings::Settings;
 use super::translate::Translator;
@@ -46,6 +47,40 @@ impl<'t> Translator<'t, '_> {
             Some(action) => Some((when, action)),
             None => self.turned_away(d, scope).map(|when| (when, Action::Refuse)),
         }
+    }
+
+    /// The rules of a block that does nothing but rewrite; `None`, and told, if there is no counterpart.
+    pub(super) fn conditional(
+        &mut self,
+        block: &'t Directive,
+        s: &Settings<'t>,
+        scope: &Scope,
+        port: Option<u16>,
+    ) -> Option<Vec<Rewriting>> {
+        let when = match self.condition_of(block, scope) {
+            Asked::When(when) => when,
+            Asked::Never => return Some(Vec::new()),
+            Asked::Unknown => return None,
+        };
+        let f = &mut self.findings;
+        let mut rules = Vec::new();
+        for d in block.inner() {
+            if d.name.text == "break" {
+                f.carried(d);
+                let (regex, to, then) = (String::new(), String::new(), "stop");
+                rules.push(Rewriting { when: when.clone(), regex, to, then });
+                break;
+            }
+            rules
+                .push(Rewriting { when: when.clone(), ..onward::rewriting(d, s, scope, port, f)? });
+        }
+        Some(rules)
+    }
+
+    /// Tells of an `if` of which all is said by variables.
+    pub(super) fn in_variables(&mut self, d: &'t Directive) {
+        self.findings.carried_as(d, "see `[variable.NAME]`");
+        d.inner().iter().for_each(|one| self.findings.carried(one));
     }
 
     /// When an `if` that answers nothing changes how requests are sent on.
@@ -154,6 +189,16 @@ pub(super) fn answers(d: &Directive) -> Option<&Directive> {
         matches!(&*one.name.text, "access_log" | "break") || (one.id > first.id && says(&one))
     };
     rest.all(idle).then_some(first)
+}
+
+/// Whether a block does nothing but rewrite, or end the rewriting: its rules have conditions then.
+pub(super) fn only_rewrites(block: &Directive) -> bool {
+    let whole = |d: &Directive| matches!(block.inner(), [_]) && is_whole_redirect(d);
+    let rewrites = |d: &Directive| match &*d.name.text {
+        "rewrite" => !whole(d),
+        name => name == "break",
+    };
+    !block.inner().is_empty() && block.inner().iter().all(rewrites)
 }
 
 /// Whether a block does something to requests that a route's settings do not say.

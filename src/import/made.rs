@@ -1,4 +1,4 @@
-//! `map` and `split_clients` → `[variable.NAME]`.
+//! `map`, `split_clients` and `geo` → `[variable.NAME]`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use regex::bytes::Regex;
 
+use super::geo;
 use super::maps::Maps;
 use super::tree::Directive;
 use super::variables::{Part, Scope, parts};
@@ -16,6 +17,8 @@ use crate::config::{Place, Stage, is_name, stage_of_variable};
 #[derive(Debug, Default, Clone)]
 pub(super) struct MadeVariables {
     all: Rc<BTreeMap<String, Made>>,
+    /// What places make of their own, by a name that the file does not have.
+    own: Rc<RefCell<BTreeMap<String, Made>>>,
     used: Rc<RefCell<BTreeSet<String>>>,
 }
 
@@ -50,7 +53,8 @@ impl MadeVariables {
             if failed.is_empty() {
                 let all =
                     made.into_iter().filter_map(|(theirs, one)| Some((theirs.to_owned(), one?)));
-                return Self { all: Rc::new(known_from(all.collect())), used: Rc::default() };
+                let all = Rc::new(known_from(all.collect()));
+                return Self { all, ..Self::default() };
             }
             // What is made of one that cannot be made cannot be made either.
             blocks.retain(|theirs, _| !failed.contains(theirs));
@@ -58,10 +62,37 @@ impl MadeVariables {
     }
 
     /// The variable of that name of nginx's; it is used from here on.
-    pub(super) fn find(&self, theirs: &str) -> Option<&Made> {
-        let made = self.all.get(theirs)?;
+    pub(super) fn find(&self, theirs: &str) -> Option<Made> {
+        let made = self.get(theirs)?;
         self.used.borrow_mut().insert(theirs.to_owned());
         Some(made)
+    }
+
+    fn get(&self, theirs: &str) -> Option<Made> {
+        self.all.get(theirs).cloned().or_else(|| self.own.borrow().get(theirs).cloned())
+    }
+
+    /// Adds what a directive of a place makes; gives the name by which it is found.
+    pub(super) fn add(
+        &self,
+        (base, id): (&str, usize),
+        at: Place,
+        lines: Vec<(String, String)>,
+        stage: Stage,
+    ) -> String {
+        let key = format!("{base}__{id}");
+        let mut own = self.own.borrow_mut();
+        let taken = |name: &str| {
+            stage_of_variable(name).is_some()
+                || self.all.values().chain(own.values()).any(|made| made.name == name)
+        };
+        if !own.contains_key(&key) {
+            let numbered = (2..).map(|n| format!("{base}-{n}"));
+            let mut names = std::iter::once(base.to_owned()).chain(numbered);
+            let name = names.find(|name| !taken(name)).unwrap_or_default();
+            own.insert(key.clone(), Made { at, name, lines, stage, id, uses: BTreeSet::new() });
+        }
+        key
     }
 
     /// Those that are used, with what they are made of.
@@ -69,12 +100,11 @@ impl MadeVariables {
         let mut wanted: Vec<String> = self.used.borrow().iter().cloned().collect();
         let mut seen = BTreeSet::new();
         while let Some(theirs) = wanted.pop() {
-            if let Some(made) = self.all.get(&theirs).filter(|_| seen.insert(theirs.clone())) {
+            if let Some(made) = self.get(&theirs).filter(|_| seen.insert(theirs.clone())) {
                 wanted.extend(made.uses.iter().cloned());
             }
         }
-        let mut used: Vec<Made> =
-            seen.iter().filter_map(|name| self.all.get(name).cloned()).collect();
+        let mut used: Vec<Made> = seen.iter().filter_map(|name| self.get(name)).collect();
         used.sort_by_key(|made| made.at);
         used
     }
@@ -133,7 +163,7 @@ impl Texts<'_> {
     }
 }
 
-fn is_group(name: &str, groups: Option<&Regex>) -> bool {
+pub(super) fn is_group(name: &str, groups: Option<&Regex>) -> bool {
     groups.is_some_and(|regex| {
         let numbered = name.parse::<usize>().is_ok_and(|number| number < regex.captures_len());
         numbered || regex.capture_names().flatten().any(|group| group == name)
@@ -142,11 +172,13 @@ fn is_group(name: &str, groups: Option<&Regex>) -> bool {
 
 fn made(theirs: &str, block: &Directive, name: &dyn Fn(&str) -> Option<String>) -> Option<Made> {
     let mut texts = Texts { name, uses: BTreeSet::new(), stage: Stage::Request };
-    let mut lines = vec![("from".to_owned(), quote(&texts.text(block.arg(0), None)?))];
-    if block.name.text == "map" {
-        cases(block, &mut texts, &mut lines)?;
-    } else {
-        lines.push(("split".to_owned(), shares(block)?));
+    let is_geo = block.name.text == "geo";
+    let source = if is_geo { geo::source(block) } else { block.arg(0) };
+    let mut lines = vec![("from".to_owned(), quote(&texts.text(source, None)?))];
+    match &*block.name.text {
+        "map" => cases(block, &mut texts, &mut lines)?,
+        "geo" => lines.extend(geo::lines(block)?),
+        _ => lines.push(("split".to_owned(), shares(block)?)),
     }
     let Texts { uses, stage, .. } = texts;
     let (at, id) = (block.name.place, block.id);

@@ -1,4 +1,4 @@
-//! `map` and `split_clients`: those that choose an upstream or ask for an upgrade are routes, others
+//! `map`, `split_clients` and `geo`: those that choose an upstream or ask for an upgrade are routes, others
 //! become variables.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use super::variables::{Part, parts};
 pub(super) struct Maps<'t> {
     maps: BTreeMap<String, Map<'t>>,
     splits: BTreeMap<String, &'t Directive>,
+    geos: BTreeMap<String, &'t Directive>,
 }
 
 /// One `map`.
@@ -24,7 +25,8 @@ impl<'t> Maps<'t> {
     /// Those of `http`, but for those of which a part cannot be read.
     pub(super) fn of(http: &'t [Directive], f: &mut Findings<'_>) -> Self {
         let mut maps = Self::default();
-        let blocks = http.iter().filter(|d| ["map", "split_clients"].contains(&&*d.name.text));
+        let blocks =
+            http.iter().filter(|d| ["map", "split_clients", "geo"].contains(&&*d.name.text));
         for block in blocks {
             let mut includes = block.inner().iter().filter(|one| one.name.text == "include");
             if includes.any(|one| f.of(one).is_some()) {
@@ -41,11 +43,18 @@ impl<'t> Maps<'t> {
 
     /// Takes in a block.
     fn add(&mut self, block: &'t Directive) {
-        let Some(name) = block.arg(1).strip_prefix('$') else { return };
-        if block.name.text == "map" {
-            self.maps.insert(name.to_owned(), Map { block });
-        } else {
-            self.splits.insert(name.to_owned(), block);
+        let variable = block.args.last().and_then(|arg| arg.text.strip_prefix('$'));
+        let Some(name) = variable.map(str::to_owned) else { return };
+        match &*block.name.text {
+            "map" => {
+                self.maps.insert(name, Map { block });
+            }
+            "geo" => {
+                self.geos.insert(name, block);
+            }
+            _ => {
+                self.splits.insert(name, block);
+            }
         }
     }
 
@@ -70,7 +79,8 @@ impl<'t> Maps<'t> {
     /// All blocks, by the variable they make.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (&str, &'t Directive)> {
         let maps = self.maps.iter().map(|(name, map)| (&**name, map.block));
-        maps.chain(self.splits.iter().map(|(name, block)| (&**name, *block)))
+        let others = self.splits.iter().chain(&self.geos);
+        maps.chain(others.map(|(name, block)| (&**name, *block)))
     }
 
     /// Tells of those that nothing carried uses.
@@ -88,6 +98,13 @@ impl<'t> Maps<'t> {
             } else {
                 let why = "nothing that is carried uses it, or a variable in it has no counterpart";
                 f.missing(map.block, why, "write a `[variable.NAME]` by hand");
+            }
+        }
+        for block in self.geos.values() {
+            if f.of(block).is_none() {
+                let why = "nothing that is carried uses it, or it has `proxy`, or ranges one within \
+                           the other";
+                f.missing(block, why, "write a `[variable.NAME]` by hand");
             }
         }
         for block in self.splits.values() {

@@ -13,11 +13,13 @@
 //! of its modules.
 
 mod answer;
+mod chosen;
 mod client;
 mod condition;
 mod draft;
 mod findings;
 mod finish;
+mod geo;
 mod glob;
 mod headers;
 mod ifs;
@@ -36,6 +38,7 @@ mod pass;
 mod passing;
 mod places;
 mod process;
+mod referers;
 mod refuse;
 mod report;
 mod resolver;

@@ -186,7 +186,7 @@ pub(super) fn rewriting(
         }
     }
     f.carried(d);
-    Some(Rewriting { regex: d.arg(0).to_owned(), to: text, then })
+    Some(Rewriting { when: Vec::new(), regex: d.arg(0).to_owned(), to: text, then })
 }
 
 fn is_group(name: &str, regex: &Regex) -> bool {

@@ -166,7 +166,7 @@ impl<'t> Translator<'t, '_> {
             Authority::Variable(name) => name.clone(),
         };
         if let Some(block) = self.maps.split(&name) {
-            let branches = match self.made.find(&name).map(|made| made.name.clone()) {
+            let branches = match self.made.find(&name).map(|made| made.name) {
                 Some(ours) => self.parted(d, block, &format!("${{{ours}}}"), target.grpc)?,
                 None => vec![(Vec::new(), self.split(d, block, target.grpc)?, None)],
             };
@@ -188,7 +188,7 @@ impl<'t> Translator<'t, '_> {
         };
         let map = self.maps.map(name).ok_or_else(unknown)?;
         let hosts = match map.has_hostnames().then(|| self.made.find(name)) {
-            Some(made) => Some(made.ok_or_else(unknown)?.name.clone()),
+            Some(made) => Some(made.ok_or_else(unknown)?.name),
             None => None,
         };
         let (block, entries): (_, Vec<_>) = (map.block, map.entries().collect());

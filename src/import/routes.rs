@@ -3,7 +3,7 @@
 use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
 use super::condition::condition;
 use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Rewriting, Route};
-use super::ifs::{answers, scripted};
+use super::ifs::{answers, only_rewrites, scripted};
 use super::location::Spot;
 use super::made::MadeVariables;
 use super::names::Names;
@@ -74,7 +74,9 @@ impl<'t> Translator<'t, '_> {
 
     /// The routes of a place, the more special ones first.
     pub(super) fn routes_of(&mut self, spot: &Spot<'t>, server: &Server<'t>) -> Vec<Route> {
-        let s = self.settings(&spot.levels, false);
+        let mut s = self.settings(&spot.levels, false);
+        let ifs = spot.location.inner().iter().filter(|d| d.name.text == "if");
+        s.rewriting_ifs = ifs.filter(|d| rewrites_under_condition(d, &s, spot)).collect();
         let mut routes = self.routes_by(&s, spot, server);
         if routes.iter().any(|route| route.onward.is_none()) {
             let onward = self.onward(&s, &spot.scope, server).of_answer();
@@ -111,6 +113,13 @@ impl<'t> Translator<'t, '_> {
         let mut changed = Vec::new();
         let before = |d: &&Directive| s.answer.is_none_or(|answer| d.id < answer.id);
         for d in location.inner().iter().filter(|d| d.name.text == "if").filter(before) {
+            if spot.scope.carried.contains(&d.id) {
+                self.in_variables(d);
+                continue;
+            }
+            if s.rewriting_ifs.iter().any(|one| one.id == d.id) {
+                continue;
+            }
             let unknown = condition(d, &spot.scope).is_none() && refuse::turns_away(d);
             if answers(d).is_none() && !unknown && !scripted(d, location) {
                 changed.push(d);
@@ -199,6 +208,7 @@ impl<'t> Translator<'t, '_> {
         if d.name.text == "if" {
             s.answer = outer.answer;
             s.rewrites.clone_from(&outer.rewrites);
+            s.rewriting_ifs.clone_from(&outer.rewriting_ifs);
         }
         s.try_files = outer.try_files;
         s.internal = outer.internal;
@@ -261,7 +271,9 @@ impl<'t> Translator<'t, '_> {
                 if let Some(content) = s.content {
                     f.carried_as(content, "no files are served here");
                 }
-                self.pass(d, &s.rewrites, spot, s)
+                // Among rules with conditions, none is made of the prefix.
+                let rewrites = if s.rewriting_ifs.is_empty() { &*s.rewrites } else { &[] };
+                self.pass(d, rewrites, spot, s)
             }
             None if s.rewrites.is_empty() => only(self.served(spot.location, s)),
             // What no rewrite takes elsewhere would be a file.
@@ -278,14 +290,21 @@ impl<'t> Translator<'t, '_> {
         port: Option<u16>,
     ) -> Option<Vec<Rewriting>> {
         if let [one] = &*s.rewrites
+            && s.rewriting_ifs.is_empty()
             && s.pass.is_some()
             && passing::prefix_rewrite(one, spot).is_some()
         {
             return Some(Vec::new());
         }
-        let f = &mut self.findings;
         let mut rules = Vec::new();
-        for d in &s.rewrites {
+        let mut all: Vec<_> = s.rewrites.iter().chain(&s.rewriting_ifs).copied().collect();
+        all.sort_by_key(|d| d.id);
+        for d in all {
+            if d.name.text == "if" {
+                rules.extend(self.conditional(d, s, &spot.scope, port)?);
+                continue;
+            }
+            let f = &mut self.findings;
             let Some(rule) = onward::rewriting(d, s, &spot.scope, port, f) else {
                 f.missing(d, "without it, all requests are refused here with 403", "");
                 return None;
@@ -354,6 +373,18 @@ impl<'t> Translator<'t, '_> {
     }
 }
 
+/// Whether the rewrites of an `if` are rules with conditions; with a `return` beside it they are not,
+/// for that answers in any case.
+fn rewrites_under_condition(d: &Directive, s: &Settings<'_>, spot: &Spot<'_>) -> bool {
+    let behind = |one: &Directive| {
+        one.id > d.id && matches!(&*one.name.text, "rewrite" | "if" | "return" | "set")
+    };
+    // With nothing behind it there is nothing that `break` ends.
+    let ends = d.inner().iter().any(|one| one.name.text == "rewrite")
+        || spot.location.inner().iter().any(behind);
+    only_rewrites(d) && ends && s.answer.is_none() && condition(d, &spot.scope).is_some()
+}
+
 /// Statuses to which `add_header` adds without `always`.
 const ADDED_TO: [u16; 10] = [200, 201, 204, 206, 301, 302, 303, 304, 307, 308];
 
@@ -419,6 +450,7 @@ pub(super) fn server_scope(
 ) -> Scope {
     let mut scope = Scope::with(made);
     scope.scheme = scheme;
+    scope.names.clone_from(&names.all);
     names.regexes().for_each(|regex| scope.found(regex));
     scope.constants.insert("server_name".to_owned(), Some(names.first.clone()));
     if let Some(port) = port {

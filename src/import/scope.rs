@@ -14,6 +14,7 @@ pub(super) fn check(
     findings: &mut Findings<'_>,
 ) -> Vec<Directive> {
     let mut kept = Vec::with_capacity(directives.len());
+    let mut ended = false;
     for mut directive in directives {
         let Some(row) = table::find(&directive.name.text) else {
             let why = "the importer does not know this directive";
@@ -33,6 +34,11 @@ pub(super) fn check(
         if row.name == "include" {
             kept.extend(refuse::unread(&directive, context, findings));
         }
+        if ended && ["break", "if", "return", "rewrite", "set"].contains(&row.name) {
+            findings.carried_whole(&directive, "it stands behind a `break`, and is not reached");
+            continue;
+        }
+        ended |= row.name == "break";
         match row.rule {
             Rule::Missing => findings.missing_whole(&directive, row.doc, row.instead),
             Rule::Needless => findings.carried_as(&directive, row.doc),
@@ -70,7 +76,7 @@ fn misplaced(directive: &Directive, row: &Row, context: Contexts) -> Option<Stri
     let is_block = match row.name {
         "server" => context == Contexts::HTTP,
         "http" | "events" | "location" | "upstream" | "if" | "limit_except" | "map"
-        | "split_clients" => true,
+        | "split_clients" | "geo" => true,
         _ => false,
     };
     // What is not carried anyhow, and what may be a family, is not looked at so closely.
@@ -107,12 +113,14 @@ pub(super) fn effective<'t>(levels: &[&'t [Directive]]) -> Vec<(&'t Directive, &
     found
 }
 
-/// Takes in what `set` says at a level. What an `if` sets is not known.
+/// Takes in what `set` says at a level. What an `if` sets is a variable of its own, or not known.
 pub(super) fn constants(level: &[Directive], scope: &mut Scope) {
+    super::referers::take_in(level, scope);
     for d in level {
         match &*d.name.text {
             "set" => scope.set(d.arg(0), d.arg(1)),
             "auth_request_set" => super::onward::answer_of_auth(d, scope),
+            "if" if super::chosen::take_in(level, d, scope) => {}
             "if" => {
                 let set = d.inner().iter().filter(|one| one.name.text == "set");
                 set.for_each(|one| scope.forget(one.arg(0)));

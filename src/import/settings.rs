@@ -19,6 +19,8 @@ pub(super) struct Settings<'t> {
     pub pass: Option<&'t Directive>,
     pub answer: Option<&'t Directive>,
     pub rewrites: Vec<&'t Directive>,
+    /// Blocks of `if` that do nothing but rewrite.
+    pub rewriting_ifs: Vec<&'t Directive>,
     pub try_files: Option<&'t Directive>,
     pub internal: bool,
     /// A rule that keeps clients out, and is not carried.

@@ -46,7 +46,7 @@ fn refused(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// What became of the directive that begins so.
-fn verdict(imported: &Imported, directive: &str) -> Verdict {
+pub(super) fn verdict(imported: &Imported, directive: &str) -> Verdict {
     let row = imported.report.rows.iter().find(|row| row.directive.starts_with(directive));
     row.unwrap_or_else(|| panic!("no {directive}: {:?}", imported.report.rows)).verdict
 }
@@ -240,8 +240,8 @@ fn listeners_show_the_certificates_of_their_servers_for_their_names() {
 #[test]
 fn listeners_whose_tls_cannot_be_carried_whole_are_left_out() {
     for lines in [
-        "ssl_verify_client on; ssl_client_certificate /etc/ca.pem;",
         "ssl_verify_client optional;",
+        "ssl_verify_client optional_no_ca; ssl_client_certificate /etc/ca.pem;",
         "ssl_password_file /etc/passwords;",
         "ssl_certificate /etc/b.pem;",
         "ssl_certificate $ssl_server_name.pem; ssl_certificate_key /etc/b.key;",
@@ -252,9 +252,60 @@ fn listeners_whose_tls_cannot_be_carried_whole_are_left_out() {
         assert!(imported.toml.contains("0.0.0.0:80"), "{lines}: {}", imported.toml);
     }
     // Also for another server of the same address.
-    let strict = with_tls("ssl_verify_client on;").replace("a.test *.b.test", "d.test");
+    let strict = with_tls("ssl_verify_client on; ssl_client_certificate /etc/ca.pem;");
+    let strict = strict.replace("a.test *.b.test", "d.test");
     let imported = imported(&[("a.conf", &(with_tls("") + &strict))]);
     assert!(!imported.toml.contains(":443"), "{}", imported.toml);
+}
+
+#[test]
+fn clients_have_to_show_the_certificates_that_nginx_asks_for() {
+    let lines = "ssl_verify_client on; ssl_client_certificate /etc/ca.pem;";
+    let made = imported(&[("a.conf", &with_tls(lines))]);
+    let expected = "tls.clients.ca = \"/etc/ca.pem\"\ntls.clients.depth = 1\nhttp2 = false\n";
+    assert!(made.toml.contains(expected), "{}", made.toml);
+    // A default server that refuses handshakes asks for none.
+    let refusing = "server { listen 443 ssl default_server; ssl_reject_handshake on; }";
+    let lines = "ssl_verify_client optional; ssl_client_certificate /etc/ca.pem; \
+                 ssl_crl /etc/gone.pem; ssl_verify_depth 3;";
+    let made = imported(&[("a.conf", &format!("{refusing} {}", with_tls(lines)))]);
+    let expected = "tls.clients.ca = \"/etc/ca.pem\"\ntls.clients.verify = \"optional\"\n\
+                    tls.clients.crl = [\"/etc/gone.pem\"]\ntls.clients.depth = 3\n";
+    assert!(made.toml.contains(expected), "{}", made.toml);
+    assert_eq!(verdict(&made, "ssl_crl"), Verdict::Carried);
+}
+
+#[test]
+fn rewrites_within_if_are_rules_with_conditions() {
+    for place in [
+        "RULE location / { proxy_pass http://10.0.0.1; }",
+        "location / { RULE proxy_pass http://10.0.0.1; }",
+    ] {
+        let rule = "if ($http_x) { rewrite ^/a /b last; }";
+        let text = format!("server {{ listen 80; {} }}", place.replace("RULE", rule));
+        let made = imported(&[("a.conf", &text)]);
+        let expected = "rewrite = [{ regex = \"^/a\", to = \"/b\", then = \"last\", \
+                        when = [{ value = \"${header.x}\", not_regex = \"^0?$\" }] }]\n";
+        assert!(made.toml.contains(expected), "{}", made.toml);
+        assert_eq!(verdict(&made, "if"), Verdict::Carried);
+        assert_eq!(verdict(&made, "rewrite"), Verdict::Carried);
+    }
+}
+
+#[test]
+fn pages_that_are_files_are_carried_where_they_are_found() {
+    let text = "server { listen 80; error_page 502 504 /50x.html; error_page 404 = /gone.json; \
+                location = /50x.html { root /srv/html/; } location / { root /srv; \
+                proxy_pass http://10.0.0.1; } }";
+    let files = [("a.conf", text), ("/srv/html/50x.html", "sorry"), ("/srv/gone.json", "{}")];
+    let made = imported(&files);
+    let page =
+        "{ statuses = [502, 504], file = \"/srv/html/50x.html\", content_type = \"text/html\" }";
+    assert!(made.toml.contains(page), "{}", made.toml);
+    assert!(made.toml.contains("to = \"/gone.json\""), "the location proxies: {}", made.toml);
+    let made = imported(&files[..1]);
+    assert!(!made.toml.contains("50x.html\", content"), "{}", made.toml);
+    assert_eq!(verdict(&made, "error_page 502"), Verdict::NotCarried);
 }
 
 #[test]

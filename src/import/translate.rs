@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::condition::condition;
 use super::draft::{Action, Draft, Onward, PathRule, ResponseEdits, Rewriting, Route, Setting};
 use super::findings::Findings;
+use super::ifs::only_rewrites;
 use super::limits::Zones;
 use super::listen::{At, Listen, listen};
 use super::location::{Spot, Walk};
@@ -320,6 +322,28 @@ impl<'t> Translator<'t, '_> {
         let mut rules: Vec<Rewriting> = Vec::new();
         let ended = [None];
         for d in block.inner().iter().map(Some).chain(ended) {
+            let rewrites = |d: &Directive| {
+                let says = |one: &Directive| matches!(&*one.name.text, "return" | "if" | "set");
+                let ends = d.inner().iter().any(|one| one.name.text == "break");
+                d.name.text == "if"
+                    && only_rewrites(d)
+                    && !(ends && block.inner().iter().any(|one| one.id > d.id && says(one)))
+                    && condition(d, scope).is_some()
+            };
+            if let Some(d) = d.filter(|d| rewrites(d)) {
+                match self.conditional(d, s, scope, server.port) {
+                    Some(more) => rules.extend(more),
+                    None => {
+                        let note = "all requests are refused with 403";
+                        self.findings.missing(d, note, "");
+                        let refusing =
+                            routes::route(d.name.place, root(), Action::Refuse, edits, s);
+                        routes.push(refusing);
+                        return (routes, true);
+                    }
+                }
+                continue;
+            }
             if d.is_none_or(|d| ["return", "if"].contains(&&*d.name.text)) {
                 routes.extend(rewriting(block, &mut rules, edits, s));
             }
@@ -347,6 +371,10 @@ impl<'t> Translator<'t, '_> {
                         let path = if all { root() } else { PathRule::Regex(most) };
                         (path, Vec::new(), Action::Refuse)
                     }
+                }
+                "if" if scope.carried.contains(&d.id) => {
+                    self.in_variables(d);
+                    continue;
                 }
                 "if" => match self.early(d, s, scope, server.port) {
                     Some((when, action)) => (root(), when, action),

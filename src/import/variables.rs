@@ -23,6 +23,10 @@ pub(super) struct Scope {
     aliases: BTreeMap<String, String>,
     /// Variables that the file makes.
     pub made: MadeVariables,
+    /// The names of the server.
+    pub names: Vec<String>,
+    /// Blocks of `if` of which all is said by variables.
+    pub carried: BTreeSet<usize>,
     /// Each request says where it is sent.
     by_request: bool,
 }
@@ -65,6 +69,22 @@ impl Scope {
             self.constants.insert(name.to_owned(), None);
             self.aliases.remove(name);
         }
+    }
+
+    /// Notes that a variable is one that the file makes, by nginx's name of that.
+    pub(super) fn stand_for(&mut self, name: &str, made: &str) {
+        self.constants.insert(name.to_owned(), None);
+        self.aliases.insert(name.to_owned(), format!("${{{made}}}"));
+    }
+
+    /// Whether a variable was set on the way here.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.constants.contains_key(name)
+    }
+
+    /// Whether an expression that was found on the way here has this group.
+    pub(super) fn has_group(&self, name: &str) -> bool {
+        self.group(name).is_some()
     }
 
     /// The same where `proxy_pass` leads to a host.

@@ -304,11 +304,18 @@ fn check(check: &Check) -> String {
 }
 
 fn rewriting(rule: &Rewriting) -> String {
-    let (regex, to) = (quote(&rule.regex), quote(&rule.to));
-    match rule.then {
-        "break" => format!("{{ regex = {regex}, to = {to} }}"),
-        then => format!("{{ regex = {regex}, to = {to}, then = {} }}", quote(then)),
+    let mut parts = vec![format!("regex = {}", quote(&rule.regex))];
+    if rule.then != "stop" {
+        parts.push(format!("to = {}", quote(&rule.to)));
     }
+    if rule.then != "break" {
+        parts.push(format!("then = {}", quote(rule.then)));
+    }
+    if !rule.when.is_empty() {
+        let when: Vec<_> = rule.when.iter().map(check).collect();
+        parts.push(format!("when = [{}]", when.join(", ")));
+    }
+    format!("{{ {} }}", parts.join(", "))
 }
 
 /// The error pages of a route.

@@ -8,8 +8,8 @@ use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::request::State;
-use crate::proxy::vars::{push_variable, remove_controls};
-use crate::snapshot::settings::{PathChange, PathPiece, Then};
+use crate::proxy::vars::{Vars, push_variable, remove_controls, render};
+use crate::snapshot::settings::{Condition, PathChange, PathPiece, Then};
 
 /// What follows from a route's rewrites.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub(super) fn rewrite(
     let mut rewritten = Rewritten::Not;
     for rule in rules {
         let Some((path, query)) = apply(rule, (at, client), route, state) else { continue };
+        if let Then::Stop = rule.then {
+            return rewritten;
+        }
         if let Then::Redirect(status) = rule.then {
             let mut location = path;
             if !query.is_empty() {
@@ -54,7 +57,7 @@ pub(super) fn rewrite(
         match rule.then {
             Then::Break => return Rewritten::Here,
             Then::Last => return Rewritten::Elsewhere,
-            Then::Next | Then::Redirect(_) => rewritten = Rewritten::Further,
+            Then::Next | Then::Redirect(_) | Then::Stop => rewritten = Rewritten::Further,
         }
     }
     rewritten
@@ -69,6 +72,9 @@ fn apply(
 ) -> Option<(Vec<u8>, Vec<u8>)> {
     let found = rule.regex.captures(state.normalised_path())?;
     let vars = state.vars(at, client, route);
+    if !rule.when.iter().all(|condition| holds(condition, &vars)) {
+        return None;
+    }
     let is_redirect = matches!(rule.then, Then::Redirect(_));
     // What came escaped is escaped again where it would mean something else.
     let was_escaped = state.head.path().iter().any(|byte| matches!(byte, b'%' | b'+'));
@@ -101,6 +107,12 @@ fn apply(
         query.extend_from_slice(came);
     }
     Some((path, query))
+}
+
+fn holds(condition: &Condition, vars: &Vars<'_>) -> bool {
+    let mut text = Vec::new();
+    render(&condition.value, vars, &mut text);
+    condition.test.passes(&text)
 }
 
 /// How what a group found is put in.

@@ -20,9 +20,13 @@
 //! instead, with what its `replace: THIS => THAT` lines say put in place of addresses that are not on
 //! this machine; `${free}` is a free port, `${dns}` a name server that says 127.0.0.1 of every name.
 //!
+//! `speaks: tls h2 certificate` says what is spoken with the balancer: TLS, HTTP/2, and whether the
+//! client shows a certificate; `${tls}` is a folder with `site.pem` (of `example.com`), `site.key` and
+//! `ca.pem`, which vouches for it and for the client.
+//!
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
 //! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
-//! `stopped`, `unix` (on a Unix socket), `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
+//! `stopped`, `unix` (on a Unix socket), `tls` (over TLS), `grpc` (HTTP/2), `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
 //! of `http`; `${listen}` is `127.0.0.1:PORT`, `${port}` the port alone, `${NAME}` an origin's
 //! address, `${NAME_port}` its port. `--- main` adds lines outside of `http`. Each request is sent
 //! on a connection of its own, `xN` times in a row; line ends become CRLF, a blank line ends the
@@ -38,6 +42,7 @@ use std::sync::Mutex;
 use socket2::{Domain, Socket, Type};
 
 use crate::names;
+use crate::speak::{Callee, FILES, Speaks};
 use crate::support::{Answer, Origin};
 
 /// One case.
@@ -55,6 +60,8 @@ pub(crate) struct Case {
     pub(crate) lines: usize,
     /// How many origins each request comes to, if that takes its time.
     pub(crate) reaches: usize,
+    /// What is spoken with the balancer.
+    pub(crate) speaks: Speaks,
     /// A configuration of the field, in place of `conf`.
     pub(crate) field: Option<String>,
     /// What is put in place of what in it.
@@ -67,6 +74,10 @@ pub(crate) struct Case {
 #[derive(Default)]
 pub(crate) struct Origins {
     pub(crate) by_name: BTreeMap<String, Origin>,
+    /// Those that speak gRPC.
+    pub(crate) callees: BTreeMap<String, Callee>,
+    /// Where those are that speak TLS.
+    pub(crate) secured: BTreeMap<String, SocketAddr>,
     /// Addresses of stopped ones.
     held: Vec<Socket>,
 }
@@ -105,6 +116,8 @@ impl Case {
             if key == "origins" {
                 let names = value.split_whitespace();
                 case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
+            } else if key == "speaks" {
+                case.speaks = Speaks::read(value);
             } else if key == "lines" {
                 case.lines = value.trim().parse().unwrap();
             } else if key == "reaches" {
@@ -134,6 +147,10 @@ impl Case {
     pub(crate) async fn start(&self) -> Origins {
         let mut origins = Origins::default();
         for (name, answer) in &self.origins {
+            if answer == "grpc" {
+                origins.callees.insert(name.clone(), Callee::start().await);
+                continue;
+            }
             let mut origin = Origin::start(name).await;
             let (word, rest) = answer.split_once(' ').unwrap_or((answer, ""));
             match word {
@@ -141,6 +158,10 @@ impl Case {
                 "status" => origin.answer(Answer::Status(rest.parse().unwrap())),
                 "body" => origin.answer(Answer::Ok(rest.as_bytes().to_vec())),
                 "unix" => origin = Origin::start_unix(name).await,
+                "tls" => {
+                    let around = FILES.around(origin.socket_addr()).await;
+                    origins.secured.insert(name.clone(), around);
+                }
                 "close" => origin.answer(Answer::Close),
                 "path" => origin.answer(Answer::CloseByPath),
                 "reset" => origin.answer(Answer::Reset),
@@ -232,6 +253,15 @@ const TEMPORARY: &str = "client_body_temp_path tmp-body; proxy_temp_path tmp-pro
 
 /// A text with addresses in place of their names.
 fn filled(mut text: String, port: u16, origins: &Origins) -> String {
+    for (name, callee) in &origins.callees {
+        text = text.replace(&format!("${{{name}}}"), &callee.address().to_string());
+    }
+    for (name, around) in &origins.secured {
+        text = text.replace(&format!("${{{name}}}"), &around.to_string());
+    }
+    if text.contains("${tls}") {
+        text = text.replace("${tls}", &FILES.folder().display().to_string());
+    }
     for (name, origin) in &origins.by_name {
         text = text.replace(&format!("${{{name}}}"), &origin.address());
         if !origin.is_unix() {

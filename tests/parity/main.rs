@@ -18,6 +18,7 @@ mod case;
 mod compare;
 mod names;
 mod side;
+mod speak;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::case::{Case, Origins, free_port};
+use crate::speak;
 use crate::support::{Client, Lb, in_time, until};
 
 /// What a side did with the requests of a case.
@@ -34,12 +35,17 @@ pub(crate) struct Seen {
 async fn ask(case: &Case, address: SocketAddr, ports: &[u16], origins: &Origins) -> Observed {
     let mut observed = Observed::default();
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    let address = case.speaks.plain(address).await;
     for request in &case.requests {
         let mut seen = Seen::default();
         for _ in 0..request.times {
-            let mut client = Client::connect(address).await;
-            client.send(&request.bytes).await;
-            let answer = client.read_to_end().await;
+            let answer = if case.speaks.h2 {
+                speak::ask(address, &request.bytes).await
+            } else {
+                let mut client = Client::connect(address).await;
+                client.send(&request.bytes).await;
+                client.read_to_end().await
+            };
             seen.answers.push(plain(&answer, ports, origins));
             let mut came = Vec::new();
             let what = format!("{}: {} origins are reached", case.name, case.reaches);
@@ -65,6 +71,14 @@ async fn ask(case: &Case, address: SocketAddr, ports: &[u16], origins: &Origins)
                 }),
             );
         }
+        for (name, callee) in &origins.callees {
+            let calls = callee.calls();
+            let had = std::mem::replace(counts.entry(name).or_default(), calls.len());
+            let calls = calls.into_iter().skip(had);
+            seen.received.extend(
+                calls.map(|(head, body)| (name.clone(), plain(&head, ports, origins), body)),
+            );
+        }
         observed.requests.push(seen);
     }
     observed
@@ -76,6 +90,13 @@ fn plain(bytes: &[u8], ports: &[u16], origins: &Origins) -> Vec<u8> {
     let mut text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     for port in ports {
         text = text.replace(&port.to_string(), "PORT");
+    }
+    for (name, callee) in &origins.callees {
+        let port = callee.address().port().to_string();
+        text = text.replace(&port, &format!("PORT-OF-{name}"));
+    }
+    for (name, around) in &origins.secured {
+        text = text.replace(&around.port().to_string(), &format!("PORT-OF-{name}"));
     }
     for (name, origin) in &origins.by_name {
         let (place, name) = if origin.is_unix() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::listener::network;
 use super::route::regex;
 use super::template::{template_at, template_of_groups};
 use super::{Build, variables};
@@ -80,7 +81,13 @@ fn made(b: &mut Build<'_>, key: &Key, table: &Table) -> Made {
         MadeBy::Cases(cases) => {
             let lists = [&cases.suffixes, &cases.prefixes].into_iter().flatten().map(|one| &one.1);
             let patterns = cases.patterns.iter().map(|one| &one.1);
-            lists.chain(cases.exact.values()).chain(patterns).chain([&cases.otherwise]).collect()
+            let networks = cases.networks.values().flat_map(|all| all.values());
+            networks
+                .chain(lists)
+                .chain(cases.exact.values())
+                .chain(patterns)
+                .chain([&cases.otherwise])
+                .collect()
         }
         MadeBy::Shares(shares) => shares.iter().map(|one| &one.1).collect(),
     };
@@ -108,10 +115,10 @@ fn cases(b: &mut Build<'_>, table: &Table) -> Cases {
 }
 
 fn case(b: &mut Build<'_>, table: &Table, cases: &mut Cases) {
-    let rules = ["is", "host", "regex"];
+    let rules = ["is", "host", "network", "regex"];
     let mut written = rules.into_iter().filter_map(|key| Some((key, table.written(key)?.1)));
     let (Some((key, item)), None) = (written.next(), written.next()) else {
-        let help = "write one of `is`, `host` and `regex`";
+        let help = "write one of `is`, `host`, `network` and `regex`";
         b.error(table.place, "a case has exactly one rule", help);
         return;
     };
@@ -124,7 +131,11 @@ fn case(b: &mut Build<'_>, table: &Table, cases: &mut Cases) {
     let give = template_at(b, table.place_of("give"), table.text("give"), Stage::End);
     let text = item.text().to_ascii_lowercase();
     let mut twice = false;
-    if key == "is" {
+    if key == "network" {
+        let Some(network) = network(b, item) else { return };
+        let (length, bits) = crate::config::model::common_bits(network);
+        twice = cases.networks.entry(length).or_default().insert(bits, give).is_some();
+    } else if key == "is" {
         twice = cases.exact.insert(text.into_bytes(), give).is_some();
     } else {
         cases.hosts = true;

@@ -3,6 +3,7 @@
 use ahash::AHashSet;
 use regex::bytes::Regex;
 
+use super::condition::conditions;
 use super::template::{template, template_at};
 use super::{Build, Sourced, field};
 use crate::config::faults::Place;
@@ -119,8 +120,21 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<PathChange> {
         "next" => Then::Next,
         "redirect" => Then::Redirect(302),
         "permanent" => Then::Redirect(301),
+        "stop" => Then::Stop,
         _ => Then::Break,
     };
+    let when = conditions(b, table);
+    if matches!(then, Then::Stop) {
+        if let Some((at, _)) = table.written("to") {
+            b.error(at, "`stop` leaves the path as it is", "leave `to` out");
+        }
+        let path = Vec::new();
+        return Some(PathChange { when, regex, path, query: None, keeps_query: true, then });
+    }
+    if table.mentions("to") && table.written("to").is_none() {
+        // Told already.
+        return None;
+    }
     let is_redirect = matches!(then, Then::Redirect(_));
     if !is_redirect && !text.starts_with(['/', '$']) {
         let help = "write it like `/new/${1}`; for a URL `then` is `redirect` or `permanent`";
@@ -138,7 +152,7 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<PathChange> {
         None => (text, None),
     };
     let path = pieces(b, at, path, &regex);
-    Some(PathChange { regex, path, query, keeps_query, then })
+    Some(PathChange { when, regex, path, query, keeps_query, then })
 }
 
 /// The parts of a text with `${variables}` and `${groups}`.

@@ -48,7 +48,7 @@ pub use listener::{
     RequestIdField, XForwarded,
 };
 pub use listener_tcp::{ServerName, Tcp};
-pub use made::{Cases, Made, MadeBy};
+pub use made::{Cases, Made, MadeBy, common_bits};
 pub use onward::{
     After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,
 };

@@ -2,7 +2,7 @@
 
 use regex::bytes::Regex;
 
-use super::{Template, Variable};
+use super::{Condition, Template, Variable};
 
 /// What happens to a request before its route's action.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +35,8 @@ pub struct After {
 /// A change of the path.
 #[derive(Debug, Clone)]
 pub struct PathChange {
+    /// What must hold besides.
+    pub when: Vec<Condition>,
     /// Found in the normalised path.
     pub regex: Regex,
     /// What the path becomes, up to the first `?` of the text.
@@ -69,6 +71,8 @@ pub enum Then {
     Break,
     /// The client is redirected, with this status.
     Redirect(u16),
+    /// No rule behind it is looked at; the path stays.
+    Stop,
 }
 
 /// Pages in place of errors, in order; the first that has the status counts.

@@ -10,7 +10,7 @@ pub(super) const WHEN: Setting = Setting::optional(
     r#"[{ value = "${arg.version}", is = "2" }, { value = "${cookie.beta}", not = "" }]"#,
 );
 
-static KIND: Kind = Kind::Table(&SECTION);
+pub(super) static KIND: Kind = Kind::Table(&SECTION);
 
 static SECTION: Section = Section {
     title: "when = [{ … }]",

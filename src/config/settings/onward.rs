@@ -52,9 +52,10 @@ static REWRITE_RULE: Section = Section {
             "A regular expression; found in the normalised path, the rule holds.",
             r#""^/old/(.*)$""#,
         ),
-        Setting::required(
+        Setting::optional(
             "to",
             Kind::Text,
+            "`then` is `stop`",
             "The whole new path: a text with `${variables}`, and with `${1}` or `${name}` for what a \
              group of `regex` found. A query behind `?` comes before the client's; a `?` at the very \
              end drops the client's. For a redirect also a URL.",
@@ -62,12 +63,20 @@ static REWRITE_RULE: Section = Section {
         ),
         Setting::with_default(
             "then",
-            Kind::Word(&["break", "last", "next", "redirect", "permanent"]),
+            Kind::Word(&["break", "last", "next", "redirect", "permanent", "stop"]),
             r#""break""#,
             "`break`: stay on this route. `last`: look for the route of the new path. `next`: go on with \
              the next rule, and behind the last one look for the route of the new path. `redirect` and \
-             `permanent`: tell the client, with 302 and 301.",
+             `permanent`: tell the client, with 302 and 301. `stop`: the path stays, and none of the rules \
+             behind is looked at.",
             r#""last""#,
+        ),
+        Setting::optional(
+            "when",
+            Kind::List(&super::condition::KIND),
+            "the path decides alone",
+            "What a request must be besides; all must hold.",
+            r#"[{ value = "${cookie.beta}", not = "" }]"#,
         ),
     ],
 };

@@ -17,7 +17,8 @@ static SECTION: Section = Section {
     doc: "A variable that is made of a text, by `cases` or by `split`. It is worked out where it is \
           used, and costs nothing where it is not.\n\
           \n\
-          Of the cases the first that fits holds: whole texts, then hosts with a `*.` (the longest \
+          Of the cases the first that fits holds: whole texts, then networks (the smallest \
+          first), then hosts with a `*.` (the longest \
           first), then those with a `.*`, then regular expressions in the order of the file; if none \
           does, `default`.",
     settings: &[
@@ -54,7 +55,7 @@ static SECTION: Section = Section {
 
 static CASE: Section = Section {
     title: "cases = [{ … }] of a variable",
-    doc: "What is given for a text; exactly one of `is`, `host` and `regex`.",
+    doc: "What is given for a text; exactly one of `is`, `host`, `network` and `regex`.",
     settings: &[
         Setting::optional(
             "is",
@@ -70,6 +71,13 @@ static CASE: Section = Section {
             "A host: a name, `*.example.com` (any name below), `.example.com` (that and the name \
              itself) or `www.example.*`. Upper and lower case are the same.",
             r#""*.example.com""#,
+        ),
+        Setting::optional(
+            "network",
+            Kind::Text,
+            "another rule is given",
+            "A network, or one address, in which the text's address is; of several, the smallest counts.",
+            r#""10.0.0.0/8""#,
         ),
         Setting::optional(
             "regex",

@@ -37,8 +37,10 @@ pub(super) const ROUTING: Part = Part {
             "`rewrite` of the route; of a server's, a route with `first`. Where the whole path is sent \
              elsewhere it is a `redirect`, and `^/prefix/(.*)$ /other/$1 break` in the location of that \
              prefix is `strip_prefix` or `replace_prefix`.").own(),
+        row("break", SERVER_DOWN, (0, 0), Rule::Needless,
+            "What stands behind it is not reached. Within `if`, a rule of `rewrite` with `then = \"stop\"`.").own(),
         row("set", SERVER_DOWN, (2, 2), Rule::Shape,
-            "Constants are put in where the variable is used."),
+            "Constants are put in where the variable is used; what an `if` sets is a `[variable.NAME]`."),
         row("try_files", Contexts::SERVER.and(Contexts::LOCATION), (2, MANY), Rule::Route(settings::try_files),
             "No files are served: with what it ends, `go_to` or a status, takes every request.").differs(),
         row("map", Contexts::HTTP, (2, 2), Rule::Shape,
@@ -80,13 +82,16 @@ pub(super) const ROUTING: Part = Part {
              kept out."),
         guard("secure_link*", "Links are not checked: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
-        missing("valid_referers", "Variables are not computed: where `$invalid_referer` is asked for, all are refused.", "use `headers` of a route with a `regex`"),
+        row("valid_referers", Contexts::SERVER.and(Contexts::LOCATION), (1, MANY), Rule::Shape,
+            "`[variable.invalid_referer]`, by the expressions that it stands for."),
         row("error_page", Contexts::LEVELS_AND_IF, (2, MANY), Rule::Route(onward::error_page),
             "`error_pages` of the route, with `status` for `=CODE` and `page_status` for `=`. A page that \
-             is a file is not carried, for no files are served: name it as `file`."),
+             is a file, below a `root` with a whole path, is carried where the import finds it."),
         row("recursive_error_pages", Contexts::LEVELS, (1, 1), Rule::Route(onward::recursive),
             "`nginx.recursive_error_pages` of the route."),
-        missing("geo", "Variables are not computed from addresses.", ""),
+        row("geo", Contexts::HTTP, (1, 2), Rule::Shape,
+            "`[variable.NAME]` with cases of `network`; ranges are cut into networks. With `proxy`, or with \
+             ranges one within the other, it is not carried."),
         row("mirror", Contexts::LEVELS, (1, 1), Rule::Route(onward::mirror),
             "`mirror` of the route. A copy with a body is sent when all of it has come, and not at all \
              when it is longer than `replay_body`."),

@@ -29,6 +29,7 @@ fn push_case(cases: &Cases, from: &[u8], vars: &Vars<'_>, out: &mut Vec<u8>) {
     let ends = |(suffix, _): &&(Vec<u8>, _)| lower.ends_with(suffix) && lower.len() > suffix.len();
     let begins = |(prefix, _): &&(Vec<u8>, _)| lower.starts_with(prefix);
     let give = cases.exact.get(&*lower);
+    let give = give.or_else(|| cases.of_address(from));
     let give = give.or_else(|| cases.suffixes.iter().find(ends).map(|one| &one.1));
     let give = give.or_else(|| cases.prefixes.iter().find(begins).map(|one| &one.1));
     if let Some(give) = give {
@@ -113,6 +114,7 @@ mod tests {
                     ]),
                 )],
                 otherwise: text("other"),
+                ..Cases::default()
             };
             MadeBy::Cases(Box::new(cases))
         };
