@@ -144,6 +144,8 @@ impl Asker<'_> {
                 let text = text.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
                 ("`sticky` by route".to_owned(), text.into_bytes())
             }
+            // No session has been learnt where nothing runs.
+            StickyBy::Learn(_) => return None,
         };
         if value.is_empty() {
             return None;
