@@ -10,9 +10,10 @@ use super::listen::At;
 use super::scope::effective;
 use super::settings::Settings;
 use super::table::Rule;
-use super::translate::{Site, Translator, Use};
+use super::translate::{Site, Translator};
 use super::tree::Directive;
 use super::upstream::{Group, Server, is_name};
+use super::used::Use;
 use super::write::{quote, quoted_list};
 use crate::config::{is_name as is_host_name, show_duration, show_size};
 

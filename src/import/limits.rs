@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::findings::Findings;
-use super::settings::{LimitRules, Limits};
+use super::settings::{Settings, carried_flag, number};
 use super::tree::Directive;
 use super::units;
 use super::variables::Scope;
@@ -27,6 +27,23 @@ pub(super) struct Zone {
     /// Whether it is a zone of `limit_req`.
     of_req: bool,
     pub used: bool,
+}
+
+/// `limit_req`, `limit_conn` and what goes with them.
+#[derive(Debug, Default)]
+pub(super) struct Limits<'t> {
+    pub req: Vec<&'t Directive>,
+    pub conn: Vec<&'t Directive>,
+    pub req_rules: LimitRules,
+    pub conn_rules: LimitRules,
+}
+
+/// What is written of `limit_…_status`, `_dry_run` and `_log_level`.
+#[derive(Debug, Default)]
+pub(super) struct LimitRules {
+    pub status: Option<u16>,
+    pub dry_run: bool,
+    pub log_level: Option<&'static str>,
 }
 
 /// The zones of http, by name.
@@ -173,6 +190,40 @@ fn rate(text: &str) -> Option<String> {
     };
     let count = count.parse::<u64>().ok().filter(|count| (1..=1_000_000).contains(count))?;
     Some(format!("{count}/{unit}"))
+}
+
+pub(super) fn limit_req<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+    s.limits.req.push(d);
+}
+
+pub(super) fn limit_conn<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
+    s.limits.conn.push(d);
+}
+
+/// `limit_req_status` and its like: what they set goes by their name.
+pub(super) fn limit_rule<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    let name = &*d.name.text;
+    let rules = if name.starts_with("limit_req_") {
+        &mut s.limits.req_rules
+    } else {
+        &mut s.limits.conn_rules
+    };
+    if name.ends_with("_status") {
+        rules.status = number(d, 0, f).filter(|status| (400..600).contains(status));
+    } else if name.ends_with("_dry_run") {
+        rules.dry_run = carried_flag(d, f) == Some(true);
+    } else {
+        rules.log_level = match d.arg(0) {
+            "info" | "notice" => Some("info"),
+            "warn" => Some("warn"),
+            "error" => Some("error"),
+            _ => None,
+        };
+        match rules.log_level {
+            Some(_) => f.carried(d),
+            None => f.missing(d, "this is no level", "use info, notice, warn or error"),
+        }
+    }
 }
 
 #[cfg(test)]

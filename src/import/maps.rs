@@ -10,7 +10,7 @@ use super::variables::{Part, parts};
 /// All of them, by the variable they make.
 #[derive(Debug, Default)]
 pub(super) struct Maps<'t> {
-    maps: BTreeMap<String, Map<'t>>,
+    chosen: BTreeMap<String, Map<'t>>,
     splits: BTreeMap<String, &'t Directive>,
     geos: BTreeMap<String, &'t Directive>,
 }
@@ -47,7 +47,7 @@ impl<'t> Maps<'t> {
         let Some(name) = variable.map(str::to_owned) else { return };
         match &*block.name.text {
             "map" => {
-                self.maps.insert(name, Map { block });
+                self.chosen.insert(name, Map { block });
             }
             "geo" => {
                 self.geos.insert(name, block);
@@ -61,14 +61,14 @@ impl<'t> Maps<'t> {
     /// The map behind a text that is nothing but its variable.
     pub(super) fn of_text(&self, text: &str) -> Option<&Map<'t>> {
         match parts(text).collect::<Vec<_>>()[..] {
-            [Part::Variable(name)] => self.maps.get(name),
+            [Part::Variable(name)] => self.chosen.get(name),
             _ => None,
         }
     }
 
     /// The map that makes this variable.
     pub(super) fn map(&self, name: &str) -> Option<&Map<'t>> {
-        self.maps.get(name)
+        self.chosen.get(name)
     }
 
     /// The split that makes this variable.
@@ -78,7 +78,7 @@ impl<'t> Maps<'t> {
 
     /// All blocks, by the variable they make.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (&str, &'t Directive)> {
-        let maps = self.maps.iter().map(|(name, map)| (&**name, map.block));
+        let maps = self.chosen.iter().map(|(name, map)| (&**name, map.block));
         let others = self.splits.iter().chain(&self.geos);
         maps.chain(others.map(|(name, block)| (&**name, *block)))
     }
@@ -89,7 +89,7 @@ impl<'t> Maps<'t> {
             map.block.arg(0) == "$http_upgrade"
                 && map.values().any(|one| one.eq_ignore_ascii_case("upgrade"))
         };
-        for map in self.maps.values() {
+        for map in self.chosen.values() {
             if f.of(map.block).is_some() {
                 continue;
             }

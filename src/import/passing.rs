@@ -10,8 +10,9 @@ use super::headers;
 use super::location::Spot;
 use super::messages;
 use super::pass::{self, Authority, Target};
+use super::retries;
 use super::sending;
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use super::to_secured;
 use super::translate::Translator;
 use super::tree::Directive;
@@ -366,13 +367,13 @@ fn policy_of(target: &Target, s: &Settings<'_>) -> Policy {
 }
 
 /// What holds with nginx's defaults.
-fn policy(p: &settings::Policy) -> Policy {
+fn policy(p: &retries::Policy) -> Policy {
     let minute = Duration::from_mins(1);
     let within = |time: Option<Duration>| {
         let time = time.unwrap_or(minute);
         time.clamp(Duration::from_millis(1), Duration::from_hours(24))
     };
-    let next = p.next.clone().unwrap_or(settings::Next {
+    let next = p.next.clone().unwrap_or(retries::Next {
         off: false,
         error: true,
         timeout: true,

@@ -128,16 +128,9 @@ fn listener<'t>(
 fn carried<'t>(http: &'t [Directive], site: &Site<'t>, f: &mut Findings<'_>) -> bool {
     let mut good = true;
     for (d, _) in effective(&[http, site.block.inner()]) {
-        match &*d.name.text {
-            "ssl_password_file" => {
-                f.missing(
-                    d,
-                    "encrypted keys are not read: the listener is left out",
-                    "decrypt them",
-                );
-                good = false;
-            }
-            _ => {}
+        if d.name.text == "ssl_password_file" {
+            f.missing(d, "encrypted keys are not read: the listener is left out", "decrypt them");
+            good = false;
         }
     }
     good

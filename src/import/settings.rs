@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::findings::Findings;
+use super::limits::Limits;
 use super::onward::Says;
 use super::refuse::is_network;
 use super::resolver::Asked;
+use super::retries::Policy;
 use super::to_secured::ToSecured;
 use super::tree::Directive;
 use super::units;
@@ -81,46 +83,6 @@ pub(super) struct Settings<'t> {
     pub client: Client,
     pub limits: Limits<'t>,
     pub ignore_client_abort: bool,
-}
-
-/// Time-outs and retries towards backends.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Policy {
-    pub connect: Option<Duration>,
-    pub read: Option<Duration>,
-    pub write: Option<Duration>,
-    pub next: Option<Next>,
-    pub tries: Option<u32>,
-    pub timeout: Option<Duration>,
-}
-
-/// `proxy_next_upstream`.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Next {
-    pub off: bool,
-    pub error: bool,
-    pub timeout: bool,
-    pub invalid: bool,
-    pub non_idempotent: bool,
-    pub statuses: Vec<u16>,
-}
-
-/// `limit_req`, `limit_conn` and what goes with them.
-#[derive(Debug, Default)]
-pub(super) struct Limits<'t> {
-    pub req: Vec<&'t Directive>,
-    pub conn: Vec<&'t Directive>,
-    pub req_rules: LimitRules,
-    pub conn_rules: LimitRules,
-}
-
-/// What is written of `limit_…_status`, `_dry_run` and `_log_level`.
-#[derive(Debug, Default)]
-pub(super) struct LimitRules {
-    pub status: Option<u16>,
-    pub dry_run: bool,
-    pub log_level: Option<&'static str>,
 }
 
 pub(super) fn time(d: &Directive, index: usize, f: &mut Findings<'_>) -> Option<Duration> {
@@ -249,56 +211,6 @@ pub(super) fn pass_header<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fi
 pub(super) fn pass_trailers(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
     f.carried(d);
     s.pass_trailers = flag(d, f) == Some(true);
-}
-
-pub(super) fn next_tries(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.proxy.tries = number(d, 0, f);
-}
-
-pub(super) fn grpc_next_tries(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.grpc.tries = number(d, 0, f);
-}
-
-pub(super) fn next_upstream(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.proxy.next = Some(next(d, f));
-}
-
-pub(super) fn grpc_next_upstream(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.grpc.next = Some(next(d, f));
-}
-
-fn next(d: &Directive, f: &mut Findings<'_>) -> Next {
-    let has = |word: &str| d.args.iter().any(|arg| arg.text == word);
-    f.carried(d);
-    let mut statuses = Vec::new();
-    for arg in &d.args {
-        let known = ["off", "error", "timeout", "invalid_header", "non_idempotent", "updating"];
-        match arg.text.strip_prefix("http_").and_then(|code| code.parse::<u16>().ok()) {
-            Some(code) if (400..600).contains(&code) => {
-                if !statuses.contains(&code) {
-                    statuses.push(code);
-                }
-            }
-            _ if known.contains(&&*arg.text) => {}
-            _ => f.missing(d, &format!("`{}` is not known", arg.text), "correct it"),
-        }
-    }
-    if has("non_idempotent") {
-        f.lint(
-            d.name.place,
-            "with `non_idempotent`, a POST whose answer got lost is sent to another server: an order \
-             may be placed twice",
-            "leave it out unless the application recognises repeated requests",
-        );
-    }
-    Next {
-        off: has("off"),
-        error: has("error"),
-        timeout: has("timeout"),
-        invalid: has("invalid_header"),
-        non_idempotent: has("non_idempotent"),
-        statuses,
-    }
 }
 
 pub(super) fn http_version<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
@@ -458,38 +370,4 @@ pub(super) fn auth_basic<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fin
         "let the application ask for the password, then write the route's action anew",
     );
     s.guard = Some(d);
-}
-
-pub(super) fn limit_req<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
-    s.limits.req.push(d);
-}
-
-pub(super) fn limit_conn<'t>(s: &mut Settings<'t>, d: &'t Directive, _: &mut Findings<'_>) {
-    s.limits.conn.push(d);
-}
-
-/// `limit_req_status` and its like: what they set goes by their name.
-pub(super) fn limit_rule<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    let name = &*d.name.text;
-    let rules = if name.starts_with("limit_req_") {
-        &mut s.limits.req_rules
-    } else {
-        &mut s.limits.conn_rules
-    };
-    if name.ends_with("_status") {
-        rules.status = number(d, 0, f).filter(|status| (400..600).contains(status));
-    } else if name.ends_with("_dry_run") {
-        rules.dry_run = carried_flag(d, f) == Some(true);
-    } else {
-        rules.log_level = match d.arg(0) {
-            "info" | "notice" => Some("info"),
-            "warn" => Some("warn"),
-            "error" => Some("error"),
-            _ => None,
-        };
-        match rules.log_level {
-            Some(_) => f.carried(d),
-            None => f.missing(d, "this is no level", "use info, notice, warn or error"),
-        }
-    }
 }

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::condition::condition;
-use super::draft::{Action, Draft, Onward, PathRule, ResponseEdits, Rewriting, Route, Setting};
+use super::draft::{Action, Draft, PathRule, ResponseEdits, Route, Setting};
 use super::findings::Findings;
-use super::ifs::only_rewrites;
 use super::limits::Zones;
 use super::listen::{At, Listen, listen};
 use super::location::{Spot, Walk};
@@ -20,21 +18,9 @@ use super::settings::Settings;
 use super::table::{self, Rule};
 use super::tree::Directive;
 use super::upstream::{Group, group};
+use super::used::Use;
 use super::variables::Scope;
-use super::{Files, answer, finish, headers, lookaround, onward, pages, process, refuse, scope};
-use crate::config::{Place, backend_address};
-
-/// An upstream that a route leads to.
-pub(super) struct Use {
-    pub name: String,
-    pub at: Place,
-    pub grpc: bool,
-    /// How its backends are met over TLS; empty: they are not.
-    pub tls: Vec<Setting>,
-    pub group: Group,
-    /// Requests may name it.
-    pub named: bool,
-}
+use super::{Files, answer, finish, headers, pages, process, refuse, scope};
 
 /// A translation under way.
 pub(super) struct Translator<'t, 'f> {
@@ -308,93 +294,6 @@ impl<'t> Translator<'t, '_> {
         routes
     }
 
-    /// What a server answers before it looks for a location, and whether that is every request.
-    fn first(
-        &mut self,
-        block: &'t Directive,
-        s: &Settings<'t>,
-        (scope, edits): (&Scope, &ResponseEdits),
-        server: &Server<'t>,
-    ) -> (Vec<Route>, bool) {
-        let mut routes = Vec::new();
-        let root = || PathRule::Prefix("/".to_owned());
-        // Rewrites that stand together make one route.
-        let mut rules: Vec<Rewriting> = Vec::new();
-        let ended = [None];
-        for d in block.inner().iter().map(Some).chain(ended) {
-            let rewrites = |d: &Directive| {
-                let says = |one: &Directive| matches!(&*one.name.text, "return" | "if" | "set");
-                let ends = d.inner().iter().any(|one| one.name.text == "break");
-                d.name.text == "if"
-                    && only_rewrites(d)
-                    && !(ends && block.inner().iter().any(|one| one.id > d.id && says(one)))
-                    && condition(d, scope).is_some()
-            };
-            if let Some(d) = d.filter(|d| rewrites(d)) {
-                match self.conditional(d, s, scope, server.port) {
-                    Some(more) => rules.extend(more),
-                    None => {
-                        let note = "all requests are refused with 403";
-                        self.findings.missing(d, note, "");
-                        let refusing =
-                            routes::route(d.name.place, root(), Action::Refuse, edits, s);
-                        routes.push(refusing);
-                        return (routes, true);
-                    }
-                }
-                continue;
-            }
-            if d.is_none_or(|d| ["return", "if"].contains(&&*d.name.text)) {
-                routes.extend(rewriting(block, &mut rules, edits, s));
-            }
-            let Some(d) = d else { break };
-            let f = &mut self.findings;
-            let (path, when, action) = match &*d.name.text {
-                "return" => (root(), Vec::new(), answer::answer(d, s, scope, server.port, f)),
-                "rewrite" => {
-                    let whole = match &*rules {
-                        [] => answer::redirecting_rewrite(d, s, scope, server.port, f)
-                            .map(|action| (root(), action))
-                            .or_else(|| answer::moved(d, s, scope, server.port, f)),
-                        _ => None,
-                    };
-                    if let Some((path, action)) = whole {
-                        (path, Vec::new(), action)
-                    } else if let Some(rule) = onward::rewriting(d, s, scope, server.port, f) {
-                        rules.push(rule);
-                        continue;
-                    } else {
-                        f.missing(d, "all that it may fit is refused with 403", "");
-                        routes.extend(rewriting(block, &mut rules, edits, s));
-                        let most = lookaround::at_most(d.arg(0));
-                        let all = most == lookaround::ALL;
-                        let path = if all { root() } else { PathRule::Regex(most) };
-                        (path, Vec::new(), Action::Refuse)
-                    }
-                }
-                "if" if scope.carried.contains(&d.id) => {
-                    self.in_variables(d);
-                    continue;
-                }
-                "if" => match self.early(d, s, scope, server.port) {
-                    Some((when, action)) => (root(), when, action),
-                    None => continue,
-                },
-                _ => continue,
-            };
-            let all = when.is_empty() && path == root();
-            let mut route = routes::route(d.name.place, path, action, edits, s);
-            route.when = when;
-            // Where nothing else is reached, it goes without saying.
-            route.first = !(all && routes.is_empty());
-            routes.push(route);
-            if all {
-                return (routes, true);
-            }
-        }
-        (routes, false)
-    }
-
     /// The routes of all locations.
     fn spots(&mut self, walk: &Walk<'t>, scope: &Scope, server: &Server<'t>) -> Vec<Route> {
         let named = walk.named.iter().map(|(location, levels)| {
@@ -415,61 +314,6 @@ impl<'t> Translator<'t, '_> {
         let spots = walk.spots.iter().cloned().chain(named);
         spots.flat_map(|spot| self.routes_of(&spot, server)).collect()
     }
-
-    /// The place in the list of upstreams in use of what stands behind `http://`.
-    pub(super) fn used(
-        &mut self,
-        d: &Directive,
-        authority: &str,
-        grpc: bool,
-    ) -> Result<usize, (String, &'static str)> {
-        let known = self.groups.iter().find(|(name, _)| name.eq_ignore_ascii_case(authority));
-        let (name, group) = match known {
-            Some((_, group)) if group.servers.is_empty() => {
-                return Err((format!("upstream `{authority}` has no server"), "add one"));
-            }
-            Some((name, group)) => (name.clone(), group.clone()),
-            None => {
-                if let Err((message, _)) = backend_address(authority) {
-                    return Err((message, "name an upstream or an address"));
-                }
-                let port = authority.rsplit_once(':').map(|(_, port)| port);
-                let has_port = port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
-                let is_bare = !has_port && !authority.starts_with("unix:");
-                let secured =
-                    (is_bare && !self.to_tls.is_empty()).then(|| format!("{authority}:443"));
-                let address = secured.as_deref().unwrap_or(authority);
-                (short_name(authority), Group::of_address(d.name.place, address))
-            }
-        };
-        let tls = self.to_tls.clone();
-        let name = if grpc { format!("{name}-grpc") } else { name };
-        let name = if tls.is_empty() { name } else { format!("{name}-tls") };
-        let known = self.uses.iter().position(|one| {
-            one.name == name
-                && one.grpc == grpc
-                && one.tls == tls
-                && one.group.servers.len() == group.servers.len()
-                && one
-                    .group
-                    .servers
-                    .iter()
-                    .zip(&group.servers)
-                    .all(|(a, b)| a.backend.address == b.backend.address)
-        });
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let mut unique = name.clone();
-        let mut n = 1;
-        while self.uses.iter().any(|one| one.name == unique) {
-            n += 1;
-            unique = format!("{name}-{n}");
-        }
-        let at = group.at.unwrap_or(d.name.place);
-        self.uses.push(Use { name: unique, at, grpc, tls, group, named: false });
-        Ok(self.uses.len() - 1)
-    }
 }
 
 /// The route of hosts that a server may have, where nobody knows.
@@ -481,40 +325,6 @@ fn refusing(site: &Site<'_>, addresses: usize) -> Option<Route> {
     let route =
         routes::route(site.block.name.place, root, Action::Refuse, &edits, &Settings::default());
     Some(place(route, &listeners.collect::<Vec<_>>(), hosts, &site.names.first))
-}
-
-/// The route of a server's rewrites that stand together.
-fn rewriting(
-    block: &Directive,
-    rules: &mut Vec<Rewriting>,
-    edits: &ResponseEdits,
-    s: &Settings<'_>,
-) -> Option<Route> {
-    let rewrites = std::mem::take(rules);
-    if rewrites.is_empty() {
-        return None;
-    }
-    let root = PathRule::Prefix("/".to_owned());
-    let mut route = routes::route(block.name.place, root, Action::Pass, edits, s);
-    route.first = true;
-    "/rewrite".clone_into(&mut route.name);
-    route.onward = Some(Onward { rewrites, ..Onward::default() });
-    Some(route)
-}
-
-/// A name for the upstream that an address makes: `local-9000`, `10-0-0-1-8080`, `app-test`.
-fn short_name(authority: &str) -> String {
-    let plain = match authority.strip_prefix("unix:") {
-        Some(path) => path.rsplit('/').next().unwrap_or_default().trim_end_matches(".sock"),
-        None => authority,
-    };
-    let plain = plain.replacen("127.0.0.1", "local", 1).replacen("localhost", "local", 1);
-    let name: String = plain
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
-        .collect();
-    let name = name.trim_matches('-');
-    if name.is_empty() { "backend".to_owned() } else { name.chars().take(100).collect() }
 }
 
 /// Whether a directive of that name stands at this level or below.

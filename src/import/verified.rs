@@ -80,7 +80,9 @@ fn asks(all: &[&Directive], f: &mut Findings<'_>) -> Result<Option<Asks>, ()> {
         f.missing(d, why, "put all authorities into one file");
     }
     let revoked = find(all, "ssl_crl");
-    revoked.into_iter().for_each(|d| file(d, f));
+    if let Some(d) = revoked {
+        file(d, f);
+    }
     let depth = match find(all, "ssl_verify_depth") {
         None => 1,
         Some(d) => {

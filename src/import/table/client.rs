@@ -2,7 +2,7 @@
 
 use super::{Contexts, Parameter, Part, Rule, missing, needless, row};
 use crate::import::findings::Verdict;
-use crate::import::{client, process, settings};
+use crate::import::{client, limits, process, settings};
 
 const HTTP_SERVER: Contexts = Contexts::HTTP.and(Contexts::SERVER);
 
@@ -226,56 +226,56 @@ pub(super) const CLIENT: Part = Part {
             "limit_req",
             Contexts::LEVELS,
             (1, 3),
-            Rule::Route(settings::limit_req),
+            Rule::Route(limits::limit_req),
             "`limits` of the route, with `burst` and `undelayed`.",
         ),
         row(
             "limit_conn",
             Contexts::LEVELS,
             (2, 2),
-            Rule::Route(settings::limit_conn),
+            Rule::Route(limits::limit_conn),
             "`limits` of the route, with `concurrency`.",
         ),
         row(
             "limit_req_status",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Route(settings::limit_rule),
+            Rule::Route(limits::limit_rule),
             "`status` of the route's limits; 503 if not written.",
         ),
         row(
             "limit_conn_status",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Route(settings::limit_rule),
+            Rule::Route(limits::limit_rule),
             "`status` of the route's limits; 503 if not written.",
         ),
         row(
             "limit_req_dry_run",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Route(settings::limit_rule),
+            Rule::Route(limits::limit_rule),
             "`dry_run` of the route's limits.",
         ),
         row(
             "limit_conn_dry_run",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Route(settings::limit_rule),
+            Rule::Route(limits::limit_rule),
             "`dry_run` of the route's limits.",
         ),
         row(
             "limit_req_log_level",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Route(settings::limit_rule),
+            Rule::Route(limits::limit_rule),
             "`log_level` of the route's limits; `error` if not written.",
         ),
         row(
             "limit_conn_log_level",
             Contexts::LEVELS,
             (1, 1),
-            Rule::Route(settings::limit_rule),
+            Rule::Route(limits::limit_rule),
             "`log_level` of the route's limits; `error` if not written.",
         ),
         row(

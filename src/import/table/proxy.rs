@@ -1,7 +1,7 @@
 //! Directives of the way to the backends and back.
 
 use super::{Contexts, MANY, Part, Rule, missing, needless, row};
-use crate::import::{onward, resolver, settings, to_secured};
+use crate::import::{onward, resolver, retries, settings, to_secured};
 
 const LEVELS: Contexts = Contexts::LEVELS;
 const PASS: Contexts = Contexts::LOCATION.and(Contexts::LOCATION_IF).and(Contexts::LIMIT_EXCEPT);
@@ -27,14 +27,14 @@ pub(super) const PROXY: Part = Part {
         row("grpc_connect_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_connect_timeout), "`timeouts.connect`."),
         row("grpc_send_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_write_timeout), "`timeouts.write`."),
         row("grpc_read_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_read_timeout), "`timeouts.read`."),
-        row("proxy_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::next_upstream),
+        row("proxy_next_upstream", LEVELS, (1, MANY), Rule::Route(retries::next_upstream),
             "`retry`: `error` is `on = [\"reset\"]`, `timeout` and `invalid_header` are their like, \
              statuses go to `statuses`; `off` is `tries = 1`. Without `error` or `timeout`, `unsent = \
              \"as_listed\"`. Without `proxy_request_buffering`, bodies longer than `replay_body` are sent once."),
-        row("proxy_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::next_tries), "`retry.tries`; without it as many as there are backends."),
+        row("proxy_next_upstream_tries", LEVELS, (1, 1), Rule::Route(retries::next_tries), "`retry.tries`; without it as many as there are backends."),
         row("proxy_next_upstream_timeout", LEVELS, (1, 1), Rule::Route(settings::next_timeout), "`retry.timeout`."),
-        row("grpc_next_upstream", LEVELS, (1, MANY), Rule::Route(settings::grpc_next_upstream), "As `proxy_next_upstream`."),
-        row("grpc_next_upstream_tries", LEVELS, (1, 1), Rule::Route(settings::grpc_next_tries), "`retry.tries`."),
+        row("grpc_next_upstream", LEVELS, (1, MANY), Rule::Route(retries::grpc_next_upstream), "As `proxy_next_upstream`."),
+        row("grpc_next_upstream_tries", LEVELS, (1, 1), Rule::Route(retries::grpc_next_tries), "`retry.tries`."),
         row("grpc_next_upstream_timeout", LEVELS, (1, 1), Rule::Route(settings::grpc_next_timeout), "`retry.timeout`."),
         row("proxy_buffering", LEVELS, (1, 1), Rule::Route(settings::buffering),
             "`response_buffer`, which reads ahead in memory only: at most 1 MiB where nginx would go on in a \
