@@ -98,6 +98,8 @@ struct Connection {
     since: Instant,
     /// A response head that did not come in one read.
     partial: Vec<u8>,
+    /// It is not the first one in its place, so that there is a session to go on from.
+    again: bool,
 }
 
 /// Where a connection is in its exchange.
@@ -150,6 +152,7 @@ impl Load {
                 sent: 0,
                 since: Instant::now(),
                 partial: Vec::new(),
+                again: false,
             });
             if matches!(self.pace, Pace::Open(_)) {
                 self.free.push(place);
@@ -319,7 +322,7 @@ impl Load {
         self.record(self.connections[place].since, now);
         let connection = &mut self.connections[place];
         if let (Some(wanted), Some(resumed)) = (self.exchange.tls, connection.link.was_resumed())
-            && (wanted == Handshakes::Resumed) != resumed
+            && resumed != (wanted == Handshakes::Resumed && connection.again)
         {
             self.surprising += 1;
         }
@@ -354,6 +357,7 @@ impl Load {
         // Timed from before the connection is made.
         let since = Instant::now();
         self.connections[place].link = self.dial(place, poll)?;
+        self.connections[place].again = true;
         self.connections[place].interest = Interest::Read;
         self.send(place, since, poll)
     }
