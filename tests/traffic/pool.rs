@@ -121,7 +121,7 @@ async fn a_request_on_a_dead_connection_is_sent_again_on_a_fresh_one() {
     assert_eq!(client.read_response().await.status, 200);
     // The backend closes in the very moment in which the next request comes.
     client.send("PUT /again HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc").await;
-    wire.read_until("abc").await;
+    wire.read_until("\r\n\r\nabc").await;
     drop(wire);
     let mut wire = backend.accept().await;
     wire.read_until("\r\n\r\nabc").await;
@@ -145,7 +145,7 @@ async fn a_post_on_a_dead_connection_is_not_sent_twice() {
     wire.send(OK).await;
     assert_eq!(client.read_response().await.status, 200);
     client.send(POST).await;
-    wire.read_until("abc").await;
+    wire.read_until("\r\n\r\nabc").await;
     drop(wire);
     assert_eq!(client.read_response().await.status, 502);
     let line = logged(&lb, "/post").await;
@@ -227,7 +227,7 @@ async fn a_connection_with_half_a_request_on_it_is_not_used_again() {
     let mut client = Client::connect(lb.addr("web")).await;
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\nabc").await;
     let mut wire = backend.accept().await;
-    wire.read_until("abc").await;
+    wire.read_until("\r\n\r\nabc").await;
     wire.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
     let response = client.read_response().await;
     assert_eq!((response.status, response.text().as_str()), (403, "no"));
