@@ -12,7 +12,7 @@ use super::{Phase, State, guard};
 use crate::model::Clock;
 
 /// Every path with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 10] = [
+pub(super) const ENDPOINTS: [(&str, &str); 12] = [
     ("/", "this list"),
     ("/metrics", "metrics as Prometheus text"),
     ("/livez", "200 as long as the process runs"),
@@ -22,6 +22,8 @@ pub(super) const ENDPOINTS: [(&str, &str); 10] = [
     ("/api/v1/ha/load-balancer/stats", "counters by listener, route and upstream"),
     ("/api/v1/ha/load-balancer/backends", "every backend: may it be picked, why, and what it does"),
     ("/api/v1/ha/health-checks", "how backends are judged, and the verdicts"),
+    ("/api/v1/ha/failover/status", "which tiers serve, panics and circuit breakers"),
+    ("/api/v1/ha/failover/events", "events of failover groups"),
     ("/api/v1/ha/events", "what happened: ?upstream=, ?backend=, ?kind=, ?since=NUMBER"),
 ];
 
@@ -37,6 +39,8 @@ pub fn router(state: State) -> Router {
         .route("/api/v1/ha/load-balancer/stats", get(stats))
         .route("/api/v1/ha/load-balancer/backends", get(backends))
         .route("/api/v1/ha/health-checks", get(health_checks))
+        .route("/api/v1/ha/failover/status", get(failover))
+        .route("/api/v1/ha/failover/events", get(failover_events))
         .route("/api/v1/ha/events", get(events))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -132,4 +136,13 @@ async fn events(
         }
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error.body_text()),
     }
+}
+
+async fn failover(extract::State(mut state): extract::State<State>) -> Response {
+    told(StatusCode::OK, &view::Failover::of(state.reader.current()))
+}
+
+async fn failover_events(extract::State(state): extract::State<State>) -> Response {
+    let wanted = view::Wanted::of_kind("failover.");
+    told(StatusCode::OK, &view::Events::of(state.registry.history(), &wanted))
 }

@@ -120,7 +120,7 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 10);
+    assert_eq!(paths.len(), 12);
     for path in paths {
         let path = path["path"].as_str().unwrap();
         let (status, body) = ask(&router, "GET", path, "127.0.0.1:9901").await;
@@ -261,6 +261,12 @@ fn the_shape_of_stats() {
 fn the_shape_of_backends() {
     let (_registry, snapshot) = busy();
     insta::assert_snapshot!(pretty(&view::BackendList::of(&snapshot, NOW)));
+}
+
+#[test]
+fn the_shape_of_failover() {
+    let (_registry, snapshot) = busy();
+    insta::assert_snapshot!(pretty(&view::Failover::of(&snapshot)));
 }
 
 #[test]

@@ -104,6 +104,8 @@
 //! | `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
 //! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
 //! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
+//! | `/api/v1/ha/failover/status` | which tiers serve, panics, circuit breakers |
+//! | `/api/v1/ha/failover/events` | the events of failover groups among the last |
 //! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next |
 //!
 //! # Metrics

@@ -62,7 +62,7 @@
 //! else a fresh one is made within the connect time-out. The pool does not know the strategy, nor the
 //! strategy the pool.
 //!
-//! # 6. The exchange (`upload.rs`, `exchange.rs`)
+//! # 6. The exchange (`upload/mod.rs`, `exchange/mod.rs`)
 //!
 //! [`write_request_head`](crate::proxy::headers::write_request_head) writes the head for the backend in one
 //! pass over the fields that came; those that pass unchanged, one behind the other, are one copy. Request and

@@ -18,6 +18,13 @@ pub(in crate::admin) struct Wanted {
     since: Option<u64>,
 }
 
+impl Wanted {
+    /// Those whose kind begins so.
+    pub(in crate::admin) fn of_kind(kind: &str) -> Self {
+        Self { kind: Some(kind.to_owned()), ..Self::default() }
+    }
+}
+
 /// `/api/v1/ha/events`.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Events {

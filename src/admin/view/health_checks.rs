@@ -22,6 +22,8 @@ struct UpstreamHealth<'a> {
     /// Empty when backends are not probed.
     checks: Vec<Active<'a>>,
     passive: Passive,
+    /// `null` when nobody looks for outliers.
+    ejection: Option<Ejection>,
     backends: Vec<Verdict<'a>>,
 }
 
@@ -41,6 +43,37 @@ struct Passive {
     /// 0 never parks.
     max_fails: u32,
     fail_timeout_seconds: f64,
+    max_pause_seconds: f64,
+    trials: u32,
+    /// Statuses that count as failures.
+    statuses: Vec<u16>,
+}
+
+/// Of each rule, 0 is off.
+#[derive(Debug, Serialize)]
+struct Ejection {
+    dry_run: bool,
+    window_seconds: f64,
+    consecutive: u32,
+    failure_percent: u32,
+    min_requests: u32,
+    deviations: f64,
+    max_ejected: u32,
+}
+
+impl Ejection {
+    fn of(upstream: &Upstream) -> Option<Self> {
+        let rules = upstream.ejection()?;
+        Some(Self {
+            dry_run: rules.dry_run,
+            window_seconds: rules.window.as_secs_f64(),
+            consecutive: rules.consecutive,
+            failure_percent: rules.failure_percent,
+            min_requests: rules.min_requests,
+            deviations: rules.deviations,
+            max_ejected: rules.max_ejected,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -133,7 +166,11 @@ impl<'a> UpstreamHealth<'a> {
             passive: Passive {
                 max_fails: upstream.passive.max_fails,
                 fail_timeout_seconds: upstream.passive.fail_timeout.as_secs_f64(),
+                max_pause_seconds: upstream.passive.max_pause.as_secs_f64(),
+                trials: upstream.passive.trials,
+                statuses: upstream.passive.statuses.clone(),
             },
+            ejection: Ejection::of(upstream),
             backends: upstream.backends.iter().map(|backend| verdict(backend)).collect(),
         }
     }

@@ -5,6 +5,7 @@
 
 mod backends;
 mod events;
+mod failover;
 mod health_checks;
 mod stats;
 mod status;
@@ -16,6 +17,7 @@ use crate::snapshot::{Snapshot, Upstream};
 
 pub(super) use backends::BackendList;
 pub(super) use events::{Events, Wanted};
+pub(super) use failover::Failover;
 pub(super) use health_checks::HealthChecks;
 pub(super) use stats::Stats;
 pub(super) use status::{Checks, Health, Summary};
