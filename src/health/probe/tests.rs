@@ -356,3 +356,47 @@ async fn this_machine_is_measured() {
     let check = health(Probe::Node(NodeProbe { what: nowhere, warn: 0.8, limit: 0.9 }));
     assert_eq!(find(&at, &check).await.found, Found::Down);
 }
+
+/// A health service that answers with this status of gRPC, and this one of its own.
+async fn health_service(grpc_status: &'static str, serving: u8) -> Address {
+    use http_body_util::{BodyExt, Full};
+    use hyper::body::Bytes;
+    use hyper::header::HeaderMap;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| async move {
+        assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+        assert_eq!(request.headers()["content-type"], "application/grpc");
+        let asked = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(*asked, *b"\0\0\0\0\x05\x0a\x03a.B");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", grpc_status.parse().unwrap());
+        let message = Bytes::from(vec![0, 0, 0, 0, 2, 8, serving]);
+        let body = Full::new(message).with_trailers(async move { Some(Ok(trailers)) });
+        Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+    };
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let service = hyper::service::service_fn(answer);
+        // The probe goes away when it has its answer.
+        let _ = hyper::server::conn::http2::Builder::new(executor)
+            .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+            .await;
+    });
+    Address::Ip(address)
+}
+
+#[tokio::test]
+async fn grpc_servers_are_asked_by_their_health_service() {
+    let check = health(Probe::Grpc("a.B".into()));
+    assert_eq!(judge(&health_service("0", 1).await, &check).await, Ok(()));
+    let not = judge(&health_service("0", 2).await, &check).await;
+    assert_eq!(not, Err("NOT_SERVING".into()));
+    let unknown = judge(&health_service("5", 0).await, &check).await;
+    assert_eq!(unknown, Err("the health service does not know this service".into()));
+    let speaks_http1 = peer(vec![b"HTTP/1.1 400 Bad Request\r\n\r\n"]).await;
+    let broken = judge(&speaks_http1, &check).await.unwrap_err();
+    assert!(broken.starts_with("broken answer"), "{broken}");
+}
