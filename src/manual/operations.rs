@@ -124,7 +124,7 @@
 //! | Which tier serves, is a breaker open, is there a panic? | `plimsoll_upstream_tier_share_ratio`, `plimsoll_upstream_breaker_state`, `plimsoll_upstream_panic` |
 //! | Is the load even? | `plimsoll_backend_in_flight`, `plimsoll_backend_picks_total` |
 //! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |
-//! | Do probes work? | `plimsoll_health_checks_total` by `result`, `plimsoll_health_check_duration_seconds` |
+//! | What do probes find? | `plimsoll_health_check_state` and `plimsoll_health_checks_total` by `check`, `plimsoll_health_check_duration_seconds` |
 //! | Are backend names resolved? | `plimsoll_discovery_updates_total` by `result`, `plimsoll_discovery_last_success_timestamp_seconds` |
 //! | Is the configuration the one I wrote? | `plimsoll_config_last_reload_successful`, `plimsoll_config_info` |
 //! | Does the process itself run out of something? | `process_open_fds` beside `process_max_fds`, `process_resident_memory_bytes`, `plimsoll_events_dropped_total` |

@@ -157,6 +157,6 @@ pub(in crate::import) const SERVER: &[Parameter] = &[
         "slow_start=",
         Verdict::NotCarried,
         "A backend that comes back gets its full share at once.",
-        "",
+        "write `slow_start` into its upstream",
     ),
 ];
