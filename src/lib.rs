@@ -37,6 +37,7 @@
 //! | [`admin`] | metrics and status over HTTP |
 //! | [`server`] | puts the rooms together: threads, signals, drain |
 //! | [`import`] | nginx's configuration to ours, and what became of each directive |
+//! | [`simulate`] | load and faults in virtual time, through the code that runs |
 //! | [`cli`] | what was typed to what it means |
 //! | [`manual`] | chapters to read |
 //!
@@ -82,7 +83,8 @@
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
-//! | [`cli`] | `model` `config` `snapshot` `proxy::explain` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
+//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::passive` `policy` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
+//! | [`cli`] | `model` `balance::Strategy` `config` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!
@@ -164,6 +166,7 @@ pub mod net;
 pub mod policy;
 pub mod proxy;
 pub mod server;
+pub mod simulate;
 pub mod snapshot;
 pub mod telemetry;
 pub mod tls;

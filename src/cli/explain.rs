@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,13 +14,11 @@ use crate::cli::{BAD, complain, run, written};
 use crate::config::model::{Config, Listener, Route};
 use crate::config::{self, Loaded};
 use crate::model::{
-    Address, AdminState, BackendId, BackendState, Generation, PassiveState, ProbedState, Share,
-    Tick,
+    Address, AdminState, BackendId, BackendState, PassiveState, ProbedState, Share, Tick,
 };
 use crate::proxy::explain::{Choice, Explanation, Question, Refused, explain};
-use crate::snapshot::build::{Addresses, Endpoint, Identities, Input, Known, build};
-use crate::snapshot::{Course, Snapshot};
-use crate::telemetry::Registry;
+use crate::snapshot::Snapshot;
+use crate::snapshot::build::Offline;
 
 /// A request that nobody sends.
 #[derive(Debug, Clone, Args)]
@@ -191,30 +189,9 @@ const FAILING: BackendState = BackendState {
 /// The world of a configuration in which everybody works but those who are `down`. Names are not asked
 /// for: each stands for one backend.
 fn world(config: &Config, down: &[String]) -> Result<Snapshot, String> {
-    let anywhere = || vec![Endpoint::plain(Ipv4Addr::UNSPECIFIED.into())];
-    let queries = config.upstreams.values().flat_map(|upstream| {
-        upstream.backends.iter().filter_map(|backend| upstream.query(backend))
-    });
-    let addresses: Addresses = queries.map(|query| (query, anywhere())).collect();
     let config = &with_states(config);
-    let registry = Registry::new(1);
-    let mut identities = Identities::default();
-    let mut built = |states: &dyn Fn(BackendId) -> Option<BackendState>| {
-        build(Input {
-            config,
-            hash: 0,
-            generation: Generation::default(),
-            previous: None,
-            known: Known {
-                states,
-                courses: &|name| course(config, name),
-                addresses: &addresses,
-                identities: &mut identities,
-                registry: &registry,
-            },
-        })
-    };
-    let all = built(&|_| Some(WORKING));
+    let mut world = Offline::new(config);
+    let all = world.build(&|_| Some(WORKING));
     let mut out = BTreeSet::new();
     for named in down {
         let known = all.upstreams.iter().flat_map(|upstream| {
@@ -237,7 +214,7 @@ fn world(config: &Config, down: &[String]) -> Result<Snapshot, String> {
         out.extend(ids);
     }
     let states = |id: BackendId| Some(if out.contains(&id.0) { FAILING } else { WORKING });
-    Ok(built(&states))
+    Ok(world.build(&states))
 }
 
 /// Counted as nginx counts, failures are no state but numbers, which nobody has here.
@@ -344,15 +321,4 @@ fn document(listener: &str, explained: Result<Explanation, Refused>) -> Value {
         "route": explained.route, "answer": explained.action,
         "others": others.collect::<Vec<_>>(), "upstreams": upstreams.collect::<Vec<_>>(),
     })
-}
-
-/// What the operator has decided for an upstream: the tier that is held. What follows from failures of
-/// tiers is the control loop's to decide, and not known here.
-fn course(config: &Config, name: &str) -> Course {
-    let failover = config.upstreams.get(name).and_then(|upstream| upstream.failover.as_ref());
-    let Some(pin) = failover.and_then(|failover| failover.pin) else {
-        return Course::default();
-    };
-    let shares = (0..=pin).map(|tier| if tier == pin { 100 } else { 0 }).collect();
-    Course { shares: Some(shares), strict: true, ..Course::default() }
 }

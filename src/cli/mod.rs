@@ -9,6 +9,7 @@ mod explain;
 mod import_nginx;
 mod run;
 pub mod schema;
+mod simulate;
 mod why;
 
 use std::ffi::OsString;
@@ -70,6 +71,11 @@ enum Command {
     /// Nothing is sent. Everybody is taken to work but those who are named as down; names are not
     /// asked for.
     Explain(explain::ExplainArgs),
+    /// Play load and faults through an upstream in virtual time, and tell what comes of it
+    ///
+    /// What picks, parks, ejects and retries is what runs in the process; clients, backends and the
+    /// clock are made up, and the same seed gives the same figures.
+    Simulate(simulate::SimulateArgs),
     /// Make a configuration of nginx's, and tell what could not be carried over
     ///
     /// The imported file is an ordinary one. What has no counterpart is left out with a warning.
@@ -155,6 +161,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             written(schema::schema(output, &mut out))
         }
         Command::Explain(arguments) => explain::command(&arguments, &mut out),
+        Command::Simulate(arguments) => simulate::command(&arguments, &mut out),
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
         Command::Why { backend, admin } => match why::why(admin, &backend, &mut out) {
             Ok(true) => ExitCode::SUCCESS,

@@ -53,7 +53,7 @@ mod proxied;
 mod read_head;
 mod record;
 mod request;
-mod retry;
+pub(crate) mod retry;
 mod rewrite;
 mod rpc;
 mod secured;

@@ -22,32 +22,32 @@ use crate::telemetry::RetryDenied;
 /// What is known when an attempt has failed.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// How it ended.
-    pub(super) outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// The backend's status, if a head came.
-    pub(super) status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// Bytes of the request were handed to the kernel for this backend.
-    pub(super) sent: bool,
+    pub(crate) sent: bool,
     /// The connection came from the pool, and broke before a byte came back.
-    pub(super) stale: bool,
+    pub(crate) stale: bool,
     /// Early hints went to the client.
-    pub(super) shown: bool,
+    pub(crate) shown: bool,
     /// The request's method is idempotent.
-    pub(super) idempotent: bool,
+    pub(crate) idempotent: bool,
     /// Everything of the body that was sent can be sent again.
-    pub(super) replayable: bool,
+    pub(crate) replayable: bool,
     /// Attempts so far that count, this one included.
-    pub(super) tries: u32,
+    pub(crate) tries: u32,
     /// Time since the first attempt began.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// The policy.
-    pub(super) policy: &'a Retry,
+    pub(crate) policy: &'a Retry,
 }
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Try the same backend again on a fresh connection.
     FreshConnection,
     /// Try another backend.
@@ -57,7 +57,7 @@ pub(super) enum Decision {
 }
 
 /// Decides by the rules of the module's doc.
-pub(super) fn decide(facts: &Facts<'_>) -> Decision {
+pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
     use Decision::{AnotherBackend, FreshConnection, GiveUp};
     let policy = facts.policy;
     if facts.shown || matches!(facts.outcome, Outcome::ClientGone | Outcome::Truncated) {
@@ -94,7 +94,7 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decision {
 }
 
 /// Whether a method is idempotent (RFC 9110 §9.2.2). Unknown methods are not.
-pub(super) fn is_idempotent(method: &[u8]) -> bool {
+pub(crate) fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 

@@ -8,6 +8,7 @@ mod support;
 mod demo;
 mod explain;
 mod run;
+mod simulate;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -33,8 +34,17 @@ fn err(output: &Output) -> String {
 fn help_names_every_command_and_version_the_version() {
     let help = plimsoll(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    let commands =
-        ["run", "check", "demo", "explain", "schema", "import-nginx", "why", "completions"];
+    let commands = [
+        "run",
+        "check",
+        "demo",
+        "explain",
+        "schema",
+        "simulate",
+        "import-nginx",
+        "why",
+        "completions",
+    ];
     for command in commands {
         assert!(out(&help).contains(command), "{command}: {}", out(&help));
         assert_eq!(plimsoll(&[command, "--help"]).status.code(), Some(0));

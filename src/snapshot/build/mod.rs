@@ -8,6 +8,7 @@
 mod backends;
 mod identities;
 mod limits;
+mod offline;
 mod routes;
 mod secured;
 
@@ -29,6 +30,7 @@ use crate::telemetry::Registry;
 use backends::{Gathered, gather};
 
 pub use identities::Identities;
+pub use offline::Offline;
 
 /// Who serves each backend name, sorted. A name that is missing has nobody yet.
 pub type Addresses = BTreeMap<config::Query, Vec<Endpoint>>;

@@ -1,0 +1,27 @@
+//! Load and faults in virtual time, against the very code that picks, judges and retries.
+//!
+//! The clock, the network and the backends are made up; plans, eligibility, parking, outliers and
+//! retries are those of the process: [`snapshot`](crate::snapshot), [`balance`](crate::balance),
+//! `health::passive`, [`policy`](crate::policy) and `proxy::retry`. Nothing waits, and the same seed
+//! gives the same figures on every machine, so that two strategies or two settings can be compared,
+//! and what an upstream does when half of it is lost is known before it happens.
+//!
+//! A backend is a queue with so many places at which requests are served, each for a time that is
+//! drawn from a log-normal distribution; a time-out gives the request up, but the backend works on it
+//! all the same, as most do. Probes are not simulated: what is shown is what traffic alone finds out.
+
+mod backend;
+mod figures;
+mod keeper;
+mod load;
+mod plot;
+mod run;
+mod scenario;
+#[cfg(test)]
+mod tests;
+
+pub use figures::{Figures, Second};
+pub use load::{Arrival, Load, recorded};
+pub use plot::plot;
+pub use run::{Unfit, simulate};
+pub use scenario::{Change, Effect, Scenario, scenarios};

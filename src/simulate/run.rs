@@ -1,0 +1,446 @@
+//! The loop: what is due next happens next.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::balance::{Key, Need, OwnedInFlight, Pick, Rng, Tried};
+use crate::config::model::Config;
+use crate::model::{BackendIx, Outcome, Tick, WorkerIx};
+use crate::proxy::retry::{Decision, Facts, decide};
+use crate::simulate::backend::{Chance, Queue};
+use crate::simulate::figures::{Figures, Taken};
+use crate::simulate::keeper::{Keeper, News};
+use crate::simulate::load::{Arrival, Load};
+use crate::simulate::scenario::{Effect, Scenario};
+use crate::snapshot::Cursors;
+use crate::snapshot::build::Offline;
+
+/// Workers of the process.
+const WORKERS: usize = 2;
+
+/// From us to a backend and back; also how long a refused connection takes.
+const ROUND_TRIP: Duration = Duration::from_micros(200);
+
+/// When a broken request breaks off.
+const BREAKS_AFTER: Duration = Duration::from_millis(1);
+
+/// Clients, each with a key of its own.
+const CLIENTS: u32 = 1_000;
+
+/// Why an upstream cannot be simulated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It is not in the configuration.
+    #[error("there is no upstream `{0}`")]
+    Unknown(String),
+    /// Failures are counted as in nginx.
+    #[error("failures of `{0}` are counted as in nginx (`nginx.failures`), which is not simulated")]
+    Tallies(String),
+    /// What is decided for the upstream as a whole.
+    #[error(
+        "`failover` and `breaker` of `{0}` are decided over all of its backends, which is not simulated"
+    )]
+    Groups(String),
+}
+
+/// Runs a scenario over an upstream of a configuration.
+///
+/// # Errors
+/// See [`Unfit`].
+pub fn simulate(
+    config: &Config,
+    upstream: &str,
+    scenario: &Scenario,
+    load: &Load,
+    seed: u64,
+) -> Result<Figures, Unfit> {
+    let unknown = || Unfit::Unknown(upstream.to_owned());
+    let section = config.upstreams.get(upstream).ok_or_else(unknown)?;
+    if section.nginx.failures {
+        return Err(Unfit::Tallies(upstream.to_owned()));
+    }
+    if section.failover.is_some() || section.breaker.is_some() {
+        return Err(Unfit::Groups(upstream.to_owned()));
+    }
+    let keeper = Keeper::new(Offline::new(config), upstream).ok_or_else(unknown)?;
+    let policy = &section.retry;
+    let patience = Patience {
+        connect: section.timeouts.connect,
+        read: section.timeouts.read,
+        total: section.timeouts.total,
+    };
+    let backends = keeper.upstream().backends.len();
+    let seeds = 0..WORKERS as u64;
+    let cursors = seeds.map(|n| keeper.upstream().cursors(WorkerIx(n as u16), n * 7 + seed));
+    let mut run = Run {
+        cursors: cursors.collect(),
+        queues: (0..backends).map(|_| Queue::default()).collect(),
+        keeper,
+        scenario,
+        policy,
+        patience,
+        now: Tick(0),
+        due: BinaryHeap::new(),
+        numbered: 0,
+        requests: Vec::new(),
+        attempts: Vec::new(),
+        chance: Chance::new(seed),
+        picks: Rng::new(seed ^ 0x5eed),
+        taken: Taken::default(),
+    };
+    run.taken.figures.attempts = vec![0; backends];
+    run.all(load);
+    let weights = run.keeper.upstream().backends.iter().map(|one| one.weight.value());
+    let weights: Vec<u32> = weights.collect();
+    Ok(run.taken.finish(&weights))
+}
+
+/// How long is waited for backends.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    connect: Duration,
+    read: Duration,
+    total: Option<Duration>,
+}
+
+/// What happens at some time.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// A request comes; the place of a recorded one.
+    Comes(usize),
+    /// An attempt ends.
+    Ends(usize, Outcome),
+    /// A backend has served an attempt.
+    Served(usize),
+    /// A pause is over.
+    PauseOver(BackendIx),
+    /// Outliers are looked for.
+    Look,
+}
+
+/// What is due when; what was put down first goes first.
+struct Due(Tick, u64, Event);
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.0, other.1).cmp(&(self.0, self.1))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+struct Request {
+    began: Tick,
+    tries: u32,
+    tried: Tried,
+    worker: usize,
+    client: u32,
+    service: Option<Duration>,
+}
+
+struct Attempt {
+    request: usize,
+    backend: BackendIx,
+    began: Tick,
+    trial: bool,
+    /// Counts it as long as it is under way.
+    held: Option<OwnedInFlight>,
+}
+
+struct Run<'c> {
+    keeper: Keeper<'c>,
+    scenario: &'c Scenario,
+    policy: &'c crate::snapshot::settings::Retry,
+    patience: Patience,
+    cursors: Vec<Cursors>,
+    queues: Vec<Queue>,
+    now: Tick,
+    due: BinaryHeap<Due>,
+    numbered: u64,
+    requests: Vec<Request>,
+    attempts: Vec<Attempt>,
+    chance: Chance,
+    picks: Rng,
+    taken: Taken,
+}
+
+impl Run<'_> {
+    fn at(&mut self, after: Duration, event: Event) {
+        self.numbered += 1;
+        self.due.push(Due(self.now.after(after), self.numbered, event));
+    }
+
+    /// Everything that happens, until nothing is due any more.
+    fn all(&mut self, load: &Load) {
+        self.at(Duration::ZERO, Event::Comes(0));
+        if let Some(step) = self.keeper.look() {
+            self.at(step, Event::Look);
+        }
+        while let Some(Due(at, _, event)) = self.due.pop() {
+            self.now = at;
+            match event {
+                Event::Comes(place) => self.comes(load, place),
+                Event::Ends(attempt, outcome) => self.ends(attempt, outcome),
+                Event::Served(attempt) => self.served(attempt),
+                Event::PauseOver(ix) => {
+                    self.keeper.pause_ended(ix, at);
+                    self.refit();
+                }
+                Event::Look => self.look(),
+            }
+        }
+    }
+
+    fn time(&self) -> Duration {
+        self.now.since(Tick(0))
+    }
+
+    /// How the effects of that kind, at this time, multiply.
+    fn factor(&self, to: Option<BackendIx>, of: fn(Effect, f64) -> Option<f64>) -> Option<f64> {
+        let now = self.time();
+        let under_way = self
+            .scenario
+            .changes
+            .iter()
+            .filter(|change| to.is_none_or(|ix| change.to.contains(&ix.index())));
+        let factors = under_way.filter_map(|change| of(change.effect, change.progress(now)?));
+        factors.fold(None, |product, factor| Some(product.unwrap_or(1.0) * factor))
+    }
+
+    fn comes(&mut self, load: &Load, place: usize) {
+        let (client, service) = match load {
+            Load::MadeUp => {
+                let rush = self.factor(None, |effect, _| match effect {
+                    Effect::Rush(times) => Some(times),
+                    _ => None,
+                });
+                let gap = self.chance.gap(self.scenario.rate * rush.unwrap_or(1.0));
+                if self.time() + gap < self.scenario.time {
+                    self.at(gap, Event::Comes(0));
+                }
+                (self.chance.below(CLIENTS), None)
+            }
+            Load::Recorded(arrivals) => {
+                let Some(arrival) = arrivals.get(place) else { return };
+                if let Some(next) = arrivals.get(place + 1) {
+                    self.at(next.at.saturating_sub(arrival.at), Event::Comes(place + 1));
+                }
+                (number(arrival), Some(arrival.took))
+            }
+        };
+        let worker = self.requests.len() % WORKERS;
+        let (began, tried) = (self.now, Tried::new());
+        self.requests.push(Request { began, tries: 0, tried, worker, client, service });
+        self.attempt(self.requests.len() - 1);
+    }
+
+    /// Begins an attempt for a request, or ends it where nobody is left.
+    fn attempt(&mut self, place: usize) {
+        let Some((backend, trial)) = self.choose(place) else {
+            self.taken.ended(self.now, None);
+            return;
+        };
+        let request = &mut self.requests[place];
+        request.tried.insert(backend);
+        request.tries += 1;
+        self.taken.figures.retries += u64::from(request.tries > 1);
+        self.taken.figures.attempts[backend.index()] += 1;
+        let held = Some(self.keeper.upstream().live[backend.index()].enter_owned());
+        let number = self.attempts.len();
+        let began = self.now;
+        self.attempts.push(Attempt { request: place, backend, began, trial, held });
+        self.send(number, backend);
+    }
+
+    /// What the backend does with an attempt.
+    fn send(&mut self, number: usize, backend: BackendIx) {
+        let is = |wanted: Effect| {
+            self.factor(
+                Some(backend),
+                match wanted {
+                    Effect::Refuses => |effect, _| (effect == Effect::Refuses).then_some(1.0),
+                    _ => |effect, _| (effect == Effect::Hangs).then_some(1.0),
+                },
+            )
+        };
+        let (refuses, hangs) = (is(Effect::Refuses).is_some(), is(Effect::Hangs).is_some());
+        let breaks = self.factor(Some(backend), |effect, _| match effect {
+            Effect::Breaks(part) => Some(part),
+            _ => None,
+        });
+        if refuses {
+            let after = ROUND_TRIP.min(self.patience.connect);
+            self.at(after, Event::Ends(number, Outcome::ConnectFailed));
+        } else if breaks.is_some_and(|part| self.chance.even() < part) {
+            self.at(BREAKS_AFTER, Event::Ends(number, Outcome::Reset));
+        } else {
+            self.at(self.patience.read, Event::Ends(number, Outcome::Timeout));
+            if !hangs && self.queues[backend.index()].come(number, self.scenario.places) {
+                self.serve(number);
+            }
+        }
+    }
+
+    /// The backend begins to serve an attempt.
+    fn serve(&mut self, number: usize) {
+        let Attempt { request, backend, .. } = &self.attempts[number];
+        let (request, backend) = (*request, *backend);
+        let slower = self.factor(Some(backend), |effect, progress| match effect {
+            Effect::Slow(times) => Some(times),
+            Effect::Warms(times) => Some(1.0 + (times - 1.0) * (1.0 - progress)),
+            _ => None,
+        });
+        let drawn = match self.requests[request].service {
+            Some(recorded) => recorded,
+            None => self.chance.service(self.scenario.service),
+        };
+        let service = drawn.mul_f64(slower.unwrap_or(1.0));
+        self.at(service, Event::Served(number));
+        self.at(service + ROUND_TRIP, Event::Ends(number, Outcome::Ok));
+    }
+
+    fn served(&mut self, number: usize) {
+        let backend = self.attempts[number].backend;
+        if let Some(next) = self.queues[backend.index()].leave() {
+            self.serve(next);
+        }
+    }
+
+    fn ends(&mut self, number: usize, outcome: Outcome) {
+        let attempt = &mut self.attempts[number];
+        if attempt.held.take().is_none() {
+            // It was given up, or has been answered.
+            return;
+        }
+        let (place, backend, trial) = (attempt.request, attempt.backend, attempt.trial);
+        let (now, took) = (self.now, self.now.since(attempt.began));
+        let failed = outcome.is_failure();
+        let upstream = self.keeper.upstream();
+        let (live, limits) =
+            (&upstream.live[backend.index()], upstream.backends[backend.index()].limits);
+        if failed {
+            live.observe_failure(took, now);
+        } else {
+            live.observe(took, now);
+        }
+        let crossed =
+            failed && !trial && live.record_failure(now, limits.fail_timeout, limits.max_fails);
+        self.keeper.count(backend, failed);
+        let news = match (trial, crossed) {
+            (true, _) => self.keeper.trial_ended(backend, !failed, now),
+            (false, true) => self.keeper.crossed(backend, now),
+            (false, false) => None,
+        };
+        self.heard(backend, news);
+        if !failed {
+            let whole = now.since(self.requests[place].began);
+            return self.taken.ended(now, Some(whole));
+        }
+        self.again(place, outcome);
+    }
+
+    /// Another attempt, if there may be one.
+    fn again(&mut self, place: usize, outcome: Outcome) {
+        let request = &self.requests[place];
+        let elapsed = self.now.since(request.began);
+        let decision = decide(&Facts {
+            outcome,
+            status: None,
+            sent: outcome != Outcome::ConnectFailed,
+            stale: false,
+            shown: false,
+            idempotent: true,
+            replayable: true,
+            tries: request.tries,
+            elapsed,
+            policy: self.policy,
+        });
+        let late = self.patience.total.is_some_and(|total| elapsed >= total);
+        match decision {
+            Decision::AnotherBackend if !late => self.attempt(place),
+            _ => self.taken.ended(self.now, None),
+        }
+    }
+
+    fn choose(&mut self, place: usize) -> Option<(BackendIx, bool)> {
+        let Self { keeper, cursors, requests, picks, now, .. } = self;
+        let (upstream, request) = (keeper.upstream(), &requests[place]);
+        let due = upstream
+            .trials
+            .iter()
+            .find(|ix| !request.tried.contains(**ix) && upstream.live[ix.index()].begin_trial());
+        if let Some(ix) = due {
+            return Some((*ix, true));
+        }
+        let bytes = request.client.to_be_bytes();
+        let key = match upstream.strategy.needs() {
+            Need::ClientAddress => {
+                // Networks of clients, for the hash leaves out the last part of an address.
+                let address = Ipv4Addr::from((10 << 24) | (request.client << 8) | 1);
+                Key::Address(IpAddr::V4(address))
+            }
+            Need::Key => Key::Bytes(&bytes),
+            Need::Nothing => Key::None,
+        };
+        let live = &upstream.live;
+        let mut pick = Pick { key, live, tried: &request.tried, now: *now, rng: picks };
+        upstream.pick(&mut cursors[request.worker], &mut pick).map(|ix| (ix, false))
+    }
+
+    /// Something became of a backend.
+    fn heard(&mut self, backend: BackendIx, news: Option<News>) {
+        let Some(news) = news else { return };
+        if let News::Parked(until) = news {
+            let figures = &mut self.taken.figures;
+            figures.parked += 1;
+            if figures.noticed.is_none() {
+                let first = self.scenario.changes.iter().map(|change| change.during.start).min();
+                let now = self.now.since(Tick(0));
+                figures.noticed = first.map(|first| now.saturating_sub(first));
+            }
+            self.at(until.since(self.now), Event::PauseOver(backend));
+        }
+        self.refit();
+    }
+
+    fn look(&mut self) {
+        for (ix, news) in self.keeper.outliers(self.now) {
+            self.taken.figures.ejected += 1;
+            self.heard(ix, Some(news));
+        }
+        // As long as anything else is due.
+        if let Some(step) = self.keeper.look().filter(|_| !self.due.is_empty()) {
+            self.at(step, Event::Look);
+        }
+    }
+
+    fn refit(&mut self) {
+        for cursors in &mut self.cursors {
+            self.keeper.upstream().refit(cursors);
+        }
+    }
+}
+
+/// A number for the client of a recorded request.
+fn number(arrival: &Arrival) -> u32 {
+    // FNV-1a: the same on every machine.
+    let hash = arrival
+        .client
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash % CLIENTS
+}
