@@ -60,6 +60,7 @@ impl World {
                 addresses: &self.addresses,
                 identities: &mut self.identities,
                 registry: &self.registry,
+                challenges: &Arc::default(),
             },
         })
     }
@@ -76,6 +77,7 @@ impl World {
             addresses: &self.addresses,
             identities: &mut self.identities,
             registry: &self.registry,
+            challenges: &Arc::default(),
         };
         build::rebuild(previous, &BTreeSet::from([UpstreamIx(0)]), Generation(2), known)
     }

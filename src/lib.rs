@@ -29,6 +29,7 @@
 //! | [`balance`] | who may be picked, and the eight ways to pick |
 //! | [`limit`] | how often a key may ask, and how often at once |
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
+//! | [`acme`] | certificates of an authority: asked for, kept on disk, renewed in time |
 //! | [`health`] | verdicts from probes and from traffic; the prober |
 //! | [`snapshot`] | configuration and states to the world that workers read |
 //! | [`dns`] | names to addresses: how name servers are asked |
@@ -54,13 +55,15 @@
 //! |---|---|---|---|
 //! | [`model`] | – | – | |
 //! | [`telemetry`] | `model` | `jiff` `prometheus` `rustix` `serde` `serde_json` `thiserror` `tracing` `tracing_subscriber` | |
-//! | [`tls`] | – | `ahash` `aws_lc_rs` `rustls` `rustls_native_certs` `thiserror` `x509_cert` | |
+//! | [`tls`] | – | `ahash` `arc_swap` `aws_lc_rs` `rustls` `rustls_native_certs` `thiserror` `x509_cert` | |
 //! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`policy`] | `model` | – | `pure` |
 //! | [`balance`] | `model` `policy::spill` | – | `pure` |
 //! | [`config`] | `model` `tls` `policy` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
+//! | [`acme`] | `model` `tls` `config::model` `telemetry` | `instant_acme` `rcgen` `serde_json` `thiserror` `tokio` `tracing` | |
+//! | `acme::due` | `tls` | – | `pure` |
 //! | [`health`] | `model` `tls` `net` `config::model` | `aws_lc_rs` `bytes` `fallible_iterator` `http` `http_body_util` `hyper` `hyper_util` `memchr` `postgres_protocol` `rustix` `serde_json` `tokio` | |
 //! | `health::agent` | `model` | – | `pure` |
 //! | `health::rise` | `model` | – | `pure` |
@@ -70,7 +73,7 @@
 //! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
-//! | [`control`] | `model` `policy` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
+//! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
@@ -150,6 +153,7 @@
 //! 8. Words come from the list above. Numbers come with the run that gave them.
 //! 9. A rule may be broken under a comment that says why.
 
+pub mod acme;
 pub mod admin;
 pub mod balance;
 pub mod cli;

@@ -79,6 +79,7 @@ fn snapshot(registry: &Registry, states: &[(&str, BackendState)]) -> Snapshot {
             courses: &|_| Course::default(),
             addresses: &BTreeMap::new(),
             identities: &mut identities,
+            challenges: &Arc::default(),
             registry,
         },
     })

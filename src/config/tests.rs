@@ -76,6 +76,7 @@ const LEADS: &[(&str, &str)] = &[
     ("[log]", "[log]"),
     ("[access_log]", "[access_log]"),
     ("[access_logs.NAME]", "[access_logs.orders]\npath = \"shop.log\""),
+    ("[acme]", "[acme]\nstate = \"state\"\naccept_terms = true"),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
     ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
     ("[listener.nginx]", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.nginx]"),
@@ -86,7 +87,8 @@ const LEADS: &[(&str, &str)] = &[
     ),
     (
         "[[listener.tls.certificate]]",
-        "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener.tls.certificate]]\n\
+        "[acme]\nstate = \"state\"\naccept_terms = true\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n[[listener.tls.certificate]]\n\
          chain = \"example.pem\"\nkey = \"example.key\"",
     ),
     (
@@ -222,6 +224,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
     let excluded = match key {
         _ if either => ["from", "cookie"],
         "socket_mode" => ["address", key],
+        "acme" => ["chain", "key"],
         _ => [key, key],
     };
     let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));
@@ -249,6 +252,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[[listener]]", "upstream" | "sni") => "mode = \"tcp\"",
         ("[[listener]]", "tunnel_timeout") => "mode = \"tcp\"\nupstream = \"api\"",
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
+        ("[[listener.tls.certificate]]", "acme") => "names = [\"a.test\"]",
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
         ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",
         ("[upstream.NAME.health] or [upstream.NAME.check.CHECK]", key) => of_check(key),

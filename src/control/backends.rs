@@ -214,6 +214,7 @@ impl Control {
             Event::Probed { backend, check, finding, took, at } => {
                 self.probed(backend, check, &finding, (took, at));
             }
+            Event::CertificateStored => self.take_up_certificate(),
             Event::FailuresCrossed { backend, at } => {
                 let limits = self.limits(backend);
                 self.judge(backend, at, |passive, others_left, pause| {

@@ -74,6 +74,8 @@ pub enum Origin {
     Policy,
     /// A backend name resolves to other addresses.
     Dns,
+    /// A certificate came from its authority.
+    Acme,
 }
 
 impl Origin {
@@ -88,6 +90,7 @@ impl Origin {
             Self::Health => "health",
             Self::Policy => "policy",
             Self::Dns => "dns",
+            Self::Acme => "acme",
         }
     }
 }

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
+use crate::acme::Keeper;
 use crate::config::{Loaded, Report, model as config};
 use crate::control::backends::{Backends, Change};
 use crate::control::course::Courses;
@@ -29,6 +30,7 @@ use crate::model::{BackendId, Clock, Event, Generation, UpstreamId, UpstreamIx};
 use crate::snapshot::build::{self, Identities, Input, Known};
 use crate::snapshot::{Cell, Reader, Snapshot};
 use crate::telemetry::Registry;
+use crate::tls::Challenges;
 
 /// Events that are taken up together at most.
 const BATCH: usize = 1024;
@@ -64,6 +66,8 @@ pub(super) struct Control {
     pub(super) snapshot: Arc<Snapshot>,
     identities: Identities,
     pub(super) registry: Arc<Registry>,
+    challenges: Arc<Challenges>,
+    keeper: Keeper,
     stage: Box<dyn Stage>,
     journal: Journal,
     /// What is known of each backend in `snapshot`.
@@ -116,6 +120,8 @@ impl Control {
             snapshot: cell.load(),
             cell,
             identities: Identities::default(),
+            keeper: Keeper::default(),
+            challenges: Arc::default(),
             registry,
             stage,
             journal: Journal::default(),
@@ -191,6 +197,14 @@ impl Control {
         }
     }
 
+    /// A certificate that was stored is taken up as any file that changed.
+    pub(super) fn take_up_certificate(&self) {
+        let Some(commands) = self.commands.upgrade() else { return };
+        let (reply, _) = oneshot::channel();
+        // Where there is no room, a reload is on its way that takes it up too.
+        let _ = commands.try_send(Command::Reload { origin: Origin::Acme, reply });
+    }
+
     fn prepare(&mut self, command: Command) {
         let names = self.names.addresses().clone();
         self.preparation.spawn(prepare(command, self.file.clone(), names, self.names.dns()));
@@ -204,7 +218,7 @@ impl Control {
         let answer = match result {
             // The watch found another time on a file, but no other content.
             Ok((loaded, _))
-                if origin == Origin::FileWatch
+                if matches!(origin, Origin::FileWatch | Origin::Acme)
                     && loaded.fingerprint == self.fingerprint
                     && self.refused.is_none() =>
             {
@@ -269,6 +283,7 @@ impl Control {
                 addresses: self.names.addresses(),
                 identities: &mut self.identities,
                 registry: &self.registry,
+                challenges: &self.challenges,
             },
         });
         let cause = format!("configuration {hash:016x}");
@@ -279,6 +294,8 @@ impl Control {
         let generation = self.snapshot.generation;
         self.registry.process().reloaded(SystemTime::now(), generation, hash);
         self.stage.applied(&config);
+        let (challenges, events) = (&self.challenges, &self.events);
+        self.keeper.keep(config.acme.as_ref(), challenges, &self.registry, events);
         info!(
             origin = origin.name(),
             generation = generation.0,
@@ -346,6 +363,7 @@ impl Control {
             addresses: self.names.addresses(),
             identities: &mut self.identities,
             registry: &self.registry,
+            challenges: &self.challenges,
         };
         let generation = self.snapshot.generation.next();
         let next = build::rebuild(&self.snapshot, &touched, generation, known);

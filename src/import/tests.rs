@@ -230,7 +230,7 @@ fn listeners_show_the_certificates_of_their_servers_for_their_names() {
     let expected = "tls.certificate = [{ chain = \"/etc/c.pem\", key = \"/etc/c.key\", \
                     ocsp = \"/etc/c.ocsp\", names = [\"c.test\"] }, \
                     { chain = \"/etc/a.pem\", key = \"/etc/a.key\", names = [\"a.test\", \"*.b.test\"] }]\n\
-                    tls.policy = \"modern\"\nhttp2 = true\n";
+                    tls.misdirected = \"serve\"\ntls.policy = \"modern\"\nhttp2 = true\n";
     assert!(imported.toml.contains(expected), "{}", imported.toml);
     assert_eq!(imported.toml.matches("tls.certificate").count(), 1);
     assert_eq!(verdict(&imported, "listen 443"), Verdict::Carried);

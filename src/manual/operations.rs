@@ -57,6 +57,21 @@
 //! `plimsoll_listener_tls_handshakes_total` counts handshakes by their end; why one failed stands in the log
 //! at the level `debug`.
 //!
+//! ## Certificates of an authority
+//!
+//! `[acme]` has certificates given by an authority, such as Let's Encrypt (ACME, RFC 8555); those with
+//! `acme = true` are asked for at start, and again when a third of their life is left. What is given gets
+//! in as a renewed file does: no connection is touched. With `http-01` the authority asks on port 80, which
+//! every plain listener answers before its routes, so that a route may lead all else over to HTTPS; with
+//! `tls-alpn-01` it shakes hands on port 443. See `conf/acme.toml`.
+//!
+//! Account, keys and certificates are in the folder `state`, which only Plimsoll's user may read; keep it
+//! over restarts, and let one process have it. What is in it is enough to start without the authority.
+//! Until a certificate is there, handshakes for its names fail (as with Caddy): a certificate that nobody
+//! can trust would only teach people to click on. `plimsoll check` reads what is there already and asks
+//! nobody. `plimsoll_certificate_orders_total` counts what was asked for, by how that ended; the log says
+//! why not, in the authority's words, and when it is tried again.
+//!
 //! # Drain
 //!
 //! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their
@@ -161,6 +176,7 @@
 //! | request without TLS where TLS is spoken | 400 | downstream |
 //! | request head not complete in time | 408 | downstream |
 //! | request body malformed | 400 | downstream |
+//! | request for a name of another certificate than was shown | 421 | downstream |
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
 //! | request body cannot be kept | 500 | upstream |
@@ -220,7 +236,7 @@
 //! | on one listener | its `max_connections` | none |
 //! | of one client on it | its `max_connections_per_client`; trusted proxies do not count | none |
 //! | a request head | `max_head`, `max_headers`, `max_target` | 32 KiB, 100 fields, 8 KiB |
-//! | its time, from the first byte | `header_timeout` | 30 s |
+//! | its time, from the first byte | `header_timeout` | 10 s |
 //! | a body that does not come, a response that is not taken | `body_timeout`, `write_timeout` | 60 s |
 //! | one that comes or is taken too slowly | `min_rate` over `min_rate_over` | 50 bytes a second, over a minute |
 //! | a connection without a request | `idle_timeout`; `max_requests`, `max_lifetime` | 75 s; none |

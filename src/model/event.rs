@@ -21,6 +21,8 @@ pub enum Event {
         /// When it ended.
         at: Tick,
     },
+    /// A certificate came from its authority, and is in its file.
+    CertificateStored,
     /// A probe gave its result.
     Probed {
         /// The backend.

@@ -45,6 +45,25 @@ impl Entrance<'_> {
     }
 }
 
+impl Entrance<'_> {
+    /// Whether the request is for a name whose certificate is another than the one that the client was
+    /// shown, and by which it may have been let in: it belongs on another connection (RFC 9110
+    /// §15.5.20).
+    #[inline]
+    pub(super) fn is_misdirected(&self, host: &[u8]) -> bool {
+        let asked = self.secured.and_then(|secured| secured.server_name.as_deref());
+        asked.is_some_and(|asked| asked.as_bytes() != host && self.is_of_another(asked, host))
+    }
+
+    #[cold]
+    fn is_of_another(&self, asked: &str, host: &[u8]) -> bool {
+        let (Some(tls), Ok(host)) = (&self.listener.tls, str::from_utf8(host)) else {
+            return false;
+        };
+        tls.server.is_another(asked, host)
+    }
+}
+
 impl<'a> Entrance<'a> {
     /// What variables speak of the client's connection.
     pub(super) fn link(&self, ends: Option<(SocketAddr, SocketAddr)>) -> Link<'a> {

@@ -8,6 +8,7 @@
 //! | malformed request head | 400, 405, 414, 417, 431, 501 or 505 | downstream |
 //! | request without TLS where TLS is spoken | 400 | downstream |
 //! | request head not complete in time | 408 | downstream |
+//! | request for a name of another certificate than was shown | 421 | downstream |
 //! | request body malformed | 400 | downstream |
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
@@ -46,6 +47,8 @@ pub(super) enum Failure {
     PlainHttp,
     /// The request head did not arrive in time.
     HeaderTimeout,
+    /// The request is for a name whose certificate is another than the one that was shown.
+    Misdirected,
     /// The request body's framing was broken.
     BadBody,
     /// The request body stalled.
@@ -107,6 +110,7 @@ impl Failure {
             Self::OversizedHead | Self::PlainHttp | Self::BadBody => 400,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
+            Self::Misdirected => 421,
             Self::ClientGone => 499,
             Self::Forbidden => 403,
             Self::NoRoute => 404,
@@ -150,6 +154,7 @@ impl Failure {
             Self::OversizedHead => HeadError::TooLarge.reason(),
             Self::PlainHttp => "plain_http",
             Self::HeaderTimeout => "header_timeout",
+            Self::Misdirected => "misdirected",
             Self::BadBody => "bad_body",
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
@@ -187,8 +192,14 @@ impl Failure {
     /// Whether the client's connection can go on after the answer. A request that was not read to
     /// its end, or whose end is not known, leaves the connection in doubt.
     pub(super) fn keeps_connection(self) -> bool {
-        matches!(self, Self::Forbidden | Self::Limited(_) | Self::NoRoute | Self::AuthRefused(_))
-            || self.fault() == Fault::Upstream
+        matches!(
+            self,
+            Self::Forbidden
+                | Self::Limited(_)
+                | Self::NoRoute
+                | Self::Misdirected
+                | Self::AuthRefused(_)
+        ) || self.fault() == Fault::Upstream
     }
 
     /// Whether the request may go on to a page for it. One that was not read to its end may not,

@@ -22,6 +22,9 @@ pub(super) fn find<'a>(
     if let Some(host) = &at.listener.client.nginx.host {
         state.head.name_host(host);
     }
+    if at.is_misdirected(state.head.host_name()) {
+        return Err(Failure::Misdirected);
+    }
     let State { head, path, id, key, ends, captured, .. } = state;
     let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
     let vars = || asked(at, client, (head, id, path), *ends);

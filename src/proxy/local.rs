@@ -101,6 +101,20 @@ pub(super) async fn respond(
     send(at, Some(entry), client, down, state, &answer).await
 }
 
+/// Answers an authority of certificates (RFC 8555 §8.3).
+pub(super) async fn challenge(
+    at: Entrance<'_>,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    body: &[u8],
+) -> Done {
+    let (field, code, failure) = (None, None, None);
+    let content_type = "application/octet-stream";
+    let answer = Reply { status: 200, content_type, body, field, code, failure };
+    send(at, None, client, down, state, &answer).await
+}
+
 /// Answers with an error, unless the client is gone.
 pub(super) async fn fail(
     at: Entrance<'_>,

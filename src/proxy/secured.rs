@@ -13,7 +13,7 @@ use crate::proxy::wire::{Carries, Wire};
 use crate::proxy::worker::Worker;
 use crate::snapshot::ListenerTls;
 use crate::telemetry::Handshake;
-use crate::tls::Secured;
+use crate::tls::{CHALLENGE_PROTOCOL, Secured};
 
 /// Bytes that are read at once of what a client begins with.
 const READ: usize = 16 * 1024;
@@ -66,6 +66,10 @@ impl Downstream {
         let handshake = socket.accept(&tls.server, &leftover);
         let (outcome, begun) = match timer.within(deadline, handshake).await {
             Ok(Ok(stream)) => match stream.secured().map(Box::new) {
+                // An authority has seen what it asked for (RFC 8737 §3); nothing else is said here.
+                Some(secured) if secured.protocol.as_deref() == Some(CHALLENGE_PROTOCOL) => {
+                    (Handshake::Full, Begun::Failed)
+                }
                 Some(secured) => {
                     let outcome =
                         if secured.resumed { Handshake::Resumed } else { Handshake::Full };

@@ -36,6 +36,12 @@ pub(super) async fn handle(
     if at.view.snapshot.asked.ends {
         state.ends = down.stream.ends();
     }
+    if let Some(challenges) = &at.listener.challenges
+        && let Some(answer) = challenges.answer(state.head.path())
+    {
+        // Boxed: no other request shall pay for the size of this one.
+        return Box::pin(challenge(at, &client, down, state, answer)).await;
+    }
     let routed = find(at, &client, state);
     let entry = routed.ok();
     let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
@@ -64,6 +70,25 @@ pub(super) async fn handle(
     let duration = ended.saturating_duration_since(at.started);
     books.close(done.status, duration, state.upload.received, done.body);
     let place = Place { entry, local, client: &client, line: None };
+    record::access(at, place, state, &done, duration);
+    (done.end, ended)
+}
+
+/// Answers an authority of certificates, before any route.
+async fn challenge(
+    at: Entrance<'_>,
+    client: &ClientIdentity,
+    down: &mut Downstream,
+    state: &mut State,
+    answer: String,
+) -> (End, Instant) {
+    let books = Books::open(at.listener.unrouted.worker(at.worker.ix), at.started);
+    begin_upload(at.listener, None, state);
+    let done = local::challenge(at, client, down, state, answer.as_bytes()).await;
+    let ended = Instant::now();
+    let duration = ended.saturating_duration_since(at.started);
+    books.close(done.status, duration, state.upload.received, done.body);
+    let place = Place { entry: None, local: None, client, line: None };
     record::access(at, place, state, &done, duration);
     (done.end, ended)
 }

@@ -6,7 +6,7 @@ use crate::model::Address;
 use crate::snapshot::settings::{Client, ErrorPages, Forwarded};
 use crate::snapshot::{ListenerTcp, Route, RouteTable};
 use crate::telemetry::{ListenerSeries, RouteSeries, TlsSeries};
-use crate::tls::Server;
+use crate::tls::{Challenges, Server};
 
 /// A listener's settings, routes and series.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Listener {
     pub tls: Option<Arc<ListenerTls>>,
     /// Where connections go that are passed through; `None`: requests are read.
     pub tcp: Option<Box<ListenerTcp>>,
+    /// Answers for an authority of certificates that asks over HTTP, if it may ask here.
+    pub challenges: Option<Arc<Challenges>>,
     /// Limits and time-outs towards clients.
     pub client: Client,
     /// Forwarding headers.

@@ -46,6 +46,8 @@ families! {
     CERTIFICATE_EXPIRY: GAUGE "plimsoll_certificate_expiry_timestamp_seconds"
         ["listener", "certificate"]
         = "Until when a certificate is valid, in seconds since 1970.";
+    CERTIFICATE_ORDERS: COUNTER "plimsoll_certificate_orders_total" ["result"]
+        = "Certificates ordered of an authority (ACME), by how that ended: ok, failed.";
     REQUESTS: COUNTER "plimsoll_requests_total" ["listener", "route", "code"]
         = "Finished requests by class of status code; route _none when no route took the request.";
     REQUEST_DURATION: HISTOGRAM "plimsoll_request_duration_seconds" ["listener", "route"]

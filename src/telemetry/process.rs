@@ -23,6 +23,8 @@ pub struct ProcessSeries {
     generation: AtomicU64,
     hash: AtomicU64,
     events_dropped: Count,
+    certificates_ordered: Count,
+    certificates_refused: Count,
     access_log_dropped: Count,
     resolved: Count,
     resolve_failures: Count,
@@ -42,6 +44,8 @@ impl ProcessSeries {
             generation: AtomicU64::new(0),
             hash: AtomicU64::new(0),
             events_dropped: Count::default(),
+            certificates_ordered: Count::default(),
+            certificates_refused: Count::default(),
             access_log_dropped: Count::default(),
             resolved: Count::default(),
             resolve_failures: Count::default(),
@@ -67,6 +71,11 @@ impl ProcessSeries {
     /// An event for the control loop was lost because its queue was full.
     pub fn event_dropped(&self) {
         self.events_dropped.add_shared(1);
+    }
+
+    /// A certificate was ordered of an authority, and came or did not.
+    pub fn certificate_ordered(&self, ok: bool) {
+        if ok { &self.certificates_ordered } else { &self.certificates_refused }.add_shared(1);
     }
 
     /// Access log lines were lost.
@@ -103,6 +112,14 @@ impl ProcessSeries {
         if resolved_at > 0 {
             text.family(&names::DISCOVERY_LAST_SUCCESS, |samples| {
                 samples.value(&["dns"], resolved_at as f64 / 1000.0);
+            });
+        }
+        let (ordered, refused) = (self.certificates_ordered.get(), self.certificates_refused.get());
+        // Who has no authority has no series.
+        if ordered + refused > 0 {
+            text.family(&names::CERTIFICATE_ORDERS, |samples| {
+                samples.count(&["ok"], ordered);
+                samples.count(&["failed"], refused);
             });
         }
         text.family(&names::CONFIG_RELOADS, |samples| {

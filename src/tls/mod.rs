@@ -9,6 +9,7 @@
 //! authenticated encryption only, no renegotiation, no compression, no early data.
 
 mod backend;
+mod challenges;
 mod depth;
 mod identity;
 mod roots;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use backend::{BackendTerms, ToBackend, Trust, is_server_name};
+pub use challenges::{Challenge, Challenges, PROTOCOL as CHALLENGE_PROTOCOL};
 pub use identity::{Fault, Identity};
 pub use roots::{Crls, Roots};
 pub use secured::{ClientCertificate, Secured};

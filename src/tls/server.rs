@@ -15,8 +15,9 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use super::challenges::PROTOCOL;
 use super::depth::Within;
-use super::{Crls, Identity, Roots, provider};
+use super::{Challenges, Crls, Identity, Roots, provider};
 
 /// The presets of Mozilla's Server Side TLS, version 5.7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,20 @@ pub struct ClientTerms {
 }
 
 /// A listener's terms, as the operator has written them.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTerms {
     /// Who we are; the first one is shown to clients that ask for no name of any.
     pub identities: Vec<Named>,
+    /// Names whose certificate is still to be had of an authority. Who asks for one is turned away.
+    pub awaited: Vec<String>,
+    /// Whether an authority is answered that asks whether a name is ours.
+    pub answers_challenges: bool,
     /// Clients that ask for a name of none are turned away.
     pub known_names_only: bool,
+    /// Whether requests are refused on a connection on which another name was asked for, with a
+    /// certificate of its own.
+    pub refuses_misdirected: bool,
     /// Versions and cipher suites.
     pub policy: Policy,
     /// Protocols within the session (ALPN, RFC 7301), the best one first.
@@ -81,12 +90,17 @@ pub struct ServerTerms {
 pub struct Server {
     terms: Arc<ServerTerms>,
     config: Arc<ServerConfig>,
+    by_name: Arc<ByName>,
 }
 
 impl Server {
     /// Makes ready for sessions under these terms. Clients may go on from sessions under the terms
     /// `before` if the same was asked of them.
-    pub fn new(terms: &Arc<ServerTerms>, before: Option<&Arc<Self>>) -> Arc<Self> {
+    pub fn new(
+        terms: &Arc<ServerTerms>,
+        before: Option<&Arc<Self>>,
+        challenges: &Arc<Challenges>,
+    ) -> Arc<Self> {
         if let Some(before) = before.filter(|before| before.terms == *terms) {
             return Arc::clone(before);
         }
@@ -97,8 +111,13 @@ impl Server {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(terms)));
+        let by_name = Arc::new(ByName::new(terms, challenges));
+        let resolver: Arc<dyn ResolvesServerCert> = by_name.clone();
+        let mut config = builder.with_cert_resolver(resolver);
         config.alpn_protocols.clone_from(&terms.protocols);
+        if terms.answers_challenges {
+            config.alpn_protocols.push(PROTOCOL.to_vec());
+        }
         // Tickets are enough; a store would be a lock that all workers share.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         // A ticket says of a client that its certificate was good: it holds only where the same would
@@ -114,7 +133,17 @@ impl Server {
             Some(ticketer) => config.ticketer = ticketer,
             None => config.send_tls13_tickets = 0,
         }
-        Arc::new(Self { terms: Arc::clone(terms), config: Arc::new(config) })
+        Arc::new(Self { terms: Arc::clone(terms), config: Arc::new(config), by_name })
+    }
+
+    /// Whether `host` has a certificate here and it is none of those that who asked for `asked` may
+    /// have been shown: the request is refused then.
+    pub fn is_another(&self, asked: &str, host: &str) -> bool {
+        let (Some(shown), Some(own)) = (self.by_name.known(asked), self.by_name.known(host)) else {
+            return false;
+        };
+        let is_shown = |key: &Arc<CertifiedKey>| shown.iter().any(|one| Arc::ptr_eq(one, key));
+        self.terms.refuses_misdirected && !own.iter().any(is_shown)
     }
 
     /// The terms.
@@ -157,6 +186,13 @@ impl ClientTerms {
     }
 }
 
+impl ClientTerms {
+    /// Whether a client without a certificate is turned away.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+}
+
 impl PartialEq for ClientTerms {
     fn eq(&self, other: &Self) -> bool {
         self.roots == other.roots
@@ -184,12 +220,19 @@ struct ByName {
     below: AHashMap<String, Keys>,
     /// For all others.
     default: Keys,
+    /// Answers for an authority.
+    challenges: Option<Arc<Challenges>>,
 }
 
 impl ByName {
-    fn new(terms: &ServerTerms) -> Self {
-        let mut by_name =
-            Self { exact: AHashMap::new(), below: AHashMap::new(), default: Keys::new() };
+    fn new(terms: &ServerTerms, challenges: &Arc<Challenges>) -> Self {
+        let mut by_name = Self {
+            // Of no keys none fits, and the handshake fails.
+            exact: terms.awaited.iter().map(|name| (name.clone(), Keys::new())).collect(),
+            below: AHashMap::new(),
+            default: Keys::new(),
+            challenges: terms.answers_challenges.then(|| Arc::clone(challenges)),
+        };
         let mut cheapest_first: Vec<&Named> = terms.identities.iter().collect();
         cheapest_first.sort_by_key(|named| named.identity.is_rsa());
         for Named { identity, names, .. } in cheapest_first {
@@ -211,17 +254,26 @@ impl ByName {
     }
 
     fn keys(&self, name: Option<&str>) -> &Keys {
-        let Some(name) = name else { return &self.default };
+        name.and_then(|name| self.known(name)).unwrap_or(&self.default)
+    }
+
+    /// Those that this name has of its own.
+    fn known(&self, name: &str) -> Option<&Keys> {
         if let Some(keys) = self.exact.get(name) {
-            return keys;
+            return Some(keys);
         }
         let mut parents = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
-        parents.find_map(|parent| self.below.get(parent)).unwrap_or(&self.default)
+        parents.find_map(|parent| self.below.get(parent))
     }
 }
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(challenges) = &self.challenges
+            && Challenges::are_asked(&hello)
+        {
+            return challenges.certificate(hello.server_name()?);
+        }
         let keys = self.keys(hello.server_name());
         let fits =
             |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();

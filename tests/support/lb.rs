@@ -194,7 +194,7 @@ impl Lb {
     }
 
     /// The last line of the log with this message that is so.
-    fn event(&self, message: &str, is_so: impl Fn(&Value) -> bool) -> Option<Value> {
+    pub(crate) fn event(&self, message: &str, is_so: impl Fn(&Value) -> bool) -> Option<Value> {
         let lines = self.log.lock().unwrap();
         let parsed = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         parsed.into_iter().find(|line| field(line, "message") == Some(message) && is_so(line))

@@ -196,3 +196,32 @@ async fn renewed_certificates_are_taken_up_without_touching_a_connection() {
     before.send(GET).await;
     assert_eq!(before.read_response().await.status, 200);
 }
+
+#[tokio::test]
+async fn a_request_for_a_name_of_another_certificate_is_misdirected() {
+    let authority = Authority::new("tests");
+    let (a, b) = (authority.issue(&["a.test", "both.test"]), authority.issue(&["*.b.test"]));
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("a", &a), ("b", &b)]);
+    let lb = setup.before(&origin).await;
+    let asked = async |lb: &crate::support::Lb, name: &str, hosts: &[&str]| {
+        let wrapper = Wrapper::around_clients(lb.addr("web"), authority.client(), name).await;
+        let mut client = Client::connect(wrapper.addr()).await;
+        let mut statuses = Vec::new();
+        for host in hosts {
+            client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+            statuses.push(client.read_response().await.status);
+        }
+        statuses
+    };
+    // The connection is as good as before; names without a certificate are nobody else's.
+    let hosts = ["x.b.test", "A.test:443", "both.test", "elsewhere.test", "y.b.test."];
+    assert_eq!(asked(&lb, "a.test", &hosts).await, [421, 200, 200, 200, 421]);
+    assert_eq!(asked(&lb, "x.b.test", &["y.b.test", "a.test"]).await, [200, 421]);
+    let line = lb.until_out("misdirected").await;
+    assert!(line.contains("\"status\":421"), "{line}");
+    assert_eq!(origin.requests(), 4);
+
+    let lb = setup.tls("misdirected = \"serve\"").before(&origin).await;
+    assert_eq!(asked(&lb, "a.test", &["x.b.test"]).await, [200]);
+}

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod backends;
 mod listener;
 mod peers;

@@ -35,6 +35,8 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
         socket_mode: socket_mode(b, table),
         tls: table.table("tls").map(|table| Arc::new(listener_tls::tls(b, table, client.http2.on))),
         tcp,
+        // Of all listeners, once what they need is known.
+        answers_challenges: false,
         client,
         forwarded: forwarded(b, table),
         error_pages: onward::error_pages(b, table),

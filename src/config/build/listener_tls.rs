@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Build;
+use super::acme::{self, Wanted};
 use super::address::is_name;
 use crate::config::tree::{Item, Table};
 use crate::tls::{ClientTerms, Crls, Fault, Identity, Named, Policy, Roots, ServerTerms};
@@ -16,18 +17,34 @@ pub(super) fn tls(b: &mut Build<'_>, table: &Table, http2: bool) -> ServerTerms 
         let help = "add `[[listener.tls.certificate]]` with `chain` and `key`";
         b.error(table.place, "TLS needs a certificate", help);
     }
-    let identities =
-        table.tables("certificate").filter_map(|table| certificate(b, table)).collect();
+    let (mut identities, mut awaited) = (Vec::new(), Vec::new());
+    for table in table.tables("certificate") {
+        if !table.bool("acme") {
+            identities.extend(certificate(b, table));
+            continue;
+        }
+        let Some(Wanted { names, identity }) = acme::certificate(b, table) else { continue };
+        match identity {
+            Some(identity) => {
+                identities.push(Named { label: names[0].clone(), identity, names });
+            }
+            None => awaited.extend(names),
+        }
+    }
+    let clients = table.table("clients").and_then(|table| clients(b, table));
     ServerTerms {
         identities,
+        awaited,
+        answers_challenges: acme::is_asked(b, table, clients.as_ref()),
         known_names_only: table.text("unknown_names") == "refuse",
+        refuses_misdirected: table.text("misdirected") == "refuse",
         policy: match table.text("policy") {
             "modern" => Policy::Modern,
             _ => Policy::Intermediate,
         },
         protocols: PROTOCOLS[usize::from(!http2)..].iter().map(|name| name.to_vec()).collect(),
         tickets: table.bool("session_tickets"),
-        clients: table.table("clients").and_then(|table| clients(b, table)),
+        clients,
         handshake_timeout: table.duration("handshake_timeout").unwrap_or_default(),
     }
 }
@@ -36,8 +53,14 @@ pub(super) fn tls(b: &mut Build<'_>, table: &Table, http2: bool) -> ServerTerms 
 const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 
 fn certificate(b: &mut Build<'_>, table: &Table) -> Option<Named> {
-    let (_, chain) = table.written("chain")?;
-    let identity = identity(b, chain, table.written("key")?.1)?;
+    let (Some((_, chain)), Some((_, key))) = (table.written("chain"), table.written("key")) else {
+        for name in ["chain", "key"].into_iter().filter(|name| table.written(name).is_none()) {
+            let help = "name the file; or say `acme = true`, and have it of the authority";
+            b.error(table.place, format!("a certificate needs a `{name}`"), help);
+        }
+        return None;
+    };
+    let identity = identity(b, chain, key)?;
     let identity = match table.written("ocsp") {
         Some((_, item)) => identity.stapled(b.file(item)?),
         None => identity,

@@ -5,6 +5,7 @@
 //! sections at once is checked in `whole`.
 
 mod access;
+mod acme;
 mod action;
 mod address;
 mod check;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 use super::faults::{Faults, Place};
 use super::files::Hash;
 use super::load::Environment;
-use super::model::{AccessLog, Asked, Config, Listener, Route, Upstream, Variable};
+use super::model::{AccessLog, Acme, Asked, Config, Listener, Route, Upstream, Variable};
 use super::tree::{Item, Key, Table};
 use crate::tls::Roots;
 
@@ -70,6 +71,8 @@ pub(super) struct Build<'e> {
     system_roots: OnceCell<Option<Roots>>,
     /// The variables of the file.
     made: BTreeMap<String, Variable>,
+    /// The authority of certificates, and those that are wanted of it.
+    acme: Option<Acme>,
     /// Access logs that routes may name.
     logs: BTreeMap<String, Arc<AccessLog>>,
 }
@@ -101,6 +104,7 @@ impl<'e> Build<'e> {
             groups: None,
             system_roots: OnceCell::new(),
             made: BTreeMap::new(),
+            acme: None,
             logs: BTreeMap::new(),
         }
     }
@@ -118,14 +122,16 @@ impl<'e> Build<'e> {
 pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Config {
     made::define(b, parts);
     process::define_logs(b, &parts[0]);
+    acme::define(b, &parts[0]);
     let process = process::process(b, &parts[0]);
     let resolver = dns::resolver(b, parts[0].section("dns"));
     let admin = parts[0].table("admin").map(|table| process::admin(b, table));
-    let listeners: Vec<_> = parts
+    let mut listeners: Vec<_> = parts
         .iter()
         .flat_map(|part| part.tables("listener"))
         .map(|table| Sourced { model: listener::listener(b, table), table })
         .collect();
+    acme::check(b, &parts[0], &mut listeners);
     let routes: Vec<_> = parts
         .iter()
         .flat_map(|part| part.tables("route"))
@@ -148,6 +154,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
     Config {
         process,
         admin,
+        acme: b.acme.take(),
         listeners: listeners.into_iter().map(|one| one.model).collect::<Vec<Listener>>(),
         routes: routes.into_iter().map(|one| one.model).collect::<Vec<Route>>(),
         upstreams: upstreams

@@ -22,6 +22,8 @@ pub struct Listener {
     pub tls: Option<Arc<ServerTerms>>,
     /// Where connections go that are passed through; `None`: requests are read.
     pub tcp: Option<Tcp>,
+    /// Whether an authority of certificates is answered that asks over HTTP.
+    pub answers_challenges: bool,
     /// Limits and time-outs towards the client.
     pub client: Client,
     /// How the client's address is told from forwarding headers.

@@ -4,6 +4,7 @@
 //! positive, addresses parse. Later rooms index and match; they do not check again.
 
 mod access;
+mod acme;
 mod captures;
 mod check;
 mod condition;
@@ -34,6 +35,7 @@ pub use crate::policy::breaker::Rules as Breaker;
 pub use crate::policy::ejection::Rules as Ejection;
 pub use crate::policy::failover::{Failback, Rules as Failover, Strategy as FailoverStrategy};
 pub use access::{Access, AccessRule, Who, is_within};
+pub use acme::{Acme, AcmeChallenge, Managed};
 pub use captures::{Capture, Captures, NUMBERED};
 pub use check::{
     Check, FlapDamping, HttpProbe, Login, NodePart, NodeProbe, Probe, RedisProbe, Role, SqlProbe,
@@ -79,6 +81,8 @@ pub struct Config {
     pub process: Process,
     /// The admin listener; `None` when there is no `[admin]` section.
     pub admin: Option<Admin>,
+    /// The authority that gives certificates, if one is asked.
+    pub acme: Option<Acme>,
     /// Where clients connect, in the order of the files.
     pub listeners: Vec<Listener>,
     /// Which request goes where, in the order of the files.

@@ -126,9 +126,9 @@ static SECTION: Section = Section {
         Setting::with_default(
             "header_timeout",
             TIMEOUT,
-            r#""30s""#,
-            "Whole time for a request head, from its first byte. Afterwards: 408.",
             r#""10s""#,
+            "Whole time for a request head, from its first byte. Afterwards: 408.",
+            r#""30s""#,
         ),
         Setting::with_default(
             "idle_timeout",
@@ -154,8 +154,9 @@ static SECTION: Section = Section {
         Setting::with_default(
             "max_requests",
             COUNT,
-            "0",
-            "Requests after which a connection is closed; 0 is no limit.",
+            "10000",
+            "Requests after which a connection is closed, so that none stays for ever with one worker, \
+             or with who wears it out; 0 is no limit.",
             "1000",
         ),
         Setting::with_default(

@@ -33,6 +33,15 @@ static SECTION: Section = Section {
             r#""refuse""#,
         ),
         Setting::with_default(
+            "misdirected",
+            Kind::Word(&["refuse", "serve"]),
+            r#""refuse""#,
+            "What becomes of a request whose `Host` has a certificate here, and came on a connection on \
+             which a name of another certificate was asked for: it gets 421, with which the client asks \
+             again on a connection of its own; or it is served.",
+            r#""serve""#,
+        ),
+        Setting::with_default(
             "policy",
             Kind::Word(&["intermediate", "modern"]),
             r#""intermediate""#,
@@ -67,17 +76,19 @@ static SECTION: Section = Section {
 
 static CERTIFICATE: Section = Section {
     title: "[[listener.tls.certificate]]",
-    doc: "A certificate with its key, both in PEM.",
+    doc: "A certificate with its key, both in PEM; or one that an authority gives.",
     settings: &[
-        Setting::required(
+        Setting::optional(
             "chain",
             Kind::Text,
+            "`acme` is set",
             "The file with the certificate and behind it the intermediate ones.",
             r#""example.pem""#,
         ),
-        Setting::required(
+        Setting::optional(
             "key",
             Kind::Text,
+            "`acme` is set",
             "The file with its private key, which is not encrypted.",
             r#""example.key""#,
         ),
@@ -87,6 +98,14 @@ static CERTIFICATE: Section = Section {
             "the DNS names in the certificate",
             "The names for which it is shown; `*.example.com` is every name below.",
             r#"["example.com", "*.example.com"]"#,
+        ),
+        Setting::with_default(
+            "acme",
+            Kind::Bool,
+            "false",
+            "Whether it comes from the authority of `[acme]`, for the `names` that are written, in \
+             place of `chain` and `key`.",
+            "true",
         ),
         Setting::optional(
             "ocsp",

@@ -4,6 +4,7 @@
 //! "did you mean" follow by themselves. Tests hold that every default and every example is valid.
 
 mod access;
+mod acme;
 mod check;
 mod condition;
 mod dns;
@@ -47,6 +48,7 @@ pub(super) static ROOT: Section = Section {
         process::ACCESS_LOG,
         process::ACCESS_LOGS,
         process::ADMIN,
+        acme::ACME,
         dns::OF_PROCESS,
         listener::LISTENER,
         route::ROUTE,

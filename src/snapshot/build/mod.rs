@@ -26,6 +26,7 @@ use crate::policy::spill::Tier;
 use crate::snapshot::upstream::panic_of;
 use crate::snapshot::{Backend, Course, Snapshot, Sticky, Upstream};
 use crate::telemetry::Registry;
+use crate::tls::Challenges;
 
 use backends::{Gathered, gather};
 
@@ -67,6 +68,8 @@ pub struct Known<'a> {
     pub identities: &'a mut Identities,
     /// Gives series by name.
     pub registry: &'a Registry,
+    /// Where answers for authorities of certificates stand; the same for the life of the process.
+    pub challenges: &'a Arc<Challenges>,
 }
 
 /// What a snapshot is built from.
@@ -102,7 +105,7 @@ pub fn build(input: Input<'_>) -> Snapshot {
     Snapshot {
         generation,
         config_hash: hash,
-        listeners: routes::listeners(config, &limits, previous, known.registry),
+        listeners: routes::listeners(config, &limits, previous, (known.registry, known.challenges)),
         upstreams,
         max_connections: config.process.max_connections,
         limits: limits.into_values().map(|(_, limit)| limit).collect(),

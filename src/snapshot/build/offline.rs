@@ -9,6 +9,7 @@ use crate::config::model::Config;
 use crate::model::{BackendId, BackendState, Generation, UpstreamIx};
 use crate::snapshot::{Course, Snapshot};
 use crate::telemetry::Registry;
+use crate::tls::Challenges;
 
 /// The states of backends, by their ids.
 pub(crate) type States<'a> = &'a dyn Fn(BackendId) -> Option<BackendState>;
@@ -21,6 +22,7 @@ pub struct Offline<'c> {
     addresses: Addresses,
     identities: Identities,
     registry: Arc<Registry>,
+    challenges: Arc<Challenges>,
 }
 
 impl<'c> Offline<'c> {
@@ -32,7 +34,7 @@ impl<'c> Offline<'c> {
         });
         let addresses = queries.map(|query| (query, anywhere())).collect();
         let (identities, registry) = (Identities::default(), Registry::new(1));
-        Self { config, addresses, identities, registry }
+        Self { config, addresses, identities, registry, challenges: Arc::default() }
     }
 
     /// Its snapshot, with backends in these states.
@@ -61,8 +63,8 @@ impl<'c> Offline<'c> {
         states: States<'k>,
         courses: &'k dyn Fn(&str) -> Course,
     ) -> Known<'k> {
-        let Self { addresses, identities, registry, .. } = self;
-        Known { states, courses, addresses, identities, registry }
+        let Self { addresses, identities, registry, challenges, .. } = self;
+        Known { states, courses, addresses, identities, registry, challenges }
     }
 }
 

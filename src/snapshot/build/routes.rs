@@ -11,6 +11,7 @@ use crate::snapshot::{
     RouteTable, Snapshot, Split,
 };
 use crate::telemetry::{Registry, RouteSeries};
+use crate::tls::Challenges;
 
 use super::limits::{Limits, uses};
 use super::secured;
@@ -29,7 +30,7 @@ pub(super) fn listeners(
     config: &config::Config,
     limits: &Limits<'_>,
     previous: Option<&Snapshot>,
-    registry: &Registry,
+    (registry, challenges): (&Registry, &Arc<Challenges>),
 ) -> Box<[Arc<Listener>]> {
     let upstreams: Upstreams<'_> = (0..)
         .zip(config.upstreams.values())
@@ -44,12 +45,13 @@ pub(super) fn listeners(
         .listeners
         .iter()
         .map(|section| {
-            let tls = secured::tls(section, previous, registry);
+            let tls = secured::tls(section, previous, registry, challenges);
             let tcp = section.tcp.as_ref().map(|tcp| {
                 Box::new(passage(tcp, &upstreams, registry.route(&section.name, PASSED)))
             });
             let routes = (&*config.routes, &*routes);
-            Arc::new(listener(section, (tls, tcp), routes, registry))
+            let challenges = section.answers_challenges.then(|| Arc::clone(challenges));
+            Arc::new(Listener { challenges, ..listener(section, (tls, tcp), routes, registry) })
         })
         .collect()
 }
@@ -79,6 +81,7 @@ fn listener(
         address: listener.address.clone(),
         tls,
         tcp,
+        challenges: None,
         client: listener.client.clone(),
         forwarded: listener.forwarded.clone(),
         error_pages: listener.error_pages.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::model as config;
 use crate::snapshot::{ListenerTls, Snapshot};
 use crate::telemetry::Registry;
-use crate::tls::Server;
+use crate::tls::{Challenges, Server};
 
 /// How connections to a listener are secured, if they are. What has not changed is kept as it is, and
 /// clients may go on from their sessions.
@@ -13,13 +13,14 @@ pub(super) fn tls(
     section: &config::Listener,
     previous: Option<&Snapshot>,
     registry: &Registry,
+    challenges: &Arc<Challenges>,
 ) -> Option<Arc<ListenerTls>> {
     let terms = section.tls.as_ref()?;
     let before = previous.and_then(|snapshot| {
         let mut listeners = snapshot.listeners.iter();
         listeners.find(|listener| listener.name == section.name)?.tls.as_ref()
     });
-    let server = Server::new(terms, before.map(|before| &before.server));
+    let server = Server::new(terms, before.map(|before| &before.server), challenges);
     let series = registry.tls(&section.name);
     series.set_certificates(
         terms.identities.iter().map(|one| (one.label.clone(), one.identity.not_after())).collect(),

@@ -87,6 +87,7 @@ impl World {
                 addresses: &self.addresses,
                 identities: &mut self.identities,
                 registry: &self.registry,
+                challenges: &Arc::default(),
             },
         })
     }
@@ -99,6 +100,7 @@ impl World {
             addresses: &self.addresses,
             identities: &mut self.identities,
             registry: &self.registry,
+            challenges: &Arc::default(),
         };
         let changed = changed.iter().copied().map(UpstreamIx).collect();
         rebuild(previous, &changed, self.generation, known)

@@ -87,6 +87,7 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     process.reload_refused();
     process.event_dropped();
     process.access_log_dropped(3);
+    process.certificate_ordered(true);
     process.dns_update(true);
     (registry, (listener, tls, route, limit, upstream, backend))
 }
