@@ -123,7 +123,7 @@ fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
     let second = Duration::from_secs;
     let idle = client.idle.unwrap_or(second(75));
     let times = [
-        ("header_timeout", client.header.unwrap_or(second(60)), second(30)),
+        ("header_timeout", client.header.unwrap_or(second(60)), second(10)),
         ("body_timeout", client.body.unwrap_or(second(60)), second(60)),
         ("write_timeout", client.write.unwrap_or(second(60)), second(60)),
         ("idle_timeout", if idle.is_zero() { second(75) } else { idle }, second(75)),
@@ -298,7 +298,7 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
 }
 
 /// A name that may be an upstream's.
-fn plain_name(name: &str) -> String {
+pub(super) fn plain_name(name: &str) -> String {
     let fits = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
     let plain: String = name.chars().map(|c| if fits(c) { c } else { '-' }).take(120).collect();
     if plain.is_empty() { "upstream".to_owned() } else { plain }
@@ -312,7 +312,7 @@ fn usual_policy(proxies: &[&Proxy]) -> Policy {
     usual.map_or_else(default_policy, |proxy| proxy.policy.clone())
 }
 
-fn default_policy() -> Policy {
+pub(super) fn default_policy() -> Policy {
     let minute = Duration::from_mins(1);
     Policy {
         connect: minute,
@@ -347,7 +347,7 @@ fn pool(settings: &mut Vec<(&'static str, String)>, group: &Group) {
 }
 
 /// `max_fails` and `fail_timeout` of most servers; the others have their own.
-fn passive(settings: &mut Vec<(&'static str, String)>, group: &mut Group) {
+pub(super) fn passive(settings: &mut Vec<(&'static str, String)>, group: &mut Group) {
     let of = |server: &Server| {
         let time = server.fail_timeout.clamp(Duration::from_millis(1), Duration::from_hours(24));
         (server.max_fails.min(1_000_000), time)
@@ -373,7 +373,7 @@ fn passive(settings: &mut Vec<(&'static str, String)>, group: &mut Group) {
 }
 
 /// What is done as nginx does it.
-fn like_nginx(
+pub(super) fn like_nginx(
     group: &Group,
     alone: bool,
     (closes, grpc): (bool, bool),
@@ -405,7 +405,7 @@ fn like_nginx(
 }
 
 /// The backends, with weights that may stand in the file.
-fn weighed(t: &mut Translator<'_, '_>, group: &Group) -> Vec<Backend> {
+pub(super) fn weighed(t: &mut Translator<'_, '_>, group: &Group) -> Vec<Backend> {
     let mut backends: Vec<Backend> =
         group.servers.iter().map(|server| server.backend.clone()).collect();
     let largest = backends.iter().map(|one| one.weight).max().unwrap_or(1);

@@ -50,6 +50,7 @@ mod secured;
 mod sending;
 mod settings;
 mod sticky;
+mod stream;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -84,7 +84,7 @@ fn listed(text: &str) -> Vec<String> {
 
 /// Blocks whose lines are directives.
 fn holds_directives(d: &Directive) -> bool {
-    ["http", "events", "server", "location", "upstream", "if", "limit_except"]
+    ["http", "stream", "events", "server", "location", "upstream", "if", "limit_except"]
         .contains(&&*d.name.text)
 }
 

@@ -75,7 +75,7 @@ fn misplaced(directive: &Directive, row: &Row, context: Contexts) -> Option<Stri
     let count = directive.args.len();
     let is_block = match row.name {
         "server" => context == Contexts::HTTP,
-        "http" | "events" | "location" | "upstream" | "if" | "limit_except" | "map"
+        "http" | "stream" | "events" | "location" | "upstream" | "if" | "limit_except" | "map"
         | "split_clients" | "geo" => true,
         _ => false,
     };

@@ -98,6 +98,9 @@ fn listener<'t>(
     };
     let written: Vec<String> = certificates.iter().map(Certificate::written).collect();
     let mut settings = vec![("tls.certificate", format!("[{}]", written.join(", ")))];
+    if certificates.len() > 1 {
+        settings.push(("tls.misdirected", quote("serve")));
+    }
     if refuses {
         settings.push(("tls.unknown_names", quote("refuse")));
     }

@@ -20,7 +20,7 @@ use super::tree::Directive;
 use super::upstream::{Group, group};
 use super::used::Use;
 use super::variables::Scope;
-use super::{Files, answer, finish, headers, pages, process, refuse, scope};
+use super::{Files, answer, finish, headers, pages, process, refuse, scope, stream};
 
 /// A translation under way.
 pub(super) struct Translator<'t, 'f> {
@@ -108,6 +108,9 @@ pub(super) fn translate<'f>(
     draft.listeners = finish::listeners(&mut t, http, &sites, &defaults, &draft.routes);
     finish::fields(&mut draft);
     draft.upstreams = finish::upstreams(&mut t, &draft.routes);
+    for block in tree.iter().filter(|d| d.name.text == "stream") {
+        stream::stream(&mut t, block, &mut draft);
+    }
     draft.limits = std::mem::take(&mut t.zones).into_used(&mut t.findings, http);
     draft.variables = std::mem::take(&mut t.made).into_used();
     draft.variables.iter().for_each(|made| t.findings.carried_at(made.id));

@@ -76,7 +76,7 @@ impl Translator<'_, '_> {
 }
 
 /// A name for the upstream that an address makes: `local-9000`, `10-0-0-1-8080`, `app-test`.
-fn short_name(authority: &str) -> String {
+pub(super) fn short_name(authority: &str) -> String {
     let plain = match authority.strip_prefix("unix:") {
         Some(path) => path.rsplit('/').next().unwrap_or_default().trim_end_matches(".sock"),
         None => authority,

@@ -81,7 +81,8 @@ pub(super) fn write(draft: &Draft, main: &str, places: &Places<'_>) -> String {
         for (name, value) in &listener.settings {
             out.setting(name, value);
         }
-        if let Some(pages) = &common {
+        let passes = listener.settings.iter().any(|(name, _)| *name == "mode");
+        if let Some(pages) = common.as_ref().filter(|_| !passes) {
             out.setting("error_pages", pages);
         }
     }

@@ -82,11 +82,17 @@ pub(super) const PROCESS: Part = Part {
             Contexts::EVENTS,
             "Each worker has listening sockets of its own.",
         ),
-        missing(
+        row(
             "stream",
-            "Plimsoll balances HTTP, not TCP or UDP as such.",
-            "keep nginx (or `HAProxy`) for these ports",
-        ),
+            MAIN,
+            (0, 0),
+            Rule::Shape,
+            "Its servers become listeners with `mode = \"tcp\"`: `listen`, `proxy_pass` to an address, an \
+             `upstream` or by a `map` of `$ssl_preread_server_name`, `ssl_preread`, `proxy_protocol`, \
+             `proxy_timeout`, `proxy_connect_timeout`, `proxy_next_upstream`. A server with UDP, with \
+             TLS of its own, or with rules of who is let in is left out.",
+        )
+        .differs(),
         missing("mail", "Plimsoll balances HTTP only.", "keep nginx for mail"),
     ],
 };
