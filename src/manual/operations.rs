@@ -175,8 +175,8 @@
 //! | malformed request head | 400, 405, 414, 417, 431, 501 or 505 | downstream |
 //! | request without TLS where TLS is spoken | 400 | downstream |
 //! | request head not complete in time | 408 | downstream |
-//! | request body malformed | 400 | downstream |
 //! | request for a name of another certificate than was shown | 421 | downstream |
+//! | request body malformed | 400 | downstream |
 //! | request body stalled | 408 | downstream |
 //! | request body too large | 413 | downstream |
 //! | request body cannot be kept | 500 | upstream |
