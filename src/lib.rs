@@ -14,7 +14,8 @@
 //!    change has an order, a cause and a [`model::Generation`].
 //! 3. **Each worker owns its world.** A worker is one thread with one single-threaded runtime, its own
 //!    listening sockets, connection pools, cursors, random numbers and counters. Workers share the
-//!    snapshot and one set of atomics per backend ([`balance::Live`]), and no lock.
+//!    snapshot and one set of atomics per backend ([`balance::Live`]), and no lock: but for the line of
+//!    those who wait where all backends are full ([`limit::Line`]), which has one.
 //!
 //! # Rooms
 //!
@@ -27,7 +28,7 @@
 //! | [`http1`] | our HTTP/1 codec: heads, framing, bodies |
 //! | [`policy`] | who is taken out, where traffic goes instead, when it comes back |
 //! | [`balance`] | who may be picked, and the eight ways to pick |
-//! | [`limit`] | how often a key may ask, and how often at once |
+//! | [`limit`] | how often a key may ask, how often at once, and who waits for a backend |
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
 //! | [`acme`] | certificates of an authority: asked for, kept on disk, renewed in time |
 //! | [`health`] | verdicts from probes and from traffic; the prober |

@@ -177,6 +177,7 @@ const LEADS: &[(&str, &str)] = &[
     ("[upstream.NAME.tls]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.tls]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
     ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
+    ("[upstream.NAME.queue]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.queue]"),
     ("[upstream.NAME.sticky]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.sticky]"),
     ("[dns]", "[dns]"),
     ("[upstream.NAME.nginx]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.nginx]"),

@@ -223,6 +223,12 @@ impl Control {
                     (ruling, format!("{fails} failed requests within {time:?}"))
                 });
             }
+            Event::AskedToWait { backend, pause, at } => {
+                self.judge_for(backend, at, Some(pause), |passive, others_left, pause| {
+                    let ruling = passive::asked_to_wait(passive, others_left, at, pause);
+                    (ruling, format!("it asked to be left alone for {pause:.1?} (Retry-After)"))
+                });
+            }
             Event::TrialEnded { backend, ok, at } => self.trial_ended(backend, ok, at),
         }
     }
@@ -285,6 +291,17 @@ impl Control {
         now: Tick,
         rule: impl FnOnce(PassiveState, bool, Duration) -> (Ruling, String),
     ) {
+        self.judge_for(id, now, None, rule);
+    }
+
+    /// The same, with a pause that is given; it is no relapse.
+    fn judge_for(
+        &mut self,
+        id: BackendId,
+        now: Tick,
+        pause: Option<Duration>,
+        rule: impl FnOnce(PassiveState, bool, Duration) -> (Ruling, String),
+    ) {
         let base = self.limits(id).fail_timeout;
         let Some(tracked) = self.backends.0.get_mut(&id) else {
             return;
@@ -292,7 +309,10 @@ impl Control {
         let (place, ix, passive) = (tracked.upstream, tracked.ix, tracked.state.passive);
         let upstream = Arc::clone(self.snapshot.upstream(place));
         let mut relapses = tracked.record.relapses;
-        let pause = relapses.out(base, upstream.passive.max_pause, now, self.random.f64());
+        let pause = match pause {
+            Some(pause) => pause,
+            None => relapses.out(base, upstream.passive.max_pause, now, self.random.f64()),
+        };
         let others_left = upstream.stands_without(id, |other| self.backends.state(other));
         let (ruling, why) = rule(passive, others_left, pause);
         let next = match ruling {

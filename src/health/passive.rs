@@ -39,6 +39,15 @@ pub fn failures_crossed(
     }
 }
 
+/// It asked to be left alone for `pause`. The last one left is not asked whether it likes to.
+pub fn asked_to_wait(state: PassiveState, others_left: bool, now: Tick, pause: Duration) -> Ruling {
+    match state {
+        PassiveState::Parked { until } if until >= now.after(pause) => Ruling::Stays,
+        _ if others_left => park(now, pause),
+        _ => Ruling::Stays,
+    }
+}
+
 /// The pause is over: one request shall try.
 pub fn pause_ended(state: PassiveState, now: Tick) -> Ruling {
     match state {
@@ -88,6 +97,7 @@ mod tests {
 
     #[derive(Debug, Clone, Copy)]
     enum News {
+        Asked { others_left: bool },
         Crossed { others_left: bool },
         PauseEnded,
         Trial { trial: Trial, others_left: bool },
@@ -96,6 +106,7 @@ mod tests {
     fn news() -> impl Strategy<Value = News> {
         prop_oneof![
             any::<bool>().prop_map(|others_left| News::Crossed { others_left }),
+            any::<bool>().prop_map(|others_left| News::Asked { others_left }),
             Just(News::PauseEnded),
             (
                 prop::sample::select(vec![Trial::Passed, Trial::OneOfMore, Trial::Failed]),
@@ -118,6 +129,9 @@ mod tests {
                     News::Crossed { others_left } => {
                         (failures_crossed(state, others_left, now, PAUSE), others_left)
                     }
+                    News::Asked { others_left } => {
+                        (asked_to_wait(state, others_left, now, PAUSE), others_left)
+                    }
                     News::PauseEnded => (pause_ended(state, now), true),
                     News::Trial { trial, others_left } => {
                         (trial_ended(state, trial, others_left, now, PAUSE), others_left)
@@ -131,6 +145,9 @@ mod tests {
                     (PassiveState::Ok | PassiveState::Trial, PassiveState::Parked { until }) => {
                         prop_assert!(others_left);
                         prop_assert_eq!(until, now.after(PAUSE));
+                    }
+                    (PassiveState::Parked { until: was }, PassiveState::Parked { until }) => {
+                        prop_assert!(others_left && was < until && until == now.after(PAUSE));
                     }
                     (PassiveState::Parked { until }, PassiveState::Trial) => {
                         prop_assert!(until <= now, "not before the pause is over");

@@ -266,6 +266,10 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
         settings.push(("protocol", quote(if one.tls.is_empty() { "h2c" } else { "h2" })));
     }
     settings.extend(group.sticky.iter().cloned());
+    if let Some((depth, timeout)) = group.queue {
+        settings.push(("queue.depth", depth.to_string()));
+        settings.push(("queue.timeout", quote(&show_duration(timeout))));
+    }
     let silent = one.grpc || proxies.iter().any(|proxy| proxy.keeps);
     let keeps = group.keepalive.is_some() && proxies.iter().any(|proxy| proxy.keeps);
     settings.extend(like_nginx(&group, alone, (!silent, one.grpc)));

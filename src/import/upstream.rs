@@ -31,6 +31,8 @@ pub(super) struct Group {
     pub asked: Option<Asked>,
     /// Names are resolved again while nginx runs.
     pub resolves: bool,
+    /// Requests that wait for a server, and for how long.
+    pub queue: Option<(u32, Duration)>,
     /// Settings of `sticky` with their values as TOML, in order.
     pub sticky: Vec<(&'static str, String)>,
 }
@@ -266,6 +268,23 @@ pub(super) fn hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     f.carried(d);
     key.notes.iter().for_each(|note| f.differs(d, note));
     group.key = Some(key.text);
+}
+
+pub(super) fn queue(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
+    let depth = d.arg(0).parse().ok().filter(|depth| (1..=1_000_000).contains(depth));
+    let timeout = match d.arg(1).split_once('=') {
+        None if d.arg(1).is_empty() => Some(Duration::from_mins(1)),
+        Some(("timeout", time)) => units::time(time).filter(|time| !time.is_zero()),
+        _ => None,
+    };
+    match (depth, timeout) {
+        (Some(depth), Some(timeout)) => {
+            f.carried(d);
+            group.queue = Some((depth, timeout));
+        }
+        (None, _) => f.missing(d, "this is no number from 1 to 1000000", "correct it"),
+        (_, None) => f.missing(d, "this is no time to wait", "write it like `timeout=60s`"),
+    }
 }
 
 pub(super) fn keepalive(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {

@@ -1,6 +1,7 @@
-//! Limits by key: how often a key may ask ([`Rates`]), and how often at once ([`Counts`]).
+//! Limits by key: how often a key may ask ([`Rates`]), and how often at once ([`Counts`]); and the
+//! line of those who wait for a place at an upstream ([`Line`]).
 //!
-//! Both are tables of fixed size over hashes of keys, shared by all workers, made of atomics and
+//! The first two are tables of fixed size over hashes of keys, shared by all workers, made of atomics and
 //! without a lock. A key's place is one of the sixteen of its bucket, which lie side by side: a look
 //! costs two or four cache lines whatever the number of keys. Keys are known by 64 (48) bits of a
 //! hash with a secret seed; two keys that share them would share their limit.
@@ -8,9 +9,11 @@
 //! Pure: the time is handed in. Built by `snapshot`, asked by `proxy`.
 
 mod counts;
+mod line;
 mod rates;
 
 pub use counts::{Counts, Held, HeldShared};
+pub use line::{Entered, Line, Waiting};
 pub use rates::{Moment, Rate, Rates};
 
 /// Places of a bucket.

@@ -44,7 +44,7 @@
 //! route, at most ten times (`walk.rs`, `rewrite.rs`, `ask.rs`, `mirror.rs`): it comes back to this stop. The
 //! attempts of all its rounds stand in one access line.
 //!
-//! # 4. The pick (`attempt.rs`)
+//! # 4. The pick (`choice.rs`, `queue.rs`)
 //!
 //! A parked backend that is owed its trial request goes first. Otherwise the strategy picks
 //! ([`Upstream::pick`](crate::snapshot::Upstream::pick), [`Plan::pick`](crate::balance::Plan::pick)) with
@@ -52,13 +52,15 @@
 //! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
 //! settled when the snapshot was built. Where tiers share the requests, the lot falls on one first
 //! ([`Tiers`](crate::balance::Tiers)). While a circuit breaker is not closed the plans are empty, and only its
-//! trials find somebody. Nobody at all is 503. Where a route names the place itself (`send.to`),
+//! trials find somebody. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where
+//! requests wait. Where a route names the place itself (`send.to`),
 //! `sending.rs` finds an upstream or an address first (`places.rs`), and the same rules go on from there.
 //!
-//! # 5. The connection (`pool.rs`, `connect.rs`)
+//! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
 //!
 //! The attempt counts itself in ([`Live::enter`](crate::balance::Live::enter); a guard counts it out however
-//! it ends). The pool gives the idle connection that was used last, after a look whether it is still quiet;
+//! it ends). The pool gives the idle connection that was used last, after a look whether it is still quiet
+//! and not nearly as old as those that this backend has closed (`idle.rs`);
 //! else a fresh one is made within the connect time-out. The pool does not know the strategy, nor the
 //! strategy the pool.
 //!
@@ -80,10 +82,11 @@
 //!
 //! The only loop. `retry.rs` decides from facts alone: how it failed, whether bytes were sent, whether the
 //! connection had been used before, whether the method is idempotent, whether the body can be sent again,
-//! how many tries and how much time are left. Yes leads back to stop 4 with this backend among the tried.
+//! how many tries and how much time are left, how many of the last requests were retries (`budget.rs`). Yes,
+//! after a pause (`backoff.rs`), leads back to stop 4 with this backend among the tried.
 //! No leads to `failure.rs`: one failure, one status, one word in log and metrics.
 //!
-//! # 8. The books (`attempt.rs`, `service.rs`, `record.rs`)
+//! # 8. The books (`judge.rs`, `books.rs`, `record.rs`)
 //!
 //! When an attempt ends, its [`Outcome`](crate::model::Outcome) and times go to the backend's counters, a
 //! failure that crosses the limit becomes an [`Event`](crate::model::Event) for the control loop, and a

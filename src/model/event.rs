@@ -12,6 +12,15 @@ pub enum Event {
         /// When the last failure was seen.
         at: Tick,
     },
+    /// A backend asked by `Retry-After` to be left alone.
+    AskedToWait {
+        /// The backend.
+        backend: BackendId,
+        /// For how long.
+        pause: std::time::Duration,
+        /// When it asked.
+        at: Tick,
+    },
     /// The one trial request of a parked backend ended.
     TrialEnded {
         /// The backend.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::http1::HeadError;
+use crate::limit::Line;
 use crate::model::{Address, Outcome};
 use crate::proxy::choice::Choice;
 use crate::proxy::done::Done;
@@ -55,23 +56,23 @@ pub(super) async fn run(
     {
         return Box::pin(sending::run(passage, sending, down, state)).await;
     }
-    let cell = passage.local.upstream.series.worker(passage.at.worker.ix);
     if passage.climbs(state) {
         return Err(Failure::BadRequest(HeadError::BadRequestLine));
     }
     passage.make_key(state);
-    let bound = match &passage.local.upstream.sticky {
-        Some(sticky) => passage.choose_bound(sticky, state),
-        None => None,
-    };
-    let first = bound.or_else(|| passage.choose(&mut state.tried, &state.key));
-    let Some(mut choice) = first else {
-        cell.none_eligible();
-        state.attempts.push(passage.nobody(state.round()));
-        return Err(passage.none_eligible());
+    let mut begun = passage.at.whole;
+    let upstream = &passage.local.upstream;
+    let first = if upstream.is_crowded() { None } else { passage.choose_first(state) };
+    let mut choice = if let Some(choice) = first {
+        choice
+    } else {
+        // Boxed: who finds a backend shall not pay for the size of this.
+        let choice = Box::pin(passage.wait_for_backend(down, state)).await?;
+        // What it waited is not the backend's time.
+        begun = Instant::now();
+        choice
     };
     let mut tries = 1;
-    let mut begun = passage.at.whole;
     loop {
         let ended = passage.attempt(choice, tries, begun, down, state).await;
         passage.judge(choice, &ended);
@@ -101,6 +102,14 @@ pub(super) async fn run(
                 state.attempts[last].retried_because =
                     Some(if again { "stale_connection" } else { failure.label() });
                 choice = next;
+                if let Some(base) = passage.backoff()
+                    && !again
+                    && ended.sent
+                {
+                    // Boxed: this is rare.
+                    Box::pin(passage.back_off(base, tries - 1, down)).await?;
+                    begun = Instant::now();
+                }
             }
             Err(why) => {
                 tracing::debug!(upstream = passage.local.upstream.name, why, "no further attempt");
@@ -212,6 +221,8 @@ impl Passage<'_> {
         let upstream = &self.local.upstream;
         let backend = &upstream.backends[choice.ix.index()];
         let cell = backend.series.worker(self.at.worker.ix);
+        // Let go in this order: first the backend's place, then the call to who waits for one.
+        let _entered = upstream.line.as_deref().map(Line::enter);
         let _in_flight = upstream.live[choice.ix.index()].enter();
         let under_way = UnderWay::enter(cell);
         let mut progress = Progress::default();

@@ -16,6 +16,11 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    /// Whether the attempt decides on a parked backend.
+    pub(super) fn is_trial(self) -> bool {
+        self.trial
+    }
+
     /// An attempt like any other.
     pub(super) fn of(ix: BackendIx) -> Self {
         Self { ix, trial: false, fresh: false }

@@ -6,6 +6,7 @@
 use tokio::time::Instant;
 
 use crate::balance::InFlight;
+use crate::limit::{Entered, Line};
 use crate::model::Outcome;
 use crate::net::Stream;
 use crate::proxy::attempt::{Ended, Progress, UnderWay};
@@ -19,7 +20,9 @@ use crate::proxy::vars::Attempt;
 /// A backend's connection. It counts as a request in flight.
 pub(super) struct Dialled<'a> {
     pub(super) stream: Stream,
+    // In this order: first the place, then the call to who waits for one.
     _in_flight: InFlight<'a>,
+    _entered: Option<Entered<'a>>,
     _under_way: UnderWay<'a>,
 }
 
@@ -33,14 +36,20 @@ impl<'a> Passage<'a> {
         let local = self.local;
         let upstream = &local.upstream;
         self.make_key(state);
-        let Some(mut choice) = self.choose(&mut state.tried, &state.key) else {
-            upstream.series.worker(self.at.worker.ix).none_eligible();
-            state.attempts.push(self.nobody(state.round()));
-            return Err(self.none_eligible());
+        let mut begun = self.at.whole;
+        let first =
+            if upstream.is_crowded() { None } else { self.choose(&mut state.tried, &state.key) };
+        let mut choice = if let Some(choice) = first {
+            choice
+        } else {
+            let choice = Box::pin(self.wait_for_backend(down, state)).await?;
+            begun = Instant::now();
+            choice
         };
-        let (mut tries, mut begun) = (1, self.at.whole);
+        let mut tries = 1;
         loop {
             let backend = &upstream.backends[choice.ix.index()];
+            let entered = upstream.line.as_deref().map(Line::enter);
             let in_flight = upstream.live[choice.ix.index()].enter();
             let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
             let mut progress = Progress::default();
@@ -63,7 +72,12 @@ impl<'a> Passage<'a> {
             self.judge(choice, &ended);
             state.attempts.push(ended.record);
             if let Some(stream) = stream {
-                return Ok(Dialled { stream, _in_flight: in_flight, _under_way: under_way });
+                return Ok(Dialled {
+                    stream,
+                    _in_flight: in_flight,
+                    _entered: entered,
+                    _under_way: under_way,
+                });
             }
             let failure = ended.result.err().unwrap_or(Failure::NoneEligible);
             let Failure::Attempt(outcome) = failure else { return Err(failure) };

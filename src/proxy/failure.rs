@@ -19,6 +19,7 @@
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |
+//! | too many wait for a backend, or it waited too long | 503, or 502 as in nginx | upstream |
 //! | connection to the backend failed | 502 | upstream |
 //! | connection to the backend timed out | 504 | upstream |
 //! | backend closed or reset before a whole head | 502 | upstream |
@@ -71,6 +72,10 @@ pub(super) enum Failure {
     NoneLive,
     /// The circuit breaker keeps requests out; after so many seconds it may let some pass.
     BreakerOpen(u32),
+    /// Every backend is full, and so is the line of those who wait; with the status for it.
+    QueueFull(u16),
+    /// Every backend was full for as long as requests wait; with the status for it.
+    QueueTimeout(u16),
     /// An attempt failed in this way, and there was no further one.
     Attempt(Outcome),
     /// The route's total time was used up.
@@ -117,7 +122,11 @@ impl Failure {
             Self::NoneEligible | Self::BreakerOpen(_) => 503,
             Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
             Self::TotalTimeout => 504,
-            Self::Limited(status) | Self::AuthRefused(status) | Self::Answered(status) => status,
+            Self::Limited(status)
+            | Self::AuthRefused(status)
+            | Self::Answered(status)
+            | Self::QueueFull(status)
+            | Self::QueueTimeout(status) => status,
             Self::Storage | Self::AuthFailed | Self::NoEnd | Self::NoPlace | Self::Cut => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
@@ -133,6 +142,8 @@ impl Failure {
             Self::NoneEligible
             | Self::NoneLive
             | Self::BreakerOpen(_)
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_)
             | Self::Attempt(_)
             | Self::TotalTimeout
             | Self::AuthFailed
@@ -165,6 +176,8 @@ impl Failure {
             Self::NoRoute => "no_route",
             Self::NoneEligible | Self::NoneLive => "none_eligible",
             Self::BreakerOpen(_) => "breaker_open",
+            Self::QueueFull(_) => "queue_full",
+            Self::QueueTimeout(_) => "queue_timeout",
             Self::Attempt(outcome) => outcome.name(),
             Self::TotalTimeout => "total_timeout",
             Self::AuthRefused(_) => "auth_refused",
@@ -184,7 +197,11 @@ impl Failure {
             Self::Attempt(outcome) => outcome,
             Self::TotalTimeout => Outcome::Timeout,
             // Another backend should be asked instead, and there was none.
-            Self::NoneEligible | Self::NoneLive | Self::BreakerOpen(_) => Outcome::Status,
+            Self::NoneEligible
+            | Self::NoneLive
+            | Self::BreakerOpen(_)
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_) => Outcome::Status,
             _ => Outcome::ClientGone,
         }
     }

@@ -257,6 +257,11 @@ impl Forward<'_> {
         let first_byte = now.saturating_duration_since(self.begun);
         progress.first_byte = Some(first_byte);
         progress.status = Some(response.status());
+        if response.status() == 503
+            && let Some(most) = self.passage.local.upstream.passive.retry_after
+        {
+            self.heed(response, most, now);
+        }
         let series = &self.passage.local.upstream.series;
         series.worker(self.passage.at.worker.ix).first_byte(first_byte);
         now

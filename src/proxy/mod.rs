@@ -7,6 +7,8 @@
 //! judged by `judge`; `upload` and `exchange` move the bytes both ways, and `answer` says what the
 //! client gets. `entrance`, `passage` and `done` are what is known of a request when it comes, on its
 //! way, and at its end.
+//! `budget` and `backoff` keep repeated requests from becoming a load of their own; `idle` learns how long
+//! connections live; `queue` has a request wait where all backends are full;
 //! `sending` finds what is sent otherwise than it came, and the `places` that requests name;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
@@ -17,7 +19,9 @@ mod answer;
 mod ask;
 mod attempt;
 mod backend_h2;
+mod backoff;
 mod books;
+mod budget;
 mod buffers;
 mod carrier;
 mod choice;
@@ -25,6 +29,7 @@ mod client_h2;
 mod complaints;
 mod connect;
 mod date;
+mod deadline;
 mod dial;
 mod done;
 mod downstream;
@@ -37,6 +42,7 @@ mod failure;
 mod find;
 mod forward;
 pub mod headers;
+mod idle;
 mod judge;
 mod limits;
 mod local;
@@ -50,10 +56,12 @@ mod places;
 mod pool;
 mod port;
 mod proxied;
+mod queue;
 mod read_head;
 mod record;
 mod request;
 pub(crate) mod retry;
+mod retry_after;
 mod rewrite;
 mod rpc;
 mod secured;

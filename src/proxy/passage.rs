@@ -1,5 +1,7 @@
 //! A proxied request: what does not change from attempt to attempt, and what is sent of it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::balance::Need;
@@ -90,10 +92,24 @@ impl Passage<'_> {
             shown: false,
             idempotent: self.may_repeat && retry::is_idempotent(head.method()),
             replayable,
+            within_budget: self.is_within_budget(),
             tries,
             elapsed: now.saturating_duration_since(self.at.whole),
             policy: &self.destination.retry,
         }
+    }
+
+    /// Whether one more retry is allowed, and how long it waits at most, is nobody's question where
+    /// failures are those of nginx.
+    pub(super) fn backoff(&self) -> Option<Duration> {
+        self.destination.retry.backoff.filter(|_| !self.local.upstream.nginx.failures)
+    }
+
+    fn is_within_budget(&self) -> bool {
+        let retry = &self.destination.retry;
+        let terms = (retry.budget, retry.budget_min);
+        self.local.upstream.nginx.failures
+            || self.local.budget.borrow().allows(terms, self.local.counted(self.at.worker.ix))
     }
 
     /// What templates may speak of.
@@ -106,6 +122,7 @@ impl Passage<'_> {
             backend,
             link: self.at.link(state.ends),
             clock: Some(self.at.clock(self.at.whole)),
+            left: self.left(),
             answer: Answer { request_body: state.upload.received, ..Answer::default() },
             captured: state.captured.as_deref(),
             auth: state.auth(),
@@ -113,6 +130,14 @@ impl Passage<'_> {
             body: state.body(self.at),
             ..Vars::new(&state.head, self.client)
         }
+    }
+
+    /// The time that is left, where a text asks for it.
+    fn left(&self) -> Option<Duration> {
+        if !self.at.view.snapshot.asked.time_left {
+            return None;
+        }
+        self.total().map(|total| total.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the client asks to switch to a protocol that the route allows.

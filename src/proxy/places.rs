@@ -4,7 +4,7 @@
 //! questions for one name that come at once, one is asked. What clients can name without end is
 //! remembered up to a limit.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::balance::Rng;
 use crate::dns::Dns;
 use crate::model::{Address, UpstreamId, WorkerIx};
 use crate::proxy::pool::Pool;
-use crate::proxy::view::Local;
+use crate::proxy::view::{Local, budget};
 use crate::proxy::worker::Worker;
 use crate::snapshot::Upstream;
 use crate::snapshot::settings::Query;
@@ -173,6 +173,7 @@ impl Local {
     ) -> Self {
         let cursors = RefCell::new(upstream.cursors(worker, rng.next_u64()));
         let pools = upstream.backends.iter().map(|one| pool(&one.address).unwrap_or_default());
-        Self { pools: pools.collect(), cursors, upstream }
+        let budget = budget(&upstream, worker);
+        Self { pools: pools.collect(), cursors, budget, asked_to_wait: Cell::default(), upstream }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::net::Stream;
 use crate::proxy::backend_h2::Sender;
+use crate::proxy::idle::Learned;
 use crate::snapshot::settings::Pool as Settings;
 
 /// A connection to a backend.
@@ -42,6 +43,8 @@ pub(super) struct Pool {
     idle: RefCell<Vec<(Instant, Connection)>>,
     /// The HTTP/2 connection that all requests of this worker share.
     shared: RefCell<Option<Sender>>,
+    /// How long the backend keeps idle connections.
+    learned: Learned,
     /// The backend has left; nothing is kept any more.
     closed: Cell<bool>,
 }
@@ -49,16 +52,18 @@ pub(super) struct Pool {
 impl Pool {
     /// The newest connection that is still good. Dead ones met on the way are closed.
     pub(super) fn take(&self, settings: &Settings, now: Instant) -> Option<Connection> {
+        let limit = settings.idle_timeout.min(self.learned.limit());
         let mut idle = self.idle.borrow_mut();
         while let Some((since, mut connection)) = idle.pop() {
-            if fresh(since, settings.idle_timeout, now)
-                && connection.may_serve_again(settings, now)
-                && connection.stream.is_quiet()
-            {
+            if !fresh(since, limit, now) || !connection.may_serve_again(settings, now) {
+                continue;
+            }
+            if connection.stream.is_quiet() {
                 connection.requests += 1;
                 connection.reused = true;
                 return Some(connection);
             }
+            self.learned.closed(now.saturating_duration_since(since), now);
         }
         None
     }
@@ -97,8 +102,17 @@ impl Pool {
 
     /// Closes what is too old or dead.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
+        self.learned.review(now);
+        let limit = settings.idle_timeout.min(self.learned.limit());
         self.idle.borrow_mut().retain_mut(|(since, connection)| {
-            fresh(*since, settings.idle_timeout, now) && connection.stream.is_quiet()
+            if !fresh(*since, limit, now) {
+                return false;
+            }
+            let quiet = connection.stream.is_quiet();
+            if !quiet {
+                self.learned.closed(now.saturating_duration_since(*since), now);
+            }
+            quiet
         });
     }
 
@@ -221,5 +235,23 @@ mod tests {
         pool.put(dead, &settings, now);
         pool.prune(&settings, now);
         assert_eq!(pool.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn connections_nearly_as_old_as_those_that_the_backend_closes_are_not_used() {
+        let (pool, settings, now) = (Pool::default(), settings(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        for (kept, closed) in [(0, 5), (10, 15)] {
+            let (connection, end) = connection(at(kept));
+            drop(end);
+            until_readable(&connection).await;
+            pool.put(connection, &settings, at(kept));
+            pool.prune(&settings, at(closed));
+        }
+        let (young, _end) = connection(at(20));
+        pool.put(young, &settings, at(20));
+        let young = pool.take(&settings, at(23)).unwrap();
+        pool.put(young, &settings, at(23));
+        assert!(pool.take(&settings, at(27)).is_none(), "it closes them after 5 s");
     }
 }

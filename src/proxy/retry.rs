@@ -11,7 +11,8 @@
 //!    policy wants that listed too.
 //! 6. Nothing of the request was sent: likewise.
 //! 7. The request may have been seen: only if it is idempotent (RFC 9110 §9.2.2) or the policy says
-//!    that others may be repeated too, and the policy lists this kind of failure.
+//!    that others may be repeated too, the policy lists this kind of failure, and retries are few
+//!    enough beside the other requests (`budget`).
 
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) replayable: bool,
     /// Attempts so far that count, this one included.
     pub(crate) tries: u32,
+    /// The upstream's retries are few enough for one more.
+    pub(crate) within_budget: bool,
     /// Time since the first attempt began.
     pub(crate) elapsed: Duration,
     /// The policy.
@@ -89,6 +92,9 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
     match (listed, repeatable) {
         (false, _) => GiveUp(RetryDenied::NotAsked),
         (true, false) => GiveUp(RetryDenied::NonIdempotent),
+        (true, true) if facts.sent && !unseen && !facts.within_budget => {
+            GiveUp(RetryDenied::Budget)
+        }
         (true, true) => AnotherBackend,
     }
 }
@@ -115,6 +121,9 @@ mod tests {
             statuses: vec![503],
             non_idempotent: false,
             replay_bytes: 0,
+            budget: 20,
+            budget_min: 3,
+            backoff: None,
         }
     }
 
@@ -128,6 +137,7 @@ mod tests {
             shown: false,
             idempotent: true,
             replayable: true,
+            within_budget: true,
             tries: 1,
             elapsed: Duration::ZERO,
             policy,
@@ -220,6 +230,19 @@ mod tests {
     }
 
     #[test]
+    fn when_the_budget_is_used_up_only_what_nobody_saw_goes_elsewhere() {
+        let policy = policy();
+        let spent = Facts { within_budget: false, ..get(&policy, Outcome::Reset) };
+        assert_eq!(decide(&spent), GiveUp(RetryDenied::Budget));
+        let status = Facts { outcome: Outcome::Status, status: Some(503), ..spent };
+        assert_eq!(decide(&status), GiveUp(RetryDenied::Budget));
+        let refused = Facts { outcome: Outcome::ConnectFailed, ..spent };
+        assert_eq!(decide(&refused), AnotherBackend);
+        assert_eq!(decide(&Facts { sent: false, ..spent }), AnotherBackend);
+        assert_eq!(decide(&Facts { stale: true, ..spent }), FreshConnection);
+    }
+
+    #[test]
     fn the_methods_that_may_be_repeated_are_those_of_rfc_9110() {
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
             assert!(is_idempotent(method.as_bytes()), "{method}");
@@ -236,12 +259,13 @@ mod tests {
             status in proptest::option::of(400_u16..600),
             (sent, stale, shown) in any::<(bool, bool, bool)>(),
             (idempotent, replayable, non_idempotent) in any::<(bool, bool, bool)>(),
+            within_budget in any::<bool>(),
             (tries, seconds) in (1_u32..5, 0_u64..20),
         ) {
             let mut policy = policy();
             policy.non_idempotent = non_idempotent;
             let facts = Facts {
-                outcome, status, sent, stale, shown, idempotent, replayable, tries,
+                outcome, status, sent, stale, shown, idempotent, replayable, within_budget, tries,
                 elapsed: Duration::from_secs(seconds),
                 policy: &policy,
             };
@@ -252,6 +276,7 @@ mod tests {
             prop_assert!(gives_up || !matches!(outcome, Outcome::ClientGone | Outcome::Truncated));
             prop_assert!(gives_up || !seen || idempotent || non_idempotent);
             prop_assert!(gives_up || stale || (tries < 3 && seconds < 10));
+            prop_assert!(gives_up || stale || !seen || within_budget);
         }
     }
 }

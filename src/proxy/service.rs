@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use crate::http1::Framing;
 use crate::proxy::attempt;
 use crate::proxy::books::Books;
+use crate::proxy::deadline;
 use crate::proxy::done::{Done, End, Onward};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::entrance::Entrance;
@@ -16,7 +17,6 @@ use crate::proxy::local;
 use crate::proxy::passage::Passage;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
-use crate::proxy::rpc;
 use crate::proxy::view::Local;
 use crate::proxy::walk::{Step, Walk};
 use crate::snapshot::settings::{ErrorPage, RequestBuffering};
@@ -227,11 +227,7 @@ pub(super) async fn act<'a>(
                 // Boxed: the common way shall not pay for the size of this one.
                 Some(settings) => Box::pin(store(at, settings, down, state)).await?,
             };
-            let until = if rpc::is_call(&state.head) {
-                rpc::timeout(&state.head).map(|timeout| at.started + timeout)
-            } else {
-                None
-            };
+            let until = deadline::of(at, entry, destination, client, state);
             let passage =
                 Passage::new((at, entry), (destination, local), (rewrite, host), client, false);
             let passage = Passage { until, ..passage };

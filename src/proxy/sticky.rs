@@ -169,6 +169,7 @@ mod tests {
             expires: expires.map(Duration::from_secs),
             attributes: "; path=/; httponly".to_owned(),
             same_site: None,
+            secret: None,
         };
         let mut out = Vec::new();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);

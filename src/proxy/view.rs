@@ -4,7 +4,7 @@
 //! workers share would be a hidden lock. What is the worker's own, cursors and pools, moves from
 //! view to view with the upstream and the backend that it belongs to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::balance::Rng;
 use tokio::time::Instant;
 
 use crate::model::{BackendId, BackendIx, UpstreamId, WorkerIx};
+use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::pool::{Connection, Pool};
 use crate::snapshot::{Cursors, Snapshot, Upstream};
 
@@ -32,6 +33,10 @@ pub(super) struct Local {
     pub(super) cursors: RefCell<Cursors>,
     /// In the order of [`Upstream::backends`].
     pub(super) pools: Box<[Rc<Pool>]>,
+    /// What this worker's retries may be.
+    pub(super) budget: RefCell<Budget>,
+    /// When control was last told that a backend asks to be left alone.
+    pub(super) asked_to_wait: Cell<Option<Instant>>,
 }
 
 impl View {
@@ -72,6 +77,11 @@ impl View {
 }
 
 impl Local {
+    /// What this worker has counted of the upstream.
+    pub(super) fn counted(&self, worker: WorkerIx) -> Counted {
+        counted(&self.upstream, worker)
+    }
+
     /// Keeps a backend's connection for another request.
     pub(super) fn keep(&self, ix: BackendIx, connection: Connection, now: Instant) {
         let settings = &self.upstream.pool;
@@ -96,7 +106,9 @@ impl Local {
     fn new(upstream: Arc<Upstream>, worker: WorkerIx, rng: &mut Rng) -> Self {
         let cursors = upstream.cursors(worker, rng.next_u64());
         let pools = upstream.backends.iter().map(|_| Rc::new(Pool::default())).collect();
-        Self { upstream, cursors: RefCell::new(cursors), pools }
+        let budget = budget(&upstream, worker);
+        let asked_to_wait = Cell::default();
+        Self { upstream, cursors: RefCell::new(cursors), pools, budget, asked_to_wait }
     }
 
     fn next(&self, upstream: Arc<Upstream>) -> Self {
@@ -114,8 +126,20 @@ impl Local {
         for pool in left {
             pool.close();
         }
-        Self { upstream, cursors: RefCell::new(cursors), pools }
+        let budget = self.budget.clone();
+        let asked_to_wait = self.asked_to_wait.clone();
+        Self { upstream, cursors: RefCell::new(cursors), pools, budget, asked_to_wait }
     }
+}
+
+/// A budget for a worker's retries that begins now.
+pub(super) fn budget(upstream: &Upstream, worker: WorkerIx) -> RefCell<Budget> {
+    RefCell::new(Budget::new(counted(upstream, worker)))
+}
+
+fn counted(upstream: &Upstream, worker: WorkerIx) -> Counted {
+    let (attempts, retries) = upstream.series.worker(worker).repeated();
+    Counted { attempts, retries }
 }
 
 /// The pools of the backends of now, taken over from those of before, and the pools of those that

@@ -360,7 +360,11 @@ async fn upkeep(worker: Rc<Worker>) -> Infallible {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            _ = tick.tick() => {
+                for local in &worker.view().upstreams {
+                    local.budget.borrow_mut().mark(local.counted(worker.ix));
+                }
+            }
             changed = news.changed(), if more => more = changed,
         }
         let view = worker.view();
@@ -369,6 +373,10 @@ async fn upkeep(worker: Rc<Worker>) -> Infallible {
             for (backend, pool) in local.upstream.backends.iter().zip(&local.pools) {
                 pool.prune(&local.upstream.pool, now);
                 backend.series.worker(worker.ix).set_idle(pool.len());
+            }
+            if let Some(line) = &local.upstream.line {
+                // There may be a backend more than before.
+                line.call();
             }
         }
         worker.places.prune(now);

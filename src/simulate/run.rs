@@ -365,6 +365,8 @@ impl Run<'_> {
             shown: false,
             idempotent: true,
             replayable: true,
+            // What a worker counts for its budget is not simulated.
+            within_budget: true,
             tries: request.tries,
             elapsed,
             policy: self.policy,

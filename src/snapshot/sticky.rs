@@ -10,8 +10,9 @@ use crate::balance::{Pick, Sessions};
 use crate::model::{
     AdminState, BackendId, BackendIx, BackendState, PassiveState, ProbedState, Tick,
 };
-use crate::snapshot::settings::{StickyBy, StickyLearn};
+use crate::snapshot::settings::{CookieSecret, StickyBy, StickyLearn};
 use crate::snapshot::{Backend, Cursors, Upstream};
+use crate::tls::keyed_hash;
 
 /// What binds the clients of an upstream.
 #[derive(Debug)]
@@ -61,13 +62,15 @@ impl Sticky {
         backends: &[Arc<Backend>],
         routes: impl Iterator<Item = Option<&'r str>>,
     ) -> Self {
+        let secret = if let StickyBy::Cookie(cookie) = by { cookie.secret.as_ref() } else { None };
         let values: Box<[Box<str>]> = backends
             .iter()
             .zip(routes)
-            .map(|(backend, route)| match (by, route) {
-                (StickyBy::Learn(_), _) => backend.id.0.to_string().into(),
-                (_, Some(route)) => route.into(),
-                (_, None) => fingerprint(backend),
+            .map(|(backend, route)| match (by, secret, route) {
+                (StickyBy::Learn(_), ..) => backend.id.0.to_string().into(),
+                (_, Some(secret), route) => signed(secret, route.unwrap_or(&backend.label)),
+                (_, None, Some(route)) => route.into(),
+                (_, None, None) => fingerprint(backend),
             })
             .collect();
         let mut bound: AHashMap<Box<[u8]>, Vec<BackendIx>> = AHashMap::new();
@@ -101,8 +104,17 @@ impl Sticky {
 
 /// The MD5 of the address, in hexadecimal digits: nginx's name for a server without a route.
 fn fingerprint(backend: &Backend) -> Box<str> {
-    let mut text = String::with_capacity(32);
-    for byte in Md5::digest(backend.address.to_string()) {
+    digits(&Md5::digest(backend.address.to_string()))
+}
+
+/// What only who has the secret can make of a backend's name: 128 bits are more than can be guessed.
+fn signed(secret: &CookieSecret, name: &str) -> Box<str> {
+    digits(&keyed_hash(&secret.0, name.as_bytes())[..16])
+}
+
+fn digits(bytes: &[u8]) -> Box<str> {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
     }

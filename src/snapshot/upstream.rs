@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crate::balance::{Cursors, Limits, Lives, Panic, Pick, Standing, Strategy, Tiers};
 use crate::config::model as config;
+use crate::limit::Line;
 use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
 };
-use crate::snapshot::settings::{Passive, Pool, Protocol, ProxyVersion, Template, UpstreamNginx};
+use crate::snapshot::settings::{
+    Passive, Pool, Protocol, ProxyVersion, Queue, Template, UpstreamNginx,
+};
 use crate::snapshot::{Course, Sticky};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
 use crate::tls::{BackendTerms, ToBackend};
@@ -50,6 +53,12 @@ pub struct Upstream {
     pub panic: bool,
     /// A line in the head of responses that tells of that, complete.
     pub announcement: Option<Box<[u8]>>,
+    /// Its requests under way and those that wait, if either is limited; the same over reloads.
+    pub line: Option<Arc<Line>>,
+    /// Requests in flight at all backends together; 0 is no limit.
+    pub max_in_flight: u32,
+    /// How requests wait; `None`: they do not.
+    pub queue: Option<Queue>,
     /// Idle connections.
     pub pool: Pool,
     /// What counts as a failure.
@@ -89,6 +98,18 @@ impl Upstream {
         self.behind.as_deref().unwrap_or(&self.tiers)
     }
 
+    /// Whether a request that comes now has to wait, or cannot be served, whoever is free: as many as
+    /// allowed are under way, or others wait.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.is_awaited() || self.is_full(line))
+    }
+
+    /// Whether as many requests are under way as allowed.
+    pub fn is_full(&self, line: &Line) -> bool {
+        self.max_in_flight > 0 && line.under_way() >= self.max_in_flight
+    }
+
     /// How its backends are probed.
     pub fn checks(&self) -> &[config::Check] {
         &self.source.checks
@@ -123,6 +144,12 @@ impl Upstream {
     /// How many backends the operator has in service: as many tries as nginx allows.
     pub fn in_service(&self) -> usize {
         self.backends.iter().filter(|one| one.state.admin != AdminState::Disabled).count()
+    }
+
+    /// The place of the backend of that id.
+    pub fn place_of(&self, id: BackendId) -> Option<BackendIx> {
+        let place = self.backends.iter().position(|one| one.id == id)?;
+        u32::try_from(place).ok().map(BackendIx)
     }
 
     /// Picks a backend for one attempt, or none.

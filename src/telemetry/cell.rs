@@ -70,6 +70,11 @@ impl Histogram {
         self.sum_us.add(us);
     }
 
+    /// How many were noted.
+    pub(super) fn count(&self) -> u64 {
+        self.buckets.iter().map(Count::get).fold(0, u64::wrapping_add)
+    }
+
     /// Notes one duration beside other writers.
     pub(super) fn record_shared(&self, took: Duration) {
         let us = micros(took);

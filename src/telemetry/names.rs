@@ -89,6 +89,12 @@ families! {
         = "Requests answered with 503 at once because the circuit breaker was not closed.";
     UPSTREAM_POLICY_EVENTS: COUNTER "plimsoll_upstream_policy_events_total" ["upstream", "event"]
         = "Events of failover groups and circuit breakers, by kind; absent until one happens.";
+    UPSTREAM_QUEUE_DEPTH: GAUGE "plimsoll_upstream_queue_depth" ["upstream"]
+        = "Requests that wait for a backend.";
+    UPSTREAM_QUEUE_WAIT: HISTOGRAM "plimsoll_upstream_queue_wait_seconds" ["upstream"]
+        = "Time that requests waited which then got a backend.";
+    UPSTREAM_QUEUE_REJECTED: COUNTER "plimsoll_upstream_queue_rejected_total" ["upstream", "reason"]
+        = "Requests that waited in vain, or could not wait: full, timeout, client_gone.";
     UPSTREAM_BACKENDS: GAUGE "plimsoll_upstream_backends" ["upstream", "state"]
         = "Backends by state.";
 

@@ -29,11 +29,13 @@ pub enum RetryDenied {
     NoBackendLeft,
     /// Part of a response went to the client.
     ResponseStarted,
+    /// Too many of the last requests were retries.
+    Budget,
 }
 
 impl RetryDenied {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotAsked,
         Self::Tries,
         Self::Timeout,
@@ -41,6 +43,7 @@ impl RetryDenied {
         Self::BodyNotKept,
         Self::NoBackendLeft,
         Self::ResponseStarted,
+        Self::Budget,
     ];
 
     /// The label in metrics and logs.
@@ -53,6 +56,33 @@ impl RetryDenied {
             Self::BodyNotKept => "body_not_kept",
             Self::NoBackendLeft => "no_backend_left",
             Self::ResponseStarted => "response_started",
+            Self::Budget => "budget",
+        }
+    }
+}
+
+/// Why a request that would wait for a backend got none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum QueueRejected {
+    /// Too many wait already.
+    Full,
+    /// Its time was up.
+    Timeout,
+    /// Its client left.
+    ClientGone,
+}
+
+impl QueueRejected {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Timeout, Self::ClientGone];
+
+    /// The label in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Timeout => "timeout",
+            Self::ClientGone => "client_gone",
         }
     }
 }
@@ -66,6 +96,8 @@ pub struct UpstreamSeries {
     backends: [AtomicU64; Status::ALL.len()],
     fail_open: AtomicBool,
     policy: PolicySeries,
+    /// Requests that wait.
+    waiting: AtomicU64,
     probes: Histogram,
 }
 
@@ -78,6 +110,8 @@ pub struct UpstreamCell {
     first_byte: Histogram,
     retries: [Count; Outcome::ALL.len()],
     denied: [Count; RetryDenied::ALL.len()],
+    queue_wait: Histogram,
+    queue_rejected: [Count; QueueRejected::ALL.len()],
     none_eligible: Count,
     fail_open_picks: Count,
     kept_out: Count,
@@ -100,6 +134,15 @@ impl UpstreamCell {
         self.denied[reason as usize].add(1);
     }
 
+    /// Attempts that ended, and retries of requests that a backend may have seen.
+    pub fn repeated(&self) -> (u64, u64) {
+        let seen = |outcome: &&Outcome| {
+            !matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout)
+        };
+        let retries = Outcome::ALL.iter().filter(seen);
+        (self.attempt.count(), retries.map(|outcome| self.retries[*outcome as usize].get()).sum())
+    }
+
     /// A connection was made in this time.
     #[inline]
     pub fn connected(&self, took: Duration) {
@@ -110,6 +153,16 @@ impl UpstreamCell {
     #[inline]
     pub fn first_byte(&self, took: Duration) {
         self.first_byte.record(took);
+    }
+
+    /// A request that waited got a backend after this time.
+    pub fn queued(&self, waited: Duration) {
+        self.queue_wait.record(waited);
+    }
+
+    /// A request that would wait for a backend got none.
+    pub fn queue_rejected(&self, reason: QueueRejected) {
+        self.queue_rejected[reason as usize].add(1);
     }
 
     /// No backend could be picked for a request.
@@ -162,6 +215,7 @@ impl UpstreamSeries {
             backends: Default::default(),
             fail_open: AtomicBool::new(false),
             policy: PolicySeries::default(),
+            waiting: AtomicU64::new(0),
             probes: Histogram::default(),
         }
     }
@@ -196,6 +250,24 @@ impl UpstreamSeries {
     /// Its name.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A request waits until what this gives is dropped.
+    #[must_use = "it waits as long as this lives"]
+    pub fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Relaxed);
+        Waits(&self.waiting)
+    }
+
+    /// Requests that wait.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Requests that waited in vain or could not wait, by reason.
+    pub fn queue_rejections(&self) -> [(QueueRejected, u64); QueueRejected::ALL.len()] {
+        QueueRejected::ALL
+            .map(|reason| (reason, self.cells.sum(|cell| &cell.queue_rejected[reason as usize])))
     }
 
     /// A probe of any backend took this time. Called by the backend's series.
@@ -242,6 +314,7 @@ impl UpstreamSeries {
 
     pub(super) fn encode(all: &[Arc<Self>], text: &mut Text) {
         encode_attempts(all, text);
+        encode_queue(all, text);
         encode_eligibility(all, text);
         encode_pool(all, text);
         text.family(&names::HEALTH_CHECK_DURATION, |samples| {
@@ -251,6 +324,16 @@ impl UpstreamSeries {
                 samples.histogram(&[&series.name], &seen);
             }
         });
+    }
+}
+
+/// A request that waits, counted as long as this lives.
+#[derive(Debug)]
+pub struct Waits<'a>(&'a AtomicU64);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -301,6 +384,18 @@ fn encode_attempts(all: &[Arc<UpstreamSeries>], text: &mut Text) {
     });
 }
 
+fn encode_queue(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+    encode_plain(&names::UPSTREAM_QUEUE_DEPTH, all, text, UpstreamSeries::waiting);
+    encode_durations(&names::UPSTREAM_QUEUE_WAIT, all, text, |cell| &cell.queue_wait);
+    text.family(&names::UPSTREAM_QUEUE_REJECTED, |samples| {
+        for series in all {
+            for (reason, count) in series.queue_rejections() {
+                samples.count(&[&series.name, reason.name()], count);
+            }
+        }
+    });
+}
+
 fn encode_eligibility(all: &[Arc<UpstreamSeries>], text: &mut Text) {
     encode_plain(&names::UPSTREAM_NONE_ELIGIBLE, all, text, UpstreamSeries::none_eligible);
     encode_plain(&names::UPSTREAM_FAIL_OPEN, all, text, |series| {
@@ -340,6 +435,9 @@ mod tests {
     #[test]
     fn numbers_and_places_agree() {
         for (place, reason) in RetryDenied::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+        for (place, reason) in QueueRejected::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);
         }
     }

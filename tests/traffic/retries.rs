@@ -196,3 +196,49 @@ async fn a_client_that_is_slow_with_its_head_leaves_the_backend_its_time() {
     slow.send(&GET[9..]).await;
     assert_eq!(slow.read_response().await.status, 200);
 }
+
+#[tokio::test]
+async fn no_more_is_repeated_than_the_budget_allows_and_who_was_not_seen_needs_none() {
+    let upstream = "retry = { budget = 0, budget_min = 2, backoff = \"off\" }";
+    let (mut a, b, lb) = two(upstream).await;
+    a.answer(Answer::Reset);
+    for status in [200, 200, 502] {
+        assert_eq!(request(lb.addr("web"), GET).await.status, status);
+    }
+    let denied = "plimsoll_upstream_retries_denied_total{upstream=\"app\",reason=\"budget\"}";
+    assert_eq!(lb.metric(denied).await, Some(1.0));
+    a.stop().await;
+    assert_eq!(request(lb.addr("web"), GET).await.status, 200);
+    assert_eq!(b.requests(), 3);
+}
+
+/// Between a failure and the next attempt, drawn from 0 to this: practically never soon.
+const LONG: &str = "retry = { backoff = \"24h\" }";
+
+#[tokio::test]
+async fn a_request_waits_before_it_is_sent_again_and_a_client_that_leaves_ends_that() {
+    let (a, b, lb) = two(LONG).await;
+    a.answer(Answer::Reset);
+    let mut client = Client::connect(lb.addr("web")).await;
+    client.send(GET).await;
+    a.until_requests(1).await;
+    drop(client);
+    assert_eq!(logged(&lb, "attempts").await["failure"], "client_gone");
+    assert_eq!(b.requests(), 0);
+}
+
+#[tokio::test]
+async fn the_time_for_all_attempts_ends_the_wait_before_the_next() {
+    let upstream = format!("{LONG}\ntimeouts = {{ total = \"100ms\" }}");
+    let (a, b, lb) = two(&upstream).await;
+    a.answer(Answer::Reset);
+    assert_eq!(request(lb.addr("web"), GET).await.status, 504);
+    assert_eq!(b.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_has_seen_goes_elsewhere_at_once() {
+    let (mut a, _b, lb) = two(LONG).await;
+    a.stop().await;
+    assert_eq!(request(lb.addr("web"), GET).await.status, 200);
+}

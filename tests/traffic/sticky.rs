@@ -199,3 +199,27 @@ async fn a_session_that_is_not_used_is_forgotten() {
     until("the time is over", async || begun.elapsed() > std::time::Duration::from_secs(3)).await;
     assert_ne!(bed.who("sid=s1", 3).await, "aaa");
 }
+
+#[tokio::test]
+async fn a_signed_cookie_is_understood_by_whoever_has_the_secret_and_by_nobody_else() {
+    let secret = |text: &str| format!("sticky = {{ cookie = \"srv\", secret = \"{text}\" }}");
+    let ours = secret("of at least 16 bytes");
+    let bed = Bed::start(&ours, [""; 3]).await;
+    let cookie = bed.get("x=1").await.header("set-cookie").unwrap().to_owned();
+    let name = bed.who(&cookie, 1).await;
+    assert!(cookie.starts_with("srv=") && cookie.len() == 4 + 32, "{cookie}");
+    assert_eq!(bed.who(&cookie, 3).await, name.repeat(3));
+    // Without the secret nobody is bound: not by the route, and not by another secret.
+    let other = Lb::start(Bed::text(&bed.origins, &secret("another of 16 bytes"), [""; 3])).await;
+    let twin = Lb::start(Bed::text(&bed.origins, &ours, [""; 3])).await;
+    let (mut by_other, mut by_twin, mut by_route) = (String::new(), String::new(), String::new());
+    let head = |cookie: &str| format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n");
+    for _ in 0..3 {
+        by_other += &request(other.addr("web"), head(&cookie)).await.text();
+        by_twin += &request(twin.addr("web"), head(&cookie)).await.text();
+        by_route += &request(twin.addr("web"), head("srv=b")).await.text();
+    }
+    assert_eq!(by_twin, name.repeat(3));
+    assert_ne!(by_other, name.repeat(3));
+    assert_ne!(by_route, "bbb");
+}

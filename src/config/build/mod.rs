@@ -29,6 +29,7 @@ mod template;
 mod upstream;
 mod upstream_ejection;
 mod upstream_policy;
+mod upstream_queue;
 mod upstream_sticky;
 mod upstream_tls;
 pub(super) mod variables;

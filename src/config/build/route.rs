@@ -5,7 +5,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::field::Head;
 use super::host::host;
 use super::template::Groups;
-use super::upstream::retry;
+use super::upstream::{client_time, retry};
 use super::{
     Build, access, action, condition, field, limit, onward, process, request, response, sending,
 };
@@ -62,7 +62,9 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         request_buffering: table
             .table("request_buffering")
             .and_then(|one| request::buffering(b, one)),
-        timeouts: table.table("timeouts").map_or_else(TimeoutOverrides::default, timeouts),
+        timeouts: table
+            .table("timeouts")
+            .map_or_else(TimeoutOverrides::default, |table| timeouts(b, table)),
         retry: table.table("retry").map(retry),
         logs: table.bool("access_log"),
         more_logs: process::logs_of(b, table),
@@ -77,12 +79,13 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
     route
 }
 
-fn timeouts(table: &Table) -> TimeoutOverrides {
+fn timeouts(b: &mut Build<'_>, table: &Table) -> TimeoutOverrides {
     TimeoutOverrides {
         connect: table.duration("connect"),
         read: table.duration("read"),
         write: table.duration("write"),
         total: table.duration("total"),
+        client: client_time(b, table),
     }
 }
 

@@ -9,13 +9,14 @@ use ahash::AHashMap;
 use super::action::weight;
 use super::dns::dns;
 use super::template::template;
+use super::upstream_queue::queue;
 use super::upstream_sticky::sticky;
 use super::{Build, address, check, field, upstream_ejection, upstream_policy, upstream_tls};
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
     Backend, BackendAddress, Check, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver, Retry,
-    RetryOn, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
+    RetryOn, Template, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
@@ -48,8 +49,10 @@ pub(super) fn upstream(
             "h2c" | "h2" => Protocol::Http2,
             _ => Protocol::Http1,
         },
+        max_in_flight: table.integer("max_in_flight").unwrap_or_default(),
+        queue: queue(b, table, &backends),
         pool: pool(table.section("pool"), nginx.connection_close || send_proxy.is_some()),
-        timeouts: timeouts(table.section("timeouts")),
+        timeouts: timeouts(b, table.section("timeouts")),
         retry: retry(table.section("retry")),
         passive,
         ejection: upstream_ejection::ejection(b, table, nginx),
@@ -72,6 +75,7 @@ pub(super) fn upstream(
         backends,
     };
     check_probe(b, table, &upstream);
+    check_retry_after(b, table, &upstream);
     check_send_proxy(b, table, &upstream);
     check_ring(b, key, &upstream);
     upstream
@@ -102,6 +106,15 @@ fn check_send_proxy(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
                 format!("with `send_proxy` no connection is kept, and `{key}` has no effect");
             b.warning(at, message, "leave it out");
         }
+    }
+}
+
+/// Refuses to leave backends alone that ask for it where only nginx's count parks anybody.
+fn check_retry_after(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
+    if upstream.nginx.failures && upstream.passive.retry_after.is_some() {
+        let at = table.section("passive").place_of("retry_after");
+        let message = "with `nginx.failures`, `Retry-After` of backends is not looked at";
+        b.error(at, message, "leave one of the two out");
     }
 }
 
@@ -261,12 +274,19 @@ fn pool(table: &Table, keeps_none: bool) -> Pool {
     }
 }
 
-fn timeouts(table: &Table) -> Timeouts {
+/// What tells how long a client waits, in the time-outs of an upstream or a route.
+pub(super) fn client_time(b: &mut Build<'_>, table: &Table) -> Option<Template> {
+    let (_, item) = table.written("client")?;
+    Some(template(b, item.place, item.text()))
+}
+
+fn timeouts(b: &mut Build<'_>, table: &Table) -> Timeouts {
     Timeouts {
         connect: table.duration("connect").unwrap_or_default(),
         read: table.duration("read").unwrap_or_default(),
         write: table.duration("write").unwrap_or_default(),
         total: table.duration("total"),
+        client: client_time(b, table),
     }
 }
 
@@ -276,6 +296,9 @@ pub(super) fn retry(table: &Table) -> Retry {
     Retry {
         tries: table.integer("tries").unwrap_or(1),
         timeout: table.duration("timeout"),
+        budget: table.integer("budget").unwrap_or_default(),
+        budget_min: table.integer("budget_min").unwrap_or_default(),
+        backoff: table.duration("backoff"),
         on: RetryOn {
             reset: on("reset"),
             timeout: on("timeout"),
@@ -294,6 +317,7 @@ fn passive(table: &Table) -> Passive {
         fail_timeout: table.duration("fail_timeout").unwrap_or_default(),
         max_pause: table.duration("max_pause").unwrap_or_default(),
         trials: table.integer("trials").unwrap_or(1),
+        retry_after: table.duration("retry_after"),
         statuses: table.integers("statuses"),
     }
 }

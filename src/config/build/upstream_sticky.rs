@@ -3,24 +3,30 @@
 use super::template::template_at;
 use super::{Build, field};
 use crate::config::Place;
-use crate::config::model::{Piece, Stage, Sticky, StickyCookie, StickyLearn, Template};
+use crate::config::model::{
+    CookieSecret, Piece, Stage, Sticky, StickyCookie, StickyLearn, Template,
+};
 use crate::config::tree::Table;
 
 /// The ways to bind a client.
 const WAYS: [&str; 3] = ["cookie", "route", "learn"];
 
 /// Settings that only one of the ways has.
-const OWN: [(&str, &str); 9] = [
+const OWN: [(&str, &str); 10] = [
     ("expires", "cookie"),
     ("domain", "cookie"),
     ("path", "cookie"),
     ("secure", "cookie"),
     ("http_only", "cookie"),
     ("same_site", "cookie"),
+    ("secret", "cookie"),
     ("lookup", "learn"),
     ("timeout", "learn"),
     ("max_sessions", "learn"),
 ];
+
+/// Fewer bytes of a secret could be guessed.
+const LEAST_SECRET: usize = 16;
 
 pub(super) fn sticky(b: &mut Build<'_>, table: &Table) -> Sticky {
     let mut ways = WAYS.iter().filter_map(|way| Some((*way, table.written(way)?.0)));
@@ -111,10 +117,22 @@ fn cookie_of(b: &mut Build<'_>, table: &Table, name: &str) -> StickyCookie {
         }
         text
     });
+    let secret = table.written("secret").map(|(_, item)| {
+        let mut secret = b.bytes(item);
+        while let Some(b'\n' | b'\r') = secret.last() {
+            secret.pop();
+        }
+        if secret.len() < LEAST_SECRET {
+            let help = "make one with `openssl rand -hex 32`";
+            b.error(item.place, format!("a secret has at least {LEAST_SECRET} bytes"), help);
+        }
+        CookieSecret(secret)
+    });
     StickyCookie {
         name: name.to_owned(),
         expires: table.duration("expires"),
         attributes,
         same_site,
+        secret,
     }
 }

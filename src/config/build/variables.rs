@@ -9,9 +9,15 @@ use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, TlsFact, Va
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 62] = [
+static PLAIN: [Plain; 63] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
+    (
+        "time_left",
+        Variable::TimeLeft,
+        "For fields of the request that is sent: the milliseconds that are left for it, by `total` and \
+         `client` of `timeouts` and by `grpc-timeout`; empty without such a limit.",
+    ),
     ("client_port", Variable::ClientPort, "The port at the other end of the connection."),
     ("downstream_ip", Variable::DownstreamIp, "The address at the other end of the connection."),
     (

@@ -15,6 +15,8 @@ pub struct Passive {
     pub trials: u32,
     /// Statuses that count as failures.
     pub statuses: Vec<u16>,
+    /// A backend that asks for it is left alone for so long at most; `None`: it is not.
+    pub retry_after: Option<Duration>,
 }
 
 /// What happens when too few backends are able to serve.

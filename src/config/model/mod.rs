@@ -23,6 +23,7 @@ mod sending;
 mod template;
 mod upstream;
 mod upstream_nginx;
+mod upstream_queue;
 mod upstream_sticky;
 
 use std::collections::BTreeMap;
@@ -72,7 +73,8 @@ pub use upstream::{
     Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Timeouts, Upstream,
 };
 pub use upstream_nginx::UpstreamNginx;
-pub use upstream_sticky::{Sticky, StickyCookie, StickyLearn};
+pub use upstream_queue::Queue;
+pub use upstream_sticky::{CookieSecret, Sticky, StickyCookie, StickyLearn};
 
 /// A whole configuration, of all included files.
 #[derive(Debug, Clone)]

@@ -291,4 +291,6 @@ pub struct TimeoutOverrides {
     pub write: Option<Duration>,
     /// Instead of the upstream's.
     pub total: Option<Duration>,
+    /// What tells how many milliseconds the client waits.
+    pub client: Option<Template>,
 }

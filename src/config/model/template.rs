@@ -27,6 +27,8 @@ pub enum Variable {
     ClientIp,
     /// `${client_ip_bytes}`: the same as 4 or 16 bytes, for keys.
     ClientIpBytes,
+    /// `${time_left}`: the milliseconds that are left for the request.
+    TimeLeft,
     /// `${client_port}`.
     ClientPort,
     /// `${downstream_ip}`: the other end of the connection.
@@ -232,6 +234,7 @@ impl Variable {
 
 /// What has to be found out for the texts of a configuration, beyond what is known of each request
 /// anyhow.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
     /// The two ends of the client's connection.
@@ -240,6 +243,8 @@ pub struct Asked {
     pub sent: bool,
     /// The request's body.
     pub body: bool,
+    /// The time that is left.
+    pub time_left: bool,
 }
 
 impl Asked {
@@ -249,5 +254,6 @@ impl Asked {
             matches!(variable, Variable::ClientPort | Variable::ServerIp | Variable::ServerPort);
         self.sent |= matches!(variable, Variable::ResponseHeader(_));
         self.body |= matches!(variable, Variable::RequestBody);
+        self.time_left |= matches!(variable, Variable::TimeLeft);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Breaker, Check, Dns, Ejection, Failover, FlapDamping, Panic, Passive, Sticky, Template,
+    Breaker, Check, Dns, Ejection, Failover, FlapDamping, Panic, Passive, Queue, Sticky, Template,
     UpstreamNginx, WhenNoneEligible,
 };
 use crate::balance::Strategy;
@@ -31,6 +31,10 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// The backends, in the order of the file; at least one.
     pub backends: Vec<Backend>,
+    /// Requests in flight at all backends together; 0 is no limit.
+    pub max_in_flight: u32,
+    /// Requests that find every backend full wait.
+    pub queue: Option<Queue>,
     /// Idle connections that are kept.
     pub pool: Pool,
     /// Time-outs towards the backends.
@@ -165,6 +169,8 @@ pub struct Timeouts {
     pub write: Duration,
     /// For the whole request with all attempts, until the response head; `None` is no limit.
     pub total: Option<Duration>,
+    /// What tells how many milliseconds the client waits.
+    pub client: Option<Template>,
 }
 
 /// When a request is tried on another backend.
@@ -174,6 +180,12 @@ pub struct Retry {
     pub tries: u32,
     /// No further attempt is begun after this time since the first; `None` is no limit.
     pub timeout: Option<Duration>,
+    /// Most retries of requests that a backend may have seen, in percent of the other attempts.
+    pub budget: u32,
+    /// As many such retries are allowed in any case.
+    pub budget_min: u32,
+    /// The first pause before such a request is sent again is at most so long; `None`: at once.
+    pub backoff: Option<Duration>,
     /// Failures after which another try is made.
     pub on: RetryOn,
     /// Whether a request that no backend has seen is always tried on another one; else `on` says.

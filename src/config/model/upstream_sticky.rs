@@ -1,5 +1,6 @@
 //! What binds clients to backends.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::Template;
@@ -39,4 +40,16 @@ pub struct StickyCookie {
     pub attributes: String,
     /// `SameSite`.
     pub same_site: Option<Template>,
+    /// What it is signed with; `None`: it is not.
+    pub secret: Option<CookieSecret>,
+}
+
+/// What cookies are signed with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CookieSecret(pub Vec<u8>);
+
+impl fmt::Debug for CookieSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieSecret(…)")
+    }
 }

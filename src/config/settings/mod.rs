@@ -24,6 +24,7 @@ mod upstream;
 mod upstream_ejection;
 mod upstream_nginx;
 mod upstream_policy;
+mod upstream_queue;
 mod upstream_sticky;
 mod upstream_tls;
 mod variable;

@@ -429,6 +429,13 @@ static TIMEOUTS: Section = Section {
             "For the request with all attempts, until the response head.",
             r#""10s""#,
         ),
+        Setting::optional(
+            "client",
+            Kind::Text,
+            "the upstream's",
+            "What tells how long the client waits.",
+            r#""${header.x-request-timeout-ms}""#,
+        ),
     ],
 };
 

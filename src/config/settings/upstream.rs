@@ -7,6 +7,7 @@ use super::dns::OF_UPSTREAM as DNS;
 use super::upstream_ejection::EJECTION;
 use super::upstream_nginx::NGINX;
 use super::upstream_policy::{BREAKER, FAILOVER, PANIC};
+use super::upstream_queue::QUEUE;
 use super::upstream_sticky::STICKY;
 use super::upstream_tls::TLS;
 use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OFF};
@@ -116,6 +117,21 @@ static SECTION: Section = Section {
             "[]",
             "The backends; at least one.",
             r#"[{ address = "10.0.0.1:8080" }]"#,
+        ),
+        Setting::with_default(
+            "max_in_flight",
+            COUNT,
+            "0",
+            "Requests in flight at all backends together, over all workers; 0 is no limit. What is more \
+             waits in the `queue`, or is answered with 503.",
+            "500",
+        ),
+        Setting::optional(
+            "queue",
+            Kind::Table(&QUEUE),
+            "nobody waits: 503",
+            "Requests that find every backend full wait for their turn.",
+            r#"{ depth = 100, timeout = "5s" }"#,
         ),
         Setting::with_default(
             "pool",
@@ -357,7 +373,8 @@ static POOL: Section = Section {
             "idle_timeout",
             LIFETIME,
             r#""60s""#,
-            "How long an idle connection is kept. Choose less than the backend's own limit.",
+            "How long an idle connection is kept; less where the backend shows that it closes them earlier, \
+             which is learned from connections that it closed.",
             r#""10s""#,
         ),
         Setting::with_default(
@@ -409,6 +426,15 @@ static TIMEOUTS: Section = Section {
             "For the request with all attempts, until the response head.",
             r#""2m""#,
         ),
+        Setting::optional(
+            "client",
+            Kind::Text,
+            "the client is not asked",
+            "What tells how many milliseconds the client waits, as a text with `${variables}`: everything has to \
+             be over by then, the body of the response included, waiting and all attempts too. What is no \
+             number sets no limit. gRPC tells it by itself (`grpc-timeout`).",
+            r#""${header.x-request-timeout-ms}""#,
+        ),
     ],
 };
 
@@ -433,6 +459,31 @@ pub(super) const RETRY_SETTINGS: &[Setting] = &[
         r#""off""#,
         "No further attempt is begun after this time since the first.",
         r#""10s""#,
+    ),
+    Setting::with_default(
+        "budget",
+        Kind::Integer { min: 0, max: 10_000 },
+        "20",
+        "Most retries of requests that a backend may have seen, in percent of the upstream's other attempts \
+         within the last 10 s, per worker: when all backends fail, retries shall not make it worse. A \
+         request that nobody has seen (the connection was refused) always goes elsewhere. Where \
+         `nginx.failures` holds there is no budget.",
+        "50",
+    ),
+    Setting::with_default(
+        "budget_min",
+        COUNT,
+        "3",
+        "As many retries are allowed within 10 s, per worker, however few requests there are.",
+        "10",
+    ),
+    Setting::with_default(
+        "backoff",
+        TIMEOUT_OR_OFF,
+        r#""25ms""#,
+        "Before a request that a backend may have seen is sent again, it waits for a time that is drawn \
+         between 0 and this, doubled with each try, up to ten times this. Not where `nginx.failures` holds.",
+        r#""100ms""#,
     ),
     Setting::with_default(
         "on",
@@ -511,6 +562,14 @@ static PASSIVE: Section = Section {
             "Requests, one after the other, that have to succeed after the pause before a backend is \
              back in service; the first that fails parks it again.",
             "3",
+        ),
+        Setting::with_default(
+            "retry_after",
+            TIMEOUT_OR_OFF,
+            r#""off""#,
+            "A backend that answers 503 with `Retry-After` is left alone for as long as it says, but not \
+             longer than this; the last one that is left never is.",
+            r#""1m""#,
         ),
         Setting::with_default(
             "statuses",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::SECRET;
 use crate::config::table::{Kind, Section, Setting, TEXTS};
 
 /// How long a client may be bound: up to ten years.
@@ -62,6 +63,16 @@ pub(super) static STICKY: Section = Section {
             "Whether the cookie comes along from other sites: `strict`, `lax`, `none`, or a text with \
              `${variables}` that gives one of these (empty: none is sent; anything else: `strict`).",
             r#""lax""#,
+        ),
+        Setting::optional(
+            "secret",
+            Kind::Or(&Kind::Text, &SECRET),
+            "the cookie is not signed",
+            "Signs the cookie, at least 16 bytes: in place of a backend's `route` or the MD5 of its address it \
+             has the HMAC-SHA256 of its `route` or name. Nobody else can make one, or read from it which \
+             backends there are; nodes with the same secret understand each other's, over reloads and \
+             restarts.",
+            r#""of-at-least-16-bytes""#,
         ),
         Setting::optional(
             "route",

@@ -85,10 +85,12 @@ pub(super) const UPSTREAM: Part = Part {
             "`sticky` of the upstream, by `cookie`, by `route`, or by `learn` (always as with `header`); \
              the cookie's value is that of nginx.",
         ),
-        missing(
+        row(
             "queue",
-            "Requests are not queued: when all backends are full the answer is 503.",
-            "",
+            UP,
+            (1, 2),
+            Rule::Upstream(upstream::queue),
+            "`queue` of the upstream; whoever waits in vain gets 502 (`none_eligible` of `[upstream.nginx]`).",
         ),
         missing("ntlm", "Connections are not tied to clients.", ""),
         missing("health_check*", "Probes are not carried over.", "write `[upstream.NAME.health]`"),

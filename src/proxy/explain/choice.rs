@@ -174,6 +174,7 @@ impl Asker<'_> {
             shown: false,
             idempotent: is_idempotent(self.head.method()),
             replayable: true,
+            within_budget: true,
             tries: 1,
             elapsed: Duration::ZERO,
             policy,

@@ -51,6 +51,8 @@ pub struct Vars<'a> {
     pub link: Link<'a>,
     /// The time; `None` where nothing asks for it.
     pub clock: Option<Clock<'a>>,
+    /// The time that is left for it; `None` where nothing asks for it, or it has no limit.
+    pub left: Option<Duration>,
     /// Its attempts.
     pub attempts: Attempts<'a>,
     /// What the client gets.
@@ -125,6 +127,7 @@ impl<'a> Vars<'a> {
             backend: "",
             link: Link::default(),
             clock: None,
+            left: None,
             attempts: Attempts::default(),
             answer: Answer::default(),
             captured: None,
@@ -257,6 +260,10 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
             return lookup::push_joined(out, head.find_all(name), separator);
         }
         Variable::Time(form) => push_time(*form, vars.clock, out),
+        Variable::TimeLeft => {
+            let millis = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            vars.left.iter().for_each(|left| push_decimal(out, millis(*left)));
+        }
         Variable::Duration => {
             if let Some(clock) = vars.clock {
                 push_seconds(out, clock.now.saturating_duration_since(clock.started));

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::balance::{Candidate, Lives, Plan, Policy, Settings, Standing, Tiers, eligible, tiers};
 use crate::config::model as config;
+use crate::limit::Line;
 use crate::model::{
     Address, BackendId, BackendIx, BackendState, Generation, PassiveState, Share, UpstreamIx,
     Weight,
@@ -197,6 +198,9 @@ fn upstream(
         eligible: judged.eligible.into(),
         trials: trials.into(),
         fail_open: judged.fail_open,
+        line: line(&source, before.map(|before| &**before)),
+        max_in_flight: source.max_in_flight,
+        queue: source.queue.clone(),
         pool: source.pool.clone(),
         passive: source.passive.clone(),
         sticky,
@@ -236,6 +240,14 @@ fn announcement(
     let all: usize = tiers.iter().map(|tier| tier.total).sum();
     let line = format!("{header}: upstream={}; able={able}/{all}\r\n", source.name);
     Some(line.into_bytes().into())
+}
+
+/// Where requests are counted and wait, if they do: the same as before.
+fn line(source: &config::Upstream, before: Option<&Upstream>) -> Option<Arc<Line>> {
+    if source.max_in_flight == 0 && source.queue.is_none() {
+        return None;
+    }
+    Some(before.and_then(|before| before.line.clone()).unwrap_or_default())
 }
 
 fn plan(

@@ -191,6 +191,7 @@ fn destination(
             read: own.read.unwrap_or(theirs.read),
             write: own.write.unwrap_or(theirs.write),
             total: own.total.or(theirs.total),
+            client: own.client.as_ref().or(theirs.client.as_ref()).cloned(),
         },
         retry: match &route.retry {
             Some(own) => Arc::new(own.clone()),

@@ -4,7 +4,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::model::{AdminState, BackendState, Generation, Outcome, Tick, WorkerIx};
-use crate::telemetry::{Cause, Ejected, Handshake, LastProbe, Limited, RetryDenied, Status, names};
+use crate::telemetry::{
+    Cause, Ejected, Handshake, LastProbe, Limited, QueueRejected, RetryDenied, Status, names,
+};
 
 const W0: WorkerIx = WorkerIx(0);
 const W1: WorkerIx = WorkerIx(1);
@@ -49,6 +51,8 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     cell.connected(Duration::from_micros(300));
     cell.first_byte(Duration::from_millis(2));
     cell.none_eligible();
+    cell.queued(Duration::from_millis(3));
+    cell.queue_rejected(QueueRejected::Timeout);
     cell.fail_open_pick();
     cell.pool_reuse();
     cell.pool_open(true);
