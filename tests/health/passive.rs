@@ -187,7 +187,7 @@ async fn only_listed_statuses_count_as_failures() {
 async fn status_that_is_retried_counts_only_if_it_is_listed_as_a_failure_too() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     a.answer(Answer::Status(404));
-    let passive = "strategy = \"round_robin\"\nretry = { statuses = [404] }\n\
+    let passive = "strategy = \"round_robin\"\nretry = { statuses = [404], budget_min = 100 }\n\
                    passive = { max_fails = 1, fail_timeout = \"1h\" }";
     let lb = Lb::start(config("", passive, &[at(&a), at(&b)])).await;
     ask_all_from(&lb, 10, "b").await;
