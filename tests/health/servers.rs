@@ -1,7 +1,7 @@
 //! Real databases, each in a directory and on a port of its own, gone with the value.
 
 use std::fs::Permissions;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, getuid, kill_process, kill_process_group};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::support::until;
+use crate::support::{free_port, until};
 
 /// A server that runs.
 pub(crate) struct Server {
@@ -44,16 +44,6 @@ impl Server {
     /// Its section as a backend.
     pub(crate) fn backend(&self) -> String {
         format!("address = \"{}\"", self.address())
-    }
-}
-
-/// A port that is free now, from a range of which the kernel gives nobody one by itself.
-fn free_port() -> u16 {
-    loop {
-        let port = fastrand::u16(20_000..32_000);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }
 

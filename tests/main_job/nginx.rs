@@ -1,13 +1,13 @@
 //! Debian's nginx as an origin.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::support::{in_time, until};
+use crate::support::{free_port, in_time, until};
 
 /// A running nginx; it is killed when this is dropped.
 pub(crate) struct Nginx {
@@ -64,10 +64,9 @@ impl Nginx {
     }
 }
 
-/// Ports on which nobody listens; the kernel does not soon give them to others.
+/// Ports on which nobody listens.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let sockets = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
+    [(); N].map(|()| free_port())
 }
 
 fn spawn(directory: &TempDir) -> Child {

@@ -33,17 +33,16 @@
 //! head, and what stands behind it is the body (without the last line end). `\xHH` is a byte. Unless
 //! the head says something of Connection, it says `close`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Mutex;
 
 use socket2::{Domain, Socket, Type};
 
 use crate::names;
 use crate::speak::{Callee, FILES, Speaks};
-use crate::support::{Answer, Origin};
+use crate::support::{Answer, Origin, free_port};
 
 /// One case.
 #[derive(Debug, Clone, Default)]
@@ -275,18 +274,6 @@ fn filled(mut text: String, port: u16, origins: &Origins) -> String {
         text = text.replace("${dns}", &names::server().to_string());
     }
     text.replace("${listen}", &format!("127.0.0.1:{port}")).replace("${port}", &port.to_string())
-}
-
-/// A port on which nobody listens, another one for each case: nginx goes on trying for seconds to get
-/// one that is taken, and a client would meet the neighbour's meanwhile.
-pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
-    }
 }
 
 impl Request {

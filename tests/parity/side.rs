@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::case::{Case, Origins, free_port};
+use crate::case::{Case, Origins};
 use crate::speak;
-use crate::support::{Client, Lb, in_time, until};
+use crate::support::{Client, Lb, free_port, in_time, until};
 
 /// What a side did with the requests of a case.
 #[derive(Debug, Default)]

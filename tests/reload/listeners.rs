@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use tokio::net::TcpStream;
 
 use super::{ask, reload};
-use crate::support::{Client, Lb, Load, Origin, at, config, get, until};
+use crate::support::{Client, Lb, Load, Origin, at, config, free_port, get, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -15,10 +15,9 @@ fn with_listener(name: &str, address: impl std::fmt::Display, a: &Origin) -> Str
     config("", "", &[at(a)]) + &listener
 }
 
-/// Addresses on which nobody listens; the kernel does not soon give their ports to others.
+/// Addresses on which nobody listens.
 fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let sockets = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap())
+    [(); N].map(|()| ([127, 0, 0, 1], free_port()).into())
 }
 
 async fn until_refused(address: SocketAddr) {

@@ -3,7 +3,7 @@
 //! Each test binary takes it in with `#[path = "../support/mod.rs"] mod support;`.
 //! [`Origin`] is a backend whose every byte the test decides, [`Client`] one whose every byte the
 //! test writes and sees, [`Lb`] the real program with a configuration of the test's. Ports are
-//! always chosen by the kernel. Nothing here sleeps in the hope that something has happened: tests
+//! chosen by the kernel, or by [`free_port`] for programs that have to be told. Nothing here sleeps in the hope that something has happened: tests
 //! wait for facts ([`until`]), and a fact that does not come fails with its name.
 
 #![allow(clippy::unwrap_used, reason = "in a test, what goes wrong shall end the test")]
@@ -19,6 +19,8 @@ mod tls;
 mod toml;
 mod wire;
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -34,6 +36,22 @@ pub(crate) use wire::{Fields, Response, find};
 /// How long any single fact may take to come about. Generous: it is only ever waited for in full
 /// by a test that fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A port that is free now, for a program that cannot be told to let the kernel choose: from below the
+/// range of which the kernel gives ports by itself, and no port twice, so that nobody else takes it until
+/// the program does.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let ports = 10_000..32_000;
+    let next = NEXT.get_or_init(|| AtomicU16::new(fastrand::u16(ports.clone())));
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let port = ports.start + number % (ports.end - ports.start);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Waits until `fact` holds; fails with `what` if it does not within [`PATIENCE`].
 pub(crate) async fn until(what: &str, mut fact: impl AsyncFnMut() -> bool) {

@@ -1,7 +1,7 @@
 //! Certificates of an authority: a real one, Let's Encrypt's Pebble, which asks us over HTTP and in
 //! handshakes, refuses some of our nonces, and takes its names from a name server of the test's.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::net::UdpSocket;
 use tokio::process::{Child, Command};
 
-use crate::support::{Authority, Lb, Origin, Pair, get, in_time, until};
+use crate::support::{Authority, Lb, Origin, Pair, free_port, get, in_time, until};
 
 const ORDERS: &str = "plimsoll_certificate_orders_total";
 
@@ -94,7 +94,7 @@ impl Pebble {
 
 /// An address that nobody listens on.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 /// A name server for which every name is this machine.
