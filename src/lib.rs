@@ -88,7 +88,7 @@
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::passive` `policy` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
-//! | [`cli`] | `model` `balance::Strategy` `config` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
+//! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!

@@ -7,6 +7,7 @@ pub mod check;
 mod demo;
 mod explain;
 mod import_nginx;
+mod probe;
 mod run;
 pub mod schema;
 mod simulate;
@@ -76,6 +77,10 @@ enum Command {
     /// What picks, parks, ejects and retries is what runs in the process; clients, backends and the
     /// clock are made up, and the same seed gives the same figures.
     Simulate(simulate::SimulateArgs),
+    /// Run the checks of a backend once, and show what was sent, what came, and the verdict
+    ///
+    /// Exits with 1 if a check finds the backend down.
+    Probe(probe::ProbeArgs),
     /// Make a configuration of nginx's, and tell what could not be carried over
     ///
     /// The imported file is an ordinary one. What has no counterpart is left out with a warning.
@@ -162,6 +167,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Explain(arguments) => explain::command(&arguments, &mut out),
         Command::Simulate(arguments) => simulate::command(&arguments, &mut out),
+        Command::Probe(arguments) => probe::command(&arguments, &mut out),
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
         Command::Why { backend, admin } => match why::why(admin, &backend, &mut out) {
             Ok(true) => ExitCode::SUCCESS,

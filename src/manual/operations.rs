@@ -7,6 +7,7 @@
 //! | `plimsoll run --config FILE` | balances in the foreground; without `--config`: `plimsoll.toml`, then `/etc/plimsoll/plimsoll.toml` | 0 stopped, 1 failed, 2 bad configuration |
 //! | `plimsoll check FILE…` | tells everything that is wrong with configurations; `--json` for programs | 0 all good, 2 not |
 //! | `plimsoll explain METHOD URL` | tells what would become of a request: its route and why no other, who may serve it and by which share, what follows a failure; `--down BACKEND` takes one for down; nothing is sent | 0 told, 2 not |
+//! | `plimsoll probe UPSTREAM/BACKEND` | runs the checks of a backend once and shows what was sent, what came, and the verdict | 0 well, 1 down, 2 not told |
 //! | `plimsoll simulate SCENARIO` | plays load and faults through an upstream in virtual time, by strategy, and tells latencies, failures, retries and who was parked; `--config FILE --upstream NAME` takes one of yours, `--log FILE` the requests of an access log in JSON, `--svg FILE` draws it; `simulate list` tells the scenarios | 0 told, 2 not |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |

@@ -7,6 +7,7 @@ mod support;
 
 mod demo;
 mod explain;
+mod probe;
 mod run;
 mod simulate;
 
@@ -43,6 +44,7 @@ fn help_names_every_command_and_version_the_version() {
         "simulate",
         "import-nginx",
         "why",
+        "probe",
         "completions",
     ];
     for command in commands {
