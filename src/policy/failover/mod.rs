@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `active_passive` | the first tier serves alone | nobody eligible: the next tier at once; fewer than `min_healthy`: after `detection_timeout` | as `failback` says, by 10, 25, 50 and 100 % |
 //! | `active_active` | all tiers serve, by weight | the others carry all | by weight |
-//! | `multi_active` | the first tier serves | what it cannot carry spills to the next ([`spill`]) | 25 points every 10 s |
+//! | `multi_active` | the first tier serves | what it cannot carry spills to the next ([`spill`](super::spill)) | 25 points every 10 s |
 //! | `manual` | the pinned tier serves | nobody moves; a move is recommended | the operator's |
 //!
 //! States of `active_passive`: primary → suspect → `failed_over` → recovering → primary; exhausted when
