@@ -22,7 +22,7 @@
 //! name that a client of TLS asks for, if anybody wants to know, `dial.rs` picks and connects by the rules of
 //! stops 4, 5 and 7, and `upgrade.rs` moves the bytes.
 //!
-//! # 2. The head (`downstream.rs`)
+//! # 2. The head (`downstream.rs`, `read_head.rs`)
 //!
 //! A connection that waits holds a socket, a timer and this task, and no buffer. When bytes have come, the
 //! worker lends a buffer and the room for a request, both used before and used again.
@@ -31,12 +31,13 @@
 //! the worker takes its view of the current snapshot: one relaxed load when nothing is new
 //! ([`Reader::current`](crate::snapshot::Reader::current)). The request keeps this view to its end.
 //!
-//! # 3. The route (`service.rs`)
+//! # 3. The route (`find.rs`, `service.rs`)
 //!
 //! The path is normalised ([`normalise`](crate::http1::target::normalise)) so that no spelling gets around a
 //! route. [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that
 //! belongs to it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
-//! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight.
+//! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight. Within TLS,
+//! a request for a name of another certificate than the client was shown comes to none: that is 421.
 //!
 //! What a route asks for besides is settled here too, and costs nothing where none asks: whom it lets in, its
 //! limits (`limits.rs`), whether the body is read whole first (`upload.rs`). A rewrite, a question or a copy
@@ -53,16 +54,15 @@
 //! settled when the snapshot was built. Where tiers share the requests, the lot falls on one first
 //! ([`Tiers`](crate::balance::Tiers)). While a circuit breaker is not closed the plans are empty, and only its
 //! trials find somebody. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where
-//! requests wait. Where a route names the place itself (`send.to`),
-//! `sending.rs` finds an upstream or an address first (`places.rs`), and the same rules go on from there.
+//! requests wait. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an address
+//! first (`places.rs`), and the same rules go on from there.
 //!
 //! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
 //!
 //! The attempt counts itself in ([`Live::enter`](crate::balance::Live::enter); a guard counts it out however
 //! it ends). The pool gives the idle connection that was used last, after a look whether it is still quiet
-//! and not nearly as old as those that this backend has closed (`idle.rs`);
-//! else a fresh one is made within the connect time-out. The pool does not know the strategy, nor the
-//! strategy the pool.
+//! and not nearly as old as those that this backend has closed (`idle.rs`); else a fresh one is made within the
+//! connect time-out. The pool does not know the strategy, nor the strategy the pool.
 //!
 //! # 6. The exchange (`upload/mod.rs`, `exchange/mod.rs`)
 //!
