@@ -101,23 +101,35 @@ impl Section {
         if !self.has(Known::ContentLength) {
             return Ok(None);
         }
+        // Nearly always: one field of one number.
+        if let Some(text) = self.only(Known::ContentLength)
+            && let Some(number) = decimal(text)
+            && is_canonical(text)
+        {
+            return Ok(Some(number));
+        }
         let mut length = None;
-        let mut is_canonical = true;
+        let mut as_one = true;
         for text in self.all(Known::ContentLength).flat_map(elements) {
             let number = decimal(text).ok_or(HeadError::BadFraming)?;
             if length.is_some_and(|length| length != number) {
                 return Err(HeadError::BadFraming);
             }
-            is_canonical &= length.is_none() && (text.len() == 1 || text[0] != b'0');
+            as_one &= length.is_none() && is_canonical(text);
             length = Some(number);
         }
-        if let (Some(number), false) = (length, is_canonical) {
+        if let (Some(number), false) = (length, as_one) {
             let start = self.bytes.len();
             push_decimal(&mut self.bytes, number);
             self.replace(Known::ContentLength, Span::new(start, self.bytes.len() - start));
         }
         Ok(length)
     }
+}
+
+/// Whether a number has no leading zeros.
+fn is_canonical(digits: &[u8]) -> bool {
+    digits.len() == 1 || digits[0] != b'0'
 }
 
 /// Fields of requests that have one value (after nginx's `ngx_http_process_unique_header_line`).

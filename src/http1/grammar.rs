@@ -167,7 +167,9 @@ pub(super) fn host_name_len(authority: &[u8]) -> Option<usize> {
         address.parse::<Ipv6Addr>().ok()?;
         close + 1
     } else {
-        let name_len = memchr::memchr(b':', authority).unwrap_or(authority.len());
+        // Names are short: cheaper byte by byte than in blocks.
+        let colon = authority.iter().position(|byte| *byte == b':');
+        let name_len = colon.unwrap_or(authority.len());
         is_registered_name(&authority[..name_len]).then_some(name_len)?
     };
     match &authority[name_len..] {
@@ -179,16 +181,16 @@ pub(super) fn host_name_len(authority: &[u8]) -> Option<usize> {
 
 /// An empty label, as in `a..b`, names no host; nginx refuses it too.
 fn is_registered_name(mut name: &[u8]) -> bool {
-    let (mut plain, mut after_dot) = (true, false);
+    // Without a branch per byte: nearly all names are good.
+    let (mut plain, mut gap, mut after_dot) = (true, false, false);
     for &byte in name {
+        let dot = byte == b'.';
         plain &= is(byte, HOST);
-        if byte == b'.' && after_dot {
-            return false;
-        }
-        after_dot = byte == b'.';
+        gap |= dot & after_dot;
+        after_dot = dot;
     }
-    if plain {
-        return !name.is_empty();
+    if plain || gap {
+        return !gap && !name.is_empty();
     }
     // An escape or a fault.
     while let [byte, rest @ ..] = name {

@@ -52,7 +52,8 @@ impl Passage<'_> {
             Protocol::Http1 => {
                 let stream = self.connect(backend, ends);
                 let stream = self.connected(stream, backend, begun, down, progress).await?;
-                Ok(Carrier::Http1(Connection::new(stream, Instant::now())))
+                let now = Instant::now();
+                Ok(Carrier::Http1(Connection::new(stream, &upstream.pool, now)))
             }
             Protocol::Http2 => {
                 let sender = async { backend_h2::begin(self.connect(backend, ends).await?).await };

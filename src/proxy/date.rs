@@ -12,7 +12,9 @@ pub(super) type DateText = [u8; 29];
 #[derive(Debug, Clone, Copy)]
 struct Date {
     made: Instant,
-    /// When that was, since 1970.
+    /// From when on the text is another one.
+    until: Instant,
+    /// When it was made, since 1970.
     time: Duration,
     text: DateText,
 }
@@ -25,7 +27,7 @@ impl Date {
         let n = formatted.len().min(text.len());
         text[..n].copy_from_slice(&formatted.as_bytes()[..n]);
         let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { made: now, time, text }
+        Self { made: now, until: now + Duration::from_secs(1), time, text }
     }
 }
 
@@ -41,7 +43,7 @@ impl Dates {
     /// The text for `now`.
     pub(super) fn text(&self, now: Instant) -> DateText {
         let mut date = self.0.get();
-        if now.saturating_duration_since(date.made) >= Duration::from_secs(1) {
+        if now >= date.until {
             date = Date::new(now);
             self.0.set(date);
         }

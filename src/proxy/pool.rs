@@ -18,7 +18,8 @@ use crate::snapshot::settings::Pool as Settings;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: Stream,
-    opened: Instant,
+    /// From when on it serves no further request.
+    retires: Instant,
     /// Requests sent on it, the present one included.
     requests: u64,
     /// It came from the pool for the present request.
@@ -27,13 +28,12 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A fresh connection for its first request.
-    pub(super) fn new(stream: Stream, now: Instant) -> Self {
-        Self { stream, opened: now, requests: 1, reused: false }
+    pub(super) fn new(stream: Stream, settings: &Settings, now: Instant) -> Self {
+        Self { stream, retires: now + settings.max_lifetime, requests: 1, reused: false }
     }
 
     fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
-        (settings.max_requests == 0 || self.requests < settings.max_requests)
-            && now.saturating_duration_since(self.opened) < settings.max_lifetime
+        (settings.max_requests == 0 || self.requests < settings.max_requests) && now < self.retires
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     /// A connection, and the backend's end of it.
     fn connection(now: Instant) -> (Connection, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Connection::new(Stream::Unix(ours), now), theirs)
+        (Connection::new(Stream::Unix(ours), &settings(), now), theirs)
     }
 
     /// Waits until the kernel's report of an end or of bytes is in.
@@ -191,7 +191,7 @@ mod tests {
         for expected in [3, 2, 1] {
             let connection = pool.take(&settings, now).unwrap();
             assert!(connection.reused);
-            assert_eq!(connection.opened, opened[expected]);
+            assert_eq!(connection.retires, opened[expected] + settings.max_lifetime);
         }
         assert!(pool.take(&settings, now).is_none());
     }

@@ -60,7 +60,11 @@ impl Exchange<'_> {
         (trailers, pacing): (Trailers, Option<Pacing>),
     ) -> Result<Relay, Failure> {
         let begin = self.to_client.head.len();
-        self.to_client.head.append(head);
+        if begin == 0 {
+            std::mem::swap(&mut self.to_client.head, head);
+        } else {
+            self.to_client.head.append(head);
+        }
         self.head_end = self.written + self.to_client.left() as u64;
         let mut relay = Relay {
             decoder: Decoder::new(response.framing()),

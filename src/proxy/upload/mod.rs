@@ -146,7 +146,7 @@ impl Upload {
         self.keep_up_to = keep_up_to;
         self.chunked = framing == Framing::Chunked;
         self.outgoing.clear();
-        self.outgoing.head.append(head);
+        std::mem::swap(&mut self.outgoing.head, head);
         self.sent = 0;
         self.broken = false;
         if let Some(instead) = &self.instead {

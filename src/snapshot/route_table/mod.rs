@@ -42,6 +42,8 @@ const MAX_HOST_BYTES: usize = 255;
 /// The routes of a listener, indexed.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    /// Whether any route names a host.
+    asks_host: bool,
     names: AHashMap<Box<[u8]>, Paths>,
     /// `*.suffix`, with the length of the longest.
     suffixes: AHashMap<Box<[u8]>, Paths>,
@@ -94,7 +96,8 @@ impl RouteTable {
                 hosts.entry(Some(host)).or_default().add(route, candidate.clone());
             }
         }
-        let mut table = Self::default();
+        let asks_host = hosts.keys().any(Option::is_some);
+        let mut table = Self { asks_host, ..Self::default() };
         let mut regexes = Vec::new();
         for (host, paths) in hosts {
             let first = paths.first_route();
@@ -142,6 +145,9 @@ impl RouteTable {
     /// The first that `find` gives for the rules of a host, the most special host first.
     #[inline]
     fn search(&self, host: &[u8], mut find: impl FnMut(&Paths) -> Option<usize>) -> Option<usize> {
+        if !self.asks_host {
+            return find(&self.any);
+        }
         let mut buffer = [0; MAX_HOST_BYTES];
         let Some(host) = plain_host(host, &mut buffer) else {
             return find(&self.any);
