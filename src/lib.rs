@@ -76,6 +76,7 @@
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
+//! | `proxy::budget` | – | – | `pure` |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
@@ -83,11 +84,11 @@
 //! | `proxy::headers` | `model` `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
-//! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
+//! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
-//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::passive` `policy` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
+//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::passive` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
 //! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |

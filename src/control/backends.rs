@@ -206,6 +206,7 @@ impl Control {
             self.timers.clear(&Due::Passive(id));
         }
         self.watch_outliers(now);
+        self.watch_for_silence(now);
     }
 
     /// Takes up one piece of news. What concerns a backend that is gone is dropped.

@@ -11,6 +11,7 @@
 //! | `backends` | what is known of each backend; parking, trials |
 //! | `checks` | what probes find, and what follows from it |
 //! | `ejection` | backends that stand out by their failures |
+//! | `hung` | backends that owe answers and give none |
 //! | `course` | tiers, failover, circuit breakers: what is decided for an upstream as a whole |
 //! | `names` | what backend names resolve to |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
@@ -23,6 +24,7 @@ mod checks;
 mod course;
 mod ejection;
 mod history;
+mod hung;
 mod journal;
 mod names;
 mod prepare;

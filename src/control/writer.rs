@@ -18,6 +18,7 @@ use crate::config::{Loaded, Report, model as config};
 use crate::control::backends::{Backends, Change};
 use crate::control::course::Courses;
 use crate::control::ejection::Windows;
+use crate::control::hung::Silences;
 use crate::control::journal::Journal;
 use crate::control::names::Names;
 use crate::control::prepare::{Command, Prepared, prepare};
@@ -51,6 +52,8 @@ pub(super) enum Due {
     Passive(BackendId),
     /// Outliers of an upstream are to be looked for.
     Outliers(UpstreamId),
+    /// Hung backends are to be looked for.
+    Silence,
     /// An upstream's tiers are to be looked at again.
     Steer(UpstreamId),
     /// A step of a circuit breaker's window is over.
@@ -76,6 +79,8 @@ pub(super) struct Control {
     pub(super) changes: Vec<Change>,
     /// What was counted lately where outliers are looked for.
     pub(super) windows: Windows,
+    /// What was seen where hung backends are looked for.
+    pub(super) silences: Silences,
     /// What is decided for upstreams as a whole.
     pub(super) courses: Courses,
     /// Those for which that changed since the last snapshot.
@@ -128,6 +133,7 @@ impl Control {
             backends: Backends::default(),
             changes: Vec::new(),
             windows: Windows::default(),
+            silences: Silences::default(),
             courses: Courses::default(),
             steered: BTreeSet::new(),
             moved: BTreeMap::new(),
@@ -188,6 +194,7 @@ impl Control {
                     Due::Warm(id) => self.weigh(id, now),
                     Due::Passive(id) => self.pause_ended(id, now),
                     Due::Outliers(id) => self.look_for_outliers(id, now),
+                    Due::Silence => self.listen_for_silence(now),
                     Due::Steer(id) => self.steer_again(id, now),
                     Due::Breaker(id) => self.look_at_breaker(id, now),
                     Due::Resolve(query) => self.names.ask(query),

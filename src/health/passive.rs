@@ -48,6 +48,14 @@ pub fn asked_to_wait(state: PassiveState, others_left: bool, now: Tick, pause: D
     }
 }
 
+/// It has answered what it owed, for which it was parked: it serves again.
+pub fn answers(state: PassiveState) -> Ruling {
+    match state {
+        PassiveState::Parked { .. } => Ruling::Becomes(PassiveState::Ok),
+        PassiveState::Ok | PassiveState::Trial => Ruling::Stays,
+    }
+}
+
 /// The pause is over: one request shall try.
 pub fn pause_ended(state: PassiveState, now: Tick) -> Ruling {
     match state {
@@ -99,6 +107,7 @@ mod tests {
     enum News {
         Asked { others_left: bool },
         Crossed { others_left: bool },
+        Answers,
         PauseEnded,
         Trial { trial: Trial, others_left: bool },
     }
@@ -108,6 +117,7 @@ mod tests {
             any::<bool>().prop_map(|others_left| News::Crossed { others_left }),
             any::<bool>().prop_map(|others_left| News::Asked { others_left }),
             Just(News::PauseEnded),
+            Just(News::Answers),
             (
                 prop::sample::select(vec![Trial::Passed, Trial::OneOfMore, Trial::Failed]),
                 any::<bool>(),
@@ -132,6 +142,7 @@ mod tests {
                     News::Asked { others_left } => {
                         (asked_to_wait(state, others_left, now, PAUSE), others_left)
                     }
+                    News::Answers => (answers(state), true),
                     News::PauseEnded => (pause_ended(state, now), true),
                     News::Trial { trial, others_left } => {
                         (trial_ended(state, trial, others_left, now, PAUSE), others_left)
@@ -153,6 +164,9 @@ mod tests {
                         prop_assert!(until <= now, "not before the pause is over");
                     }
                     (PassiveState::Trial, PassiveState::Ok) => {}
+                    (PassiveState::Parked { .. }, PassiveState::Ok) => {
+                        prop_assert!(matches!(news, News::Answers));
+                    }
                     (from, to) => prop_assert!(false, "{from:?} -> {to:?}"),
                 }
                 state = next;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `window` | nothing: what was counted of a backend lately |
 //! | [`ejection`] | which backends stand out by their failures |
+//! | [`hung`] | which backends owe answers for longer than is usual |
 //! | [`pause`] | how long a backend is out that is taken out again and again |
 //! | [`breaker`] | whether requests to an upstream pass at all |
 //! | [`failover`] | which tier of an upstream serves, and how the load returns |
@@ -16,6 +17,7 @@
 pub mod breaker;
 pub mod ejection;
 pub mod failover;
+pub mod hung;
 pub mod pause;
 pub mod spill;
 mod window;

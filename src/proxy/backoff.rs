@@ -13,9 +13,7 @@ use tokio::time::Instant;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::passage::Passage;
-
-/// The longest limit, in multiples of the first.
-const MOST: u32 = 10;
+use crate::proxy::retry;
 
 impl Passage<'_> {
     /// Waits before the next attempt after so many tries, as long as the client is there; not beyond
@@ -27,7 +25,8 @@ impl Passage<'_> {
         tries: u32,
         down: &mut Downstream,
     ) -> Result<(), Failure> {
-        let micros = u32::try_from(limit(base, tries).as_micros()).unwrap_or(u32::MAX);
+        let micros =
+            u32::try_from(retry::longest_pause(base, tries).as_micros()).unwrap_or(u32::MAX);
         let pause = self.at.worker.rng.borrow_mut().below(micros.saturating_add(1));
         let due = Instant::now() + Duration::from_micros(pause.into());
         let due = self.total().map_or(due, |total| total.min(due));
@@ -37,23 +36,5 @@ impl Passage<'_> {
             Poll::Ready(Ok(()))
         })
         .await
-    }
-}
-
-/// The longest pause after so many tries.
-fn limit(base: Duration, tries: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(MOST);
-    base * doubled.min(MOST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_doubles_up_to_ten_times_the_first() {
-        let base = Duration::from_millis(25);
-        let limits: Vec<_> = [1, 2, 3, 4, 5, 40].map(|n| limit(base, n).as_millis()).into();
-        assert_eq!(limits, [25, 50, 100, 200, 250, 250]);
     }
 }

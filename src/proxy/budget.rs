@@ -10,16 +10,16 @@ const WINDOW: usize = 10;
 
 /// What a worker has counted of an upstream so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// Attempts that ended.
-    pub(super) attempts: u64,
+    pub(crate) attempts: u64,
     /// Attempts that were made because of one that a backend may have seen.
-    pub(super) retries: u64,
+    pub(crate) retries: u64,
 }
 
 /// What was counted at each of the last seconds.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     marks: [Counted; WINDOW],
     /// The oldest.
     next: usize,
@@ -27,19 +27,19 @@ pub(super) struct Budget {
 
 impl Budget {
     /// A budget that begins now.
-    pub(super) fn new(now: Counted) -> Self {
+    pub(crate) fn new(now: Counted) -> Self {
         Self { marks: [now; WINDOW], next: 0 }
     }
 
     /// Takes note of what is counted by now, once a second.
-    pub(super) fn mark(&mut self, now: Counted) {
+    pub(crate) fn mark(&mut self, now: Counted) {
         self.marks[self.next] = now;
         self.next = (self.next + 1) % WINDOW;
     }
 
     /// Whether one more retry is within `percent` of the other attempts of the window, or one of its
     /// first `least`.
-    pub(super) fn allows(&self, (percent, least): (u32, u32), now: Counted) -> bool {
+    pub(crate) fn allows(&self, (percent, least): (u32, u32), now: Counted) -> bool {
         let then = self.marks[self.next];
         let retries = now.retries.saturating_sub(then.retries);
         let others = now.attempts.saturating_sub(then.attempts).saturating_sub(retries);

@@ -16,6 +16,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::vars::Attempt;
+use crate::telemetry::Answering;
 
 /// A backend's connection. It counts as a request in flight.
 pub(super) struct Dialled<'a> {
@@ -24,6 +25,8 @@ pub(super) struct Dialled<'a> {
     _in_flight: InFlight<'a>,
     _entered: Option<Entered<'a>>,
     _under_way: UnderWay<'a>,
+    // That it took the connection is all that is owed.
+    _answering: Answering<'a>,
 }
 
 impl<'a> Passage<'a> {
@@ -77,6 +80,7 @@ impl<'a> Passage<'a> {
                     _in_flight: in_flight,
                     _entered: entered,
                     _under_way: under_way,
+                    _answering: backend.series.worker(self.at.worker.ix).answers(),
                 });
             }
             let failure = ended.result.err().unwrap_or(Failure::NoneEligible);

@@ -23,6 +23,7 @@ use crate::proxy::rpc;
 use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::snapshot::Backend;
+use crate::telemetry::Answering;
 
 /// An attempt that has its connection.
 pub(super) struct Forward<'a> {
@@ -112,7 +113,7 @@ impl Forward<'_> {
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }
-        let relayed = exchange.relay(relay).await;
+        let relayed = exchange.relay(relay, || self.answers()).await;
         let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
         let done = outward.done(response, relayed, exchange.upload, now);
@@ -190,7 +191,8 @@ impl Forward<'_> {
         let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
         self.keep_sent(sent, out);
         let head_len = out.len() as u64;
-        let relayed = exchange.relay(response, outward.framing, out, (&trailers, pacing)).await;
+        let how = (&trailers, pacing);
+        let relayed = exchange.relay(response, outward.framing, out, how, self.answers()).await;
         self.keep_shared(relayed.err());
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
@@ -298,9 +300,15 @@ impl Forward<'_> {
         Some(Failure::Attempt(Outcome::Status))
     }
 
+    /// The backend has begun to answer, for as long as this lives.
+    fn answers(&self) -> Answering<'_> {
+        self.backend.series.worker(self.passage.at.worker.ix).answers()
+    }
+
     /// Moves bytes both ways after a switch of protocols, until both sides have ended.
     async fn tunnel(&self, exchange: Exchange<'_>, received: Received, head: &mut Vec<u8>) -> Done {
         let at = self.passage.at;
+        let _answering = self.answers();
         let (client, mut connection, to_client) = exchange.into_sides();
         let (mut up, mut down) = (Flow::default(), Flow::default());
         down.outgoing = std::mem::take(to_client);

@@ -21,7 +21,7 @@ mod attempt;
 mod backend_h2;
 mod backoff;
 mod books;
-mod budget;
+pub(crate) mod budget;
 mod buffers;
 mod carrier;
 mod choice;

@@ -104,6 +104,14 @@ pub(crate) fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }
 
+/// The longest pause before the next attempt after so many: it doubles with each, up to ten times
+/// the first.
+pub(crate) fn longest_pause(first: Duration, tries: u32) -> Duration {
+    const MOST: u32 = 10;
+    let doubled = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(MOST);
+    first * doubled.min(MOST)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -250,6 +258,13 @@ mod tests {
         for method in ["POST", "PATCH", "CONNECT", "LOCK", "get", "OTHER"] {
             assert!(!is_idempotent(method.as_bytes()), "{method}");
         }
+    }
+
+    #[test]
+    fn the_longest_pause_doubles_up_to_ten_times_the_first() {
+        let first = Duration::from_millis(25);
+        let pauses = [1, 2, 3, 4, 5, 40].map(|n| longest_pause(first, n).as_millis());
+        assert_eq!(pauses, [25, 50, 100, 200, 250, 250]);
     }
 
     proptest! {

@@ -17,6 +17,8 @@ pub struct Figures {
     pub parked: u64,
     /// Of these, how often because it stood out from the others.
     pub ejected: u64,
+    /// And how often because it gave no answers.
+    pub hung: u64,
     /// How long after the first change of the scenario the first backend was parked.
     pub noticed: Option<Duration>,
     /// Attempts by backend, in the order of the file.

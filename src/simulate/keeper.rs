@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::health::passive::{self, Ruling, Trial};
 use crate::model::{BackendId, BackendIx, BackendState, PassiveState, Tick, UpstreamIx};
 use crate::policy::ejection::{self, Facts};
+use crate::policy::hung::{self, Group, Standing};
 use crate::policy::pause::Relapses;
 use crate::policy::{BUCKETS, Counts, Window};
 use crate::snapshot::build::Offline;
@@ -16,6 +17,7 @@ pub(super) struct Keeper<'c> {
     place: UpstreamIx,
     pub(super) snapshot: Snapshot,
     known: Vec<Known>,
+    silences: Group,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl<'c> Keeper<'c> {
         });
         let known = known.collect();
         let place = UpstreamIx(place.try_into().ok()?);
-        Some(Self { offline, place, snapshot, known })
+        Some(Self { offline, place, snapshot, known, silences: Group::new(Tick(0)) })
     }
 
     pub(super) fn upstream(&self) -> &Upstream {
@@ -126,6 +128,44 @@ impl<'c> Keeper<'c> {
             }
         }
         ejected
+    }
+
+    /// How often hung backends are looked for, if they are.
+    pub(super) fn listen(&self) -> Option<Duration> {
+        self.upstream().passive.hung.map(|_| hung::STEP)
+    }
+
+    /// Looks for hung backends; gives what becomes of them.
+    pub(super) fn silent(&mut self, now: Tick) -> Vec<(BackendIx, News)> {
+        let upstream = self.snapshot.upstream(self.place);
+        let Some(rules) = upstream.passive.hung else { return Vec::new() };
+        let backends = upstream.backends.iter().zip(&*upstream.live).zip(&self.known);
+        let facts: Vec<_> = backends
+            .map(|((backend, live), known)| {
+                let standing = match known.state.passive {
+                    PassiveState::Ok => Standing::InService,
+                    PassiveState::Parked { .. } => Standing::Parked,
+                    PassiveState::Trial => Standing::OnTrial,
+                };
+                let (given, _) = backend.series.answers();
+                hung::Facts { id: backend.id, standing, owed: live.in_flight().into(), given }
+            })
+            .collect();
+        let found = self.silences.look(&facts, &upstream.series.first_bytes(), &rules, now);
+        let mut news = Vec::new();
+        for (id, found) in found {
+            let Some(place) = self.known.iter().position(|one| one.id == id) else { continue };
+            let ix = BackendIx(place as u32);
+            let became = self.judge(ix, now, |state, others, pause| match found {
+                hung::News::Hangs(_) => passive::failures_crossed(state, others, now, pause),
+                hung::News::TrialHangs(_) => {
+                    passive::trial_ended(state, Trial::Failed, others, now, pause)
+                }
+                hung::News::Answers => passive::answers(state),
+            });
+            news.extend(became.map(|became| (ix, became)));
+        }
+        news
     }
 
     /// Asks `rule` what becomes of a backend, and does it.

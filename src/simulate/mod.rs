@@ -1,8 +1,9 @@
 //! Load and faults in virtual time, against the very code that picks, judges and retries.
 //!
-//! The clock, the network and the backends are made up; plans, eligibility, parking, outliers and
-//! retries are those of the process: [`snapshot`](crate::snapshot), [`balance`](crate::balance),
-//! `health::passive`, [`policy`](crate::policy) and `proxy::retry`. Nothing waits, and the same seed
+//! The clock, the network and the backends are made up; plans, eligibility, parking, outliers,
+//! hung backends and retries with their budget are those of the process: [`snapshot`](crate::snapshot),
+//! [`balance`](crate::balance), `health::passive`, [`policy`](crate::policy), `proxy::retry` and
+//! `proxy::budget`. Nothing waits, and the same seed
 //! gives the same figures on every machine, so that two strategies or two settings can be compared,
 //! and what an upstream does when half of it is lost is known before it happens.
 //!
@@ -17,6 +18,8 @@ mod load;
 mod plot;
 mod run;
 mod scenario;
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod tests;
 

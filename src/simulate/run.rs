@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::balance::{Key, Need, OwnedInFlight, Pick, Rng, Tried};
 use crate::config::model::Config;
 use crate::model::{BackendIx, Outcome, Tick, WorkerIx};
-use crate::proxy::retry::{Decision, Facts, decide};
+use crate::proxy::budget::{Budget, Counted};
+use crate::proxy::retry::{Decision, Facts, decide, longest_pause};
 use crate::simulate::backend::{Chance, Queue};
 use crate::simulate::figures::{Figures, Taken};
 use crate::simulate::keeper::{Keeper, News};
@@ -22,6 +23,9 @@ const WORKERS: usize = 2;
 
 /// From us to a backend and back; also how long a refused connection takes.
 const ROUND_TRIP: Duration = Duration::from_micros(200);
+
+/// After which a budget of retries takes a new mark.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// When a broken request breaks off.
 const BREAKS_AFTER: Duration = Duration::from_millis(1);
@@ -83,7 +87,9 @@ pub fn simulate(
         patience,
         now: Tick(0),
         due: BinaryHeap::new(),
+        regular: 0,
         numbered: 0,
+        budgets: vec![(Counted::default(), Budget::new(Counted::default())); WORKERS],
         requests: Vec::new(),
         attempts: Vec::new(),
         chance: Chance::new(seed),
@@ -118,6 +124,19 @@ enum Event {
     PauseOver(BackendIx),
     /// Outliers are looked for.
     Look,
+    /// Hung backends are looked for.
+    Listen,
+    /// A second is over.
+    Second,
+    /// A request is sent again.
+    Again(usize),
+}
+
+impl Event {
+    /// It comes again and again, whatever happens.
+    fn is_regular(self) -> bool {
+        matches!(self, Self::Look | Self::Listen | Self::Second)
+    }
 }
 
 /// What is due when; what was put down first goes first.
@@ -170,7 +189,11 @@ struct Run<'c> {
     queues: Vec<Queue>,
     now: Tick,
     due: BinaryHeap<Due>,
+    /// How many of these come again and again.
+    regular: usize,
     numbered: u64,
+    /// What each worker has counted, and its budget of retries.
+    budgets: Vec<(Counted, Budget)>,
     requests: Vec<Request>,
     attempts: Vec<Attempt>,
     chance: Chance,
@@ -181,17 +204,28 @@ struct Run<'c> {
 impl Run<'_> {
     fn at(&mut self, after: Duration, event: Event) {
         self.numbered += 1;
+        self.regular += usize::from(event.is_regular());
         self.due.push(Due(self.now.after(after), self.numbered, event));
+    }
+
+    /// The same as long as anything happens that does not come by itself.
+    fn at_regularly(&mut self, after: Option<Duration>, event: Event) {
+        if let Some(after) = after
+            && self.due.len() > self.regular
+        {
+            self.at(after, event);
+        }
     }
 
     /// Everything that happens, until nothing is due any more.
     fn all(&mut self, load: &Load) {
         self.at(Duration::ZERO, Event::Comes(0));
-        if let Some(step) = self.keeper.look() {
-            self.at(step, Event::Look);
-        }
+        self.at_regularly(self.keeper.look(), Event::Look);
+        self.at_regularly(self.keeper.listen(), Event::Listen);
+        self.at_regularly(Some(SECOND), Event::Second);
         while let Some(Due(at, _, event)) = self.due.pop() {
             self.now = at;
+            self.regular -= usize::from(event.is_regular());
             match event {
                 Event::Comes(place) => self.comes(load, place),
                 Event::Ends(attempt, outcome) => self.ends(attempt, outcome),
@@ -201,6 +235,14 @@ impl Run<'_> {
                     self.refit();
                 }
                 Event::Look => self.look(),
+                Event::Listen => self.listen(),
+                Event::Second => {
+                    for (counted, budget) in &mut self.budgets {
+                        budget.mark(*counted);
+                    }
+                    self.at_regularly(Some(SECOND), Event::Second);
+                }
+                Event::Again(request) => self.attempt(request),
             }
         }
     }
@@ -332,11 +374,15 @@ impl Run<'_> {
         let upstream = self.keeper.upstream();
         let (live, limits) =
             (&upstream.live[backend.index()], upstream.backends[backend.index()].limits);
+        upstream.backends[backend.index()].series.worker(WorkerIx(0)).attempt(outcome, took);
         if failed {
             live.observe_failure(took, now);
         } else {
+            upstream.series.worker(WorkerIx(0)).first_byte(took);
             live.observe(took, now);
         }
+        let worker = self.requests[place].worker;
+        self.budgets[worker].0.attempts += 1;
         let crossed =
             failed && !trial && live.record_failure(now, limits.fail_timeout, limits.max_fails);
         self.keeper.count(backend, failed);
@@ -357,24 +403,33 @@ impl Run<'_> {
     fn again(&mut self, place: usize, outcome: Outcome) {
         let request = &self.requests[place];
         let elapsed = self.now.since(request.began);
+        let (counted, budget) = &self.budgets[request.worker];
+        let sent = outcome != Outcome::ConnectFailed;
         let decision = decide(&Facts {
             outcome,
             status: None,
-            sent: outcome != Outcome::ConnectFailed,
+            sent,
             stale: false,
             shown: false,
             idempotent: true,
             replayable: true,
-            // What a worker counts for its budget is not simulated.
-            within_budget: true,
+            within_budget: budget.allows((self.policy.budget, self.policy.budget_min), *counted),
             tries: request.tries,
             elapsed,
             policy: self.policy,
         });
         let late = self.patience.total.is_some_and(|total| elapsed >= total);
-        match decision {
-            Decision::AnotherBackend if !late => self.attempt(place),
-            _ => self.taken.ended(self.now, None),
+        if decision != Decision::AnotherBackend || late {
+            return self.taken.ended(self.now, None);
+        }
+        let Request { worker, tries, .. } = self.requests[place];
+        self.budgets[worker].0.retries += u64::from(sent);
+        match self.policy.backoff.filter(|_| sent) {
+            None => self.attempt(place),
+            Some(first) => {
+                let pause = longest_pause(first, tries).mul_f64(self.chance.even());
+                self.at(pause, Event::Again(place));
+            }
         }
     }
 
@@ -424,10 +479,15 @@ impl Run<'_> {
             self.taken.figures.ejected += 1;
             self.heard(ix, Some(news));
         }
-        // As long as anything else is due.
-        if let Some(step) = self.keeper.look().filter(|_| !self.due.is_empty()) {
-            self.at(step, Event::Look);
+        self.at_regularly(self.keeper.look(), Event::Look);
+    }
+
+    fn listen(&mut self) {
+        for (ix, news) in self.keeper.silent(self.now) {
+            self.taken.figures.hung += u64::from(matches!(news, News::Parked(_)));
+            self.heard(ix, Some(news));
         }
+        self.at_regularly(self.keeper.listen(), Event::Listen);
     }
 
     fn refit(&mut self) {

@@ -136,6 +136,14 @@ pub fn scenarios() -> Vec<Scenario> {
             "twice as many requests as ten backends can serve from second 20 to 40",
             vec![change(20..40, 0..10, Effect::Rush(7.0))],
         ),
+        Scenario {
+            rate: 2_000.0,
+            ..ten(
+                "retry-storm",
+                "all of ten are twenty times slower from second 20 to 25, at 2000 requests a second",
+                vec![change(20..25, 0..10, Effect::Slow(20.0))],
+            )
+        },
         few(
             2,
             ten("two-one-lost", "one of two refuses connections from second 20 to 40", lost(0..1)),

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{Loaded, parse};
 
 /// Settings of an upstream `api` with so many backends.
-fn loaded(backends: usize, settings: &str) -> Loaded {
+pub(super) fn loaded(backends: usize, settings: &str) -> Loaded {
     let mut text = format!("[upstream.api]\n{settings}\n");
     for n in 1..=backends {
         let _ = write!(text, "[[upstream.api.backend]]\naddress = \"10.0.0.{n}:80\"\n");
@@ -15,11 +15,11 @@ fn loaded(backends: usize, settings: &str) -> Loaded {
     parse("simulated.toml", &text, &|_| None).unwrap()
 }
 
-fn scenario(name: &str) -> Scenario {
+pub(super) fn scenario(name: &str) -> Scenario {
     scenarios().into_iter().find(|one| one.name == name).unwrap()
 }
 
-fn run(name: &str, settings: &str) -> Figures {
+pub(super) fn run(name: &str, settings: &str) -> Figures {
     let scenario = scenario(name);
     let loaded = loaded(scenario.backends, settings);
     simulate(&loaded.config, "api", &scenario, &Load::MadeUp, 1).unwrap()

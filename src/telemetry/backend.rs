@@ -166,6 +166,9 @@ pub struct BackendCell {
     failures: Count,
     /// Attempts that said nothing of the backend.
     unjudged: Count,
+    /// Answers that began before their attempt ended, and those of them that have ended.
+    answers_begun: Count,
+    answers_ended: Count,
     /// Idle connections.
     idle: Count,
 }
@@ -206,9 +209,27 @@ impl BackendCell {
         self.unjudged.add(1);
     }
 
+    /// The backend has begun to answer, and the rest takes time. Until what this gives is dropped,
+    /// the attempt is under way, but is owed no answer any more.
+    #[must_use = "it answers as long as this lives"]
+    pub fn answers(&self) -> Answering<'_> {
+        self.answers_begun.add(1);
+        Answering(&self.answers_ended)
+    }
+
     /// The worker's pool has so many idle connections to this backend.
     pub fn set_idle(&self, connections: usize) {
         self.idle.set(connections as u64);
+    }
+}
+
+/// An answer that takes time, counted as long as this lives.
+#[derive(Debug)]
+pub struct Answering<'a>(&'a Count);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.add(1);
     }
 }
 
@@ -228,6 +249,8 @@ impl BackendSeries {
             outcomes: Default::default(),
             failures: Count::default(),
             unjudged: Count::default(),
+            answers_begun: Count::default(),
+            answers_ended: Count::default(),
             idle: Count::default(),
         };
         Self {
@@ -311,7 +334,21 @@ impl BackendSeries {
         (ended.saturating_sub(unjudged), failed)
     }
 
-    /// The backend stood out by its failures. For control.
+    /// Answers that were given or have begun, and answers under way. One that takes time may be counted
+    /// twice among the first. A time-out is no answer, nor is a client that left.
+    pub fn answers(&self) -> (u64, u64) {
+        let silent = |outcome| {
+            matches!(outcome, Outcome::ConnectTimeout | Outcome::Timeout | Outcome::ClientGone)
+        };
+        let attempts = self.attempts().into_iter();
+        let ended: u64 =
+            attempts.filter(|(outcome, _)| !silent(*outcome)).map(|(_, count)| count).sum();
+        let begun = self.cells.sum(|cell| &cell.answers_begun);
+        let under_way = self.cells.open(|cell| &cell.answers_begun, |cell| &cell.answers_ended);
+        (ended + begun, under_way)
+    }
+
+    /// The backend stood out by its failures, or by its silence. For control.
     pub fn ejected(&self, ejected: Ejected, reason: &'static str) {
         let mut ejections = self.ejections.lock().unwrap_or_else(PoisonError::into_inner);
         *ejections.entry((reason, ejected.name())).or_default() += 1;

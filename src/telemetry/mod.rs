@@ -24,7 +24,7 @@ mod zone;
 pub use access_log::{
     AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user, can_append,
 };
-pub use backend::{BackendCell, BackendSeries, Cause, Ejected, Status};
+pub use backend::{Answering, BackendCell, BackendSeries, Cause, Ejected, Status};
 pub use check::{CheckNow, CheckSeries, LastProbe};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
 pub use history::{Happened, History};

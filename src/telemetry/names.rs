@@ -107,8 +107,8 @@ families! {
         = "Changes of a backend's state by the new state and the cause; absent until one happens.";
     BACKEND_EJECTIONS: COUNTER "plimsoll_backend_ejections_total"
         ["upstream", "backend", "reason", "result"]
-        = "Times a backend stood out by its failures (consecutive, failure_percent, success_rate), by \
-           what became of it: parked, dry_run, capped; absent until one does.";
+        = "Times a backend stood out by its failures (consecutive, failure_percent, success_rate) or by its \
+           silence (hung), by what became of it: parked, dry_run, capped; absent until one does.";
     BACKEND_IN_FLIGHT: GAUGE "plimsoll_backend_in_flight" ["upstream", "backend"]
         = "Attempts under way.";
     BACKEND_MAX_IN_FLIGHT: GAUGE "plimsoll_backend_max_in_flight" ["upstream", "backend"]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::backend::Status;
-use super::cell::{Count, Distribution, Histogram, PerWorker};
+use super::cell::{BOUNDS_US, Count, Distribution, Histogram, PerWorker};
 use super::names::{self, Family};
 use super::text::Text;
 use super::upstream_policy::PolicySeries;
@@ -268,6 +268,14 @@ impl UpstreamSeries {
     pub fn queue_rejections(&self) -> [(QueueRejected, u64); QueueRejected::ALL.len()] {
         QueueRejected::ALL
             .map(|reason| (reason, self.cells.sum(|cell| &cell.queue_rejected[reason as usize])))
+    }
+
+    /// How long response heads were waited for: up to each bound, how many; the last ones took longer
+    /// than any.
+    pub fn first_bytes(&self) -> Vec<(Option<Duration>, u64)> {
+        let seen = self.cells.distribution(|cell| &cell.first_byte);
+        let bounds = BOUNDS_US.into_iter().map(|us| Some(Duration::from_micros(us)));
+        bounds.chain([None]).zip(seen.buckets).collect()
     }
 
     /// A probe of any backend took this time. Called by the backend's series.

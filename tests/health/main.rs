@@ -12,6 +12,7 @@ mod checks;
 mod databases;
 mod ejection;
 mod failover;
+mod hung;
 mod none_eligible;
 mod panic;
 mod passive;

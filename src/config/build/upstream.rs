@@ -15,8 +15,8 @@ use super::{Build, address, check, field, upstream_ejection, upstream_policy, up
 use crate::balance::{Need, Strategy};
 use crate::config::faults::Place;
 use crate::config::model::{
-    Backend, BackendAddress, Check, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver, Retry,
-    RetryOn, Template, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
+    Backend, BackendAddress, Check, Hung, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver,
+    Retry, RetryOn, Template, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
@@ -33,9 +33,9 @@ pub(super) fn upstream(
     let strategy = Strategy::ALL.into_iter().find(|one| one.name() == table.text("strategy"));
     let strategy = strategy.unwrap_or_default();
     strategy_inputs(b, table, strategy);
-    let passive = passive(table.section("passive"));
-    let backends = backends(b, key, table, (strategy, &passive));
     let nginx = nginx(table.section("nginx"));
+    let passive = passive(b, table.section("passive"), nginx);
+    let backends = backends(b, key, table, (strategy, &passive));
     let send_proxy = send_proxy(table);
     let checks = check::checks(b, table, &backends);
     let checks = checks.into_iter().map(|one| Check { send_proxy, ..one }).collect();
@@ -311,7 +311,7 @@ pub(super) fn retry(table: &Table) -> Retry {
     }
 }
 
-fn passive(table: &Table) -> Passive {
+fn passive(b: &mut Build<'_>, table: &Table, nginx: UpstreamNginx) -> Passive {
     Passive {
         max_fails: table.integer("max_fails").unwrap_or_default(),
         fail_timeout: table.duration("fail_timeout").unwrap_or_default(),
@@ -319,7 +319,26 @@ fn passive(table: &Table) -> Passive {
         trials: table.integer("trials").unwrap_or(1),
         retry_after: table.duration("retry_after"),
         statuses: table.integers("statuses"),
+        hung: hung(b, table, nginx),
     }
+}
+
+/// When a backend is taken for hung, unless only nginx's count parks anybody.
+fn hung(b: &mut Build<'_>, table: &Table, nginx: UpstreamNginx) -> Option<Hung> {
+    let written = ["hung_factor", "hung_time", "hung_requests"].map(|key| table.written(key));
+    let factor = table.integer("hung_factor").unwrap_or_default();
+    if let Some((at, _)) = written.into_iter().flatten().next()
+        && nginx.failures
+        && factor > 0
+    {
+        let message = "with `nginx.failures`, nobody is taken for hung";
+        b.error(at, message, "leave one of the two out");
+    }
+    (factor > 0 && !nginx.failures).then(|| Hung {
+        factor,
+        least: table.duration("hung_time").unwrap_or_default(),
+        requests: table.integer("hung_requests").unwrap_or(1),
+    })
 }
 
 /// The service of a backend, if its address is a name and no port.

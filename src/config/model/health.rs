@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Hung;
+
 /// Judging by real requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passive {
@@ -17,6 +19,8 @@ pub struct Passive {
     pub statuses: Vec<u16>,
     /// A backend that asks for it is left alone for so long at most; `None`: it is not.
     pub retry_after: Option<Duration>,
+    /// When a backend is taken for hung; `None`: never.
+    pub hung: Option<Hung>,
 }
 
 /// What happens when too few backends are able to serve.

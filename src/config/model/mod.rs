@@ -35,6 +35,7 @@ use std::time::Duration;
 pub use crate::policy::breaker::Rules as Breaker;
 pub use crate::policy::ejection::Rules as Ejection;
 pub use crate::policy::failover::{Failback, Rules as Failover, Strategy as FailoverStrategy};
+pub use crate::policy::hung::Rules as Hung;
 pub use access::{Access, AccessRule, Who, is_within};
 pub use acme::{Acme, AcmeChallenge, Managed};
 pub use captures::{Capture, Captures, NUMBERED};

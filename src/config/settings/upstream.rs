@@ -578,5 +578,31 @@ static PASSIVE: Section = Section {
             "Statuses that count as failures.",
             "[502, 503, 504]",
         ),
+        Setting::with_default(
+            "hung_factor",
+            Kind::Integer { min: 0, max: 1_000 },
+            "10",
+            "A backend that owes answers, and gives none for so many times what 99 of 100 answers of the \
+             upstream took in the last minute, while other backends answer, is hung: it is parked before \
+             the requests that it has time out, is back as soon as it answers them, and else by a trial. \
+             At most half of the backends are out when one is taken out. 0 is never; it is so too with \
+             `nginx.failures`, and as long as less than a hundred answers say what is usual.",
+            "20",
+        ),
+        Setting::with_default(
+            "hung_time",
+            TIMEOUT,
+            r#""1s""#,
+            "A backend is not hung before it has given no answer for so long.",
+            r#""3s""#,
+        ),
+        Setting::with_default(
+            "hung_requests",
+            Kind::Integer { min: 1, max: 1_000_000 },
+            "3",
+            "A backend is not hung as long as it owes fewer answers. A request whose body still comes is \
+             among them, one whose answer has begun is not.",
+            "10",
+        ),
     ],
 };

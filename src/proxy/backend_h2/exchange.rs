@@ -22,6 +22,7 @@ use crate::proxy::pace::Pacing;
 use crate::proxy::still::{Moved, Still};
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
+use crate::telemetry::Answering;
 
 /// A request under way as one stream.
 pub(crate) struct H2Exchange<'a> {
@@ -130,13 +131,15 @@ impl<'a> H2Exchange<'a> {
         }
     }
 
-    /// Sends `head` (already encoded for the client) and the body that belongs to it.
+    /// Sends `head` (already encoded for the client) and the body that belongs to it. The backend
+    /// answers for as long.
     pub(crate) async fn relay(
         &mut self,
         response: &ResponseHead,
         out: Framing,
         head: &mut Vec<u8>,
         (trailers, mut pacing): (&Trailers, Option<Pacing>),
+        _answering: Answering<'_>,
     ) -> Result<Relayed, Failure> {
         self.to_client.head.append(head);
         self.way.total = self.way.until;

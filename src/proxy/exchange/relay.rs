@@ -13,6 +13,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::pace::{Pace, Pacing};
 use crate::proxy::piped::{Piped, poll_piped};
 use crate::proxy::trailers::Trailers;
+use crate::telemetry::Answering;
 
 /// Most of a body of unknown length that is read at once.
 const STREAM_READ: usize = 64 * 1024;
@@ -103,18 +104,25 @@ impl Exchange<'_> {
         self.written.saturating_sub(self.head_end)
     }
 
-    /// Moves a response that was begun to its end.
-    pub(in crate::proxy) async fn relay(&mut self, mut relay: Relay) -> Result<Relayed, Failure> {
-        let mut waited = false;
+    /// Moves a response that was begun to its end. What `answers` gives is held if that takes more than
+    /// one go.
+    pub(in crate::proxy) async fn relay<'c>(
+        &mut self,
+        mut relay: Relay,
+        answers: impl Fn() -> Answering<'c>,
+    ) -> Result<Relayed, Failure> {
+        let mut answering = None;
         poll_fn(|cx| {
             let done = self.poll_relay(&mut relay, cx);
-            waited |= done.is_pending();
+            if done.is_pending() && answering.is_none() {
+                answering = Some(answers());
+            }
             done
         })
         .await?;
         let clean = !relay.extra && self.upload.is_delivered();
         let pace = relay.pacing.and_then(|pacing| pacing.client);
-        Ok(Relayed { body: relay.body, clean, waited, pace })
+        Ok(Relayed { body: relay.body, clean, waited: answering.is_some(), pace })
     }
 
     fn poll_relay(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {

@@ -1,0 +1,425 @@
+//! Hung backends: which owe answers for far longer than answers usually take.
+//!
+//! A backend that takes requests and says nothing fails none of them until its time-out, and a time-out
+//! is long. But it owes answers, it gives none, and others do: that is known after a second. Nothing is
+//! counted of a single request for it. Who has given no answer from one look to the next, and owed some
+//! at both, owes them for at least as long as lies between the two.
+//!
+//! - *Far longer*: `factor` times what 99 of 100 answers of the upstream took in the last minute, and
+//!   not less than `least`. Where fewer than a hundred answers say what is usual, nobody is hung.
+//! - Of all backends of an upstream one at least has to answer meanwhile: where nobody does, it is not
+//!   the backend. How many may be out is bounded as for outliers.
+//! - A look counts for two steps at most: when we ourselves stood still, nobody was silent.
+//! - It is back as soon as it answers what it owed; else by a trial, and a trial that is not answered
+//!   for as long has failed.
+
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::fmt;
+use std::time::Duration;
+
+use super::ejection::most_ejected;
+use crate::model::{BackendId, Tick};
+
+/// Between two looks.
+pub const STEP: Duration = Duration::from_millis(250);
+
+/// How many of the backends may be out for one to be taken out, in percent.
+const MOST_OUT: u32 = 50;
+
+/// What is usual is what was so in the last so many times [`MARK`].
+const MARKS: usize = 6;
+const MARK: Duration = Duration::from_secs(10);
+
+/// Answers that say what is usual, at least.
+const ENOUGH: u64 = 100;
+
+/// When a backend is taken for hung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Times what 99 of 100 answers take; at least 1.
+    pub factor: u32,
+    /// At least so long.
+    pub least: Duration,
+    /// Requests that it owes an answer, at least.
+    pub requests: u32,
+}
+
+impl Rules {
+    fn patience(&self, usual: Duration) -> Duration {
+        self.least.max(usual.saturating_mul(self.factor))
+    }
+}
+
+/// Whether a backend gets requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    InService,
+    /// It was parked, for whatever reason.
+    Parked,
+    /// One request decides.
+    OnTrial,
+}
+
+/// What is known of one backend that the operator has in service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Which one it is.
+    pub id: BackendId,
+    /// Whether it gets requests.
+    pub standing: Standing,
+    /// Requests that it has not answered yet.
+    pub owed: u64,
+    /// Answers that it has given since it is known.
+    pub given: u64,
+}
+
+/// What was found of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It hangs.
+    Hangs(Silence),
+    /// So does its trial.
+    TrialHangs(Silence),
+    /// It was taken out because it hung, and has answered.
+    Answers,
+}
+
+/// For how long it has said nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// Requests that it owes an answer.
+    pub owed: u64,
+    /// For at least so long.
+    pub time: Duration,
+    /// What 99 of 100 answers of the upstream take.
+    pub usual: Duration,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { owed, time, usual } = self;
+        let noun = if *owed == 1 { "request" } else { "requests" };
+        write!(f, "{owed} {noun} not answered for {time:.1?}, while 99 % take {usual:?} at most")
+    }
+}
+
+/// The backends of one upstream, as they were at the looks before.
+#[derive(Debug)]
+pub struct Group {
+    usual: Usual,
+    looked: Tick,
+    each: BTreeMap<BackendId, Known>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    given: u64,
+    /// For how long it has owed answers and given none.
+    silent: Duration,
+    /// When it last gave one that was seen.
+    answered: Option<Tick>,
+    /// It is out because it hung.
+    hung: bool,
+    /// It has answered since then.
+    heard: bool,
+    /// On trial: what it owed before.
+    owed_before: u64,
+}
+
+impl Group {
+    /// Who is looked at from now on.
+    pub fn new(now: Tick) -> Self {
+        Self { usual: Usual::default(), looked: now, each: BTreeMap::new() }
+    }
+
+    /// A look at all backends that the operator has in service. `answers` are those of the upstream
+    /// since it is known, by how long they took: their number up to each bound, and of each its bound
+    /// (`None`: they took longer than the last).
+    pub fn look(
+        &mut self,
+        facts: &[Facts],
+        answers: &[(Option<Duration>, u64)],
+        rules: &Rules,
+        now: Tick,
+    ) -> Vec<(BackendId, News)> {
+        let passed = now.since(self.looked).min(STEP * 2);
+        self.looked = now;
+        self.each.retain(|id, _| facts.iter().any(|one| one.id == *id));
+        for one in facts {
+            match self.each.entry(one.id) {
+                // Of the time before it is known nothing follows.
+                Entry::Vacant(entry) => {
+                    entry.insert(Known { given: one.given, ..Known::default() });
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().see(one, rules, passed, now),
+            }
+        }
+        let mut news: Vec<_> = facts
+            .iter()
+            .filter(|one| self.each[&one.id].is_back(one, rules))
+            .map(|one| (one.id, News::Answers))
+            .collect();
+        let Some(usual) = self.usual.look(answers, now) else { return news };
+        let patience = rules.patience(usual);
+        let out = facts.iter().filter(|one| one.standing != Standing::InService).count();
+        let mut room = most_ejected(facts.len(), MOST_OUT).saturating_sub(out);
+        for one in facts {
+            let others_answer = self.others_answer(one.id, facts, patience, now);
+            let Some(known) = self.each.get_mut(&one.id) else { continue };
+            if known.silent < patience {
+                continue;
+            }
+            let silence = |owed| Silence { owed, time: known.silent, usual };
+            let found = match one.standing {
+                Standing::OnTrial => News::TrialHangs(silence(one.owed - known.owed_before)),
+                Standing::InService if others_answer && room > 0 => {
+                    room -= 1;
+                    News::Hangs(silence(one.owed))
+                }
+                _ => continue,
+            };
+            known.told();
+            news.push((one.id, found));
+        }
+        news
+    }
+
+    /// Whether another one that gets requests has answered lately.
+    fn others_answer(&self, id: BackendId, facts: &[Facts], lately: Duration, now: Tick) -> bool {
+        let mut others =
+            facts.iter().filter(|one| one.id != id && one.standing == Standing::InService);
+        others.any(|one| {
+            let answered = self.each.get(&one.id).and_then(|known| known.answered);
+            answered.is_some_and(|at| now.since(at) <= lately)
+        })
+    }
+}
+
+impl Known {
+    fn see(&mut self, facts: &Facts, rules: &Rules, passed: Duration, now: Tick) {
+        let answered = facts.given != self.given;
+        self.given = facts.given;
+        if answered {
+            (self.answered, self.heard) = (Some(now), true);
+        }
+        // Of what a backend on trial owed before it, nothing follows: only the trial counts.
+        let owes = if facts.standing == Standing::OnTrial {
+            self.owed_before = self.owed_before.min(facts.owed);
+            facts.owed > self.owed_before
+        } else {
+            self.owed_before = facts.owed;
+            facts.standing == Standing::InService && facts.owed >= u64::from(rules.requests)
+        };
+        self.silent = if owes && !answered { self.silent + passed } else { Duration::ZERO };
+        self.hung &= facts.standing != Standing::InService;
+    }
+
+    /// Whether it was taken out because it hung, and has answered what it owed.
+    fn is_back(&self, facts: &Facts, rules: &Rules) -> bool {
+        let parked = facts.standing == Standing::Parked;
+        self.hung && self.heard && parked && facts.owed < u64::from(rules.requests)
+    }
+
+    /// It is told that it hangs. Whatever comes of it, that is not told again at the next look.
+    fn told(&mut self) {
+        (self.hung, self.heard, self.silent) = (true, false, Duration::ZERO);
+    }
+}
+
+/// What is usual of an upstream's answers.
+#[derive(Debug, Default)]
+struct Usual {
+    /// The numbers at some moments of the last minute.
+    marks: VecDeque<(Tick, Vec<u64>)>,
+}
+
+impl Usual {
+    /// The time within which 99 of 100 answers of the last minute came, as far as the bounds tell it.
+    fn look(&mut self, answers: &[(Option<Duration>, u64)], now: Tick) -> Option<Duration> {
+        if self.marks.back().is_none_or(|(at, _)| now.since(*at) >= MARK) {
+            self.marks.push_back((now, answers.iter().map(|(_, number)| *number).collect()));
+            if self.marks.len() > MARKS {
+                self.marks.pop_front();
+            }
+        }
+        let (_, before) = self.marks.front()?;
+        let grown = || answers.iter().zip(before).map(|((_, now), was)| now.saturating_sub(*was));
+        let all: u64 = grown().sum();
+        if all < ENOUGH {
+            return None;
+        }
+        let mut so_far = 0;
+        let slowest = answers.iter().zip(grown()).find(|(_, grown)| {
+            so_far += grown;
+            so_far * 100 >= all * 99
+        });
+        slowest?.0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RULES: Rules = Rules { factor: 10, least: Duration::from_secs(1), requests: 3 };
+
+    /// Two hundred answers within 10 ms, after which the rest of them is slower.
+    fn answers(slow: u64) -> Vec<(Option<Duration>, u64)> {
+        let bound = |ms| Some(Duration::from_millis(ms));
+        vec![(bound(10), 200), (bound(500), slow), (None, 0)]
+    }
+
+    /// An upstream of which it is known what is usual, and the time of its last look.
+    fn group(facts: &[Facts]) -> (Group, Tick) {
+        let mut group = Group::new(Tick(0));
+        let none = answers(0).iter().map(|(bound, _)| (*bound, 0)).collect::<Vec<_>>();
+        let now = Tick(1_000_000);
+        assert_eq!(group.look(facts, &none, &RULES, now), []);
+        (group, now)
+    }
+
+    fn of(id: u64, owed: u64, given: u64) -> Facts {
+        Facts { id: BackendId(id), standing: Standing::InService, owed, given }
+    }
+
+    fn is(standing: Standing, facts: Facts) -> Facts {
+        Facts { standing, ..facts }
+    }
+
+    /// The looks after this until something is found.
+    fn look(
+        (group, now): &mut (Group, Tick),
+        mut facts: impl FnMut(u64) -> Vec<Facts>,
+        slow: u64,
+        looks: u64,
+    ) -> Option<(u64, Vec<(BackendId, News)>)> {
+        (1..=looks).find_map(|look| {
+            *now = now.after(STEP);
+            let news = group.look(&facts(look), &answers(slow), &RULES, *now);
+            (!news.is_empty()).then_some((look, news))
+        })
+    }
+
+    #[test]
+    fn one_that_says_nothing_for_a_second_while_others_answer_hangs() {
+        let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
+        let (looks, news) =
+            look(&mut group, |n| vec![of(1, 3 + n, 9), of(2, 3, 9 + n)], 0, 9).unwrap();
+        assert_eq!(looks, 4);
+        let silence =
+            Silence { owed: 7, time: Duration::from_secs(1), usual: Duration::from_millis(10) };
+        assert_eq!(news, [(BackendId(1), News::Hangs(silence))]);
+        let words = "7 requests not answered for 1.0s, while 99 % take 10ms at most";
+        assert_eq!(silence.to_string(), words);
+    }
+
+    #[test]
+    fn who_is_usually_slow_is_given_more_time() {
+        let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
+        let found = look(&mut group, |n| vec![of(1, 9, 9), of(2, 3, 9 + n)], 50, 99);
+        assert_eq!(found.unwrap().0, 20, "ten times half a second");
+    }
+
+    #[test]
+    fn an_answer_now_and_then_is_enough() {
+        let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
+        let found = look(&mut group, |n| vec![of(1, 50, 9 + n / 3), of(2, 3, 9 + n)], 0, 99);
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn who_owes_little_or_is_alone_or_silent_with_all_others_does_not_hang() {
+        let few = [of(1, 2, 9), of(2, 3, 9)];
+        let mut known = group(&few);
+        assert_eq!(look(&mut known, |n| vec![of(1, 2, 9), of(2, 3, 9 + n)], 0, 40), None);
+        let mut known = group(&few[..1]);
+        assert_eq!(look(&mut known, |_| vec![of(1, 9, 9)], 0, 40), None);
+        let mut known = group(&few);
+        assert_eq!(look(&mut known, |_| vec![of(1, 9, 9), of(2, 9, 9)], 0, 40), None);
+    }
+
+    #[test]
+    fn where_nothing_says_what_is_usual_nobody_hangs() {
+        let mut group = Group::new(Tick(0));
+        let mut now = Tick(0);
+        for n in 0..40 {
+            now = now.after(STEP);
+            let facts = [of(1, 9, 9), of(2, 3, 9 + n)];
+            assert_eq!(group.look(&facts, &[(Some(STEP), n), (None, 0)], &RULES, now), []);
+        }
+    }
+
+    #[test]
+    fn when_we_stood_still_nobody_was_silent() {
+        let (mut group, now) = group(&[of(1, 9, 9), of(2, 3, 9)]);
+        let facts = [of(1, 9, 9), of(2, 3, 10)];
+        assert_eq!(group.look(&facts, &answers(0), &RULES, now.after(Duration::from_mins(5))), []);
+    }
+
+    #[test]
+    fn it_is_back_when_it_has_answered_what_it_owed() {
+        let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
+        look(&mut group, |n| vec![of(1, 9, 9), of(2, 3, 9 + n)], 0, 9).unwrap();
+        let parked = |owed, given| is(Standing::Parked, of(1, owed, given));
+        // Its victims time out, which is no answer.
+        assert_eq!(look(&mut group, |n| vec![parked(0, 9), of(2, 3, 20 + n)], 0, 20), None);
+        assert_eq!(look(&mut group, |n| vec![parked(3, 10), of(2, 3, 60 + n)], 0, 20), None);
+        let (looks, news) =
+            look(&mut group, |n| vec![parked(0, 18), of(2, 3, 90 + n)], 0, 20).unwrap();
+        assert_eq!((looks, news), (1, vec![(BackendId(1), News::Answers)]));
+    }
+
+    #[test]
+    fn a_trial_that_hangs_has_failed_whatever_is_owed_from_before() {
+        let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
+        look(&mut group, |n| vec![of(1, 9, 9), of(2, 3, 9 + n)], 0, 9).unwrap();
+        let parked = is(Standing::Parked, of(1, 9, 9));
+        look(&mut group, |n| vec![parked, of(2, 3, 20 + n)], 0, 3);
+        let trial = |owed| is(Standing::OnTrial, of(1, owed, 9));
+        assert_eq!(look(&mut group, |n| vec![trial(9), of(2, 3, 30 + n)], 0, 20), None);
+        // Of those from before two have given up, and the trial is under way.
+        assert_eq!(look(&mut group, |n| vec![trial(7), of(2, 3, 60 + n)], 0, 1), None);
+        let (looks, news) = look(&mut group, |n| vec![trial(8), of(2, 3, 70 + n)], 0, 20).unwrap();
+        assert_eq!(looks, 4);
+        assert!(matches!(news[..], [(BackendId(1), News::TrialHangs(Silence { owed: 1, .. }))]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(6), ..ProptestConfig::default() })]
+        #[test]
+        fn of_any_course_of_events_at_most_half_are_out_and_somebody_answers(
+            course in prop::collection::vec(prop::collection::vec((0_u64..9, 0_u64..2), 5), 1..80),
+        ) {
+            let mut all: Vec<Facts> = (0..5).map(|id| of(id, 0, 0)).collect();
+            let (mut group, mut now) = group(&all);
+            for step in course {
+                now = now.after(STEP);
+                let answered = step.iter().any(|(_, gave)| *gave > 0);
+                for (one, (owed, gave)) in all.iter_mut().zip(step) {
+                    (one.owed, one.given) = (owed, one.given + gave);
+                }
+                for (id, news) in group.look(&all, &answers(0), &RULES, now) {
+                    let one = &mut all[id.0 as usize];
+                    match news {
+                        News::Hangs(silence) => {
+                            prop_assert_eq!(one.standing, Standing::InService);
+                            prop_assert!(silence.time >= RULES.least && one.owed >= 3);
+                            one.standing = Standing::Parked;
+                        }
+                        News::Answers => {
+                            prop_assert!(one.standing == Standing::Parked && one.owed < 3);
+                            one.standing = Standing::InService;
+                        }
+                        News::TrialHangs(_) => prop_assert!(false, "nobody is on trial"),
+                    }
+                }
+                let out = all.iter().filter(|one| one.standing == Standing::Parked).count();
+                prop_assert!(out <= 2 && (answered || out < 5));
+            }
+        }
+    }
+}
