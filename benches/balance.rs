@@ -1,4 +1,4 @@
-//! What a pick costs and how the cost grows: eight strategies, 1 to 10,000 backends, all up, every tenth
+//! What a pick costs and how the cost grows: all strategies, 1 to 10,000 backends, all up, every tenth
 //! down, or all busy; and what it costs to make a plan.
 //!
 //! `cargo bench --bench balance`; one part with, say, `-- pick/random/64`.

@@ -29,6 +29,15 @@ pub struct Cursor {
     /// All requests in flight when they were last summed up, and for how many picks the sum still does
     /// (bounded loads only).
     pub(super) load: SummedLoad,
+    /// From which load on a backend was hot when all were last looked at (`prequal` only).
+    pub(super) hot: Hot,
+}
+
+/// The load above which a backend is hot, worked out anew only now and then.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hot {
+    pub(super) above: u32,
+    pub(super) picks_left: usize,
 }
 
 /// A sum over all backends that is made anew only now and then.

@@ -1,4 +1,5 @@
-//! Drawing by chance and weight, for `random` and for `least_response_time` above a few backends.
+//! Drawing by chance and weight, for `random`, and for `least_response_time` and `prequal` above a few
+//! backends.
 
 use super::plan::Pick;
 use super::roster::{MISSES, Roster};

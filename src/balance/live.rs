@@ -115,8 +115,9 @@ impl Live {
         self.expected_micros(now) * (f64::from(self.in_flight()) + 1.0)
     }
 
+    /// The response time in microseconds as [`Live::score`] takes it.
     #[inline]
-    fn expected_micros(&self, now: Tick) -> f64 {
+    pub(super) fn expected_micros(&self, now: Tick) -> f64 {
         let word = self.response_time.load(Relaxed);
         if word == 0 {
             return UNKNOWN_MICROS;

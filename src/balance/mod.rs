@@ -45,9 +45,13 @@
 //! | `url_hash` | O(key) | `url_hash` |
 //! | `random` | O(log n) | `random` |
 //! | `consistent_hash` | O(key) | `consistent_hash` |
+//! | `maglev` | O(key) | `maglev` |
+//! | `prequal` | 16 counters in the mean, and 5 draws above 8 backends | `prequal` |
 //!
 //! A backend that was tried or is full costs a further step. A strategy that finds nobody in its own way
 //! looks through all of them, O(n), so the last one left is always found.
+//!
+//! Who of many backends a node uses at all, [`Subset`] says; a pick knows nothing of it.
 
 mod consistent_hash;
 mod cursor;
@@ -59,7 +63,9 @@ mod least_connections;
 mod least_response_time;
 mod live;
 mod lives;
+mod maglev;
 mod plan;
+mod prequal;
 mod random;
 mod rng;
 mod roster;
@@ -67,6 +73,7 @@ mod round_robin;
 mod sessions;
 mod shares;
 mod strategy;
+mod subset;
 mod tally;
 mod tiers;
 mod tried;
@@ -87,6 +94,7 @@ pub use plan::{Candidate, Key, Pick, Plan, Settings};
 pub use rng::Rng;
 pub use sessions::Sessions;
 pub use strategy::{Need, Strategy};
+pub use subset::Subset;
 pub use tally::Limits;
 pub use tiers::{Cursors, Tiers};
 pub use tried::Tried;

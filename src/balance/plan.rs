@@ -1,6 +1,6 @@
 //! The plan of one tier: a strategy's tables, and the one `match` that hands a pick to its strategy.
 //!
-//! The snapshot builds plans, workers pick from them. A ninth strategy is one file, one arm in
+//! The snapshot builds plans, workers pick from them. A further strategy is one file, one arm in
 //! [`Table`], `Table::build` and [`Plan::pick`], and one row in the conformance suite.
 
 use std::net::IpAddr;
@@ -13,6 +13,8 @@ use super::ip_hash::IpHash;
 use super::least_connections::LeastConnections;
 use super::least_response_time::LeastResponseTime;
 use super::lives::Lives;
+use super::maglev::{self, Maglev};
+use super::prequal::Prequal;
 use super::random::Random;
 use super::rng::Rng;
 use super::roster::Roster;
@@ -23,7 +25,7 @@ use super::url_hash::UrlHash;
 use super::{round_robin, weighted};
 
 /// How an upstream picks.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The strategy.
     pub strategy: Strategy,
@@ -35,6 +37,24 @@ pub struct Settings {
     /// `random` with two choices only: of two that are equally loaded the second draw is taken, as in
     /// nginx, not the first.
     pub second_of_equals: bool,
+    /// `maglev` only: slots of the table, a prime number.
+    pub table_size: u32,
+    /// `prequal` only: a backend with more requests in flight than this part of all backends is hot,
+    /// 0 to 1.
+    pub hot_quantile: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            choices: 1,
+            bounded_load: None,
+            second_of_equals: false,
+            table_size: maglev::SLOTS,
+            hot_quantile: 0.84,
+        }
+    }
 }
 
 /// One backend as a plan sees it.
@@ -82,7 +102,7 @@ pub enum Key<'a> {
     Address(IpAddr),
     /// For `ip_hash`: the client came over a Unix socket.
     Unix,
-    /// For `url_hash` and `consistent_hash`: the key's bytes. Without any, backends take turns.
+    /// For `url_hash`, `consistent_hash` and `maglev`: the key's bytes. Without any, backends take turns.
     Bytes(&'a [u8]),
 }
 
@@ -104,6 +124,8 @@ pub(super) enum Table {
     UrlHash(UrlHash),
     Random(Random),
     ConsistentHash(ConsistentHash),
+    Maglev(Maglev),
+    Prequal(Prequal),
 }
 
 impl Plan {
@@ -118,7 +140,8 @@ impl Plan {
     }
 
     /// As [`Plan::build`], and takes over from `self` what still holds. The ring of `consistent_hash`
-    /// does not know of health: with the same backends (by id) and weights it is shared, not made again.
+    /// and the slots of `maglev` do not know of health: with the same backends (by id) and weights they
+    /// are shared, not made again.
     #[must_use]
     pub fn rebuild(&self, settings: &Settings, candidates: &[Candidate<'_>]) -> Self {
         Self::make(settings, candidates, Some(self))
@@ -146,6 +169,18 @@ impl Plan {
                 let ring = ring.unwrap_or_else(|| ConsistentHash::ring_of(candidates));
                 Table::ConsistentHash(ConsistentHash::new(ring, &roster, settings.bounded_load))
             }
+            Strategy::Maglev => {
+                let size = settings.table_size;
+                let slots = old.and_then(|old| match &old.table {
+                    Table::Maglev(table) if old.roster.same_shares(&roster) => Some(table.slots()),
+                    _ => None,
+                });
+                let slots = slots.filter(|slots| slots.len() == size as usize);
+                Table::Maglev(Maglev::new(
+                    slots.unwrap_or_else(|| Maglev::table_of(candidates, size)),
+                ))
+            }
+            Strategy::Prequal => Table::Prequal(Prequal::new(&roster, settings.hot_quantile)),
         };
         Self { roster, table }
     }
@@ -199,9 +234,11 @@ impl Plan {
             Table::WeightedRoundRobin
             | Table::LeastConnections(_)
             | Table::IpHash(_)
-            | Table::UrlHash(_) => self.roster.is_few(),
-            // Twins take turns, however many they are.
-            Table::ConsistentHash(_) => true,
+            | Table::UrlHash(_)
+            | Table::Maglev(_) => self.roster.is_few(),
+            // Of `consistent_hash` twins take turns, however many they are; `prequal` has no turns, but needs
+            // the room in which those who tie are put down.
+            Table::ConsistentHash(_) | Table::Prequal(_) => true,
             Table::RoundRobin | Table::LeastResponseTime(_) | Table::Random(_) => false,
         }
     }
@@ -225,6 +262,8 @@ impl Plan {
             Table::UrlHash(table) => table.pick(roster, cursor, p),
             Table::Random(table) => table.pick(roster, p),
             Table::ConsistentHash(table) => table.pick(roster, cursor, p),
+            Table::Maglev(table) => table.pick(roster, cursor, p),
+            Table::Prequal(table) => table.pick(roster, cursor, p),
         }?;
         roster.note_pick(place, p);
         Some(roster.ix(place))

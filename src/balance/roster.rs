@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{BackendId, BackendIx, WorkerIx};
 
-use super::cursor::{Cursor, SummedLoad};
+use super::cursor::{Cursor, Hot, SummedLoad};
 use super::live::Live;
 use super::plan::{Candidate, Pick};
 use super::rng::{GOLDEN, Rng, fraction, mix};
@@ -69,9 +69,10 @@ impl Roster {
         let few = open.len() <= FEW || !failures.is_empty();
         let weight = |place: &u32| entries[*place as usize].weight;
         let wheel = match strategy {
-            Strategy::RoundRobin | Strategy::LeastResponseTime | Strategy::Random => {
-                Wheel::even(&open)
-            }
+            Strategy::RoundRobin
+            | Strategy::LeastResponseTime
+            | Strategy::Random
+            | Strategy::Prequal => Wheel::even(&open),
             // Few take their turns by credits; a wheel that costs nothing keeps a cursor's place.
             _ if few => Wheel::even(&open),
             _ => Wheel::weighted(&open, weight),
@@ -314,6 +315,7 @@ impl Roster {
             credits: Vec::new(),
             tied: Vec::new(),
             load: SummedLoad::default(),
+            hot: Hot::default(),
         };
         if credits {
             cursor.tied.reserve(self.open.len());
@@ -329,6 +331,7 @@ impl Roster {
     pub(super) fn refit(&self, cursor: &mut Cursor, credits: bool) {
         let same = cursor.ids == self.ids;
         cursor.load = SummedLoad::default();
+        cursor.hot = Hot::default();
         cursor.tied.clear();
         cursor.tied.reserve(if credits { self.open.len() } else { 0 });
         cursor.credits = match (credits, same && cursor.credits.len() == self.entries.len()) {

@@ -1,4 +1,4 @@
-//! The eight strategies by name, and what each needs to know of a request.
+//! The strategies by name, and what each needs to know of a request.
 
 /// How an upstream picks a backend for an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -20,6 +20,11 @@ pub enum Strategy {
     Random,
     /// A ketama ring (after nginx's `hash … consistent`).
     ConsistentHash,
+    /// A table of slots (after Google's Maglev).
+    Maglev,
+    /// Of those that are not loaded more than most the one that answers fastest (after Google's
+    /// Prequal).
+    Prequal,
 }
 
 /// What a strategy needs to know of a request.
@@ -35,7 +40,7 @@ pub enum Need {
 
 impl Strategy {
     /// Every strategy.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
         Self::LeastConnections,
@@ -44,6 +49,8 @@ impl Strategy {
         Self::UrlHash,
         Self::Random,
         Self::ConsistentHash,
+        Self::Maglev,
+        Self::Prequal,
     ];
 
     /// The name in TOML, metrics and the admin API.
@@ -57,6 +64,8 @@ impl Strategy {
             Self::UrlHash => "url_hash",
             Self::Random => "random",
             Self::ConsistentHash => "consistent_hash",
+            Self::Maglev => "maglev",
+            Self::Prequal => "prequal",
         }
     }
 
@@ -70,7 +79,7 @@ impl Strategy {
     pub fn needs(self) -> Need {
         match self {
             Self::IpHash => Need::ClientAddress,
-            Self::UrlHash | Self::ConsistentHash => Need::Key,
+            Self::UrlHash | Self::ConsistentHash | Self::Maglev => Need::Key,
             _ => Need::Nothing,
         }
     }

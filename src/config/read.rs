@@ -62,6 +62,16 @@ pub(super) fn read(faults: &mut Faults, file: usize, table: &DeTable<'_>) -> Tab
     Reader { faults, file, inherited: None }.table(&ROOT, Place::top(file), table)
 }
 
+/// Reads a parsed source that holds one section.
+pub(super) fn read_as(
+    section: &'static Section,
+    faults: &mut Faults,
+    file: usize,
+    table: &DeTable<'_>,
+) -> Table {
+    Reader { faults, file, inherited: None }.table(section, Place::top(file), table)
+}
+
 struct Reader<'f> {
     faults: &'f mut Faults,
     file: usize,

@@ -257,11 +257,21 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
         ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",
         ("[upstream.NAME.health] or [upstream.NAME.check.CHECK]", key) => of_check(key),
-        ("[upstream.NAME]", "choices") => "strategy = \"random\"",
-        ("[upstream.NAME]", "key" | "bounded_load") => "strategy = \"consistent_hash\"",
+        ("[upstream.NAME]", key) => of_strategy(key),
         _ => "",
     };
     format!("{text}{needed}\n{line}\n")
+}
+
+/// The strategy that looks at a setting.
+fn of_strategy(key: &str) -> &'static str {
+    match key {
+        "choices" => "strategy = \"random\"",
+        "table_size" => "strategy = \"maglev\"",
+        "hot_quantile" => "strategy = \"prequal\"",
+        "key" | "bounded_load" => "strategy = \"consistent_hash\"",
+        _ => "",
+    }
 }
 
 /// What a check needs so that a setting means something.
@@ -286,6 +296,7 @@ fn every_example_loads() {
     fs::create_dir(directory.path().join("conf.d")).unwrap();
     fs::write(directory.path().join("secrets/token"), "x\n").unwrap();
     fs::write(directory.path().join("sorry.html"), "sorry").unwrap();
+    fs::write(directory.path().join("api.backends"), "10.0.0.1:8080\n").unwrap();
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/tls");
     for file in fs::read_dir(tls).unwrap().map(|file| file.unwrap()) {
         fs::copy(file.path(), directory.path().join(file.file_name())).unwrap();

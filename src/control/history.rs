@@ -7,7 +7,7 @@ use crate::model::{BackendIx, Generation, UpstreamIx};
 use crate::telemetry::Happened;
 
 /// What is told of something that happened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Told {
     /// What it is, such as `backend.parked`.
     pub(super) kind: &'static str,

@@ -8,10 +8,12 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::config::model::{self as config, Query};
+use crate::control::history::Told;
 use crate::control::timers::Timers;
 use crate::control::writer::Due;
 use crate::dns::{Answer, Dns, Failure};
 use crate::model::Clock;
+use crate::policy::removal::{Guard, Removal, Ruling};
 use crate::snapshot::build::Addresses;
 use crate::telemetry::ProcessSeries;
 
@@ -32,6 +34,17 @@ struct Name {
     limits: config::Dns,
     /// Whether the last question failed.
     failing: bool,
+    /// Since when its answers take away too many.
+    removal: Removal,
+}
+
+/// What came of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// The addresses are others than before.
+    pub(super) differs: bool,
+    /// What is to be told of it.
+    pub(super) told: Option<Told>,
 }
 
 impl Names {
@@ -70,8 +83,10 @@ impl Names {
     ) {
         let mut before = mem::take(&mut self.known);
         for (name, limits) in names(config) {
-            let failing = before.remove(&name).is_some_and(|known| known.failing);
-            self.known.insert(name, Name { limits, failing });
+            let was = before.remove(&name);
+            let failing = was.as_ref().is_some_and(|known| known.failing);
+            let removal = was.map(|known| known.removal).unwrap_or_default();
+            self.known.insert(name, Name { limits, failing, removal });
         }
         for gone in before.into_keys() {
             let addresses = self.addresses.remove(&gone);
@@ -98,23 +113,38 @@ impl Names {
         }
     }
 
-    /// Notes an answer and when to ask again. True: the addresses are others than before. A failure
-    /// leaves the last good addresses.
+    /// Notes an answer and when to ask again. A failure leaves the last good addresses, and so does an
+    /// answer that takes too many of them away.
     pub(super) fn answered(
         &mut self,
         answer: Answer,
         timers: &mut Timers<Due>,
         series: &ProcessSeries,
-    ) -> bool {
+    ) -> Heard {
         let Answer { query, result } = answer;
         // It may have left the configuration meanwhile.
-        let Some(Name { limits, failing }) = self.known.get_mut(&query) else {
-            return false;
+        let Some(Name { limits, failing, removal }) = self.known.get_mut(&query) else {
+            return Heard::default();
         };
         series.dns_update(result.is_ok());
         let failed_before = mem::replace(failing, result.is_err());
         let name = query.to_string();
+        let mut told = None;
+        let now = Clock::now();
+        let ruling = match (&result, &limits.guard) {
+            (Ok((found, _)), Some(guard)) => {
+                let known = self.addresses.get(&query).map_or(0, Vec::len);
+                let ruling = removal.judge(known, found.len(), guard, now);
+                told = tell(ruling, &name, (known, found.len()), guard.confirm);
+                ruling
+            }
+            _ => Ruling::Taken,
+        };
         let (holds, differs) = match result {
+            Ok(_) if matches!(ruling, Ruling::Held | Ruling::HeldFirst) => {
+                series.dns_held();
+                (limits.min_ttl, false)
+            }
             Ok((found, ttl)) => {
                 let differs = self.addresses.get(&query) != Some(&found);
                 if differs || failed_before {
@@ -139,10 +169,33 @@ impl Names {
                 (limits.min_ttl, false)
             }
         };
-        let again = Clock::now().after(holds.max(SHORTEST_TTL));
-        timers.set(Due::Resolve(query), again);
-        differs
+        timers.set(Due::Resolve(query), now.after(holds.max(SHORTEST_TTL)));
+        Heard { differs, told }
     }
+}
+
+/// What is to be told of an answer that takes many addresses away, or of the end of that.
+fn tell(
+    ruling: Ruling,
+    name: &str,
+    (known, found): (usize, usize),
+    confirm: Duration,
+) -> Option<Told> {
+    let (kind, next) = match ruling {
+        Ruling::Taken | Ruling::Held => return None,
+        Ruling::HeldFirst => {
+            ("discovery.held", format!("taken if answers say so for {confirm:.0?}"))
+        }
+        Ruling::Confirmed => ("discovery.confirmed", String::new()),
+        Ruling::Recovered => ("discovery.recovered", String::new()),
+    };
+    let cause = format!("{name} has {found} addresses, {known} are in use");
+    if ruling == Ruling::HeldFirst {
+        warn!(name, found, kept = known, next, "backend name: answer held");
+    } else {
+        info!(name, found, known, "backend name: {kind}");
+    }
+    Some(Told { kind, actor: "dns", cause, next })
 }
 
 /// What a configuration has to ask for, with how long answers may hold; the shorter times win where
@@ -155,6 +208,11 @@ pub(super) fn names(config: &config::Config) -> BTreeMap<Query, config::Dns> {
             dns.min_ttl = dns.min_ttl.min(upstream.dns.min_ttl);
             dns.max_ttl = dns.max_ttl.min(upstream.dns.max_ttl);
             dns.empties |= upstream.dns.empties;
+            // Who believes at once is not made to wait for others.
+            dns.guard = dns.guard.zip(upstream.dns.guard).map(|(one, other)| Guard {
+                most: one.most.max(other.most),
+                confirm: one.confirm.min(other.confirm),
+            });
         }
     }
     names

@@ -339,11 +339,15 @@ impl Control {
     /// The answer to a name that was asked for again.
     fn resolved(&mut self, answer: Answer) {
         let query = answer.query.clone();
-        if !self.names.answered(answer, &mut self.timers, self.registry.process()) {
-            return;
-        }
+        let heard = self.names.answered(answer, &mut self.timers, self.registry.process());
         for (ix, upstream) in (0..).zip(&self.snapshot.upstreams) {
-            if upstream.asks(&query) {
+            if !upstream.asks(&query) {
+                continue;
+            }
+            if let Some(told) = &heard.told {
+                self.note_now((UpstreamIx(ix), None), told.clone());
+            }
+            if heard.differs {
                 self.moved.insert(UpstreamIx(ix), query.to_string());
             }
         }

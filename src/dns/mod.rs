@@ -2,9 +2,11 @@
 //!
 //! `control` asks for the names in the file, a worker of `proxy` for those that a request gives. Names
 //! are asked for as their upstream says: of which name servers, for which kinds of addresses, as
-//! a host (A, AAAA) or as a service (SRV). By default a name that has IPv4 addresses is used with those,
+//! a host (A, AAAA) or as a service (SRV), or of Redis Sentinels as the primary that they know by it. By default a name that has IPv4 addresses is used with those,
 //! else with its IPv6 addresses: a machine that has both must not count twice. How long an answer holds
 //! is for who asks to say (`min_ttl`, `max_ttl`), so the resolvers' own cache is off.
+
+mod sentinel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -105,13 +107,10 @@ impl Dns {
 
     /// Asks for one name.
     pub async fn lookup(self, query: Query) -> Answer {
-        let result = match self.resolvers(&query.resolver) {
-            Ok(resolvers) => {
-                let late = |_| Err(Failure::Unanswered("it was not answered in time".to_owned()));
-                let asking = ask(&resolvers, &query);
-                tokio::time::timeout(query.resolver.timeout, asking).await.unwrap_or_else(late)
-            }
-            Err(reason) => Err(Failure::Unanswered(reason)),
+        let result = if query.resolver.sentinels {
+            sentinel::ask(&query.resolver, &query.name).await
+        } else {
+            self.found(&query).await
         };
         let result = result.and_then(|(mut found, until)| {
             found.sort_unstable();
@@ -123,6 +122,14 @@ impl Dns {
             Ok((found, until.saturating_duration_since(Instant::now())))
         });
         Answer { query, result }
+    }
+
+    /// What name servers say.
+    async fn found(&self, query: &Query) -> Found {
+        let resolvers = self.resolvers(&query.resolver).map_err(Failure::Unanswered)?;
+        let late = |_| Err(Failure::Unanswered("it was not answered in time".to_owned()));
+        let asking = ask(&resolvers, query);
+        tokio::time::timeout(query.resolver.timeout, asking).await.unwrap_or_else(late)
     }
 
     /// Asks for all of them at once; those without an answer in 5 s are left out.

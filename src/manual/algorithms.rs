@@ -1,4 +1,4 @@
-//! The eight strategies: what they do, when to use which, what they cost.
+//! The ten strategies: what they do, when to use which, what they cost.
 //!
 //! | strategy | use it when | a pick costs | looks at |
 //! |---|---|---|---|
@@ -10,6 +10,8 @@
 //! | `ip_hash` | clients must stay with a backend and send no cookie | O(1) | client address, weights |
 //! | `url_hash` | nginx's `hash` is to be replaced and the placement kept | O(key) | key, weights |
 //! | `consistent_hash` | backends hold caches or sessions | O(key) | key, weights; with `bounded_load` requests in flight |
+//! | `maglev` | the same, and shares have to be exact | O(key) | key, weights |
+//! | `prequal` | backends slow down by load that is not ours | 16 counters in the mean, 5 draws above 8 backends | requests in flight, response times, weights |
 //!
 //! n is the number of backends. No pick allocates or takes a lock. [`balance`](crate::balance) has the code,
 //! a file per strategy.
@@ -84,6 +86,43 @@
 //! share of the requests in flight; what is above goes to other places on the ring, the same ones for the
 //! same key. A weight costs 1.4 KiB: keep weights small. Sources: nginx's `hash … consistent`; "Consistent
 //! Hashing with Bounded Loads" (arXiv 1608.01350) and its jumps (arXiv 1908.08762).
+//!
+//! # `maglev`
+//!
+//! A table of `table_size` slots (65,537, a prime number), which backends fill by turns, each in an order of
+//! its own. Shares are right to within one slot, where those of `consistent_hash` are off by some percent; a
+//! pick is one look into the table, and a heavy weight costs nothing. A backend that is out moves its own keys
+//! only, and they spread over all others; one that is added or removed moves its share and a few keys more
+//! (of ten backends, below 2 % of the others' keys). The order of the file does not matter. Source: Eisenbud
+//! et al., "Maglev" (NSDI 2016), with weights after Envoy's; how it differs stands
+//! [at the code](crate::balance).
+//!
+//! # `prequal`
+//!
+//! Up to 8 backends all are looked at, above that 5 draws by weight. Of these, backends that have more
+//! requests in flight per weight than `hot_quantile` (0.84) of all are *hot*. Of the others the one with the
+//! lowest response time is picked (the peak EWMA of `least_response_time`); if all are hot, the least loaded
+//! one. So latency decides as long as nobody is overloaded, and load decides who is left alone: a backend
+//! whose machine is busy with other work gets less before its queue grows. When all are alike, shares follow
+//! weights.
+//!
+//! The rule is the paper's, the probes are not: Wydrowski et al., "Load is not what you should balance:
+//! Introducing Prequal" (NSDI 2024) has clients ask servers for their requests in flight and latency, and
+//! keep the answers in a pool. Here both are read at the moment of the pick from the counters of this
+//! process: exact and never old, but blind for requests that others send, except by the latency that these
+//! cause. Where many nodes share backends, give each a subset.
+//!
+//! # Subsets
+//!
+//! `subset = 20`: of the eligible backends of each tier this node uses 20, with any strategy. Of five hundred
+//! backends and a hundred nodes, each backend then has connections of four nodes and not of all, and what a
+//! node learns of a backend is learnt from more requests. A hash of the node's name (`node`, else that of the
+//! machine) and the address decides: who drops out is replaced by the next in order, and nobody else moves.
+//! All backends are probed by all nodes. How many nodes use a backend is spread as if by chance: with N nodes
+//! and n backends N × 20 ÷ n in the mean, give or take nearly its root; choose it so that this spread is
+//! bearable. While backends are used for want of healthy ones (`fail_open`, a panic) all are. Sources: Google's
+//! *Site Reliability Engineering*, chapter 20, for the idea; rendezvous hashing (Thaler and Ravishankar 1996)
+//! in place of its numbered nodes, as gRPC's A68 has it.
 //!
 //! # Changing the strategy
 //!

@@ -2,7 +2,7 @@
 //!
 //! - [`operations`]: signals, reloads, logs, metrics, and what to look at at three in the morning
 //! - [`config_reference`]: every setting with type, default and example
-//! - [`algorithms`]: the eight strategies, and when to use which
+//! - [`algorithms`]: the ten strategies, and when to use which
 //! - [`request_walk`]: the way of a request through the code, in eight stops
 //! - [`coming_from_nginx`]: importing, and what becomes of each directive
 //! - [`why_not`]: what was decided against, and why

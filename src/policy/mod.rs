@@ -11,6 +11,7 @@
 //! | [`hung`] | which backends owe answers for longer than is usual |
 //! | [`pause`] | how long a backend is out that is taken out again and again |
 //! | [`breaker`] | whether requests to an upstream pass at all |
+//! | [`removal`] | whether an answer that takes many backends away is believed |
 //! | [`failover`] | which tier of an upstream serves, and how the load returns |
 //! | [`spill`] | how much each tier carries when the ones before it are not whole |
 
@@ -19,6 +20,7 @@ pub mod ejection;
 pub mod failover;
 pub mod hung;
 pub mod pause;
+pub mod removal;
 pub mod spill;
 mod window;
 

@@ -46,8 +46,8 @@ impl Upstream {
         let settings = Settings {
             strategy: Strategy::RoundRobin,
             choices: 1,
-            bounded_load: None,
             second_of_equals: self.nginx.turns,
+            ..Settings::default()
         };
         let candidates: Vec<_> = (0..)
             .zip(&backends)

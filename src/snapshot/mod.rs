@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub config_hash: u64,
     /// What each listener does, in the order of the configuration.
     pub listeners: Box<[Arc<Listener>]>,
+    /// The routes as they were written, in the order of the configuration: for those who ask why.
+    pub rules: Arc<[settings::RouteRule]>,
     /// The upstreams, sorted by name.
     pub upstreams: Box<[Arc<Upstream>]>,
     /// Open connections of clients over all listeners; 0 is no limit.
@@ -83,6 +85,7 @@ impl Snapshot {
             generation: Generation::default(),
             config_hash: 0,
             listeners: Box::default(),
+            rules: Arc::default(),
             upstreams: Box::default(),
             max_connections: 0,
             limits: Box::default(),

@@ -158,6 +158,11 @@ impl Upstream {
         self.tiers.pick(cursors, pick).or_else(|| self.pick_behind(cursors, pick))
     }
 
+    /// Whom [`Upstream::pick`] would pick, but for trials, of which none is claimed.
+    pub fn preview(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
+        self.tiers.pick(cursors, pick)
+    }
+
     /// Picks a backend for a trial, where a circuit breaker keeps all other requests out.
     #[cold]
     fn pick_behind(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {

@@ -28,6 +28,7 @@ pub struct ProcessSeries {
     access_log_dropped: Count,
     resolved: Count,
     resolve_failures: Count,
+    held: Count,
     /// Milliseconds since 1970; 0 until a name is resolved.
     resolved_at: AtomicU64,
 }
@@ -49,6 +50,7 @@ impl ProcessSeries {
             access_log_dropped: Count::default(),
             resolved: Count::default(),
             resolve_failures: Count::default(),
+            held: Count::default(),
             resolved_at: AtomicU64::new(0),
         }
     }
@@ -93,6 +95,11 @@ impl ProcessSeries {
         }
     }
 
+    /// A backend name was resolved, and its answer is not believed yet.
+    pub fn dns_held(&self) {
+        self.held.add_shared(1);
+    }
+
     /// Configurations loaded, and configurations refused.
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloads.get(), self.reloads_refused.get())
@@ -107,6 +114,7 @@ impl ProcessSeries {
         text.family(&names::DISCOVERY_UPDATES, |samples| {
             samples.count(&["dns", "ok"], self.resolved.get());
             samples.count(&["dns", "failed"], self.resolve_failures.get());
+            samples.count(&["dns", "held"], self.held.get());
         });
         let resolved_at = self.resolved_at.load(Relaxed);
         if resolved_at > 0 {

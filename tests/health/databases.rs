@@ -113,3 +113,40 @@ async fn redis_is_followed_where_sentinel_puts_its_primary() {
     until_state(&lb, &replica, UP).await;
     until_state(&reads, &replica, STANDBY).await;
 }
+
+#[tokio::test]
+async fn clients_are_led_to_the_primary_that_sentinels_name() {
+    let primary = servers::redis(None).await;
+    let replica = servers::redis(Some(&primary)).await;
+    let sentinel = servers::sentinel(&primary).await;
+    crate::support::until("the Sentinel knows the replica", async || {
+        let told = servers::ask_redis(&sentinel, &["SENTINEL", "REPLICAS", "shop"]);
+        told.contains(&replica.port.to_string()) && !told.contains("s_down")
+    })
+    .await;
+    let lb = Lb::start(format!(
+        "[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\nname = \"main\"\nmode = \"tcp\"\naddress = \"127.0.0.1:0\"\nupstream = \"redis\"\n\
+         [upstream.redis.dns]\nsentinels = [\"{}\"]\n\
+         [[upstream.redis.backend]]\naddress = \"shop\"\n",
+        sentinel.address()
+    ))
+    .await;
+    let at = async || {
+        let list = lb.api("/api/v1/ha/load-balancer/backends").await;
+        let backends = list["backends"].as_array().unwrap().clone();
+        backends.iter().map(|one| one["backend"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(at().await, [format!("shop/{}", primary.address())]);
+    let role = |port| servers::ask_redis_at(port, &["ROLE"]);
+    assert!(role(lb.addr("main").port()).contains("master"));
+
+    primary.signal(Signal::KILL);
+    let moved = format!("shop/{}", replica.address());
+    crate::support::until("the replica is named", async || at().await == [moved.clone()]).await;
+    assert!(role(lb.addr("main").port()).contains("master"));
+    // A Sentinel that is gone takes nobody away.
+    sentinel.signal(Signal::KILL);
+    lb.until_log("1 Sentinels have to agree").await;
+    assert_eq!(at().await, [moved]);
+}

@@ -224,7 +224,12 @@ fn write_for(user: &str, file: &Path, text: &str) {
 
 /// What Redis or a Sentinel answers.
 pub(crate) fn ask_redis(server: &Server, words: &[&str]) -> String {
+    ask_redis_at(server.port, words)
+}
+
+/// What answers there.
+pub(crate) fn ask_redis_at(port: u16, words: &[&str]) -> String {
     let mut client = Command::new("redis-cli");
-    client.args(["-h", "127.0.0.1", "-p", &server.port.to_string(), "--no-auth-warning"]);
+    client.args(["-h", "127.0.0.1", "-p", &port.to_string(), "--no-auth-warning"]);
     run(client.args(["-a", PASSWORD]).args(words))
 }

@@ -39,6 +39,7 @@ mod retries;
 mod sending;
 mod sticky;
 mod storm;
+mod strategies;
 mod upgrade;
 mod wired;
 

@@ -27,7 +27,9 @@ mod secret;
 mod sending;
 mod template;
 mod upstream;
+mod upstream_balance;
 mod upstream_ejection;
+mod upstream_file;
 mod upstream_policy;
 mod upstream_queue;
 mod upstream_sticky;
@@ -144,8 +146,14 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
         .flat_map(|part| part.map("upstream"))
         .filter_map(|(key, item): &(Key, Item)| {
             let table = item.table()?;
-            let bare = table.list("backend").is_empty() && !table.refused.contains(&"backend");
-            Some(Named { key, model: upstream::upstream(b, key, table, &resolver), bare })
+            let bare = table.list("backend").is_empty()
+                && !table.refused.contains(&"backend")
+                && !table.mentions("backends_file");
+            Some(Named {
+                key,
+                model: upstream::upstream(b, key, table, (&process, &resolver)),
+                bare,
+            })
         })
         .collect();
     upstream_policy::localise(b, &process, &mut upstreams);

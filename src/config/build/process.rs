@@ -18,6 +18,7 @@ pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
         drain_timeout: root.duration("drain_timeout").unwrap_or_default(),
         watch_interval: root.duration("watch_interval"),
         max_connections: root.integer("max_connections").unwrap_or_default(),
+        node: locality(b, root, "node"),
         zone: locality(b, root, "zone"),
         region: locality(b, root, "region"),
         log: log(root.section("log")),

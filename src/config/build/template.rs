@@ -85,7 +85,7 @@ fn read(
 }
 
 /// The name of this machine, lower case as nginx has it.
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ahash::AHashMap;
 
@@ -11,28 +10,28 @@ use super::dns::dns;
 use super::template::template;
 use super::upstream_queue::queue;
 use super::upstream_sticky::sticky;
-use super::{Build, address, check, field, upstream_ejection, upstream_policy, upstream_tls};
-use crate::balance::{Need, Strategy};
+use super::{
+    Build, address, check, field, upstream_balance, upstream_ejection, upstream_file,
+    upstream_policy, upstream_tls,
+};
+use crate::balance::Strategy;
 use crate::config::faults::Place;
 use crate::config::model::{
-    Backend, BackendAddress, Check, Hung, Passive, Pool, Probe, Protocol, ProxyVersion, Resolver,
-    Retry, RetryOn, Template, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
+    Backend, BackendAddress, Check, Hung, Passive, Pool, Probe, Process, Protocol, ProxyVersion,
+    Resolver, Retry, RetryOn, Template, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
-
-/// Most weight on one ring, all backends together: 16 million points.
-const LARGEST_RING: u64 = 100_000;
 
 pub(super) fn upstream(
     b: &mut Build<'_>,
     key: &Key,
     table: &Table,
-    resolver: &Arc<Resolver>,
+    (process, resolver): (&Process, &Arc<Resolver>),
 ) -> Upstream {
     let strategy = Strategy::ALL.into_iter().find(|one| one.name() == table.text("strategy"));
     let strategy = strategy.unwrap_or_default();
-    strategy_inputs(b, table, strategy);
+    upstream_balance::inputs(b, table, strategy);
     let nginx = nginx(table.section("nginx"));
     let passive = passive(b, table.section("passive"), nginx);
     let backends = backends(b, key, table, (strategy, &passive));
@@ -45,6 +44,9 @@ pub(super) fn upstream(
         choices: table.integer("choices").unwrap_or(1),
         key: template(b, table.place_of("key"), table.text("key")),
         bounded_load: table.float("bounded_load"),
+        table_size: upstream_balance::table_size(b, table),
+        hot_quantile: table.float("hot_quantile").unwrap_or_default(),
+        subset: upstream_balance::subset(b, table, process),
         protocol: match table.text("protocol") {
             "h2c" | "h2" => Protocol::Http2,
             _ => Protocol::Http1,
@@ -58,7 +60,7 @@ pub(super) fn upstream(
         ejection: upstream_ejection::ejection(b, table, nginx),
         checks,
         flap: table.table("flap").map(|table| check::flap(b, table)),
-        slow_start: slow_start(b, table, strategy),
+        slow_start: upstream_balance::slow_start(b, table, strategy),
         when_none_eligible: match table.text("when_none_eligible") {
             "reject" => WhenNoneEligible::Reject,
             _ => WhenNoneEligible::FailOpen,
@@ -77,7 +79,7 @@ pub(super) fn upstream(
     check_probe(b, table, &upstream);
     check_retry_after(b, table, &upstream);
     check_send_proxy(b, table, &upstream);
-    check_ring(b, key, &upstream);
+    upstream_balance::check_ring(b, key, &upstream);
     upstream
 }
 
@@ -136,47 +138,6 @@ fn check_probe(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
     }
 }
 
-/// How long a backend takes to get its whole weight, where weights can change without moving clients.
-fn slow_start(b: &mut Build<'_>, table: &Table, strategy: Strategy) -> Option<Duration> {
-    let (at, _) = table.written("slow_start")?;
-    if !strategy.takes_shares() {
-        let message = format!("`{}` knows no part of a weight", strategy.name());
-        let help = "leave it out, or use `weighted_round_robin`, `least_connections` or `random`";
-        b.error(at, message, help);
-    }
-    table.duration("slow_start")
-}
-
-/// Refuses a ring that would fill the memory: about 1.4 KiB go for each unit of weight.
-fn check_ring(b: &mut Build<'_>, key: &Key, upstream: &Upstream) {
-    let total: u64 = upstream.backends.iter().map(|one| u64::from(one.weight.value())).sum();
-    if upstream.strategy == Strategy::ConsistentHash && total > LARGEST_RING {
-        let message =
-            format!("the weights of `{}` add up to {total}, the most is {LARGEST_RING}", key.name);
-        let help = "divide them by a common factor: only their proportions count";
-        b.error(key.place, message, help);
-    }
-}
-
-/// Refuses settings that the strategy does not look at.
-fn strategy_inputs(b: &mut Build<'_>, table: &Table, strategy: Strategy) {
-    let rules = [
-        ("key", strategy.needs() == Need::Key, "`url_hash` or `consistent_hash`"),
-        ("bounded_load", strategy == Strategy::ConsistentHash, "`consistent_hash`"),
-        ("choices", strategy == Strategy::Random, "`random`"),
-    ];
-    for (setting, used, of) in rules {
-        if let (Some((at, _)), false) = (table.written(setting), used) {
-            let message = format!("`{}` does not use `{setting}`", strategy.name());
-            b.error(at, message, format!("leave it out, or use strategy {of}"));
-        }
-    }
-    if table.text("key").is_empty() && table.written("key").is_some() {
-        let help = "for example `key = \"${uri}\"`";
-        b.error(table.place_of("key"), "an empty key sends all to one backend", help);
-    }
-}
-
 fn backends(
     b: &mut Build<'_>,
     key: &Key,
@@ -185,7 +146,9 @@ fn backends(
 ) -> Vec<Backend> {
     let mut places: AHashMap<String, Place> = AHashMap::new();
     let mut backends = Vec::new();
-    for one in table.tables("backend") {
+    let file = upstream_file::backends(b, table);
+    let filed = file.iter().flat_map(|file| file.tables("backend"));
+    for one in table.tables("backend").chain(filed) {
         let Some((_, item)) = one.written("address") else {
             continue;
         };

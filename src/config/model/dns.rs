@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Backend, BackendAddress, Upstream};
+use crate::policy::removal::Guard;
 
 /// How backend names are resolved again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Dns {
     pub resolver: Arc<Resolver>,
     /// An answer without addresses leaves nobody; else the addresses before are kept.
     pub empties: bool,
+    /// When an answer that takes many away is held; `None`: never.
+    pub guard: Option<Guard>,
 }
 
 /// Who is asked for names.
@@ -25,6 +28,8 @@ pub struct Dns {
 pub struct Resolver {
     /// Name servers; none: those of the system.
     pub servers: Vec<SocketAddr>,
+    /// They are Redis Sentinels, who are asked for the primary of that name.
+    pub sentinels: bool,
     /// How long a question may take in all.
     pub timeout: Duration,
     /// Which addresses of a name are used.

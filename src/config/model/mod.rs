@@ -71,7 +71,8 @@ pub use template::{
     Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact, Variable,
 };
 pub use upstream::{
-    Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Timeouts, Upstream,
+    Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Subset, Timeouts,
+    Upstream,
 };
 pub use upstream_nginx::UpstreamNginx;
 pub use upstream_queue::Queue;
@@ -111,6 +112,8 @@ pub struct Process {
     pub watch_interval: Option<Duration>,
     /// Open connections of clients over all listeners; 0 is no limit.
     pub max_connections: u64,
+    /// This node's name; `None`: that of the machine.
+    pub node: Option<String>,
     /// The zone that this node is in.
     pub zone: Option<String>,
     /// The region that this node is in.

@@ -23,10 +23,17 @@ pub struct Upstream {
     pub strategy: Strategy,
     /// Draws of `random`: 1 or 2.
     pub choices: u8,
-    /// Hash input of `url_hash` and `consistent_hash`.
+    /// Hash input of `url_hash`, `consistent_hash` and `maglev`.
     pub key: Template,
     /// `consistent_hash` only: most load of a backend as a multiple of the mean, above 1.
     pub bounded_load: Option<f64>,
+    /// `maglev` only: slots of its table, a prime number.
+    pub table_size: u32,
+    /// `prequal` only: the part of all backends that has to have fewer requests in flight than one that
+    /// is hot.
+    pub hot_quantile: f64,
+    /// Which of many backends this node uses; `None`: all.
+    pub subset: Option<Subset>,
     /// Protocol towards the backends.
     pub protocol: Protocol,
     /// The backends, in the order of the file; at least one.
@@ -71,6 +78,15 @@ pub struct Upstream {
     pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.
     pub nginx: UpstreamNginx,
+}
+
+/// A few of many backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subset {
+    /// Most eligible backends per tier.
+    pub size: usize,
+    /// The node whose subset it is.
+    pub node: String,
 }
 
 /// A version of the PROXY protocol.

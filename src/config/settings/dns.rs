@@ -70,6 +70,33 @@ pub(super) static OF_UPSTREAM: Section = Section {
             r#"["10.0.0.2:5353"]"#,
         ),
         Setting::optional(
+            "sentinels",
+            TEXTS,
+            "name servers are asked",
+            "Redis Sentinels, `10.0.0.5` or `10.0.0.5:26379`. The names of this upstream are then those that \
+             Sentinels know a primary by (`address = \"mymaster\"`), and stand for the primary's address and \
+             port. More than half of them have to agree, and they are asked again after `min_ttl`. For the \
+             data itself see `mode = \"tcp\"` of a listener.",
+            r#"["10.0.0.5", "10.0.0.6", "10.0.0.7"]"#,
+        ),
+        Setting::with_default(
+            "max_removal",
+            Kind::Integer { min: 1, max: 100 },
+            "50",
+            "The part of a name's addresses, in percent, that an answer may take away at once; 100: all. An \
+             answer that takes away more is held until answers have said so for `confirm`. How many \
+             addresses counts, not which. Not where `nginx.empty_answer` holds.",
+            "30",
+        ),
+        Setting::with_default(
+            "confirm",
+            TIMEOUT,
+            r#""30s""#,
+            "For how long answers have to take away so many that they are believed. Meanwhile the name is \
+             asked for again after each `min_ttl`.",
+            r#""2m""#,
+        ),
+        Setting::optional(
             "timeout",
             TIMEOUT,
             "that of `[dns]`",

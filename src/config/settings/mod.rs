@@ -21,15 +21,22 @@ mod route;
 mod route_nginx;
 mod sending;
 mod upstream;
+mod upstream_backend;
+mod upstream_balance;
+mod upstream_connections;
 mod upstream_ejection;
 mod upstream_nginx;
+mod upstream_passive;
 mod upstream_policy;
 mod upstream_queue;
+mod upstream_retry;
 mod upstream_sticky;
 mod upstream_tls;
 mod variable;
 
 use super::table::{Kind, Section, Setting};
+
+pub(super) use upstream_backend::BACKENDS_FILE;
 
 /// The top level of a file.
 pub(super) static ROOT: Section = Section {
@@ -42,6 +49,7 @@ pub(super) static ROOT: Section = Section {
         process::DRAIN_TIMEOUT,
         process::WATCH_INTERVAL,
         process::MAX_CONNECTIONS,
+        process::NODE,
         process::ZONE,
         process::REGION,
         process::INCLUDE,

@@ -39,6 +39,14 @@ pub(super) const MAX_CONNECTIONS: Setting = Setting::with_default(
     "20000",
 );
 
+pub(super) const NODE: Setting = Setting::optional(
+    "node",
+    Kind::Text,
+    "the name of this machine",
+    "This node's name, its own among those that share backends: `subset` goes by it.",
+    r#""lb-1""#,
+);
+
 pub(super) const ZONE: Setting = Setting::optional(
     "zone",
     Kind::Text,

@@ -2,7 +2,7 @@
 
 use super::access::ACCESS;
 use super::condition::WHEN;
-use super::upstream::RETRY_SETTINGS;
+use super::upstream_retry::RETRY_SETTINGS;
 use super::{SECRET, SECRET_TEXT, onward};
 use super::{request, response, route_nginx};
 use crate::config::table::{Kind, Section, Setting, TEXTS, TIMEOUT};

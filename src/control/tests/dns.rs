@@ -126,6 +126,73 @@ async fn a_name_without_an_answer_costs_only_its_own_backends() {
     assert_eq!(labels(&second), ["api.test:80/10.0.0.1", "10.9.9.9:80"]);
 }
 
+fn kinds(registry: &Registry) -> Vec<(&'static str, String)> {
+    let events = registry.history().events(|event| event.kind.starts_with("discovery."));
+    events.into_iter().map(|event| (event.kind, event.cause)).collect()
+}
+
+/// Waits until so many answers were held, and more.
+async fn until_held(registry: &Registry, count: u64) {
+    let held = || {
+        let text = registry.encode();
+        let line = "plimsoll_discovery_updates_total{source=\"dns\",result=\"held\"} ";
+        let number = text.split(line).nth(1).and_then(|rest| rest.split('\n').next());
+        number.and_then(|number| number.parse::<u64>().ok()).expect("the series is there")
+    };
+    let waiting = async {
+        while held() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("an answer is held");
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_most_away_is_held_until_it_is_confirmed() {
+    let zone = Zone::default();
+    zone.set(&[[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]]);
+    let dns = resolver(&zone).await;
+    let loaded = load(&text(&["api.test:80"], "[upstream.api.dns]\nconfirm = \"1s\"\n"));
+    let registry = Registry::new(1);
+    let handle = start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), dns).await;
+    let first = until(&handle, |_| true).await;
+    zone.set(&[[10, 0, 0, 1]]);
+    let second = until(&handle, |now| now.generation > first.generation).await;
+    assert_eq!(labels(&second), ["api.test:80/10.0.0.1"]);
+    let words = "api.test has 1 addresses, 3 are in use".to_owned();
+    let told = [("discovery.held", words.clone()), ("discovery.confirmed", words)];
+    assert_eq!(kinds(&registry), told);
+    // One of one is replaced at once: how many there are counts.
+    zone.set(&[[10, 0, 0, 9]]);
+    let third = until(&handle, |now| now.generation > second.generation).await;
+    assert_eq!(labels(&third), ["api.test:80/10.0.0.9"]);
+    assert_eq!(kinds(&registry).len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_held_is_forgotten_when_all_are_back() {
+    let zone = Zone::default();
+    let all = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]];
+    zone.set(&all);
+    let dns = resolver(&zone).await;
+    let loaded = load(&text(&["api.test:80"], "[upstream.api.dns]\nconfirm = \"1h\"\n"));
+    let registry = Registry::new(1);
+    let handle = start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), dns).await;
+    let first = until(&handle, |_| true).await;
+    zone.set(&all[..1]);
+    until_held(&registry, 2).await;
+    assert!(Arc::ptr_eq(&first, &until(&handle, |_| true).await), "all are kept");
+    zone.set(&all);
+    let recovered = async {
+        while kinds(&registry).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recovered).await.expect("they are back");
+    assert_eq!(kinds(&registry)[1].0, "discovery.recovered");
+    assert!(Arc::ptr_eq(&first, &until(&handle, |_| true).await));
+}
+
 #[tokio::test]
 async fn localhost_is_known_without_a_name_server() {
     let dns = Dns::new(TokioResolver::builder_with_config(

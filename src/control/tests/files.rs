@@ -46,6 +46,62 @@ async fn a_bad_file_changes_nothing_and_explains_itself() {
     assert_eq!((journal.len(), journal[1].origin), (2, Origin::Signal));
 }
 
+/// Written so in one of the three forms, and a mistake in each.
+const LISTS: [(&str, &str, &str, &str); 3] = [
+    (
+        "backends",
+        "10.0.0.1:80\n",
+        "# two\n10.0.0.2:80\n\n  10.0.0.1:80  # the old one\n",
+        "10.0.0.1:80\n10.0.0.2:x\n",
+    ),
+    (
+        "backends.json",
+        "[\"10.0.0.1:80\"]",
+        "[{ \"address\": \"10.0.0.2:80\", \"weight\": 2 }, \"10.0.0.1:80\"]",
+        "[\"10.0.0.1:80\", { \"address\": \"10.0.0.2:80\", \"wieght\": 2 }]",
+    ),
+    (
+        "backends.toml",
+        "[[backend]]\naddress = \"10.0.0.1:80\"\n",
+        "[[backend]]\naddress = \"10.0.0.2:80\"\nweight = 2\n[[backend]]\naddress = \"10.0.0.1:80\"\n",
+        "[[backend]]\naddress = 10.0.0.1\n",
+    ),
+];
+
+#[tokio::test]
+async fn backends_come_from_a_file_of_their_own_and_who_stays_keeps_what_it_has() {
+    for (name, one, two, bad) in LISTS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plimsoll.toml");
+        let list = folder.path().join(name);
+        let registry = Registry::new(1);
+        write(&list, one);
+        write(&path, &format!("{HEAD}[upstream.api]\nbackends_file = \"{name}\"\n"));
+        let handle = start_file(&path, &registry).await;
+        let first = until(&handle, |_| true).await;
+        assert_eq!(api(&first).backends.len(), 1, "{name}");
+        handle.events().send(crossed(api(&first).backends[0].id)).await.unwrap();
+
+        write(&list, two);
+        handle.reload(Origin::Signal).await.unwrap();
+        let second = until(&handle, |now| serves(now, "10.0.0.2:80")).await;
+        let kept = &api(&second).backends[1];
+        assert_eq!((kept.label.as_str(), kept.id), ("10.0.0.1:80", api(&first).backends[0].id));
+        assert!(Arc::ptr_eq(&api(&first).live[0], &api(&second).live[1]), "{name}");
+        let weight = api(&second).backends[0].weight.value();
+        assert_eq!(weight, if name == "backends" { 1 } else { 2 });
+
+        for (text, says) in [(bad, name), ("", name)] {
+            write(&list, text);
+            let refused = handle.reload(Origin::Signal).await;
+            let Err(ReloadError::Invalid(report)) = refused else { panic!("{name}: {refused:?}") };
+            assert!(report.render(false).contains(says), "{report}");
+            assert!(report.watched().any(|path| path == list), "{name}");
+        }
+        assert_eq!(api(&*until(&handle, |_| true).await).backends.len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn what_came_from_no_file_cannot_be_loaded_again() {
     let handle = start_text(&text(&["10.0.0.1:80"], "")).await;

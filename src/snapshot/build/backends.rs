@@ -85,7 +85,7 @@ impl<'a> Walk<'a, '_> {
         let (backend, live) = if let Some(place) = self.here(entry, address) {
             self.stays(place, entry, found)
         } else {
-            let label = label(entry, address);
+            let label = label(self.source, entry, address);
             let id = self.known.identities.backend(&self.source.name, &label);
             match self.place_of(id) {
                 Some(place) => self.stays(place, entry, found),
@@ -209,13 +209,15 @@ fn settings(
 }
 
 /// The name of a backend at `address`, one of those that an entry stands for.
-fn label(entry: &config::Backend, address: &Address) -> String {
+fn label(source: &config::Upstream, entry: &config::Backend, address: &Address) -> String {
+    // Where the answer says the port, one address may serve at several.
+    let port_is_told = entry.service.is_some() || source.dns.resolver.sentinels;
     let called = |otherwise: &dyn fmt::Display| match &entry.name {
         Some(name) => name.clone(),
         None => otherwise.to_string(),
     };
     match (&entry.address, address) {
-        (config::BackendAddress::Name(name, _), Address::Ip(at)) if entry.service.is_some() => {
+        (config::BackendAddress::Name(name, _), Address::Ip(at)) if port_is_told => {
             format!("{}/{at}", called(name))
         }
         (written @ config::BackendAddress::Name(..), Address::Ip(at)) => {

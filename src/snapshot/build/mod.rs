@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::balance::{Candidate, Lives, Plan, Policy, Settings, Standing, Tiers, eligible, tiers};
+use crate::balance::{
+    Candidate, Eligibility, Lives, Plan, Policy, Settings, Standing, Subset, Tiers, eligible, tiers,
+};
 use crate::config::model as config;
 use crate::limit::Line;
 use crate::model::{
@@ -107,6 +109,7 @@ pub fn build(input: Input<'_>) -> Snapshot {
         generation,
         config_hash: hash,
         listeners: routes::listeners(config, &limits, previous, (known.registry, known.challenges)),
+        rules: config.routes.clone().into(),
         upstreams,
         max_connections: config.process.max_connections,
         limits: limits.into_values().map(|(_, limit)| limit).collect(),
@@ -133,6 +136,7 @@ pub fn rebuild(
         generation,
         config_hash: previous.config_hash,
         listeners: previous.listeners.clone(),
+        rules: Arc::clone(&previous.rules),
         upstreams,
         max_connections: previous.max_connections,
         limits: previous.limits.clone(),
@@ -160,7 +164,8 @@ fn upstream(
         return Arc::clone(before);
     }
     let standings: Vec<_> = backends.iter().map(|backend| backend.standing()).collect();
-    let judged = eligible(&standings, &policy(&source, &course));
+    let mut judged = eligible(&standings, &policy(&source, &course));
+    narrow(&source, &backends, &mut judged);
     let last = backends.iter().map(|backend| backend.tier).max().unwrap_or(0);
     let plans = |eligible: &[bool], shares: Option<&[u32]>| {
         let plan = |tier: u8| {
@@ -218,6 +223,18 @@ fn tallies(source: &config::Upstream, backends: &[Arc<Backend>]) -> bool {
     source.nginx.failures && backends.len() > 1
 }
 
+/// Leaves of the eligible those that this node uses. Where backends are used that are not known to work,
+/// all are: who of them works is what is to be found.
+fn narrow(source: &config::Upstream, backends: &[Arc<Backend>], judged: &mut Eligibility) {
+    if let Some(config::Subset { size, node }) = &source.subset
+        && !judged.fail_open
+    {
+        let subset = Subset { node, size: *size };
+        let backends = backends.iter().map(|backend| (backend.tier, written(backend)));
+        subset.narrow(&mut judged.eligible, backends);
+    }
+}
+
 /// What is declared and decided for all backends together.
 fn policy<'a>(source: &config::Upstream, course: &'a Course) -> Policy<'a> {
     Policy {
@@ -262,6 +279,8 @@ fn plan(
         choices: source.choices,
         bounded_load: source.bounded_load,
         second_of_equals: source.nginx.turns,
+        table_size: source.table_size,
+        hot_quantile: source.hot_quantile,
     };
     let tallies = tallies(source, backends);
     let scale = scale(source, backends);
