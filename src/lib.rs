@@ -27,7 +27,7 @@
 //! | [`net`] | listening sockets, one stream type over TCP and Unix sockets, plain or with TLS |
 //! | [`http1`] | our HTTP/1 codec: heads, framing, bodies |
 //! | [`policy`] | who is taken out, where traffic goes instead, when it comes back |
-//! | [`balance`] | who may be picked, and the eight ways to pick |
+//! | [`balance`] | who may be picked, and the ten ways to pick |
 //! | [`limit`] | how often a key may ask, how often at once, and who waits for a backend |
 //! | [`config`] | text to a checked configuration, or to everything that is wrong with it |
 //! | [`acme`] | certificates of an authority: asked for, kept on disk, renewed in time |
@@ -80,12 +80,12 @@
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
-//! | `proxy::explain` | `model` `balance` `http1` `snapshot` `telemetry::RetryDenied` `proxy::facts` `proxy::headers` `proxy::read_head` `proxy::retry` `proxy::service` `proxy::vars` | – | `pure` |
+//! | `proxy::explain` | `model` `balance` `http1` `snapshot` `telemetry::RetryDenied` `proxy::facts` `proxy::headers` `proxy::read_head` `proxy::retry` `proxy::service` `proxy::vars` | `serde_json` | `pure` |
 //! | `proxy::headers` | `model` `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
-//! | [`admin`] | `model` `config::model` `snapshot` `telemetry` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
+//! | [`admin`] | `model` `config::model` `snapshot` `telemetry` `proxy::explain` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::passive` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |

@@ -2,17 +2,19 @@
 
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, extract, middleware};
 use serde::Serialize;
 use serde_json::json;
 
+use super::view::explain::Question;
 use super::view::{self, Health};
 use super::{Phase, State, guard};
 use crate::model::Clock;
+use crate::proxy::explain::explain;
 
 /// Every path with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 12] = [
+pub(super) const ENDPOINTS: [(&str, &str); 13] = [
     ("/", "this list"),
     ("/metrics", "metrics as Prometheus text"),
     ("/livez", "200 as long as the process runs"),
@@ -24,6 +26,10 @@ pub(super) const ENDPOINTS: [(&str, &str); 12] = [
     ("/api/v1/ha/health-checks", "how backends are judged, and the verdicts"),
     ("/api/v1/ha/failover/status", "which tiers serve, panics and circuit breakers"),
     ("/api/v1/ha/failover/events", "events of failover groups"),
+    (
+        "/api/v1/ha/explain",
+        "POST a request, `{\"method\", \"url\", …}`: its route, its backends, and why",
+    ),
     ("/api/v1/ha/events", "what happened: ?upstream=, ?backend=, ?kind=, ?since=NUMBER"),
 ];
 
@@ -42,6 +48,7 @@ pub fn router(state: State) -> Router {
         .route("/api/v1/ha/failover/status", get(failover))
         .route("/api/v1/ha/failover/events", get(failover_events))
         .route("/api/v1/ha/events", get(events))
+        .route("/api/v1/ha/explain", post(explained))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn(guard::protect))
@@ -73,7 +80,10 @@ async fn unknown_path(uri: Uri) -> Response {
 }
 
 async fn unknown_method() -> Response {
-    refusal(StatusCode::METHOD_NOT_ALLOWED, "everything here is read-only: use GET")
+    refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "nothing here changes anything: use GET, or POST for /api/v1/ha/explain",
+    )
 }
 
 async fn metrics(extract::State(state): extract::State<State>) -> Response {
@@ -135,6 +145,21 @@ async fn events(
             told(StatusCode::OK, &view::Events::of(state.registry.history(), &wanted))
         }
         Err(error) => refusal(StatusCode::BAD_REQUEST, &error.body_text()),
+    }
+}
+
+/// What would become of a request. Nothing is sent and nothing counted.
+async fn explained(
+    extract::State(mut state): extract::State<State>,
+    question: Result<extract::Json<Question>, extract::rejection::JsonRejection>,
+) -> Response {
+    let wanted = match question {
+        Ok(extract::Json(question)) => question.wanted(),
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    match explain(state.reader.current(), &wanted, Clock::now()) {
+        Ok(explained) => told(StatusCode::OK, &explained),
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
     }
 }
 

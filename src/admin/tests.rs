@@ -121,9 +121,13 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 12);
+    assert_eq!(paths.len(), 13);
     for path in paths {
         let path = path["path"].as_str().unwrap();
+        if path == "/api/v1/ha/explain" {
+            // Asked by POST, in `what_would_become_of_a_request`.
+            continue;
+        }
         let (status, body) = ask(&router, "GET", path, "127.0.0.1:9901").await;
         assert_eq!(status, StatusCode::OK, "{path}");
         if path == "/metrics" {
@@ -144,7 +148,41 @@ async fn an_unknown_path_and_a_method_that_would_change_something_are_refused() 
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         let (status, body) = ask(&router, method, "/healthz", "localhost").await;
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
-        assert!(body.contains("read-only"), "{body}");
+        assert!(body.contains("nothing here changes anything"), "{body}");
+    }
+}
+
+async fn explain(router: &axum::Router, question: &str) -> (StatusCode, Value) {
+    let request = Request::post("/api/v1/ha/explain")
+        .header(header::HOST, "localhost")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(question.to_owned()))
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn what_would_become_of_a_request() {
+    let (router, _phase, cell) = admin(&[]);
+    let mut reader = cell.reader();
+    let _busy = reader.current().upstream_by_name("cart").unwrap().live[0].enter_owned();
+    let (status, told) = explain(&router, r#"{"url": "http://a/shop/x", "method": "POST"}"#).await;
+    assert_eq!((status, &told["route"]), (StatusCode::OK, &"shop".into()), "{told}");
+    let upstream = &told["upstreams"][0];
+    assert_eq!(upstream["backends"][0]["in_flight"], 1, "{told}");
+    assert_eq!(upstream["order"][0], "10.0.0.2:80", "the idle one: {told}");
+    for (question, words) in [
+        (r#"{"url": "ftp://a/"}"#, "write http or https"),
+        (r#"{"url": "/", "listener": "none"}"#, "there are: web"),
+        (r#"{"url": "/", "hedaers": []}"#, "hedaers"),
+        ("{", "EOF"),
+    ] {
+        let (status, told) = explain(&router, question).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(told["error"].as_str().unwrap().contains(words), "{told}");
     }
 }
 

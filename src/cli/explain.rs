@@ -1,22 +1,21 @@
-//! `plimsoll explain METHOD URL`: which route would take a request, and which backends.
+//! `plimsoll explain METHOD URL`: which route would take a request, and which backends. By the file, or by
+//! the running process.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{BAD, complain, run, written};
-use crate::config::model::{Config, Listener, Route};
-use crate::config::{self, Loaded};
-use crate::model::{
-    Address, AdminState, BackendId, BackendState, PassiveState, ProbedState, Share, Tick,
-};
-use crate::proxy::explain::{Choice, Explanation, Question, Refused, explain};
+use crate::cli::{BAD, admin, complain, run, written};
+use crate::config;
+use crate::config::model::Config;
+use crate::model::{AdminState, BackendId, BackendState, PassiveState, ProbedState, Share, Tick};
+use crate::proxy::explain::{Wanted, explain};
 use crate::snapshot::Snapshot;
 use crate::snapshot::build::Offline;
 
@@ -43,6 +42,9 @@ pub(super) struct ExplainArgs {
     /// The configuration [default: plimsoll.toml, then /etc/plimsoll/plimsoll.toml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Ask the running process, where its admin listener is [as in: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["config", "down"])]
+    admin: Option<SocketAddr>,
     /// Tell it as one JSON document
     #[arg(long)]
     json: bool,
@@ -50,18 +52,16 @@ pub(super) struct ExplainArgs {
 
 /// Explains a request, and writes what becomes of it.
 pub(super) fn command(arguments: &ExplainArgs, out: &mut impl Write) -> ExitCode {
-    let Some(file) = run::file(arguments.config.clone()) else {
-        return ExitCode::from(BAD);
+    let explained = match arguments.admin {
+        Some(at) => live(arguments, at).map_err(|error| error.to_string()),
+        None => match offline(arguments) {
+            Ok(explained) => explained,
+            Err(code) => return code,
+        },
     };
-    let loaded = match config::load(&file, &config::process_environment) {
-        Ok(loaded) => loaded,
-        Err(report) => {
-            let _ = writeln!(io::stderr(), "{}", report.render(io::stderr().is_terminal()));
-            return ExitCode::from(BAD);
-        }
-    };
-    match answer(arguments, &loaded) {
-        Ok(text) => written(out.write_all(text.as_bytes())),
+    match explained {
+        Ok(explained) if arguments.json => written(writeln!(out, "{explained:#}")),
+        Ok(explained) => written(out.write_all(lines(arguments, &explained).as_bytes())),
         Err(error) => {
             complain(&error);
             ExitCode::from(BAD)
@@ -69,106 +69,32 @@ pub(super) fn command(arguments: &ExplainArgs, out: &mut impl Write) -> ExitCode
     }
 }
 
-fn answer(arguments: &ExplainArgs, loaded: &Loaded) -> Result<String, String> {
-    let asked = Asked::of(arguments)?;
-    let config = &loaded.config;
-    let (place, listener) = asked.listener(config, arguments.listener.as_deref())?;
-    let snapshot = world(config, &arguments.down)?;
-    let of_listener =
-        |route: &&Route| route.listeners.is_empty() || route.listeners.contains(&listener.name);
-    let routes: Vec<&Route> = config.routes.iter().filter(of_listener).collect();
-    let question = Question {
-        listener: &snapshot.listeners[place],
-        routes: &routes,
-        head: asked.head.as_bytes(),
+/// Asks the running process.
+fn live(arguments: &ExplainArgs, at: SocketAddr) -> io::Result<Value> {
+    let asked = json!({
+        "method": arguments.method, "url": arguments.url, "headers": arguments.header,
+        "client": arguments.client, "listener": arguments.listener,
+    });
+    admin::post(at, "/api/v1/ha/explain", &asked)
+}
+
+/// Asks the configuration.
+fn offline(arguments: &ExplainArgs) -> Result<Result<Value, String>, ExitCode> {
+    let bad = || ExitCode::from(BAD);
+    let file = run::file(arguments.config.clone()).ok_or_else(bad)?;
+    let loaded = config::load(&file, &config::process_environment).map_err(|report| {
+        let _ = writeln!(io::stderr(), "{}", report.render(io::stderr().is_terminal()));
+        bad()
+    })?;
+    let wanted = Wanted {
+        method: arguments.method.clone(),
+        url: arguments.url.clone(),
+        fields: arguments.header.clone(),
         client: arguments.client,
-        secured: listener.tls.is_some(),
+        listener: arguments.listener.clone(),
     };
-    let explained = explain(&snapshot, &question);
-    if arguments.json {
-        return Ok(format!("{:#}\n", document(&listener.name, explained)));
-    }
-    let mut text = format!("{} {}\n", arguments.method, arguments.url);
-    line(&mut text, "listener", &listener.name);
-    match explained {
-        Ok(explained) => tell(&mut text, &explained),
-        Err(Refused { status, why }) => line(&mut text, "answer", &format!("{status}: {why}")),
-    }
-    Ok(text)
-}
-
-/// What was typed.
-struct Asked {
-    head: String,
-    secured: bool,
-    port: Option<u16>,
-}
-
-impl Asked {
-    fn of(arguments: &ExplainArgs) -> Result<Self, String> {
-        let (scheme, rest) = match arguments.url.split_once("://") {
-            Some((scheme, rest)) => (Some(scheme), rest),
-            None => (None, &*arguments.url),
-        };
-        let secured = match scheme {
-            Some("https") => true,
-            Some("http") | None => false,
-            Some(scheme) => {
-                return Err(format!("`{scheme}` is not asked for; write http or https"));
-            }
-        };
-        let at = rest
-            .find(['/', '?'])
-            .filter(|_| scheme.is_some())
-            .unwrap_or_else(|| if scheme.is_some() { rest.len() } else { 0 });
-        let (authority, target) = rest.split_at(at);
-        let slash = if target.starts_with(['/', '*']) { "" } else { "/" };
-        let mut head = format!("{} {slash}{target} HTTP/1.1\r\n", arguments.method);
-        if !authority.is_empty() {
-            let _ = write!(head, "Host: {authority}\r\n");
-        }
-        for field in &arguments.header {
-            if field.contains(['\r', '\n']) || !field.contains(':') {
-                return Err(format!("`{field}` is no field; write it like `Accept: text/html`"));
-            }
-            let _ = write!(head, "{field}\r\n");
-        }
-        head.push_str("\r\n");
-        let digits = authority.rsplit_once(':').map(|(_, port)| port.parse());
-        let usual = scheme.map(|_| if secured { 443 } else { 80 });
-        Ok(Self { head, secured, port: digits.and_then(Result::ok).or(usual) })
-    }
-
-    /// The listener that it comes to, and its place.
-    fn listener<'c>(
-        &self,
-        config: &'c Config,
-        named: Option<&str>,
-    ) -> Result<(usize, &'c Listener), String> {
-        let of_requests = || {
-            let all = config.listeners.iter().enumerate();
-            all.filter(|(_, listener)| listener.tcp.is_none())
-        };
-        if let Some(named) = named {
-            let is_named = |one: &(usize, &Listener)| {
-                one.1.name == named || one.1.address.to_string() == named
-            };
-            return of_requests().find(is_named).ok_or_else(|| {
-                let names = of_requests().map(|(_, one)| one.name.as_str());
-                let names = names.collect::<Vec<_>>().join(", ");
-                format!("no listener of requests is called `{named}`; there are: {names}")
-            });
-        }
-        let port = |one: &(usize, &Listener)| match &one.1.address {
-            Address::Ip(address) => Some(address.port()) == self.port,
-            Address::Unix(_) => false,
-        };
-        let scheme = |one: &(usize, &Listener)| one.1.tls.is_some() == self.secured;
-        let found = of_requests().find(port).or_else(|| of_requests().find(scheme));
-        found
-            .or_else(|| of_requests().next())
-            .ok_or_else(|| "no listener reads requests".to_owned())
-    }
+    let world = world(&loaded.config, &arguments.down);
+    Ok(world.and_then(|snapshot| explain(&snapshot, &wanted, Tick(0))))
 }
 
 /// What is known of a backend that works.
@@ -231,94 +157,87 @@ fn line(text: &mut String, name: &str, what: &str) {
     let _ = writeln!(text, "  {name:<10} {what}");
 }
 
-fn tell(text: &mut String, explained: &Explanation) {
-    line(text, "client", &explained.client.to_string());
-    line(text, "path", &explained.path);
-    line(text, "route", explained.route.as_deref().unwrap_or("none"));
-    line(text, "answer", &explained.action);
-    if !explained.others.is_empty() {
+/// What is explained, for people.
+fn lines(arguments: &ExplainArgs, explained: &Value) -> String {
+    let mut text = format!("{} {}\n", arguments.method, arguments.url);
+    line(&mut text, "listener", word(&explained["listener"]));
+    if let Some(why) = explained["error"].as_str() {
+        line(&mut text, "answer", &format!("{}: {why}", explained["status"]));
+        return text;
+    }
+    line(&mut text, "client", word(&explained["client"]));
+    line(&mut text, "path", word(&explained["path"]));
+    line(&mut text, "route", explained["route"].as_str().unwrap_or("none"));
+    line(&mut text, "answer", word(&explained["answer"]));
+    let others = list(&explained["others"]);
+    if !others.is_empty() {
         text.push_str("\nother routes\n");
-        let wide = explained.others.iter().map(|(name, _)| name.chars().count()).max();
-        for (name, why) in &explained.others {
+        let wide = others.iter().map(|one| word(&one["route"]).chars().count()).max();
+        for one in others {
+            let (name, why) = (word(&one["route"]), word(&one["why"]));
             let _ = writeln!(text, "  {name:<wide$}  {why}", wide = wide.unwrap_or(0).min(40));
         }
     }
-    for choice in &explained.upstreams {
-        tell_choice(text, choice, explained.upstreams.len() > 1);
+    let upstreams = list(&explained["upstreams"]);
+    for choice in upstreams {
+        tell_choice(&mut text, choice, upstreams.len() > 1, arguments.admin.is_some());
     }
+    text
 }
 
-fn tell_choice(text: &mut String, choice: &Choice, is_one_of_many: bool) {
-    let _ = write!(text, "\nupstream {}", choice.upstream);
+fn tell_choice(text: &mut String, choice: &Value, is_one_of_many: bool, live: bool) {
+    let _ = write!(text, "\nupstream {}", word(&choice["upstream"]));
     if is_one_of_many {
-        let _ = write!(text, ", {} of requests", percent(choice.share));
+        let _ = write!(text, ", {} of requests", percent(&choice["share"]));
     }
-    let _ = write!(text, ": {}", choice.strategy);
-    if let Some(key) = &choice.key {
+    let _ = write!(text, ": {}", word(&choice["strategy"]));
+    if let Some(key) = choice["key"].as_str() {
         let _ = write!(text, " of `{key}`");
     }
     text.push('\n');
-    let wide = choice.backends.iter().map(|one| one.label.chars().count()).max().unwrap_or(0);
-    for backend in &choice.backends {
-        let [admin, probed, passive] = backend.states;
-        let standing = match (backend.eligible, backend.tier) {
-            (true, 0) => "serves".to_owned(),
-            (true, 1) => "backup".to_owned(),
-            (true, tier) => format!("tier {tier}"),
+    let backends = list(&choice["backends"]);
+    let wide = backends.iter().map(|one| word(&one["address"]).chars().count()).max().unwrap_or(0);
+    for backend in backends {
+        let [admin, probed, passive] =
+            ["admin", "probed", "passive"].map(|key| word(&backend[key]));
+        let standing = match (backend["eligible"] == true, backend["tier"].as_u64()) {
+            (true, Some(0)) => "serves".to_owned(),
+            (true, Some(1)) => "backup".to_owned(),
+            (true, tier) => format!("tier {}", tier.unwrap_or_default()),
             (false, _) => format!("out ({admin}, {probed}, {passive})"),
         };
-        let _ = writeln!(
+        let _ = write!(
             text,
             "  {:<wide$}  weight {:<4} {:>6}  {standing}",
-            backend.label,
-            backend.weight,
-            percent(backend.share),
+            word(&backend["address"]),
+            backend["weight"].as_u64().unwrap_or_default(),
+            percent(&backend["share"]),
         );
+        if live {
+            let (busy, ms) = (&backend["in_flight"], backend["expected_ms"].as_f64());
+            let _ = write!(text, ", {busy} in flight, {:.1} ms", ms.unwrap_or_default());
+        }
+        text.push('\n');
     }
-    if let Some(bound) = &choice.bound {
+    if let Some(bound) = choice["bound"].as_str() {
         line(text, "bound", bound);
     }
-    let order =
-        if choice.order.is_empty() { "nobody: 503".into() } else { choice.order.join(", ") };
-    line(text, "asks", &order);
+    let order: Vec<_> = list(&choice["order"]).iter().map(word).collect();
+    line(text, "asks", &if order.is_empty() { "nobody: 503".into() } else { order.join(", ") });
     text.push_str("\nafter a first attempt with\n");
-    for (way, then) in &choice.retries {
-        let _ = writeln!(text, "  {way:<28} {then}");
+    for one in list(&choice["retries"]) {
+        let _ = writeln!(text, "  {:<28} {}", word(&one["after"]), word(&one["then"]));
     }
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
-fn document(listener: &str, explained: Result<Explanation, Refused>) -> Value {
-    let explained = match explained {
-        Ok(explained) => explained,
-        Err(Refused { status, why }) => {
-            return json!({ "listener": listener, "status": status, "error": why });
-        }
-    };
-    let others = explained.others.iter().map(|(name, why)| json!({ "route": name, "why": why }));
-    let upstreams = explained.upstreams.iter().map(|choice| {
-        let backends = choice.backends.iter().map(|one| {
-            let [admin, probed, passive] = one.states;
-            json!({
-                "address": one.label, "weight": one.weight, "backup": one.tier > 0, "tier": one.tier,
-                "eligible": one.eligible, "share": one.share,
-                "admin": admin, "probed": probed, "passive": passive,
-            })
-        });
-        let retries =
-            choice.retries.iter().map(|(way, then)| json!({ "after": way, "then": then }));
-        json!({
-            "upstream": choice.upstream, "share": choice.share, "strategy": choice.strategy,
-            "key": choice.key, "bound": choice.bound, "order": choice.order,
-            "backends": backends.collect::<Vec<_>>(), "retries": retries.collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "listener": listener, "client": explained.client.to_string(), "path": explained.path,
-        "route": explained.route, "answer": explained.action,
-        "others": others.collect::<Vec<_>>(), "upstreams": upstreams.collect::<Vec<_>>(),
-    })
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn percent(share: &Value) -> String {
+    format!("{:.1} %", share.as_f64().unwrap_or_default() * 100.0)
 }

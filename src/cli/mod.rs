@@ -3,6 +3,7 @@
 //! Exit codes: 0 good, 1 failed at run time (or, of `import-nginx`, nothing could be imported), 2 bad
 //! configuration or usage.
 
+mod admin;
 pub mod check;
 mod demo;
 mod explain;

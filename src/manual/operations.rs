@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `plimsoll run --config FILE` | balances in the foreground; without `--config`: `plimsoll.toml`, then `/etc/plimsoll/plimsoll.toml` | 0 stopped, 1 failed, 2 bad configuration |
 //! | `plimsoll check FILE…` | tells everything that is wrong with configurations; `--json` for programs | 0 all good, 2 not |
-//! | `plimsoll explain METHOD URL` | tells what would become of a request: its route and why no other, who may serve it and by which share, what follows a failure; `--down BACKEND` takes one for down; nothing is sent | 0 told, 2 not |
+//! | `plimsoll explain METHOD URL` | tells what would become of a request: its route and why no other, who may serve it and by which share, what follows a failure; `--down BACKEND` takes one for down; with `--admin ADDRESS` the running process tells, by the health and load of the moment; nothing is sent | 0 told, 2 not |
 //! | `plimsoll probe UPSTREAM/BACKEND` | runs the checks of a backend once and shows what was sent, what came, and the verdict | 0 well, 1 down, 2 not told |
 //! | `plimsoll simulate SCENARIO` | plays load and faults through an upstream in virtual time, by strategy, and tells latencies, failures, retries and who was parked; `--config FILE --upstream NAME` takes one of yours, `--log FILE` the requests of an access log in JSON, `--svg FILE` draws it; `simulate list` tells the scenarios | 0 told, 2 not |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
@@ -73,6 +73,25 @@
 //! nobody. `plimsoll_certificate_orders_total` counts what was asked for, by how that ended; the log says
 //! why not, in the authority's words, and when it is tried again.
 //!
+//! # Backends that come and go
+//!
+//! Names in `address` are asked for at start and again by their TTL (`[upstream.NAME.dns]`). A name that
+//! nobody knows delays a start by 5 s at most and stops nothing: its backends serve once it is known. A
+//! question that fails leaves the last answer. An answer that takes away more than half of the addresses at
+//! once (`max_removal`) is held until answers have said so for 30 s (`confirm`): the log and
+//! `/api/v1/ha/events` tell of it (`discovery.held`, then `discovery.confirmed` or `discovery.recovered`), and
+//! `plimsoll_discovery_updates_total{result="held"}` counts. How many addresses there are counts, not which.
+//!
+//! `backends_file` names a file that another program may write: TOML, JSON or an address a line. Write it
+//! beside and rename it. It is watched and checked like the configuration: a bad one, or an empty one, changes
+//! nothing, and the log says which line is wrong. As with any reload, whoever stays keeps health, counts,
+//! response times and connections.
+//!
+//! `dns.sentinels` asks Redis Sentinels in place of name servers: `address = "mymaster"` is then the primary
+//! that they know by that name. More than half of those listed have to agree, so that one that is cut off leads
+//! nobody to the old primary; they are asked again each second (`min_ttl`). Put a TCP listener before it. Sentinels
+//! that want a password are not supported, nor those that announce host names.
+//!
 //! # Drain
 //!
 //! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their
@@ -122,6 +141,7 @@
 //! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
 //! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
 //! | `/api/v1/ha/failover/status` | which tiers serve, panics, circuit breakers |
+//! | `/api/v1/ha/explain` | by POST: what would become of a request, `{"method": "GET", "url": "http://shop.example/cart", "headers": ["X-Tenant: acme"]}`, and `client` and `listener` if wanted |
 //! | `/api/v1/ha/failover/events` | the events of failover groups among the last |
 //! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next |
 //!

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{err, out, plimsoll};
+use crate::support::{Client, Lb, Origin, at, config, get, until};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -167,6 +168,61 @@ fn what_cannot_be_explained_says_why() {
         (&["GET", "/", "-H", "Accept"], "write it like"),
     ] {
         let output = plimsoll(&[&["explain", "-c", &file], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains(words), "{words}: {}", err(&output));
+    }
+}
+
+#[tokio::test]
+async fn the_running_process_explains_by_what_it_knows_at_the_moment() {
+    let mut origins = [Origin::start("a").await, Origin::start("b").await];
+    let backends = [at(&origins[0]), at(&origins[1])];
+    let lb = Lb::start(config(
+        "",
+        "strategy = \"least_connections\"\npassive = { max_fails = 1, fail_timeout = \"1h\" }",
+        &backends,
+    ))
+    .await;
+    let admin = lb.admin_addr().to_string();
+    let live = |arguments: &[&str]| {
+        plimsoll(&[&["explain", "--admin", &admin, "GET"], arguments].concat())
+    };
+    let told = |arguments: &[&str]| -> Value {
+        let output = live(&[&["--json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    // One request under way: the other backend is next.
+    origins.iter().for_each(Origin::hold);
+    let mut client = Client::connect(lb.addr("main")).await;
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    until("a backend is asked", async || origins.iter().any(|one| one.requests() > 0)).await;
+    let (busy, idle) = if origins[0].requests() > 0 { (0, 1) } else { (1, 0) };
+    let explained = told(&["http://test/"]);
+    let upstream = &explained["upstreams"][0];
+    assert_eq!(upstream["order"][0], origins[idle].address(), "{explained}");
+    let busy_one = |one: &&Value| one["address"] == origins[busy].address().as_str();
+    let told_busy = upstream["backends"].as_array().unwrap().iter().find(busy_one).unwrap();
+    assert_eq!((&told_busy["in_flight"], &told_busy["share"]), (&1.into(), &0.0.into()));
+    // To ask is not to be counted.
+    assert_eq!(told(&["http://test/"])["upstreams"][0], *upstream);
+    origins.iter().for_each(Origin::release);
+    assert_eq!(client.read_response().await.status, 200);
+
+    origins[idle].stop().await;
+    until("it is parked", async || {
+        get(lb.addr("main"), "/").await;
+        lb.log_text().contains("backend parked")
+    })
+    .await;
+    let output = live(&["http://test/"]);
+    let text = out(&output);
+    assert!(text.contains("parked") && text.contains("0 in flight"), "{text}");
+    for (arguments, words) in [
+        (&["ftp://a/"][..], "write http or https"),
+        (&["/", "--listener", "none"], "there are: main"),
+    ] {
+        let output = live(arguments);
         assert_eq!(output.status.code(), Some(2));
         assert!(err(&output).contains(words), "{words}: {}", err(&output));
     }

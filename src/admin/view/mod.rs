@@ -5,6 +5,7 @@
 
 mod backends;
 mod events;
+pub(super) mod explain;
 mod failover;
 mod health_checks;
 mod stats;

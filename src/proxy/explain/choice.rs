@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Asker;
-use crate::balance::{Key, Need, Pick, Rng, Tried};
+use crate::balance::{Key, Live, Lives, Need, Pick, Rng, Tried};
 use crate::model::{Address, BackendIx, Outcome, Tick, WorkerIx};
 use crate::proxy::retry::{Decision, Facts, decide, is_idempotent};
 use crate::proxy::vars;
@@ -17,41 +17,45 @@ const PICKS: u32 = 10_000;
 
 /// An upstream that it may go to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub(super) struct Choice {
     /// Its name.
-    pub upstream: String,
+    pub(super) upstream: String,
     /// The share of requests that go to this upstream, 0 to 1.
-    pub share: f64,
+    pub(super) share: f64,
     /// How it picks.
-    pub strategy: &'static str,
+    pub(super) strategy: &'static str,
     /// What is hashed.
-    pub key: Option<String>,
+    pub(super) key: Option<String>,
     /// What binds the client to a backend, and to which.
-    pub bound: Option<String>,
+    pub(super) bound: Option<String>,
     /// Its backends.
-    pub backends: Vec<Standing>,
+    pub(super) backends: Vec<Standing>,
     /// Who is asked first, and who next as long as attempts fail; a strategy that takes turns or draws
     /// begins elsewhere with each request.
-    pub order: Vec<String>,
+    pub(super) order: Vec<String>,
     /// What follows each way to fail of a first attempt.
-    pub retries: Vec<(&'static str, String)>,
+    pub(super) retries: Vec<(&'static str, String)>,
 }
 
 /// A backend as this request finds it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub(super) struct Standing {
     /// The name in metrics and logs.
-    pub label: String,
+    pub(super) label: String,
     /// Its weight.
-    pub weight: u32,
+    pub(super) weight: u32,
     /// Its tier: 0 are the primaries, 1 the backups.
-    pub tier: u8,
+    pub(super) tier: u8,
     /// Whether it may be picked.
-    pub eligible: bool,
+    pub(super) eligible: bool,
     /// What the operator, probes and traffic say of it.
-    pub states: [&'static str; 3],
+    pub(super) states: [&'static str; 3],
     /// Its share of requests like this one, 0 to 1.
-    pub share: f64,
+    pub(super) share: f64,
+    /// Requests that are under way there.
+    pub(super) in_flight: u32,
+    /// What it is taken to need for an answer, in milliseconds (peak EWMA of the time to first byte).
+    pub(super) expected_ms: f64,
 }
 
 impl Asker<'_> {
@@ -79,7 +83,7 @@ impl Asker<'_> {
             Need::Nothing => Key::None,
         };
         let bound = self.bound(upstream);
-        let mut draw = Draw::new(upstream, asked);
+        let mut draw = Draw::new(upstream, asked, self.now);
         let first = match &bound {
             Some((_, Some(ix))) => Some(*ix),
             _ => draw.pick(&Tried::new()),
@@ -95,8 +99,9 @@ impl Asker<'_> {
         }
         let alone = order.len() < 2;
         let picks = draw.shares();
-        let standing = |((backend, eligible), share): ((&Arc<Backend>, &bool), f64)| {
+        let standing = |(((backend, eligible), live), share): (Placed<'_>, f64)| {
             let state = backend.state;
+            let in_flight = live.in_flight();
             Standing {
                 label: called(backend),
                 weight: backend.weight.value(),
@@ -104,6 +109,8 @@ impl Asker<'_> {
                 eligible: *eligible,
                 states: [state.admin.name(), state.probed.name(), state.passive.name()],
                 share,
+                in_flight,
+                expected_ms: live.score(self.now) / (f64::from(in_flight) + 1.0) / 1_000.0,
             }
         };
         Choice {
@@ -123,6 +130,7 @@ impl Asker<'_> {
                 .backends
                 .iter()
                 .zip(&upstream.eligible)
+                .zip(upstream.live.iter())
                 .zip(picks)
                 .map(standing)
                 .collect(),
@@ -150,7 +158,7 @@ impl Asker<'_> {
         if value.is_empty() {
             return None;
         }
-        let mut draw = Draw::new(upstream, Key::None);
+        let mut draw = Draw::new(upstream, Key::None, self.now);
         Some((by, draw.bound(&value)))
     }
 
@@ -212,17 +220,26 @@ fn called(backend: &Backend) -> String {
     }
 }
 
-/// Picks over and over, as one worker would.
+/// A backend, whether it may be picked, and its counters.
+type Placed<'a> = ((&'a Arc<Backend>, &'a bool), &'a Arc<Live>);
+
+/// Picks over and over, as one worker would; counts nothing.
 struct Draw<'a> {
     upstream: &'a Upstream,
+    /// Counters in place of the upstream's, where a pick writes into them.
+    blank: Option<Lives>,
+    now: Tick,
     key: Key<'a>,
     cursors: Cursors,
     rng: Rng,
 }
 
 impl<'a> Draw<'a> {
-    fn new(upstream: &'a Upstream, key: Key<'a>) -> Self {
-        Self { upstream, key, cursors: upstream.cursors(WorkerIx(0), 0), rng: Rng::new(1) }
+    fn new(upstream: &'a Upstream, key: Key<'a>, now: Tick) -> Self {
+        // Counted as nginx counts, failures are noted by picks too.
+        let blank = upstream.nginx.failures.then(|| Lives::new(upstream.backends.len()));
+        let cursors = upstream.cursors(WorkerIx(0), 0);
+        Self { upstream, blank, now, key, cursors, rng: Rng::new(1) }
     }
 
     fn with<T>(
@@ -230,13 +247,14 @@ impl<'a> Draw<'a> {
         tried: &Tried,
         pick: impl FnOnce(&Upstream, &mut Cursors, &mut Pick<'_>) -> T,
     ) -> T {
-        let Self { upstream, key, cursors, rng } = self;
-        let mut asked = Pick { key: *key, live: &upstream.live, tried, now: Tick(0), rng };
+        let Self { upstream, blank, now, key, cursors, rng } = self;
+        let live = blank.as_ref().unwrap_or(&upstream.live);
+        let mut asked = Pick { key: *key, live, tried, now: *now, rng };
         pick(upstream, cursors, &mut asked)
     }
 
     fn pick(&mut self, tried: &Tried) -> Option<BackendIx> {
-        self.with(tried, Upstream::pick)
+        self.with(tried, Upstream::preview)
     }
 
     fn bound(&mut self, value: &[u8]) -> Option<BackendIx> {

@@ -1,18 +1,23 @@
 //! What would become of a request, and why: for people who ask.
 //!
 //! A request that nobody sent goes the way of all others, through the same table, plans and rules,
-//! over a snapshot whose backends nobody is connected to. Nothing is sent, no clock is read. It ends
-//! where a live one would go on elsewhere (`go_to`, `rewrite`, an error's page): that is named, not
-//! followed.
+//! over a snapshot of a file, whose backends nobody is connected to, or over that of the running process.
+//! Nothing is sent, nothing is counted, no clock is read. It ends where a live one would go on elsewhere
+//! (`go_to`, `rewrite`, an error's page): that is named, not followed.
 
+mod ask;
 mod choice;
+mod document;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use serde_json::Value;
+
 use crate::http1::target::normalise;
 use crate::http1::{HeadError, Parse, RequestHead};
+use crate::model::Tick;
 use crate::proxy::facts::Asked;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::read_head::{limits, refused};
@@ -20,69 +25,71 @@ use crate::proxy::service::admit;
 use crate::proxy::vars::{self, Link, Vars};
 use crate::snapshot::settings::{PathMatch, RouteRule, Template};
 use crate::snapshot::{Action, Listener, Mismatch, Request, RouteEntry, Snapshot, mismatch};
-pub use choice::{Choice, Standing};
-
-/// A request that nobody sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    /// The listener that it comes to.
-    pub listener: &'a Listener,
-    /// The routes of that listener, in the order of [`Listener::routes`].
-    pub routes: &'a [&'a RouteRule],
-    /// Its head in HTTP/1.1, up to the empty line.
-    pub head: &'a [u8],
-    /// Who sends it.
-    pub client: IpAddr,
-    /// Whether it comes within TLS.
-    pub secured: bool,
-}
+use ask::Asked as Typed;
+pub use ask::Wanted;
+use choice::Choice;
 
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Explanation {
+struct Explanation {
     /// The client's address, after trusted proxies.
-    pub client: IpAddr,
+    client: IpAddr,
     /// The path by which routes are found.
-    pub path: String,
+    path: String,
     /// The route that takes it, if one does.
-    pub route: Option<String>,
+    route: Option<String>,
     /// All other routes of the listener, in the order of the file, with what keeps it from them.
-    pub others: Vec<(String, String)>,
+    others: Vec<(String, String)>,
     /// What is done with it.
-    pub action: String,
+    action: String,
     /// The upstreams that it may go to.
-    pub upstreams: Vec<Choice>,
+    upstreams: Vec<Choice>,
 }
 
 /// Why a request is answered before any route is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+struct Refused {
     /// What the client gets.
-    pub status: u16,
+    status: u16,
     /// What is wrong with it.
-    pub why: String,
+    why: String,
 }
 
-/// Explains what becomes of a request.
+/// Explains what becomes of a request at `now`, as one JSON document. That its head is refused is such an
+/// explanation.
 ///
 /// # Errors
-/// Its head is refused.
-pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanation, Refused> {
-    let Question { listener, routes, .. } = question;
+/// What is asked for is no request, or there is no such listener; in words.
+pub fn explain(snapshot: &Snapshot, wanted: &Wanted, now: Tick) -> Result<Value, String> {
+    let typed = Typed::of(wanted)?;
+    let listener = typed.listener(snapshot, wanted.listener.as_deref())?;
+    let explained = explained(snapshot, (listener, now), &typed.head, wanted.client);
+    Ok(document::document(&listener.name, explained))
+}
+
+fn explained(
+    snapshot: &Snapshot,
+    (listener, now): (&Listener, Tick),
+    text: &str,
+    client: IpAddr,
+) -> Result<Explanation, Refused> {
+    let of_listener =
+        |rule: &&RouteRule| rule.listeners.is_empty() || rule.listeners.contains(&listener.name);
+    let routes: Vec<_> = snapshot.rules.iter().filter(of_listener).collect();
     let mut head = RequestHead::default();
     let refuse = |error: HeadError| Refused {
         status: refused(error, &listener.client).status(),
         why: error.to_string(),
     };
-    let parsed = head.parse(question.head, &limits(&listener.client));
+    let parsed = head.parse(text.as_bytes(), &limits(&listener.client));
     if parsed.map_err(refuse)? == Parse::Partial {
         return Err(refuse(HeadError::BadRequestLine));
     }
     if let Some(host) = &listener.client.nginx.host {
         head.name_host(host);
     }
-    let scheme = if question.secured { "https" } else { "http" };
-    let client = ClientIdentity::new(question.client, scheme, &head, &listener.forwarded);
+    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    let client = ClientIdentity::new(client, scheme, &head, &listener.forwarded);
     let mut scratch = Vec::new();
     let path = normalise(head.path(), &mut scratch).map_err(refuse)?;
     let link = Link { listener: &listener.name, ..Link::default() };
@@ -114,7 +121,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<Explanati
     let others = (0..routes.len()).filter(|place| Some(*place) != found);
     let others = others.map(|place| (routes[place].name.clone(), why(place))).collect();
     let entry = found.map(|place| &listener.routes[place]);
-    let asker = Asker { head: &head, client: &client, vars: vars() };
+    let asker = Asker { head: &head, client: &client, vars: vars(), now };
     Ok(Explanation {
         client: client.address,
         path: String::from_utf8_lossy(path).into_owned(),
@@ -161,6 +168,7 @@ struct Asker<'a> {
     head: &'a RequestHead,
     client: &'a ClientIdentity,
     vars: Vars<'a>,
+    now: Tick,
 }
 
 impl Asker<'_> {
