@@ -71,7 +71,6 @@
 //! | `health::combine` | `model` | – | `pure` |
 //! | `health::flap` | `model` | – | `pure` |
 //! | `health::warm` | `model` | – | `pure` |
-//! | `health::passive` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
@@ -88,7 +87,7 @@
 //! | [`admin`] | `model` `config::model` `snapshot` `telemetry` `proxy::explain` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
-//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::passive` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
+//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
 //! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |

@@ -7,7 +7,7 @@
 //! failures between successes add up. Each failure takes weight ÷ `max_fails` off the weight by which
 //! the backend takes its turns, and each pick that could have been its own gives 1 back.
 //!
-//! Plimsoll's own judgement (`health::passive`) parks a backend through the control loop, which keeps
+//! Plimsoll's own judgement (`policy::parking`) parks a backend through the control loop, which keeps
 //! the last one left in service; nginx's does not.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -1,6 +1,6 @@
 //! What is known of each backend, and how news changes it.
 //!
-//! The fate of requests goes through `health::passive` here, what probes find through `checks`; what
+//! The fate of requests goes through `policy::parking` here, what probes find through `checks`; what
 //! they rule is written into the backend's state here and waits as a [`Change`] for the next
 //! snapshot.
 
@@ -14,11 +14,10 @@ use tracing::{info, warn};
 use crate::control::checks::Checks;
 use crate::control::history::Told;
 use crate::control::writer::{Control, Due};
-use crate::health::passive::{self, Ruling, Trial};
 use crate::model::{
     BackendId, BackendIx, BackendState, Clock, Event, Generation, PassiveState, Tick, UpstreamIx,
 };
-use crate::policy::pause::Relapses;
+use crate::policy::parking::{Case, News, Record, Ruling, Verdict};
 use crate::snapshot::{Limits, Snapshot};
 use crate::telemetry::{Cause, Status};
 
@@ -61,16 +60,6 @@ pub(super) struct Tracked {
     record: Record,
 }
 
-/// What is known of a backend's requests beside its state.
-#[derive(Debug, Clone, Copy, Default)]
-struct Record {
-    relapses: Relapses,
-    /// How long it is parked, or was last.
-    pause: Duration,
-    /// Trials that succeeded since then.
-    passed: u32,
-}
-
 impl Backends {
     pub(super) fn state(&self, id: BackendId) -> Option<BackendState> {
         self.0.get(&id).map(|tracked| tracked.state)
@@ -83,6 +72,15 @@ impl Backends {
     pub(super) fn get_mut(&mut self, id: BackendId) -> Option<&mut Tracked> {
         self.0.get_mut(&id)
     }
+}
+
+/// What a ruling is told with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    others_left: bool,
+    pause: Duration,
+    /// Trials that have to succeed.
+    needed: u32,
 }
 
 /// One change of one backend's state.
@@ -217,47 +215,30 @@ impl Control {
             }
             Event::CertificateStored => self.take_up_certificate(),
             Event::FailuresCrossed { backend, at } => {
-                let limits = self.limits(backend);
-                self.judge(backend, at, |passive, others_left, pause| {
-                    let ruling = passive::failures_crossed(passive, others_left, at, pause);
-                    let (fails, time) = (limits.max_fails, limits.fail_timeout);
-                    (ruling, format!("{fails} failed requests within {time:?}"))
+                let Limits { max_fails, fail_timeout } = self.limits(backend);
+                self.judge(backend, at, News::FailuresCrossed, |_| {
+                    format!("{max_fails} failed requests within {fail_timeout:?}")
                 });
             }
             Event::AskedToWait { backend, pause, at } => {
-                self.judge_for(backend, at, Some(pause), |passive, others_left, pause| {
-                    let ruling = passive::asked_to_wait(passive, others_left, at, pause);
-                    (ruling, format!("it asked to be left alone for {pause:.1?} (Retry-After)"))
+                self.judge(backend, at, News::AskedToWait(pause), |_| {
+                    format!("it asked to be left alone for {pause:.1?} (Retry-After)")
                 });
             }
-            Event::TrialEnded { backend, ok, at } => self.trial_ended(backend, ok, at),
+            Event::TrialEnded { backend, ok, at } => {
+                self.judge(backend, at, News::TrialEnded { ok }, |heard| {
+                    let Heard { needed, others_left, .. } = *heard;
+                    match (ok, others_left) {
+                        (true, true) if needed > 1 => format!("{needed} trial requests succeeded"),
+                        (true, _) => "the trial request succeeded".to_owned(),
+                        (false, true) => "the trial request failed".to_owned(),
+                        (false, false) => {
+                            "the trial request failed, but no other backend is left".to_owned()
+                        }
+                    }
+                });
+            }
         }
-    }
-
-    /// A trial request ended.
-    fn trial_ended(&mut self, id: BackendId, ok: bool, at: Tick) {
-        let Some(tracked) = self.backends.0.get_mut(&id) else {
-            return;
-        };
-        let needed = self.snapshot.upstream(tracked.upstream).passive.trials;
-        let passed = if ok { tracked.record.passed.saturating_add(1) } else { 0 };
-        tracked.record.passed = passed;
-        let trial = match ok {
-            true if passed >= needed => Trial::Passed,
-            true => Trial::OneOfMore,
-            false => Trial::Failed,
-        };
-        self.judge(id, at, |passive, others_left, pause| {
-            let why = match (trial, others_left) {
-                (Trial::Passed, _) if needed > 1 => format!("{needed} trial requests succeeded"),
-                (Trial::Passed | Trial::OneOfMore, _) => "the trial request succeeded".to_owned(),
-                (Trial::Failed, true) => "the trial request failed".to_owned(),
-                (Trial::Failed, false) => {
-                    "the trial request failed, but no other backend is left".to_owned()
-                }
-            };
-            (passive::trial_ended(passive, trial, others_left, at, pause), why)
-        });
     }
 
     /// A pause is over; or a trial was offered and nothing was heard of it.
@@ -268,11 +249,7 @@ impl Control {
         if tracked.state.passive == PassiveState::Trial {
             return self.offer_trial(id, now);
         }
-        tracked.record.passed = 0;
-        let pause = tracked.record.pause;
-        self.judge(id, now, |passive, _, _| {
-            (passive::pause_ended(passive, now), format!("parked for {pause:.1?}"))
-        });
+        self.judge(id, now, News::PauseEnded, |heard| format!("parked for {:.1?}", heard.pause));
     }
 
     /// How many failures take a backend out, and for how long.
@@ -283,39 +260,29 @@ impl Control {
         })
     }
 
-    /// Asks `rule` what becomes of a backend by its requests, and does it. `rule` is told the
-    /// passive state, whether others are left, and how long the backend would be parked; it gives its
-    /// reason too.
+    /// Rules on what was heard of a backend's requests, and does what follows. `why` tells it in words.
     pub(super) fn judge(
         &mut self,
         id: BackendId,
         now: Tick,
-        rule: impl FnOnce(PassiveState, bool, Duration) -> (Ruling, String),
+        news: News,
+        why: impl FnOnce(&Heard) -> String,
     ) {
-        self.judge_for(id, now, None, rule);
-    }
-
-    /// The same, with a pause that is given; it is no relapse.
-    fn judge_for(
-        &mut self,
-        id: BackendId,
-        now: Tick,
-        pause: Option<Duration>,
-        rule: impl FnOnce(PassiveState, bool, Duration) -> (Ruling, String),
-    ) {
-        let base = self.limits(id).fail_timeout;
+        let Limits { fail_timeout, .. } = self.limits(id);
+        let Some(tracked) = self.backends.0.get(&id) else {
+            return;
+        };
+        let (place, ix, state) = (tracked.upstream, tracked.ix, tracked.state.passive);
+        let upstream = Arc::clone(self.snapshot.upstream(place));
+        let others_left = upstream.stands_without(id, |other| self.backends.state(other));
+        let (max_pause, trials) = (upstream.passive.max_pause, upstream.passive.trials);
+        let draw = self.random.f64();
+        let case = Case { state, others_left, now, fail_timeout, max_pause, trials, draw };
         let Some(tracked) = self.backends.0.get_mut(&id) else {
             return;
         };
-        let (place, ix, passive) = (tracked.upstream, tracked.ix, tracked.state.passive);
-        let upstream = Arc::clone(self.snapshot.upstream(place));
-        let mut relapses = tracked.record.relapses;
-        let pause = match pause {
-            Some(pause) => pause,
-            None => relapses.out(base, upstream.passive.max_pause, now, self.random.f64()),
-        };
-        let others_left = upstream.stands_without(id, |other| self.backends.state(other));
-        let (ruling, why) = rule(passive, others_left, pause);
+        let Verdict { ruling, pause } = tracked.record.hear(news, &case);
+        let why = why(&Heard { others_left, pause, needed: trials });
         let next = match ruling {
             Ruling::Stays => return,
             Ruling::AnotherTrial => return self.offer_trial(id, now),
@@ -341,13 +308,6 @@ impl Control {
         };
         self.change((id, is_now, Cause::Traffic), why, then, |tracked| {
             tracked.state.passive = next;
-            match next {
-                PassiveState::Ok => tracked.record.relapses.back(now),
-                PassiveState::Parked { .. } => {
-                    tracked.record = Record { relapses, pause, passed: 0 };
-                }
-                PassiveState::Trial => {}
-            }
         });
         match next {
             PassiveState::Ok => {

@@ -8,9 +8,9 @@ use tracing::warn;
 
 use crate::control::history::Told;
 use crate::control::writer::{Control, Due};
-use crate::health::passive;
 use crate::model::{AdminState, BackendId, BackendIx, PassiveState, Tick, UpstreamId, UpstreamIx};
 use crate::policy::ejection::{self, Facts, Outlier};
+use crate::policy::parking::News;
 use crate::policy::{BUCKETS, Counts, Window};
 use crate::snapshot::{Backend, Upstream};
 use crate::telemetry::Ejected;
@@ -131,8 +131,6 @@ impl Control {
                 Told { kind, actor: "policy", cause: format!("{why}; {but}"), next: String::new() };
             return self.note((place, Some(ix)), told);
         }
-        self.judge(backend.id, now, |passive, others_left, pause| {
-            (passive::failures_crossed(passive, others_left, now, pause), format!("outlier: {why}"))
-        });
+        self.judge(backend.id, now, News::FailuresCrossed, |_| format!("outlier: {why}"));
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::control::writer::{Control, Due};
-use crate::health::passive::{self, Trial};
 use crate::model::{AdminState, BackendId, BackendIx, PassiveState, Tick, UpstreamId};
 use crate::policy::hung::{Facts, Group, News, STEP, Standing};
+use crate::policy::parking;
 use crate::snapshot::Upstream;
 use crate::telemetry::Ejected;
 
@@ -81,20 +81,15 @@ impl Control {
                 if let Some(BackendIx(ix)) = upstream.place_of(id) {
                     upstream.backends[ix as usize].series.ejected(Ejected::Parked, "hung");
                 }
-                self.judge(id, now, |passive, others_left, pause| {
-                    let ruling = passive::failures_crossed(passive, others_left, now, pause);
-                    (ruling, format!("it hangs: {silence}"))
-                });
+                let why = format!("it hangs: {silence}");
+                self.judge(id, now, parking::News::FailuresCrossed, |_| why);
             }
             News::TrialHangs(silence) => {
-                self.judge(id, now, |passive, others_left, pause| {
-                    let ruling =
-                        passive::trial_ended(passive, Trial::Failed, others_left, now, pause);
-                    (ruling, format!("the trial request hangs: {silence}"))
-                });
+                let why = format!("the trial request hangs: {silence}");
+                self.judge(id, now, parking::News::TrialEnded { ok: false }, |_| why);
             }
-            News::Answers => self.judge(id, now, |passive, _, _| {
-                (passive::answers(passive), "it has answered what it owed".to_owned())
+            News::Answers => self.judge(id, now, parking::News::Answered, |_| {
+                "it has answered what it owed".to_owned()
             }),
         }
     }

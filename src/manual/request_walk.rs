@@ -100,7 +100,7 @@
 //!   [`config::load`](crate::config::load) → sockets for new listeners → snapshot → published. Unchanged
 //!   upstreams are shared with the snapshot before, so their pools, counters and cursors live on.
 //! - **A backend's health:** a probe's result or a crossed limit → event → control loop →
-//!   [`health::rise`](crate::health::rise) or [`health::passive`](crate::health::passive) → on a change of
+//!   [`health::rise`](crate::health::rise) or [`policy::parking`](crate::policy::parking) → on a change of
 //!   verdict [`eligible`](crate::balance::eligible()) is asked anew and that one upstream is rebuilt.
 //! - **A number:** a worker's own cell → summed at the scrape
 //!   ([`Registry::encode`](crate::telemetry::Registry::encode)).

@@ -3,7 +3,7 @@
 //!
 //! Closed → open, when in the window enough requests were made and too large a part of them failed →
 //! half-open, when the pause is over → closed, when enough trials succeeded, or open again, for longer,
-//! when one failed. (A single backend is parked instead: `health::passive`.)
+//! when one failed. (A single backend is parked instead: [`parking`](super::parking).)
 
 use std::mem;
 use std::time::Duration;

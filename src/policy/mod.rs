@@ -9,6 +9,7 @@
 //! | `window` | nothing: what was counted of a backend lately |
 //! | [`ejection`] | which backends stand out by their failures |
 //! | [`hung`] | which backends owe answers for longer than is usual |
+//! | [`parking`] | what follows when requests to a backend fail |
 //! | [`pause`] | how long a backend is out that is taken out again and again |
 //! | [`breaker`] | whether requests to an upstream pass at all |
 //! | [`removal`] | whether an answer that takes many backends away is believed |
@@ -19,6 +20,7 @@ pub mod breaker;
 pub mod ejection;
 pub mod failover;
 pub mod hung;
+pub mod parking;
 pub mod pause;
 pub mod removal;
 pub mod spill;

@@ -19,7 +19,13 @@ pub struct Figures {
     pub ejected: u64,
     /// And how often because it gave no answers.
     pub hung: u64,
-    /// How long after the first change of the scenario the first backend was parked.
+    /// How often a backend was found down by probes.
+    pub down: u64,
+    /// How often requests went to other tiers, or back.
+    pub moves: u64,
+    /// How often the circuit breaker opened.
+    pub opened: u64,
+    /// How long after the first change of the scenario the first backend was taken out.
     pub noticed: Option<Duration>,
     /// Attempts by backend, in the order of the file.
     pub attempts: Vec<u64>,

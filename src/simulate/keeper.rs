@@ -1,15 +1,26 @@
-//! What is known of the backends, and the snapshot that says so: the part of `control`, in virtual time.
+//! What is known of the backends, and the snapshot that says so: the part of `control`, in virtual time. The
+//! books are kept and the rules are asked as there; only who is told, and when, is this room's own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::health::passive::{self, Ruling, Trial};
-use crate::model::{BackendId, BackendIx, BackendState, PassiveState, Tick, UpstreamIx};
+use crate::config::model::Check;
+use crate::health::rise::{Pace, Rise};
+use crate::model::{
+    BackendId, BackendIx, BackendState, Found, PassiveState, ProbedState, Tick, UpstreamIx,
+};
+use crate::policy::breaker::{self, Breaker};
 use crate::policy::ejection::{self, Facts};
-use crate::policy::hung::{self, Group, Standing};
-use crate::policy::pause::Relapses;
+use crate::policy::failover::Group;
+use crate::policy::hung::{self, Group as Silences, Standing};
+use crate::policy::parking::{self, Case, Record, Ruling};
 use crate::policy::{BUCKETS, Counts, Window};
 use crate::snapshot::build::Offline;
-use crate::snapshot::{Snapshot, Upstream};
+use crate::snapshot::{Barrier, Course, Snapshot, Upstream};
+
+/// In place of a random number: nobody else shares the backends.
+const DRAW: f64 = 0.5;
 
 /// Who looks after the backends of one upstream.
 pub(super) struct Keeper<'c> {
@@ -17,17 +28,30 @@ pub(super) struct Keeper<'c> {
     place: UpstreamIx,
     pub(super) snapshot: Snapshot,
     known: Vec<Known>,
-    silences: Group,
+    group: Group,
+    guard: Option<Guard>,
+    course: Course,
+    /// What the group and the breaker did.
+    pub(super) moves: u64,
+    pub(super) opened: u64,
+    silences: Silences,
 }
 
 #[derive(Debug)]
 struct Known {
     id: BackendId,
     state: BackendState,
-    relapses: Relapses,
-    passed: u32,
+    record: Record,
+    rise: Option<Rise>,
     sums: Counts,
     window: Window,
+}
+
+/// The circuit breaker, and how many may pass while it is half-open.
+struct Guard {
+    rules: breaker::Rules,
+    breaker: Breaker,
+    permits: Arc<AtomicU32>,
 }
 
 /// A backend was parked, or is on trial from then on.
@@ -44,18 +68,39 @@ impl<'c> Keeper<'c> {
     pub(super) fn new(mut offline: Offline<'c>, name: &str) -> Option<Self> {
         let snapshot = offline.build(&|_| None);
         let place = snapshot.upstreams.iter().position(|one| one.name == name)?;
-        let backends = &snapshot.upstreams[place].backends;
-        let known = backends.iter().map(|backend| Known {
+        let upstream = &snapshot.upstreams[place];
+        let check = check(upstream);
+        let known = upstream.backends.iter().map(|backend| Known {
             id: backend.id,
             state: backend.state,
-            relapses: Relapses::default(),
-            passed: 0,
+            record: Record::default(),
+            rise: check.map(|check| {
+                let starts_until = Tick(0).after(check.start_period);
+                Rise::new(check.rise, check.fall, backend.state.probed, starts_until)
+            }),
             sums: Counts::default(),
             window: Window::new(Counts::default()),
         });
         let known = known.collect();
-        let place = UpstreamIx(place.try_into().ok()?);
-        Some(Self { offline, place, snapshot, known, silences: Group::new(Tick(0)) })
+        let guard = upstream.breaker().map(|rules| Guard {
+            rules: *rules,
+            breaker: Breaker::new(Counts::default()),
+            permits: Arc::default(),
+        });
+        let (course, place) = (upstream.course.clone(), UpstreamIx(place.try_into().ok()?));
+        let group = Group::default();
+        Some(Self {
+            offline,
+            place,
+            snapshot,
+            known,
+            group,
+            guard,
+            course,
+            moves: 0,
+            opened: 0,
+            silences: Silences::new(Tick(0)),
+        })
     }
 
     pub(super) fn upstream(&self) -> &Upstream {
@@ -71,30 +116,17 @@ impl<'c> Keeper<'c> {
 
     /// Too many attempts failed.
     pub(super) fn crossed(&mut self, ix: BackendIx, now: Tick) -> Option<News> {
-        self.judge(ix, now, |state, others, pause| {
-            passive::failures_crossed(state, others, now, pause)
-        })
+        self.judge(ix, now, parking::News::FailuresCrossed)
     }
 
     /// A trial ended.
     pub(super) fn trial_ended(&mut self, ix: BackendIx, ok: bool, now: Tick) -> Option<News> {
-        let needed = self.upstream().passive.trials;
-        let known = &mut self.known[ix.index()];
-        known.passed = if ok { known.passed + 1 } else { 0 };
-        let trial = match ok {
-            true if known.passed >= needed => Trial::Passed,
-            true => Trial::OneOfMore,
-            false => Trial::Failed,
-        };
-        self.judge(ix, now, |state, others, pause| {
-            passive::trial_ended(state, trial, others, now, pause)
-        })
+        self.judge(ix, now, parking::News::TrialEnded { ok })
     }
 
     /// A pause is over.
     pub(super) fn pause_ended(&mut self, ix: BackendIx, now: Tick) {
-        self.known[ix.index()].passed = 0;
-        self.judge(ix, now, |state, _, _| passive::pause_ended(state, now));
+        self.judge(ix, now, parking::News::PauseEnded);
     }
 
     /// How often outliers are looked for, if they are.
@@ -156,33 +188,116 @@ impl<'c> Keeper<'c> {
         for (id, found) in found {
             let Some(place) = self.known.iter().position(|one| one.id == id) else { continue };
             let ix = BackendIx(place as u32);
-            let became = self.judge(ix, now, |state, others, pause| match found {
-                hung::News::Hangs(_) => passive::failures_crossed(state, others, now, pause),
-                hung::News::TrialHangs(_) => {
-                    passive::trial_ended(state, Trial::Failed, others, now, pause)
-                }
-                hung::News::Answers => passive::answers(state),
-            });
+            let heard = match found {
+                hung::News::Hangs(_) => parking::News::FailuresCrossed,
+                hung::News::TrialHangs(_) => parking::News::TrialEnded { ok: false },
+                hung::News::Answers => parking::News::Answered,
+            };
+            let became = self.judge(ix, now, heard);
             news.extend(became.map(|became| (ix, became)));
         }
         news
     }
 
-    /// Asks `rule` what becomes of a backend, and does it.
-    fn judge(
+    /// The check that is played, if there is one.
+    pub(super) fn check(&self) -> Option<&Check> {
+        check(self.upstream())
+    }
+
+    /// When a backend is probed first.
+    pub(super) fn first_probe(&self, draw: f64) -> Option<Duration> {
+        Some(pace(self.check()?).first(draw))
+    }
+
+    /// A probe found something. Gives how long after its beginning the next one is due, and whether the
+    /// backend was taken down.
+    pub(super) fn probed(
         &mut self,
         ix: BackendIx,
+        found: Found,
+        draw: f64,
         now: Tick,
-        rule: impl FnOnce(PassiveState, bool, Duration) -> Ruling,
-    ) -> Option<News> {
+    ) -> (Duration, bool) {
+        let Some(pace) = self.check().map(pace) else { return (Duration::MAX, false) };
+        let known = &mut self.known[ix.index()];
+        let Some(rise) = &mut known.rise else { return (Duration::MAX, false) };
+        let verdict = rise.observe(found, now);
+        let pause = rise.pause(&pace, draw);
+        if let Some((state, _)) = verdict {
+            known.state.probed = state;
+            self.rebuild();
+        }
+        (pause, verdict.is_some_and(|(state, _)| state == ProbedState::Down))
+    }
+
+    /// How often the circuit breaker is looked at, if there is one.
+    pub(super) fn breaker_step(&self) -> Option<Duration> {
+        Some(self.guard.as_ref()?.rules.window / BUCKETS as u32)
+    }
+
+    /// A step of the circuit breaker's window is over. Gives whether it stands otherwise now.
+    pub(super) fn look_at_breaker(&mut self, now: Tick) -> bool {
+        let sums = self.known.iter().fold(Counts::default(), |sum, known| sum + known.sums);
+        let Some(guard) = &mut self.guard else { return false };
+        let look = guard.breaker.look(sums, &guard.rules, now, DRAW);
+        if let Some(permits) = look.permits {
+            guard.permits.store(permits, Relaxed);
+        }
+        if look.changed.is_none() {
+            return false;
+        }
+        self.course.barrier = match guard.breaker.state() {
+            breaker::State::Closed => None,
+            breaker::State::Open { until } => {
+                self.opened += 1;
+                Some(Barrier::Open { until })
+            }
+            breaker::State::HalfOpen { .. } => Some(Barrier::Trials(Arc::clone(&guard.permits))),
+        };
+        self.rebuild();
+        true
+    }
+
+    /// Looks at the tiers, where a failover group decides which of them serve. Gives when to look again.
+    pub(super) fn steer(&mut self, now: Tick) -> Option<Tick> {
         let upstream = self.snapshot.upstream(self.place);
-        let base = upstream.backends[ix.index()].limits.fail_timeout;
-        let known = &self.known[ix.index()];
-        let mut relapses = known.relapses;
-        let pause = relapses.out(base, upstream.passive.max_pause, now, 0.5);
+        let rules = upstream.failover().copied()?;
         let state = |id| self.known.iter().find(|one| one.id == id).map(|one| one.state);
-        let others = upstream.stands_without(known.id, state);
-        let next = match rule(known.state.passive, others, pause) {
+        let tiers = upstream.tiers_by(state);
+        let look = self.group.look(&tiers, &rules, now);
+        let course = Course {
+            shares: self.group.shares(&rules, tiers.len()),
+            strict: self.group.is_strict(&rules),
+            group: self.group.state().name(),
+            barrier: self.course.barrier.clone(),
+        };
+        let moved = |news: &&crate::policy::failover::News| {
+            ["failover.completed", "failover.spilled", "failover.handed_back"].contains(&news.kind)
+        };
+        self.moves += look.news.iter().filter(moved).count() as u64;
+        if course != self.course {
+            self.course = course;
+            self.rebuild();
+        }
+        look.again
+    }
+
+    /// Rules on what was heard of a backend, and does what follows.
+    fn judge(&mut self, ix: BackendIx, now: Tick, news: parking::News) -> Option<News> {
+        let upstream = self.snapshot.upstream(self.place);
+        let id = self.known[ix.index()].id;
+        let states = |id| self.known.iter().find(|one| one.id == id).map(|one| one.state);
+        let case = Case {
+            state: self.known[ix.index()].state.passive,
+            others_left: upstream.stands_without(id, states),
+            now,
+            fail_timeout: upstream.backends[ix.index()].limits.fail_timeout,
+            max_pause: upstream.passive.max_pause,
+            trials: upstream.passive.trials,
+            draw: DRAW,
+        };
+        let known = &mut self.known[ix.index()];
+        let next = match known.record.hear(news, &case).ruling {
             Ruling::Stays | Ruling::LastOneLeft => return None,
             Ruling::AnotherTrial => {
                 upstream.live[ix.index()].offer_trial();
@@ -193,18 +308,30 @@ impl<'c> Keeper<'c> {
         if next == PassiveState::Trial {
             upstream.live[ix.index()].offer_trial();
         }
-        let known = &mut self.known[ix.index()];
         known.state.passive = next;
-        match next {
-            PassiveState::Ok => known.relapses.back(now),
-            PassiveState::Parked { .. } => (known.relapses, known.passed) = (relapses, 0),
-            PassiveState::Trial => {}
-        }
-        let states = |id| self.known.iter().find(|one| one.id == id).map(|one| one.state);
-        self.snapshot = self.offline.rebuild(&self.snapshot, self.place, &states);
+        self.rebuild();
         match next {
             PassiveState::Parked { until } => Some(News::Parked(until)),
             PassiveState::Ok | PassiveState::Trial => Some(News::Back),
         }
+    }
+
+    fn rebuild(&mut self) {
+        let states = |id| self.known.iter().find(|one| one.id == id).map(|one| one.state);
+        self.snapshot = self.offline.rebuild(&self.snapshot, self.place, &states, &self.course);
+    }
+}
+
+/// Of several checks the first that asks a backend.
+fn check(upstream: &Upstream) -> Option<&Check> {
+    upstream.checks().iter().find(|check| check.counts)
+}
+
+fn pace(check: &Check) -> Pace {
+    Pace {
+        interval: check.interval,
+        fast_interval: check.fast_interval,
+        down_interval: check.down_interval,
+        jitter: check.jitter,
     }
 }

@@ -53,7 +53,7 @@ fn in_quiet_nobody_fails_and_turns_are_even() {
 #[test]
 fn who_looks_at_load_leaves_a_slow_backend_alone() {
     let turns = run("slow-one", &with("round_robin"));
-    for strategy in ["least_connections", "least_response_time"] {
+    for strategy in ["least_connections", "least_response_time", "prequal"] {
         let looks = run("slow-one", &with(strategy));
         assert!(p99(&looks) * 3.0 < p99(&turns), "{strategy}: {} {}", p99(&looks), p99(&turns));
         assert!(looks.attempts[0] * 2 < looks.attempts[1], "{strategy}: {:?}", looks.attempts);
@@ -62,7 +62,9 @@ fn who_looks_at_load_leaves_a_slow_backend_alone() {
 
 #[test]
 fn a_backend_that_fails_fast_draws_nobody_and_costs_nobody() {
-    for strategy in ["round_robin", "least_connections", "least_response_time", "random"] {
+    for strategy in
+        ["round_robin", "least_connections", "least_response_time", "random", "prequal", "maglev"]
+    {
         let figures = run("fast-failing", &with(strategy));
         assert_eq!(figures.failed, 0, "{strategy}");
         assert!(figures.parked > 0, "{strategy}");
@@ -124,6 +126,88 @@ fn a_herd_passes_where_there_is_room() {
 }
 
 #[test]
+fn a_backend_that_warms_up_gets_what_it_can_serve() {
+    let turns = run("cold-jvm", &with("round_robin"));
+    for strategy in ["least_connections", "least_response_time", "prequal"] {
+        let looks = run("cold-jvm", &with(strategy));
+        assert_eq!(looks.failed, 0, "{strategy}");
+        assert!(p99(&looks) * 2.0 < p99(&turns), "{strategy}: {} {}", p99(&looks), p99(&turns));
+        // It is not given up.
+        assert!(looks.attempts[0] > 100, "{strategy}: {:?}", looks.attempts);
+    }
+}
+
+/// Two tiers of five.
+fn tiers(settings: &str) -> Loaded {
+    let mut text = format!("[upstream.api]\n{settings}\n");
+    for n in 1..=10 {
+        let tier = u8::from(n > 5);
+        let _ =
+            write!(text, "[[upstream.api.backend]]\naddress = \"10.0.0.{n}:80\"\ntier = {tier}\n");
+    }
+    text.push_str("[[listener]]\naddress = \"127.0.0.1:8080\"\n[[route]]\nupstream = \"api\"\n");
+    parse("simulated.toml", &text, &|_| None).unwrap()
+}
+
+#[test]
+fn a_lost_tier_is_left_and_gone_back_to() {
+    let half = |scenario: Scenario| Scenario { rate: 500.0, ..scenario };
+    let lost = half(scenario("zone-lost"));
+    let group = "retry.tries = 7\nfailover = { failback_delay = \"5s\", refill_interval = \"1s\" }";
+    let figures = simulate(&tiers(group).config, "api", &lost, &Load::MadeUp, 1).unwrap();
+    assert_eq!((figures.failed, figures.moves), (0, 2), "there and back");
+    // The second tier had the load while the first was away, and nothing else.
+    let (first, second): (u64, u64) =
+        (figures.attempts[..5].iter().sum(), figures.attempts[5..].iter().sum());
+    let share = second as f64 / (first + second) as f64;
+    assert!((0.25..0.70).contains(&share), "{:?}", figures.attempts);
+    // What is not lost spills by degrees.
+    let sick =
+        Scenario { changes: vec![Change { to: 0..2, ..lost.changes[0].clone() }], ..lost.clone() };
+    let spilling = "retry.tries = 7\nfailover = { strategy = \"multi_active\" }";
+    let figures = simulate(&tiers(spilling).config, "api", &sick, &Load::MadeUp, 1).unwrap();
+    let second: u64 = figures.attempts[5..].iter().sum();
+    assert_eq!(figures.failed, 0);
+    assert!(figures.moves >= 1 && second > 300 && second < 6_000, "{:?}", figures.attempts);
+}
+
+#[test]
+fn a_breaker_opens_when_nobody_works_and_closes_when_they_do() {
+    let everybody = Scenario {
+        changes: vec![Change {
+            during: std::time::Duration::from_secs(20)..std::time::Duration::from_secs(30),
+            to: 0..10,
+            effect: Effect::Breaks(1.0),
+        }],
+        ..scenario("steady")
+    };
+    let run = |settings: &str| {
+        simulate(&loaded(10, settings).config, "api", &everybody, &Load::MadeUp, 1).unwrap()
+    };
+    let (open, guarded) = (run(""), run("breaker = { open_for = \"2s\" }"));
+    assert_eq!((open.opened, guarded.opened > 0), (0, true));
+    // Who cannot serve is asked less.
+    let asked = |figures: &Figures| figures.attempts.iter().sum::<u64>();
+    assert!(asked(&guarded) < asked(&open), "{} {}", asked(&guarded), asked(&open));
+    let last = guarded.seconds[50];
+    assert!(last.failed == 0 && last.requests > 700, "{last:?}");
+}
+
+#[test]
+fn probes_find_whom_traffic_would_wait_for() {
+    let blind = "passive = { max_fails = 0, hung_factor = 0 }\nretry.tries = 3\n\
+                 timeouts.read = \"5s\"";
+    let checks = "health = { path = \"/\", interval = \"1s\", timeout = \"1s\", fall = 2 }";
+    let (alone, figures) =
+        (run("black-hole", blind), run("black-hole", &format!("{blind}\n{checks}")));
+    assert_eq!((alone.down, figures.down), (0, 1));
+    assert!(figures.noticed.unwrap().as_secs_f64() < 5.0, "{:?}", figures.noticed);
+    assert!(figures.retries * 2 < alone.retries, "{} {}", figures.retries, alone.retries);
+    // It is back at the end.
+    assert!(figures.attempts[0] * 10 > figures.attempts[1] * 5, "{:?}", figures.attempts);
+}
+
+#[test]
 fn what_was_recorded_comes_again_as_it_was() {
     let line = |second: u32, took: f64, upstream: &str| {
         format!(
@@ -151,5 +235,4 @@ fn what_cannot_be_simulated_is_refused() {
     };
     assert_eq!(refused("", "none").to_string(), "there is no upstream `none`");
     assert_eq!(refused("nginx.failures = true", "api"), Unfit::Tallies("api".to_owned()));
-    assert_eq!(refused("breaker = {}", "api"), Unfit::Groups("api".to_owned()));
 }

@@ -45,16 +45,18 @@ impl<'c> Offline<'c> {
         build(Input { config, hash: 0, generation, previous: None, known })
     }
 
-    /// The snapshot after `previous`, with backends of one upstream in other states.
+    /// The snapshot after `previous`, with backends of one upstream in other states, and what is decided
+    /// for it as a whole.
     pub fn rebuild(
         &mut self,
         previous: &Snapshot,
         changed: UpstreamIx,
         states: States<'_>,
+        decided: &Course,
     ) -> Snapshot {
         let generation = Generation(previous.generation.0 + 1);
-        let config = self.config;
-        let courses = &|name: &str| course(config, name);
+        // Only the changed one is asked for.
+        let courses = &|_: &str| decided.clone();
         rebuild(previous, &BTreeSet::from([changed]), generation, self.known(states, courses))
     }
 

@@ -1,5 +1,8 @@
 //! The loop: what is due next happens next.
 
+mod serving;
+mod watch;
+
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -7,12 +10,12 @@ use std::time::Duration;
 
 use crate::balance::{Key, Need, OwnedInFlight, Pick, Rng, Tried};
 use crate::config::model::Config;
-use crate::model::{BackendIx, Outcome, Tick, WorkerIx};
+use crate::model::{BackendIx, Found, Outcome, Tick, WorkerIx};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::retry::{Decision, Facts, decide, longest_pause};
 use crate::simulate::backend::{Chance, Queue};
 use crate::simulate::figures::{Figures, Taken};
-use crate::simulate::keeper::{Keeper, News};
+use crate::simulate::keeper::Keeper;
 use crate::simulate::load::{Arrival, Load};
 use crate::simulate::scenario::{Effect, Scenario};
 use crate::snapshot::Cursors;
@@ -42,11 +45,6 @@ pub enum Unfit {
     /// Failures are counted as in nginx.
     #[error("failures of `{0}` are counted as in nginx (`nginx.failures`), which is not simulated")]
     Tallies(String),
-    /// What is decided for the upstream as a whole.
-    #[error(
-        "`failover` and `breaker` of `{0}` are decided over all of its backends, which is not simulated"
-    )]
-    Groups(String),
 }
 
 /// Runs a scenario over an upstream of a configuration.
@@ -64,9 +62,6 @@ pub fn simulate(
     let section = config.upstreams.get(upstream).ok_or_else(unknown)?;
     if section.nginx.failures {
         return Err(Unfit::Tallies(upstream.to_owned()));
-    }
-    if section.failover.is_some() || section.breaker.is_some() {
-        return Err(Unfit::Groups(upstream.to_owned()));
     }
     let keeper = Keeper::new(Offline::new(config), upstream).ok_or_else(unknown)?;
     let policy = &section.retry;
@@ -95,9 +90,11 @@ pub fn simulate(
         chance: Chance::new(seed),
         picks: Rng::new(seed ^ 0x5eed),
         taken: Taken::default(),
+        steers: None,
     };
     run.taken.figures.attempts = vec![0; backends];
     run.all(load);
+    (run.taken.figures.moves, run.taken.figures.opened) = (run.keeper.moves, run.keeper.opened);
     let weights = run.keeper.upstream().backends.iter().map(|one| one.weight.value());
     let weights: Vec<u32> = weights.collect();
     Ok(run.taken.finish(&weights))
@@ -130,12 +127,29 @@ enum Event {
     Second,
     /// A request is sent again.
     Again(usize),
+    /// A backend is probed.
+    Probe(BackendIx),
+    /// A probe ends that began then.
+    Probed(BackendIx, Found, Tick),
+    /// The tiers are looked at again.
+    Steer,
+    /// A step of the circuit breaker's window is over.
+    Breaker,
 }
 
 impl Event {
     /// It comes again and again, whatever happens.
     fn is_regular(self) -> bool {
-        matches!(self, Self::Look | Self::Listen | Self::Second)
+        matches!(
+            self,
+            Self::Look
+                | Self::Listen
+                | Self::Second
+                | Self::Probe(_)
+                | Self::Probed(..)
+                | Self::Steer
+                | Self::Breaker
+        )
     }
 }
 
@@ -199,6 +213,8 @@ struct Run<'c> {
     chance: Chance,
     picks: Rng,
     taken: Taken,
+    /// When the tiers are looked at again.
+    steers: Option<Tick>,
 }
 
 impl Run<'_> {
@@ -223,6 +239,14 @@ impl Run<'_> {
         self.at_regularly(self.keeper.look(), Event::Look);
         self.at_regularly(self.keeper.listen(), Event::Listen);
         self.at_regularly(Some(SECOND), Event::Second);
+        self.at_regularly(self.keeper.breaker_step(), Event::Breaker);
+        if self.keeper.check().is_some() {
+            for ix in (0..self.queues.len() as u32).map(BackendIx) {
+                let draw = self.chance.even();
+                self.at_regularly(self.keeper.first_probe(draw), Event::Probe(ix));
+            }
+        }
+        self.refit();
         while let Some(Due(at, _, event)) = self.due.pop() {
             self.now = at;
             self.regular -= usize::from(event.is_regular());
@@ -243,6 +267,10 @@ impl Run<'_> {
                     self.at_regularly(Some(SECOND), Event::Second);
                 }
                 Event::Again(request) => self.attempt(request),
+                Event::Probe(ix) => self.probe(ix),
+                Event::Probed(ix, found, began) => self.probed(ix, found, began),
+                Event::Steer => self.refit(),
+                Event::Breaker => self.look_at_breaker(),
             }
         }
     }
@@ -306,60 +334,6 @@ impl Run<'_> {
         let began = self.now;
         self.attempts.push(Attempt { request: place, backend, began, trial, held });
         self.send(number, backend);
-    }
-
-    /// What the backend does with an attempt.
-    fn send(&mut self, number: usize, backend: BackendIx) {
-        let is = |wanted: Effect| {
-            self.factor(
-                Some(backend),
-                match wanted {
-                    Effect::Refuses => |effect, _| (effect == Effect::Refuses).then_some(1.0),
-                    _ => |effect, _| (effect == Effect::Hangs).then_some(1.0),
-                },
-            )
-        };
-        let (refuses, hangs) = (is(Effect::Refuses).is_some(), is(Effect::Hangs).is_some());
-        let breaks = self.factor(Some(backend), |effect, _| match effect {
-            Effect::Breaks(part) => Some(part),
-            _ => None,
-        });
-        if refuses {
-            let after = ROUND_TRIP.min(self.patience.connect);
-            self.at(after, Event::Ends(number, Outcome::ConnectFailed));
-        } else if breaks.is_some_and(|part| self.chance.even() < part) {
-            self.at(BREAKS_AFTER, Event::Ends(number, Outcome::Reset));
-        } else {
-            self.at(self.patience.read, Event::Ends(number, Outcome::Timeout));
-            if !hangs && self.queues[backend.index()].come(number, self.scenario.places) {
-                self.serve(number);
-            }
-        }
-    }
-
-    /// The backend begins to serve an attempt.
-    fn serve(&mut self, number: usize) {
-        let Attempt { request, backend, .. } = &self.attempts[number];
-        let (request, backend) = (*request, *backend);
-        let slower = self.factor(Some(backend), |effect, progress| match effect {
-            Effect::Slow(times) => Some(times),
-            Effect::Warms(times) => Some(1.0 + (times - 1.0) * (1.0 - progress)),
-            _ => None,
-        });
-        let drawn = match self.requests[request].service {
-            Some(recorded) => recorded,
-            None => self.chance.service(self.scenario.service),
-        };
-        let service = drawn.mul_f64(slower.unwrap_or(1.0));
-        self.at(service, Event::Served(number));
-        self.at(service + ROUND_TRIP, Event::Ends(number, Outcome::Ok));
-    }
-
-    fn served(&mut self, number: usize) {
-        let backend = self.attempts[number].backend;
-        if let Some(next) = self.queues[backend.index()].leave() {
-            self.serve(next);
-        }
     }
 
     fn ends(&mut self, number: usize, outcome: Outcome) {
@@ -456,44 +430,6 @@ impl Run<'_> {
         let live = &upstream.live;
         let mut pick = Pick { key, live, tried: &request.tried, now: *now, rng: picks };
         upstream.pick(&mut cursors[request.worker], &mut pick).map(|ix| (ix, false))
-    }
-
-    /// Something became of a backend.
-    fn heard(&mut self, backend: BackendIx, news: Option<News>) {
-        let Some(news) = news else { return };
-        if let News::Parked(until) = news {
-            let figures = &mut self.taken.figures;
-            figures.parked += 1;
-            if figures.noticed.is_none() {
-                let first = self.scenario.changes.iter().map(|change| change.during.start).min();
-                let now = self.now.since(Tick(0));
-                figures.noticed = first.map(|first| now.saturating_sub(first));
-            }
-            self.at(until.since(self.now), Event::PauseOver(backend));
-        }
-        self.refit();
-    }
-
-    fn look(&mut self) {
-        for (ix, news) in self.keeper.outliers(self.now) {
-            self.taken.figures.ejected += 1;
-            self.heard(ix, Some(news));
-        }
-        self.at_regularly(self.keeper.look(), Event::Look);
-    }
-
-    fn listen(&mut self) {
-        for (ix, news) in self.keeper.silent(self.now) {
-            self.taken.figures.hung += u64::from(matches!(news, News::Parked(_)));
-            self.heard(ix, Some(news));
-        }
-        self.at_regularly(self.keeper.listen(), Event::Listen);
-    }
-
-    fn refit(&mut self) {
-        for cursors in &mut self.cursors {
-            self.keeper.upstream().refit(cursors);
-        }
     }
 }
 
