@@ -16,7 +16,8 @@
 //!
 //! Up to 8 backends all are looked at, above that 5 draws by weight. The quantile is worked out over all
 //! backends anew once per n/16 picks of a worker: a pick reads 16 counters on average. Requests in flight
-//! count per weight. The paper guards itself against servers that fail fast ("sinkholing"); here a failure
+//! count per weight. One pick in 64 is a draw by weight: the paper's probes also learn the latency of those
+//! that are not picked, and here only a request does. The paper guards itself against servers that fail fast ("sinkholing"); here a failure
 //! counts as a response of 5 s at least.
 
 use super::cursor::Cursor;
@@ -26,6 +27,8 @@ use super::roster::Roster;
 
 /// Up to this many backends all are looked at.
 const SCAN: usize = 8;
+/// One pick in this many explores.
+const EXPLORE: u32 = 64;
 /// Draws among more: the paper's synchronous mode has 3 to 5 probes.
 const DRAWS: u32 = 5;
 
@@ -57,6 +60,9 @@ impl Prequal {
         p: &mut Pick<'_>,
     ) -> Option<usize> {
         self.refresh(roster, cursor, p);
+        if p.rng.below(EXPLORE) == 0 {
+            return self.draw.draw(roster, p, None);
+        }
         let hot_above = cursor.hot.above;
         if roster.open_len() <= SCAN {
             scan(roster, hot_above, p)
@@ -155,6 +161,8 @@ mod tests {
     use std::time::Duration;
 
     const PICKS: u32 = 6_400;
+    /// All but those that explore.
+    const NEARLY_ALL: u32 = PICKS * 95 / 100;
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -178,14 +186,15 @@ mod tests {
     #[test]
     fn of_the_cold_the_fastest_is_picked() {
         let mut bed = measured(4, &[20, 5, 20, 20]);
-        assert_eq!(bed.hits(PICKS), [0, PICKS, 0, 0]);
+        let hits = bed.hits(PICKS);
+        assert!(hits[1] > NEARLY_ALL && hits.iter().all(|n| *n > 0), "nobody starves: {hits:?}");
     }
 
     #[test]
     fn the_fastest_is_left_alone_when_it_is_loaded_more_than_most() {
         let mut bed = measured(4, &[20, 5, 10, 20]);
         let _held = bed.hold(&[2, 3, 2, 2]);
-        assert_eq!(bed.hits(PICKS), [0, 0, PICKS, 0]);
+        assert!(bed.hits(PICKS)[2] > NEARLY_ALL);
     }
 
     #[test]
@@ -194,7 +203,7 @@ mod tests {
         let _held = bed.hold(&[9; 4]);
         // Three are as fast, and share.
         let hits = bed.hits(PICKS);
-        assert!(hits[0] == 0 && hits[1..].iter().all(|n| *n > PICKS / 4), "{hits:?}");
+        assert!(hits[0] < PICKS / 50 && hits[1..].iter().all(|n| *n > PICKS / 4), "{hits:?}");
     }
 
     #[test]
@@ -204,10 +213,10 @@ mod tests {
             bed.live[place].observe(ms(time), bed.now);
         }
         let _held = bed.hold(&[2, 1, 1]);
-        assert_eq!(bed.hits(PICKS)[0], 0);
+        assert!(bed.hits(PICKS)[0] < PICKS / 50);
         bed.settings.hot_quantile = 1.0;
         bed.rebuild();
-        assert_eq!(bed.hits(PICKS), [PICKS, 0, 0]);
+        assert!(bed.hits(PICKS)[0] > NEARLY_ALL);
     }
 
     #[test]
@@ -218,7 +227,7 @@ mod tests {
         bed.rebuild();
         bed.tried.insert(crate::model::BackendIx(0));
         bed.tried.insert(crate::model::BackendIx(3));
-        assert_eq!(bed.hits(PICKS), [0, 0, PICKS, 0]);
+        assert!(bed.hits(PICKS)[2] > NEARLY_ALL);
     }
 
     #[test]
@@ -227,7 +236,7 @@ mod tests {
             Settings { strategy: Strategy::Prequal, hot_quantile: 0.0, ..Settings::default() };
         let mut bed = Bed::new(settings, &[1, 10]);
         let _held = bed.hold(&[1, 9]);
-        assert_eq!(bed.hits(PICKS), [0, PICKS]);
+        assert!(bed.hits(PICKS)[1] > NEARLY_ALL);
     }
 
     #[test]
@@ -245,16 +254,16 @@ mod tests {
     #[test]
     fn a_slow_backend_left_idle_recovers_with_time() {
         let mut bed = measured(2, &[200, 5]);
-        assert_eq!(bed.hits(PICKS)[0], 0);
+        assert!(bed.hits(PICKS)[0] < PICKS / 50);
         bed.now = bed.now.after(Duration::from_mins(1));
         bed.live[1].observe(ms(5), bed.now);
-        assert!(bed.hits(PICKS)[0] > 0);
+        assert!(bed.hits(PICKS)[0] > PICKS / 2);
     }
 
     #[test]
     fn failing_fast_is_not_preferred() {
         let mut bed = measured(2, &[50]);
         bed.live[0].observe_failure(Duration::from_micros(100), bed.now);
-        assert_eq!(bed.hits(PICKS), [0, PICKS]);
+        assert!(bed.hits(PICKS)[1] > NEARLY_ALL);
     }
 }
