@@ -7,15 +7,16 @@
 //! | rung | admin | probed | passive | gets requests |
 //! |---|---|---|---|---|
 //! | serving | enabled | unprobed, up | ok | always |
-//! | degraded | enabled | degraded | ok | when the upstream has nobody serving |
+//! | degraded | enabled | degraded | ok | what those that serve cannot carry; all, when nobody serves |
 //! | unproven | enabled | checking | ok | when nobody is degraded either |
 //! | failing | enabled | down | any | when nobody is unproven either, and only with fail-open |
 //! | failing | enabled | any but the next | parked, trial | the same |
 //! | out | enabled | standby, draining | any | never: it says itself that it is not for these requests |
 //! | out | draining, disabled | any | any | never |
 //!
-//! Exactly one rung is eligible at a time, over all tiers together: a serving backup goes before an
-//! unproven primary. Which tier of that rung is asked is the caller's matter: it makes one plan per tier
+//! One rung is eligible at a time, over all tiers together: a serving backup goes before an unproven primary.
+//! But where those that serve cannot carry all requests, by [`spill`]'s arithmetic, the degraded ones get the
+//! rest (after Envoy's degraded hosts): with 7 of 10 well nothing but a fiftieth, with 1 of 10 most. Which tier of that rung is asked is the caller's matter: it makes one plan per tier
 //! ([`Tiers`](super::Tiers)).
 //!
 //! Where a panic is declared, it goes before the rungs: when fewer backends than its threshold are able to
@@ -91,6 +92,9 @@ pub struct Eligibility {
     pub fail_open: bool,
     /// There is a panic.
     pub panic: bool,
+    /// What the degraded get of the requests beside those that serve, in percent; 0 unless both may be
+    /// picked.
+    pub degraded: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,9 +111,14 @@ pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
     let panic = panics(standings, policy);
     let lowest = if policy.fail_open { Rung::Failing } else { Rung::Unproven };
     let best = standings.iter().map(|s| policy.rung(s)).max().filter(|best| *best >= lowest);
-    let may_serve = |s: &Standing| match panic {
-        Some(panic) => panic.use_all && policy.rung(s) >= Rung::Failing,
-        None => Some(policy.rung(s)) == best,
+    let degraded = match (panic, best) {
+        (None, Some(Rung::Serving)) => degraded(standings, policy),
+        _ => 0,
+    };
+    let may_serve = |s: &Standing| match (panic, policy.rung(s)) {
+        (Some(panic), rung) => panic.use_all && rung >= Rung::Failing,
+        (None, Rung::Degraded) if degraded > 0 => true,
+        (None, rung) => Some(rung) == best,
     };
     let first = standings.iter().filter(|s| may_serve(s)).map(|s| s.tier).min();
     let in_turn = |s: &Standing| match policy.share(s.tier) {
@@ -129,6 +138,7 @@ pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
             None => best == Some(Rung::Failing),
         },
         panic: panic.is_some(),
+        degraded,
         eligible,
         trials,
     }
@@ -137,15 +147,39 @@ pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
 /// The backends of each tier that the operator has in service, and how many of them are able to serve:
 /// nothing is known to speak against them.
 pub fn tiers(standings: &[Standing]) -> Vec<Tier> {
+    tiers_by(standings, |standing| rung(standing.state), |rung| rung >= Rung::Unproven)
+}
+
+/// The same, of those whose rung counts.
+fn tiers_by(
+    standings: &[Standing],
+    rung: impl Fn(&Standing) -> Rung,
+    counts: impl Fn(Rung) -> bool,
+) -> Vec<Tier> {
     let count = standings.iter().map(|s| usize::from(s.tier) + 1).max().unwrap_or(0);
     let mut tiers = vec![Tier::default(); count];
     for standing in standings {
-        let rung = rung(standing.state);
+        let rung = rung(standing);
         let tier = &mut tiers[usize::from(standing.tier)];
         tier.total += usize::from(rung > Rung::Out);
-        tier.eligible += usize::from(rung >= Rung::Unproven);
+        tier.eligible += usize::from(counts(rung));
     }
     tiers
+}
+
+/// What the degraded get of the requests. A tier that gets none lends nobody a hand.
+fn degraded(standings: &[Standing], policy: &Policy<'_>) -> u32 {
+    let rung = |s: &Standing| match policy.share(s.tier) {
+        Some(0) => Rung::Out,
+        _ => policy.rung(s),
+    };
+    let of = |wanted: Rung| tiers_by(standings, rung, |rung| rung == wanted);
+    let sick = of(Rung::Degraded);
+    // As nearly always.
+    if sick.iter().all(|tier| tier.eligible == 0) {
+        return 0;
+    }
+    spill::degraded(&of(Rung::Serving), &sick)
 }
 
 /// The panic that is declared, if there is reason for it.
@@ -238,10 +272,21 @@ mod tests {
     }
 
     #[test]
-    fn the_degraded_serve_when_nobody_is_well_and_before_the_unproven() {
-        let degraded = primary(Enabled, Degraded, Ok);
-        let judged = eligible(&[degraded, primary(Enabled, Up, Ok)], true);
-        assert_eq!(places(&judged), [1]);
+    fn the_degraded_serve_what_the_others_cannot_and_before_the_unproven() {
+        let (degraded, up) = (primary(Enabled, Degraded, Ok), primary(Enabled, Up, Ok));
+        let judged = eligible(&[degraded, up, up, up], true);
+        assert_eq!((places(&judged), judged.degraded), (vec![1, 2, 3], 0));
+        let judged = eligible(&[degraded, up], true);
+        assert_eq!((places(&judged), judged.degraded), (vec![0, 1], 30));
+        // Backups that are well go before.
+        let judged = eligible(&[degraded, up, backup(Enabled, Up, Ok)], true);
+        assert_eq!((places(&judged), judged.degraded), (vec![1, 2], 0));
+        // But not where they get no requests.
+        let shares = Policy { shares: Some(&[100, 0]), ..Policy::default() };
+        let judged = super::eligible(&[degraded, up, backup(Enabled, Up, Ok)], &shares);
+        assert_eq!((places(&judged), judged.degraded), (vec![0, 1, 2], 30));
+        let judged = eligible(&[degraded, degraded], true);
+        assert_eq!((places(&judged), judged.degraded), (vec![0, 1], 0));
         let judged = eligible(&[degraded, primary(Enabled, Checking, Ok)], true);
         assert_eq!(places(&judged), [0]);
         assert!(!judged.fail_open);

@@ -15,6 +15,10 @@ pub struct Tiers {
     rest: Box<[Plan]>,
     /// What each gets of the requests, in percent; `None`: each all that those before it cannot serve.
     shares: Option<Box<[u32]>>,
+    /// Others, and what they get of the requests, in percent.
+    beside: Option<Box<(Self, u32)>>,
+    /// A request is drawn its lot.
+    is_drawn: bool,
 }
 
 /// A worker's cursors into the plans.
@@ -22,6 +26,7 @@ pub struct Tiers {
 pub struct Cursors {
     first: Cursor,
     rest: Box<[Cursor]>,
+    beside: Option<Box<Self>>,
 }
 
 impl Tiers {
@@ -30,7 +35,15 @@ impl Tiers {
     pub fn new(first: Plan, rest: Vec<Plan>, shares: Option<&[u32]>) -> Self {
         // Where the first gets all, the others are asked when it has nobody left: as without shares.
         let shares = shares.filter(|shares| shares.first() != Some(&100) && !rest.is_empty());
-        Self { first, rest: rest.into(), shares: shares.map(Into::into) }
+        let is_drawn = shares.is_some();
+        Self { first, rest: rest.into(), shares: shares.map(Into::into), beside: None, is_drawn }
+    }
+
+    /// The same with others beside them, which get so much of the requests, in percent, and those that
+    /// these cannot serve.
+    #[must_use]
+    pub fn with_beside(self, others: Self, share: u32) -> Self {
+        Self { beside: Some(Box::new((others, share))), is_drawn: true, ..self }
     }
 
     /// Fresh cursors for a worker; `seed` staggers them.
@@ -38,6 +51,7 @@ impl Tiers {
         Cursors {
             first: self.first.cursor(worker, seed),
             rest: self.rest.iter().map(|plan| plan.cursor(worker, seed)).collect(),
+            beside: self.beside.as_ref().map(|one| Box::new(one.0.cursors(worker, seed))),
         }
     }
 
@@ -52,6 +66,11 @@ impl Tiers {
         }
         for (plan, cursor) in self.rest.iter().zip(&mut cursors.rest) {
             plan.refit(cursor);
+        }
+        match (&self.beside, &mut cursors.beside) {
+            (Some(one), Some(cursors)) => one.0.refit(cursors),
+            (Some(one), none) => *none = Some(Box::new(one.0.cursors(WorkerIx(0), 0))),
+            (None, left) => *left = None,
         }
     }
 
@@ -91,7 +110,7 @@ impl Tiers {
     /// has nobody, of the others in order.
     #[inline]
     pub fn pick(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
-        if self.shares.is_some() {
+        if self.is_drawn {
             return self.draw(cursors, p);
         }
         self.first.pick(&mut cursors.first, p).or_else(|| self.pick_behind(cursors, p))
@@ -102,22 +121,46 @@ impl Tiers {
         rest.find_map(|(plan, cursor)| plan.pick(cursor, p))
     }
 
-    /// Draws a tier by its share. The same key draws the same tier, as long as the shares last.
+    /// Draws who gets a request: those beside, or a tier by its share. The same key draws the same, as long
+    /// as the shares last.
     #[inline(never)]
     fn draw(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
-        let lot = match p.key {
-            Key::Bytes(bytes) if !bytes.is_empty() => lot_of(crc32(bytes)),
-            Key::Address(std::net::IpAddr::V4(ip)) => lot_of(crc32(&ip.octets())),
-            Key::Address(std::net::IpAddr::V6(ip)) => lot_of(crc32(&ip.octets())),
-            Key::None | Key::Unix | Key::Bytes(_) => p.rng.below(100),
+        let Some((others, share)) = self.beside.as_deref() else {
+            return self.draw_tier(cursors, p);
         };
-        let shares = self.shares.as_deref().unwrap_or_default();
-        let drawn = drawn(shares, lot);
-        let (plan, cursor) = self.at(drawn, cursors);
-        if let Some(ix) = plan.pick(cursor, p) {
-            return Some(ix);
+        let goes_beside = lot(p, BESIDE) < *share;
+        let beside = |cursors: &mut Cursors, p: &mut Pick<'_>| {
+            cursors.beside.as_mut().and_then(|cursors| others.pick(cursors, p))
+        };
+        if goes_beside {
+            beside(cursors, p).or_else(|| self.draw_tier(cursors, p))
+        } else {
+            self.draw_tier(cursors, p).or_else(|| beside(cursors, p))
+        }
+    }
+
+    fn draw_tier(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
+        if let Some(shares) = &self.shares {
+            let drawn = drawn(shares, lot(p, 0));
+            let (plan, cursor) = self.at(drawn, cursors);
+            if let Some(ix) = plan.pick(cursor, p) {
+                return Some(ix);
+            }
         }
         self.first.pick(&mut cursors.first, p).or_else(|| self.pick_behind(cursors, p))
+    }
+}
+
+/// Makes the lot of who goes beside another one than that of the tiers.
+const BESIDE: u32 = 0x9E37_79B9;
+
+/// A number below 100, which the request's key decides if it has one.
+fn lot(p: &mut Pick<'_>, salt: u32) -> u32 {
+    match p.key {
+        Key::Bytes(bytes) if !bytes.is_empty() => lot_of(crc32(bytes) ^ salt),
+        Key::Address(std::net::IpAddr::V4(ip)) => lot_of(crc32(&ip.octets()) ^ salt),
+        Key::Address(std::net::IpAddr::V6(ip)) => lot_of(crc32(&ip.octets()) ^ salt),
+        Key::None | Key::Unix | Key::Bytes(_) => p.rng.below(100),
     }
 }
 
@@ -223,6 +266,29 @@ mod tests {
         let counts = picks(&tiers, 10_000, |n| Some(format!("/path/{n}")));
         assert!((counts[0] + counts[1]).abs_diff(4_000) <= 250, "{counts:?}");
         assert!(counts.iter().all(|count| *count > 1_500), "{counts:?}");
+    }
+
+    #[test]
+    fn those_beside_get_their_share_and_whom_the_others_cannot_serve() {
+        let well = [true, true, false, false];
+        let sick = [false, false, true, false];
+        let both = |share, well| {
+            tiers(Strategy::RoundRobin, well, None)
+                .with_beside(tiers(Strategy::RoundRobin, sick, None), share)
+        };
+        let counts = picks(&both(30, well), 10_000, no_key);
+        assert!(
+            counts[2].abs_diff(3_000) <= 250 && counts[0].abs_diff(counts[1]) <= 1,
+            "{counts:?}"
+        );
+        assert_eq!(picks(&both(30, [false; 4]), 100, no_key), [0, 0, 100, 0]);
+        // A key stays, whichever side it is on.
+        let keyed = tiers(Strategy::UrlHash, well, None)
+            .with_beside(tiers(Strategy::UrlHash, sick, None), 50);
+        for n in 0..50 {
+            let counts = picks(&keyed, 20, |_| Some(format!("/path/{n}")));
+            assert_eq!(counts.iter().filter(|count| **count > 0).count(), 1, "{counts:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@
 //!
 //! - Only eligible backends are picked ([`eligible`](crate::balance::eligible())); those of a later tier (backups)
 //!   only when no earlier one has anybody, or by the shares of a failover group.
+//! - Degraded backends get what those that are well cannot carry, each of which is good for 1.4 times its share: with
+//!   two of four well and the others degraded, 30 % of the requests.
 //! - A backend that was tried for this request is not picked again for it; one that has its
 //!   `max_connections` is passed over.
 //! - If somebody is left, somebody is found. If nobody is, the answer is 503.
@@ -102,7 +104,7 @@
 //! Up to 8 backends all are looked at, above that 5 draws by weight. Of these, backends that have more
 //! requests in flight per weight than `hot_quantile` (0.84) of all are *hot*. Of the others the one with the
 //! lowest response time is picked (the peak EWMA of `least_response_time`); if all are hot, the least loaded
-//! one. So latency decides as long as nobody is overloaded, and load decides who is left alone: a backend
+//! one. One pick in 64 is a draw by weight, so that a backend with a bad name can clear it. So latency decides as long as nobody is overloaded, and load decides who is left alone: a backend
 //! whose machine is busy with other work gets less before its queue grows. When all are alike, shares follow
 //! weights.
 //!

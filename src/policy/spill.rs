@@ -43,6 +43,18 @@ pub fn suffices(tiers: &[Tier]) -> bool {
     tiers.iter().map(|tier| tier.health()).sum::<u32>() >= 100
 }
 
+/// What degraded backends carry of all requests, in percent: as much as those that are well cannot, or in
+/// proportion where both together cannot carry all. 0 when those that are well suffice, or nobody is.
+pub fn degraded(well: &[Tier], degraded: &[Tier]) -> u32 {
+    let health = |tiers: &[Tier]| tiers.iter().map(|tier| tier.health()).sum::<u32>().min(100);
+    let (well, degraded) = (health(well), health(degraded));
+    if well == 0 {
+        return 0;
+    }
+    let left = (100 - well).min(degraded);
+    left * 100 / (well + left)
+}
+
 /// What each tier carries, in percent: tiers are filled in order up to their health. If that is not enough
 /// for all requests, each carries in proportion to its health. The sum is 100, or 0 when nobody is
 /// eligible.
@@ -138,6 +150,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_degraded_carry_what_the_others_cannot() {
+        let of = |eligible, total| [Tier { eligible, total }];
+        // Of ten, so many are well, and so many degraded.
+        let share = |well, sick| degraded(&of(well, 10), &of(sick, 10));
+        assert_eq!([share(10, 0), share(8, 2), share(7, 3), share(5, 5)], [0, 0, 2, 30]);
+        assert_eq!([share(1, 9), share(0, 9)], [86, 0]);
+        // Together they are good for 42 % of the requests: two of three of them at those that are well.
+        assert_eq!(share(2, 1), 33);
+        let two_tiers = [Tier { eligible: 1, total: 2 }, Tier { eligible: 1, total: 2 }];
+        assert_eq!(degraded(&two_tiers, &of(1, 2)), 0, "a later tier that is well goes before");
+    }
 
     fn tier(eligible: usize, total: usize) -> Tier {
         Tier { eligible, total }

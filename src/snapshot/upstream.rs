@@ -130,6 +130,11 @@ impl Upstream {
         self.source.ejection.as_ref()
     }
 
+    /// Whether this node uses a few of the backends only.
+    pub fn is_subset(&self) -> bool {
+        self.source.subset.is_some()
+    }
+
     /// On what terms its connections are secured, if they are.
     pub fn tls(&self) -> Option<&Arc<BackendTerms>> {
         self.source.tls.as_ref()

@@ -100,23 +100,37 @@ async fn enough_of_several_checks_are_enough_and_what_they_depend_on_only_degrad
 }
 
 #[tokio::test]
-async fn the_degraded_serve_only_when_nobody_is_well() {
-    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
-    let (of_a, of_b) = (Origin::start("of a").await, Origin::start("of b").await);
+async fn the_degraded_serve_what_the_others_cannot() {
+    let a = Origin::start("a").await;
+    let others = [Origin::start("b").await, Origin::start("c").await, Origin::start("d").await];
     let health = format!("[upstream.api.health]\n{FAST}");
-    let lb = Lb::start(config("", &health, &[at(&a), at(&b)])).await;
+    let backends = [at(&a), at(&others[0]), at(&others[1]), at(&others[2])];
+    let lb = Lb::start(config("", &health, &backends)).await;
     until_state(&lb, &a, UP).await;
-    until_state(&lb, &b, UP).await;
-    drop((of_a, of_b));
+    for other in &others {
+        until_state(&lb, other, UP).await;
+    }
     a.answer(json("degraded"));
     until_state(&lb, &a, DEGRADED).await;
     let entry = told(&lb, &a).await;
     let why = entry["why"].as_str().unwrap();
     assert!(why.starts_with("degraded (health: status 200, and the body says"), "{why}");
-    ask_all_from(&lb, 10, "b").await;
-    b.answer(json("unhealthy"));
-    until_state(&lb, &b, DOWN).await;
-    until("the degraded one serves", async || ask(&lb).await.1.contains("degraded")).await;
+    // Three of four are enough.
+    for _ in 0..12 {
+        assert!(!ask(&lb).await.1.contains("degraded"));
+    }
+    // Two of four are not: 70 % go to them, the rest to the degraded one.
+    others[0].answer(json("unhealthy"));
+    until_state(&lb, &others[0], DOWN).await;
+    until("the degraded one serves too", async || ask(&lb).await.1.contains("degraded")).await;
+    until("the others serve", async || ask(&lb).await.1 == "c").await;
+    for other in &others {
+        other.answer(json("unhealthy"));
+        until_state(&lb, other, DOWN).await;
+    }
+    for _ in 0..12 {
+        assert!(ask(&lb).await.1.contains("degraded"));
+    }
 }
 
 #[tokio::test]

@@ -123,6 +123,9 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
     let degraded = state.admin == AdminState::Enabled
         && state.probed == ProbedState::Degraded
         && state.passive == PassiveState::Ok;
+    let serving = state.admin == AdminState::Enabled
+        && matches!(state.probed, ProbedState::Unprobed | ProbedState::Up)
+        && state.passive == PassiveState::Ok;
     let so = match eligible {
         _ if upstream.course.barrier.is_some() => {
             "; the upstream's circuit breaker is not closed, and no request but a trial passes"
@@ -132,10 +135,13 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
         false if upstream.panic => "; too few backends are able to serve, and none is used",
         true if upstream.fail_open => "; used all the same, because no backend is known to work",
         true if unproven => "; used, because no other is proven either",
-        true if degraded => "; used, because no other is well",
+        true if degraded => "; used for what those that are well cannot carry",
         false if degraded => "; others serve as long as they can",
         true if backend.tier > 0 => "; a backup, used when no primary can be",
         false if unproven => "; others serve until then",
+        false if serving && upstream.is_subset() => {
+            "; none of the few that this node uses (`subset`)"
+        }
         true | false => "",
     };
     fact + so

@@ -22,8 +22,8 @@ use crate::balance::{
 use crate::config::model as config;
 use crate::limit::Line;
 use crate::model::{
-    Address, BackendId, BackendIx, BackendState, Generation, PassiveState, Share, UpstreamIx,
-    Weight,
+    Address, BackendId, BackendIx, BackendState, Generation, PassiveState, ProbedState, Share,
+    UpstreamIx, Weight,
 };
 use crate::policy::spill::Tier;
 use crate::snapshot::upstream::panic_of;
@@ -166,15 +166,10 @@ fn upstream(
     let standings: Vec<_> = backends.iter().map(|backend| backend.standing()).collect();
     let mut judged = eligible(&standings, &policy(&source, &course));
     narrow(&source, &backends, &mut judged);
-    let last = backends.iter().map(|backend| backend.tier).max().unwrap_or(0);
     let plans = |eligible: &[bool], shares: Option<&[u32]>| {
-        let plan = |tier: u8| {
-            let before = before.map(|before| before.plans().plan(usize::from(tier)));
-            plan(&source, &backends, eligible, tier, before)
-        };
-        Tiers::new(plan(0), (1..=last).map(plan).collect(), shares)
+        plans(&source, &backends, (eligible, shares), before)
     };
-    let open = plans(&judged.eligible, course.shares.as_deref());
+    let open = open(&judged, &backends, course.shares.as_deref(), plans);
     let (tiers, behind) = match course.barrier {
         Some(_) => (plans(&vec![false; backends.len()], None), Some(Box::new(open))),
         None => (open, None),
@@ -216,6 +211,43 @@ fn upstream(
         series: known.registry.upstream(&source.name),
         source,
     })
+}
+
+/// The plans of all tiers.
+fn plans(
+    source: &config::Upstream,
+    backends: &[Arc<Backend>],
+    (eligible, shares): (&[bool], Option<&[u32]>),
+    before: Option<&Arc<Upstream>>,
+) -> Tiers {
+    let last = backends.iter().map(|backend| backend.tier).max().unwrap_or(0);
+    let plan = |tier: u8| {
+        let before = before.map(|before| before.plans().plan(usize::from(tier)));
+        plan(source, backends, eligible, tier, before)
+    };
+    Tiers::new(plan(0), (1..=last).map(plan).collect(), shares)
+}
+
+/// The plans of all that may be picked, the degraded beside the others.
+fn open(
+    judged: &Eligibility,
+    backends: &[Arc<Backend>],
+    shares: Option<&[u32]>,
+    plans: impl Fn(&[bool], Option<&[u32]>) -> Tiers,
+) -> Tiers {
+    if judged.degraded == 0 {
+        return plans(&judged.eligible, shares);
+    }
+    let [well, sick] = [false, true].map(|degraded| part(backends, judged, degraded));
+    plans(&well, shares).with_beside(plans(&sick, None), judged.degraded)
+}
+
+/// Those of the eligible that are degraded, or are not.
+fn part(backends: &[Arc<Backend>], judged: &Eligibility, degraded: bool) -> Vec<bool> {
+    let is_part = |(backend, eligible): (&Arc<Backend>, &bool)| {
+        *eligible && (backend.state.probed == ProbedState::Degraded) == degraded
+    };
+    backends.iter().zip(&judged.eligible).map(is_part).collect()
 }
 
 /// Whether failures are counted as in nginx, which does not count those of a single server.
