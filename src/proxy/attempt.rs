@@ -79,6 +79,7 @@ pub(super) async fn run(
         state.attempts.push(ended.record);
         let failure = match ended.result {
             Ok(done) if is_ahead(&done, state) => {
+                let done = (done, passage.until);
                 return Ok(Box::pin(pace::finish(passage.at, done, down, state)).await);
             }
             Ok(done) => return Ok(done),

@@ -121,10 +121,83 @@ impl Pacing {
     }
 }
 
-/// Hands the client what was read ahead of it. The backend is free by now.
+/// An exchange whose response is not passed on as it comes, whatever its backend speaks.
+pub(super) trait Paced {
+    /// Whether all of the response has come.
+    fn has_all(&self) -> bool;
+    /// Bytes of the response that came so far.
+    fn came(&self) -> u64;
+    /// Reads at most `room` bytes of the response, or a frame of it.
+    fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Result<Poll<()>, Failure>;
+    /// Moves what the client still sends.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure>;
+    /// Fails when whoever has to move next has not moved in time.
+    fn poll_time_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>>;
+    /// The client's side.
+    fn client_side(&mut self) -> ClientSide<'_>;
+}
+
+/// The client's side of an exchange.
+pub(super) struct ClientSide<'x> {
+    pub(super) to_client: &'x mut Outgoing,
+    pub(super) down: &'x mut Downstream,
+    pub(super) buffers: &'x Buffers,
+    /// Bytes that the client took.
+    pub(super) written: &'x mut u64,
+    pub(super) still: &'x mut Still,
+    /// The exchange goes on although the client has closed its side.
+    pub(super) ignores_abort: bool,
+    /// When everything has to be over.
+    pub(super) until: Option<Instant>,
+}
+
+/// Moves a response at its pace. Ends when all has come, if it may be ahead of the client.
+pub(super) fn poll_paced(
+    paced: &mut impl Paced,
+    pacing: &mut Pacing,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    loop {
+        let done = paced.has_all();
+        let side = paced.client_side();
+        let turn = pacing.poll_client(side.to_client, side.down, side.buffers, side.written, cx)?;
+        let flushed = side.to_client.is_empty();
+        if done && (flushed || pacing.ahead > 0) {
+            return Poll::Ready(Ok(()));
+        }
+        let (room, next) = if done { (0, None) } else { pacing.room(side.to_client, side.buffers) };
+        if room > 0 {
+            let before = paced.came();
+            let read = paced.poll_read(room, cx)?;
+            pacing.came(paced.came() - before);
+            if read.is_ready() {
+                continue;
+            }
+        }
+        let uploaded = paced.poll_upload(cx)?;
+        let side = paced.client_side();
+        if flushed && uploaded.is_ready() && !side.ignores_abort {
+            side.down.poll_gone(side.buffers, cx)?;
+        }
+        let Some(turn) = turn.into_iter().chain(next).min() else {
+            return paced.poll_time_out(cx);
+        };
+        // Nobody is slow while a rate holds them back, but the client waits no longer than it said.
+        side.still.hold();
+        match side.until {
+            Some(until) if until <= turn => {
+                ready!(side.down.timer.poll(until, cx));
+                return Poll::Ready(Err(Failure::TotalTimeout));
+            }
+            _ => ready!(side.down.timer.poll(turn, cx)),
+        }
+    }
+}
+
+/// Hands the client what was read ahead of it, as long as it waits for that. The backend is free by now.
 pub(super) async fn finish(
     at: Entrance<'_>,
-    done: Done,
+    (done, until): (Done, Option<Instant>),
     down: &mut Downstream,
     state: &mut State,
 ) -> Done {
@@ -134,28 +207,31 @@ pub(super) async fn finish(
     let (client, begun) = (&at.listener.client, Instant::now());
     let whole = poll_fn(|cx| {
         loop {
-            match pacing.poll_client(to_client, down, buffers, &mut written, cx) {
-                Err(_) => return Poll::Ready(false),
-                Ok(_) if to_client.is_empty() => return Poll::Ready(true),
-                Ok(Some(turn)) => {
-                    still.hold();
-                    ready!(down.timer.poll(turn, cx));
-                }
-                Ok(None) => {
-                    let moved = Moved { sent: 0, taken: written, backend: 0 };
-                    let since = still.since(None, moved, (client, begun));
-                    let limit = still.to_take(client);
-                    return down.timer.poll(since + limit, cx).map(|()| false);
-                }
+            let turn = pacing.poll_client(to_client, down, buffers, &mut written, cx)?;
+            if to_client.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let next = turn.unwrap_or_else(|| {
+                let moved = Moved { sent: 0, taken: written, backend: 0 };
+                still.since(None, moved, (client, begun)) + still.to_take(client)
+            });
+            if let Some(until) = until
+                && until <= next
+            {
+                ready!(down.timer.poll(until, cx));
+                return Poll::Ready(Err(Failure::TotalTimeout));
+            }
+            ready!(down.timer.poll(next, cx));
+            match turn {
+                Some(_) => still.hold(),
+                None => return Poll::Ready(Err(Failure::ClientGone)),
             }
         }
     });
     let (whole, ended) = (whole.await, Some(Instant::now()));
-    if whole {
-        return Done { ended, ..done };
-    }
+    let Err(failure) = whole else { return Done { ended, ..done } };
     let body = done.body.saturating_sub(to_client.left() as u64);
-    Done { body, ended, end: End::Close, failure: Some(Failure::ClientGone), ..done }
+    Done { body, ended, end: End::Close, failure: Some(failure), ..done }
 }
 
 #[cfg(test)]

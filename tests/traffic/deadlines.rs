@@ -1,6 +1,6 @@
 //! Until when a request has to be answered, and what backends say of when to come back.
 
-use crate::support::{Answer, Lb, Origin, request};
+use crate::support::{Answer, Client, Lb, Origin, request};
 use crate::{GET, Setup, logged};
 
 const CLIENT: &str = "timeouts = { client = \"${header.x-timeout-ms}\" }";
@@ -20,6 +20,23 @@ async fn a_client_that_tells_how_long_it_waits_is_believed() {
     origin.release();
     for no_time in ["X-Timeout-Ms: soon", "X-Timeout-Ms:", "X-Other: 1"] {
         assert_eq!(request(lb.addr("web"), with(no_time)).await.status, 200, "{no_time}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_at_a_rate_ends_when_the_client_waits_no_longer() {
+    let origin = Origin::start("a").await;
+    origin.answer(Answer::Ok(vec![b'x'; 500_000]));
+    for route in
+        ["rate = { client = 1000 }", "rate = { client = 1000 }\nresponse_buffer = \"1MiB\""]
+    {
+        let lb = Setup { upstream: CLIENT, route, ..Setup::default() }.before(&[&origin]).await;
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send(with("X-Timeout-Ms: 1500")).await;
+        // At its rate it would take minutes.
+        let broken = client.try_read_response().await.unwrap_err();
+        assert_eq!(broken.partial.unwrap().status, 200, "{route}");
+        assert_eq!(logged(&lb, "/timed").await["failure"], "total_timeout", "{route}");
     }
 }
 

@@ -99,6 +99,8 @@ async fn the_rest_of_a_body_follows_what_is_sent_again() {
     let mut client = Client::connect(lb.addr("web")).await;
     client.send("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\nabc").await;
     let mut wire = a.accept().await;
+    // The id in the head may have the same letters.
+    wire.head().await;
     wire.read_until("abc").await;
     drop(wire);
     b.until_requests(1).await;

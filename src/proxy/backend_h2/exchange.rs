@@ -18,7 +18,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
-use crate::proxy::pace::Pacing;
+use crate::proxy::pace::{ClientSide, Paced, Pacing, poll_paced};
 use crate::proxy::still::{Moved, Still};
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::{Upload, Waits};
@@ -155,7 +155,9 @@ impl<'a> H2Exchange<'a> {
         }
         let mut body = 0;
         poll_fn(|cx| match &mut pacing {
-            Some(pacing) => self.poll_paced(trailers, pacing, &mut body, cx),
+            Some(pacing) => {
+                poll_paced(&mut AtPace { exchange: self, trailers, body: &mut body }, pacing, cx)
+            }
             None => self.poll_relay(trailers, &mut body, cx),
         })
         .await?;
@@ -188,46 +190,6 @@ impl<'a> H2Exchange<'a> {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)
-    }
-
-    /// The same for a response that is not passed on as it comes.
-    fn poll_paced(
-        &mut self,
-        trailers: Option<&Trailers>,
-        pacing: &mut Pacing,
-        body: &mut u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>> {
-        loop {
-            let (buffers, written) = (self.way.buffers, &mut self.written);
-            let mut turn = pacing.poll_client(self.to_client, self.down, buffers, written, cx)?;
-            let flushed = self.to_client.is_empty();
-            let done = self.answer.is_none();
-            if done && (flushed || pacing.ahead > 0) {
-                return Poll::Ready(Ok(()));
-            }
-            let (room, next) = if done { (0, None) } else { pacing.room(self.to_client, buffers) };
-            turn = turn.into_iter().chain(next).min();
-            if room > 0 {
-                let before = self.read;
-                let read = self.poll_frame(trailers, body, cx)?;
-                pacing.came(self.read - before);
-                if read.is_ready() {
-                    continue;
-                }
-            }
-            let uploaded = self.poll_upload(cx)?;
-            if flushed && uploaded.is_ready() {
-                self.down.poll_gone(buffers, cx)?;
-            }
-            match turn {
-                Some(turn) => {
-                    self.still.hold();
-                    ready!(self.down.timer.poll(turn, cx));
-                }
-                None => return self.poll_time_out(cx),
-            }
-        }
     }
 
     /// Takes the next frame of the response and puts it on its way.
@@ -292,5 +254,47 @@ impl<'a> H2Exchange<'a> {
         let (deadline, failure) = self.way.deadline(waits, &mut self.still, moved);
         ready!(self.down.timer.poll(deadline, cx));
         Poll::Ready(Err(failure))
+    }
+}
+
+/// A relay that keeps to a pace.
+struct AtPace<'x, 'a> {
+    exchange: &'x mut H2Exchange<'a>,
+    trailers: Option<&'x Trailers>,
+    body: &'x mut u64,
+}
+
+impl Paced for AtPace<'_, '_> {
+    fn has_all(&self) -> bool {
+        self.exchange.answer.is_none()
+    }
+
+    fn came(&self) -> u64 {
+        self.exchange.read
+    }
+
+    fn poll_read(&mut self, _room: usize, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        self.exchange.poll_frame(self.trailers, self.body, cx)
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        self.exchange.poll_upload(cx)
+    }
+
+    fn poll_time_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.exchange.poll_time_out(cx)
+    }
+
+    fn client_side(&mut self) -> ClientSide<'_> {
+        let H2Exchange { way, down, to_client, written, still, .. } = &mut *self.exchange;
+        ClientSide {
+            to_client,
+            down,
+            buffers: way.buffers,
+            written,
+            still,
+            ignores_abort: way.ignore_client_abort,
+            until: way.total,
+        }
     }
 }

@@ -3,14 +3,14 @@
 
 use std::future::poll_fn;
 use std::ops::Range;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::http1::{self, Decoder, Framing, ResponseHead};
 use crate::model::Outcome;
 use crate::proxy::buffers::{Buffer, ROOM};
 use crate::proxy::exchange::{Exchange, Received};
 use crate::proxy::failure::Failure;
-use crate::proxy::pace::{Pace, Pacing};
+use crate::proxy::pace::{ClientSide, Pace, Paced, Pacing, poll_paced};
 use crate::proxy::piped::{Piped, poll_piped};
 use crate::proxy::trailers::Trailers;
 use crate::telemetry::Answering;
@@ -127,7 +127,7 @@ impl Exchange<'_> {
 
     fn poll_relay(&mut self, relay: &mut Relay, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Some(mut pacing) = relay.pacing {
-            let done = self.poll_paced(relay, &mut pacing, cx);
+            let done = poll_paced(&mut AtPace { exchange: self, relay }, &mut pacing, cx);
             relay.pacing = Some(pacing);
             return done;
         }
@@ -187,50 +187,6 @@ impl Exchange<'_> {
             self.way.buffers.give_pipe(lent);
         }
         piped.map(Some)
-    }
-
-    /// The same for a response that is not passed on as it comes. Ends when all has come, if it may
-    /// be ahead of the client.
-    fn poll_paced(
-        &mut self,
-        relay: &mut Relay,
-        pacing: &mut Pacing,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Failure>> {
-        loop {
-            let (buffers, written) = (self.way.buffers, &mut self.written);
-            let mut turn = pacing.poll_client(self.to_client, self.down, buffers, written, cx)?;
-            let flushed = self.to_client.is_empty();
-            let done = relay.decoder.is_done();
-            if done && (flushed || pacing.ahead > 0) {
-                return Poll::Ready(Ok(()));
-            }
-            let (room, next) = if done { (0, None) } else { pacing.room(self.to_client, buffers) };
-            turn = turn.into_iter().chain(next).min();
-            if room > 0 {
-                let before = self.read;
-                let read = self.poll_read_body(relay, room, cx)?;
-                pacing.came(self.read - before);
-                if read.is_ready() {
-                    continue;
-                }
-            }
-            let backend = &mut self.connection.stream;
-            let uploaded = self.upload.poll(self.down, backend, buffers, cx);
-            if let Poll::Ready(Err(failure)) = uploaded {
-                return Poll::Ready(Err(failure));
-            }
-            if flushed && uploaded.is_ready() {
-                self.down.poll_gone(buffers, cx)?;
-            }
-            match turn {
-                Some(turn) => {
-                    self.still.hold();
-                    ready!(self.down.timer.poll(turn, cx));
-                }
-                None => return self.poll_time_out(cx),
-            }
-        }
     }
 
     /// Reads at most `most` bytes of the body.
@@ -318,5 +274,50 @@ impl Exchange<'_> {
             relay.trailers.push_last_chunk(&mut self.to_client.tail, theirs);
         }
         Ok(())
+    }
+}
+
+/// A relay that keeps to a pace.
+struct AtPace<'x, 'a> {
+    exchange: &'x mut Exchange<'a>,
+    relay: &'x mut Relay,
+}
+
+impl Paced for AtPace<'_, '_> {
+    fn has_all(&self) -> bool {
+        self.relay.decoder.is_done()
+    }
+
+    fn came(&self) -> u64 {
+        self.exchange.read
+    }
+
+    fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        self.exchange.poll_read_body(self.relay, room, cx)
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        let Exchange { way, down, connection, upload, .. } = &mut *self.exchange;
+        match upload.poll(down, &mut connection.stream, way.buffers, cx) {
+            Poll::Ready(Err(failure)) => Err(failure),
+            uploaded => Ok(uploaded.map(|_| ())),
+        }
+    }
+
+    fn poll_time_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.exchange.poll_time_out(cx)
+    }
+
+    fn client_side(&mut self) -> ClientSide<'_> {
+        let Exchange { way, down, to_client, written, still, .. } = &mut *self.exchange;
+        ClientSide {
+            to_client,
+            down,
+            buffers: way.buffers,
+            written,
+            still,
+            ignores_abort: way.ignore_client_abort,
+            until: way.total,
+        }
     }
 }
