@@ -90,6 +90,7 @@ fn requests(c: &mut Criterion) {
         let (head, forwarded) = (request(size), forwarded());
         with_vars(&head, &forwarded, |vars| {
             let ctx = RequestContext {
+                grpc_timeout: None,
                 otherwise: None,
                 vars,
                 forwarded: &forwarded,

@@ -11,6 +11,7 @@ use crate::proxy::entrance::Entrance;
 use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Facts};
+use crate::proxy::rpc;
 use crate::proxy::vars::{self, Answer, Vars};
 use crate::proxy::view::Local;
 use crate::snapshot::settings::{HostPolicy, PathRewrite};
@@ -173,6 +174,7 @@ impl Passage<'_> {
     /// Encodes the request head for `backend` into `state.out`.
     pub(super) fn write_request(&self, backend: &Backend, asks: bool, state: &mut State) {
         let mut out = std::mem::take(&mut state.out);
+        let grpc_timeout = self.grpc_timeout(&state.head);
         let context = RequestContext {
             vars: &self.vars(state, &backend.label),
             forwarded: &self.at.listener.forwarded,
@@ -185,6 +187,7 @@ impl Passage<'_> {
             upgrade: state.head.upgrade().filter(|_| asks),
             close: self.local.upstream.nginx.connection_close
                 || self.local.upstream.send_proxy.is_some(),
+            grpc_timeout: grpc_timeout.as_deref(),
             otherwise: state.otherwise.as_deref(),
             trailers: self.entry.route.response.as_ref().is_none_or(|rules| rules.pass_trailers),
             edits: &self.entry.route.request_headers,
@@ -192,6 +195,14 @@ impl Passage<'_> {
         out.clear();
         write_request_head(&mut out, &context);
         state.out = out;
+    }
+
+    /// What a call is told of its time: what waiting, limits and attempts before have left of it.
+    fn grpc_timeout(&self, head: &RequestHead) -> Option<Vec<u8>> {
+        let until = self.until.filter(|_| rpc::is_call(head))?;
+        let mut left = Vec::with_capacity(9);
+        rpc::push_timeout(&mut left, until.saturating_duration_since(Instant::now()));
+        Some(left)
     }
 
     /// When the time for all attempts is used up.

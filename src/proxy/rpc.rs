@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::http1::encode::push_decimal;
 use crate::http1::{Known, RequestHead, ResponseHead, Version};
 use crate::proxy::failure::Failure;
 
@@ -39,6 +40,19 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
         b'n' => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+/// Appends a time as calls have it: up to eight digits, and a unit in which they are enough.
+pub(super) fn push_timeout(out: &mut Vec<u8>, time: Duration) {
+    let micros = time.as_micros();
+    // Whoever has none left has a little, so that nobody takes it for no limit.
+    let (number, unit) = match micros {
+        0..100_000_000 => (micros.max(1), b'u'),
+        100_000_000..100_000_000_000 => (micros / 1000, b'm'),
+        _ => ((micros / 1_000_000).min(99_999_999), b'S'),
+    };
+    push_decimal(out, number as u64);
+    out.push(unit);
 }
 
 /// What a failure of ours is called in gRPC. Its status decides, as clients do it themselves with an
@@ -98,6 +112,25 @@ mod tests {
             ("123456789S", None),
         ] {
             assert_eq!(parse_timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_in_eight_digits_and_not_longer_than_it_is() {
+        for (time, expected) in [
+            (Duration::ZERO, "1u"),
+            (Duration::from_micros(1), "1u"),
+            (Duration::from_nanos(99_999_999_999), "99999999u"),
+            (Duration::from_micros(100_000_999), "100000m"),
+            (Duration::from_millis(99_999_999), "99999999m"),
+            (Duration::from_secs(100_000), "100000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            let mut out = Vec::new();
+            push_timeout(&mut out, time);
+            assert_eq!(str::from_utf8(&out).unwrap(), expected);
+            let told = parse_timeout(&out).unwrap();
+            assert!(told <= time.max(Duration::from_micros(1)), "{told:?}");
         }
     }
 

@@ -37,6 +37,8 @@ pub struct RequestContext<'a> {
     pub trailers: bool,
     /// The protocol that this attempt asks to switch to.
     pub upgrade: Option<&'a [u8]>,
+    /// The time that a call of gRPC has left, in its own form; it takes the place of the client's.
+    pub grpc_timeout: Option<&'a [u8]>,
     /// The connection is not kept, and the backend is told so, as nginx does.
     pub close: bool,
     /// The route's changes.
@@ -69,6 +71,10 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     }
     push_forwarding(out, ctx);
     push_id(out, fields, ctx);
+    if let Some(time) = ctx.grpc_timeout {
+        remove_field(out, fields, "grpc-timeout");
+        push_field(out, b"grpc-timeout", time);
+    }
     apply_edits(out, fields, ctx.edits, 0, ctx.vars);
 
     push_framing(out, head, ctx.framing);

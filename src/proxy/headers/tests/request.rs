@@ -50,6 +50,7 @@ impl Case {
         let path = crate::http1::target::normalise(head.path(), &mut scratch).unwrap();
         let mut out = b"before".to_vec();
         let ctx = RequestContext {
+            grpc_timeout: None,
             otherwise: None,
             vars: &vars,
             forwarded: &self.forwarded,
