@@ -61,7 +61,7 @@
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`policy`] | `model` | – | `pure` |
 //! | [`balance`] | `model` `policy::spill` | – | `pure` |
-//! | [`config`] | `model` `tls` `policy` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
+//! | [`config`] | `model` `tls` `policy` `balance::Need` `balance::Strategy` `http1::is_trailer` | `ahash` `base64ct` `ipnet` `memchr` `regex` `rustix` `serde_json` `toml` | |
 //! | [`limit`] | – | – | `pure` |
 //! | [`acme`] | `model` `tls` `config::model` `telemetry` | `instant_acme` `rcgen` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | `acme::due` | `tls` | – | `pure` |

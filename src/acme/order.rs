@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
-    NewOrder, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
@@ -128,9 +128,12 @@ async fn account(acme: &Acme) -> Result<Account, Error> {
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
     // The configuration says so, or it is refused.
     let terms_of_service_agreed = true;
+    let external = acme.external.as_ref();
+    let external = external.map(|one| ExternalAccountKey::new(one.id.clone(), &one.key));
     let account =
         NewAccount { contact: &contact, terms_of_service_agreed, only_return_existing: false };
-    let (account, credentials) = builder.create(&account, acme.directory.clone(), None).await?;
+    let (account, credentials) =
+        builder.create(&account, acme.directory.clone(), external.as_ref()).await?;
     state::store(file, serde_json::to_vec(&credentials).map_err(io::Error::from)?).await?;
     Ok(account)
 }

@@ -77,6 +77,11 @@ const LEADS: &[(&str, &str)] = &[
     ("[access_log]", "[access_log]"),
     ("[access_logs.NAME]", "[access_logs.orders]\npath = \"shop.log\""),
     ("[acme]", "[acme]\nstate = \"state\"\naccept_terms = true"),
+    (
+        "[acme.external_account]",
+        "[acme]\nstate = \"state\"\naccept_terms = true\n[acme.external_account]\n\
+         id = \"kid-1\"\nkey = \"zWNDZM6e\"",
+    ),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
     ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
     ("[listener.nginx]", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.nginx]"),
@@ -295,6 +300,7 @@ fn every_example_loads() {
     fs::create_dir(directory.path().join("secrets")).unwrap();
     fs::create_dir(directory.path().join("conf.d")).unwrap();
     fs::write(directory.path().join("secrets/token"), "x\n").unwrap();
+    fs::write(directory.path().join("secrets/eab"), "zWNDZM6e\n").unwrap();
     fs::write(directory.path().join("sorry.html"), "sorry").unwrap();
     fs::write(directory.path().join("api.backends"), "10.0.0.1:8080\n").unwrap();
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/tls");

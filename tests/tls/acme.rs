@@ -26,6 +26,16 @@ struct Pebble {
 impl Pebble {
     /// Asks at the ports of these listeners; its certificates live so many seconds.
     async fn start(http: SocketAddr, tls: SocketAddr, life: u32) -> Self {
+        Self::with(http, tls, life, serde_json::json!({})).await
+    }
+
+    /// The same, which only makes accounts that are bound to these (identifiers with their keys).
+    async fn with(
+        http: SocketAddr,
+        tls: SocketAddr,
+        life: u32,
+        accounts: serde_json::Value,
+    ) -> Self {
         let files = TempDir::new().unwrap();
         let authority = Authority::new("pebble's own");
         authority.issue(&["127.0.0.1"]).write(files.path(), "own");
@@ -40,6 +50,8 @@ impl Pebble {
                 "privateKey": files.path().join("own.key"),
                 "httpPort": http.port(), "tlsPort": tls.port(),
                 "certificateValidityPeriod": life,
+                "externalAccountBindingRequired": accounts != serde_json::json!({}),
+                "externalAccountMACKeys": accounts,
             } });
             let file = files.path().join("pebble.json");
             std::fs::write(&file, config.to_string()).unwrap();
@@ -48,6 +60,8 @@ impl Pebble {
                 .arg(&file)
                 .args(["-dnsserver", &names.to_string()])
                 .env("PEBBLE_VA_NOSLEEP", "1")
+                // By default one request in twenty is refused, and thrice in a row is too much.
+                .env("PEBBLE_WFE_NONCEREJECT", "1")
                 // What was answered once is asked again: every order is a whole one.
                 .env("PEBBLE_AUTHZREUSE", "0")
                 .stdin(Stdio::null())
@@ -211,6 +225,29 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_certificate_is_had_by_answers_over_http() {
     comes_and_is_served("http-01").await;
+}
+
+#[tokio::test]
+async fn an_account_is_bound_to_one_at_the_authoritys_site_where_it_asks_for_that() {
+    let (files, origin) = (files(), Origin::start("a").await);
+    let lb = Lb::start(config(files.path(), &origin, "", "")).await;
+    let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let accounts = serde_json::json!({ "kid-1": key });
+    let pebble = Pebble::with(lb.addr("web"), lb.addr("tls"), 3600, accounts).await;
+    let state = files.path().join("state");
+    let without = pebble.section(&state, "");
+    lb.reload(config(files.path(), &origin, &without, &managed("\"a.test\"")));
+    lb.until_metric(&format!("{ORDERS}{{result=\"failed\"}}"), 1.0).await;
+    std::fs::write(files.path().join("eab"), format!("{key}\n")).unwrap();
+    let file = files.path().join("eab");
+    let bound = format!(
+        "external_account = {{ id = \"kid-1\", key = {{ file = \"{}\" }} }}",
+        file.display()
+    );
+    // Another name: the first one is asked for again after a pause only.
+    let with = pebble.section(&state, &bound);
+    lb.reload(config(files.path(), &origin, &with, &managed("\"b.test\"")));
+    lb.until_metric(&format!("{ORDERS}{{result=\"ok\"}}"), 1.0).await;
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64UrlUnpadded, Encoding};
+
 use super::address::is_name;
 use super::{Build, Sourced, listener_tls};
 use crate::config::files::{self, Hash};
-use crate::config::model::{Acme, AcmeChallenge, Listener, Managed};
+use crate::config::model::{Acme, AcmeChallenge, ExternalAccount, Listener, Managed};
 use crate::config::tree::{Item, Table};
 use crate::tls::{ClientTerms, Identity};
 
@@ -34,12 +36,14 @@ pub(super) fn define(b: &mut Build<'_>, root: &Table) {
         // The bytes are read again when they are needed; that they can be is found out now.
         listener_tls::roots(b, item);
     }
+    let external = table.table("external_account").map(|table| external(b, table));
     let at = |item: &Item| b.base(item).join(item.text());
     b.acme = Some(Acme {
         directory: directory.to_owned(),
         contact: table.list("contact").iter().map(|item| item.text().to_owned()).collect(),
         folder: at(state).join(folder(directory)),
         ca: ca.map(at),
+        external,
         challenge: match table.text("challenge") {
             "tls-alpn-01" => AcmeChallenge::TlsAlpn,
             _ => AcmeChallenge::Http,
@@ -53,6 +57,21 @@ fn folder(directory: &str) -> String {
     let plain = directory.strip_prefix("https://").unwrap_or(directory);
     let fits = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
     plain.chars().map(fits).collect()
+}
+
+/// The account at the authority's own site.
+fn external(b: &mut Build<'_>, table: &Table) -> ExternalAccount {
+    let mut key = Vec::new();
+    if let Some((_, item)) = table.written("key") {
+        let bytes = b.bytes(item);
+        let text = str::from_utf8(&bytes).unwrap_or_default().trim().trim_end_matches('=');
+        key = Base64UrlUnpadded::decode_vec(text).unwrap_or_default();
+        if key.is_empty() {
+            let help = "copy it as the authority shows it: letters, digits, `-` and `_`";
+            b.error(item.place, "the key is not in base64url", help);
+        }
+    }
+    ExternalAccount { id: table.text("id").to_owned(), key }
 }
 
 /// A certificate of a listener that the authority gives.

@@ -13,10 +13,28 @@ pub struct Acme {
     pub folder: PathBuf,
     /// The file with the certificate of its own authority; `None`: those that the system trusts.
     pub ca: Option<PathBuf>,
+    /// What its account is bound to, where it asks for that.
+    pub external: Option<ExternalAccount>,
     /// How it finds out whether a name is ours.
     pub challenge: AcmeChallenge,
     /// The certificates, each once.
     pub certificates: Vec<Managed>,
+}
+
+/// An account at the authority's own site (RFC 8555 §7.3.4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// The key's identifier.
+    pub id: String,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ExternalAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key stays secret.
+        f.debug_struct("ExternalAccount").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// How an authority finds out whether a name is ours.

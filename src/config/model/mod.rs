@@ -37,7 +37,7 @@ pub use crate::policy::ejection::Rules as Ejection;
 pub use crate::policy::failover::{Failback, Rules as Failover, Strategy as FailoverStrategy};
 pub use crate::policy::hung::Rules as Hung;
 pub use access::{Access, AccessRule, Who, is_within};
-pub use acme::{Acme, AcmeChallenge, Managed};
+pub use acme::{Acme, AcmeChallenge, ExternalAccount, Managed};
 pub use captures::{Capture, Captures, NUMBERED};
 pub use check::{
     Check, FlapDamping, HttpProbe, Login, NodePart, NodeProbe, Probe, RedisProbe, Role, SqlProbe,

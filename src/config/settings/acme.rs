@@ -1,5 +1,6 @@
 //! Settings of `[acme]`.
 
+use super::SECRET;
 use crate::config::table::{Kind, Section, Setting, TEXTS};
 
 pub(super) const ACME: Setting = Setting::optional(
@@ -9,6 +10,26 @@ pub(super) const ACME: Setting = Setting::optional(
     "The authority that gives certificates to those with `acme = true`.",
     r#"{ state = "/var/lib/plimsoll/acme", accept_terms = true }"#,
 );
+
+static EXTERNAL_ACCOUNT: Section = Section {
+    title: "[acme.external_account]",
+    doc: "The account at the authority's own site that its ACME account is bound to (RFC 8555 §7.3.4), for \
+          authorities that ask for it. It is needed when the account is made, and not looked at afterwards.",
+    settings: &[
+        Setting::required(
+            "id",
+            Kind::Text,
+            "The key's identifier, as the authority gives it.",
+            r#""kid-1""#,
+        ),
+        Setting::required(
+            "key",
+            Kind::Or(&Kind::Text, &SECRET),
+            "The key itself (of HMAC), as the authority gives it: in base64url.",
+            r#"{ file = "secrets/eab" }"#,
+        ),
+    ],
+};
 
 static SECTION: Section = Section {
     title: "[acme]",
@@ -47,6 +68,13 @@ static SECTION: Section = Section {
             "[]",
             "Mail addresses that the authority may write to.",
             r#"["ops@example.com"]"#,
+        ),
+        Setting::optional(
+            "external_account",
+            Kind::Table(&EXTERNAL_ACCOUNT),
+            "the authority asks for none",
+            "The account at the authority's own site.",
+            r#"{ id = "kid-1", key = { file = "secrets/eab" } }"#,
         ),
         Setting::with_default(
             "challenge",
