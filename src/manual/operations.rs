@@ -220,6 +220,7 @@
 //! | a request names a place that is none | 500 | upstream |
 //! | a request names a place that it may not reach, or that is not found | 502 | upstream |
 //! | an answer that is an error without a page | its own | upstream |
+//! | the process is short of memory | 503 | upstream |
 //! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
 //!
@@ -255,6 +256,7 @@
 //!
 //! | what | limit | default |
 //! |---|---|---|
+//! | memory of the process, in RAM | `memory_limit` at the top of the file | none |
 //! | connections of clients, in all | `max_connections` at the top of the file | as many as there are descriptors for |
 //! | on one listener | its `max_connections` | none |
 //! | of one client on it | its `max_connections_per_client`; trusted proxies do not count | none |
@@ -272,6 +274,14 @@
 //! process has at most `max_connections` × 768 KiB and what configuration, metrics and 64 MiB per worker
 //! take; with connections that are idle for the most part, a hundredth of that. Set `max_connections` to what
 //! the machine has room for.
+//!
+//! The surest bound is `memory_limit`, looked at ten times a second. From 90 % of it on, clients' connections end
+//! with their request; from 95 % on, requests get 503 with `Retry-After: 1` before anything is looked up for
+//! them; beyond it, new connections are closed before a byte is read. Connections that are passed through are
+//! refused from 95 % on. What is under way goes on, so the bound is not a hard one: set it to 80 % of what kills
+//! the process (`MemoryMax=` of systemd, the container's limit). The admin listener answers throughout,
+//! `plimsoll_memory_refused_total` counts what was refused, and the log says how it stands whenever that
+//! changes.
 //!
 //! A proxied request holds two descriptors, an idle connection one: set the limit of open files well above
 //! twice the connections you expect. The last ones (128, of small limits a quarter) are never given to

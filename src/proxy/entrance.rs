@@ -40,6 +40,7 @@ impl Entrance<'_> {
         let most = self.listener.client.max_requests;
         let oldest = self.listener.client.max_lifetime;
         self.open.is_some_and(|open| open.ending().is_none())
+            && !self.worker.memory.is_tight()
             && (most == 0 || self.served < most)
             && oldest.is_none_or(|oldest| self.whole < self.accepted + oldest)
     }

@@ -31,6 +31,7 @@
 //! | a request names a place that is none | 500 | upstream |
 //! | a request names a place that it may not reach, or that is not found | 502 | upstream |
 //! | an answer that is an error without a page | its own | upstream |
+//! | the process is short of memory | 503 | upstream |
 //! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
 //! | response broke off in its body | what was sent; the connection is cut | upstream |
 
@@ -94,6 +95,8 @@ pub(super) enum Failure {
     NotFound,
     /// The answer was this status, and nothing else.
     Answered(u16),
+    /// The process is short of memory.
+    MemoryShort,
     /// It was still under way at the end of the drain.
     Cut,
 }
@@ -119,7 +122,7 @@ impl Failure {
             Self::ClientGone => 499,
             Self::Forbidden => 403,
             Self::NoRoute => 404,
-            Self::NoneEligible | Self::BreakerOpen(_) => 503,
+            Self::NoneEligible | Self::BreakerOpen(_) | Self::MemoryShort => 503,
             Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status)
@@ -152,6 +155,7 @@ impl Failure {
             | Self::NotAllowed
             | Self::NotFound
             | Self::Storage
+            | Self::MemoryShort
             | Self::Cut
             | Self::Answered(_) => Fault::Upstream,
             _ => Fault::Downstream,
@@ -187,6 +191,7 @@ impl Failure {
             Self::NotAllowed => "not_allowed",
             Self::NotFound => "not_found",
             Self::Answered(_) => "error_answered",
+            Self::MemoryShort => "memory_short",
             Self::Cut => "drain_timeout",
         }
     }

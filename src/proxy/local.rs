@@ -135,9 +135,10 @@ pub(super) async fn fail(
             Some(("Retry-After", seconds.as_bytes()))
         }
         // What is down may be up again soon; a client that waits does not add to the load.
-        Failure::NoneEligible | Failure::QueueFull(503) | Failure::QueueTimeout(503) => {
-            Some(("Retry-After", &b"1"[..]))
-        }
+        Failure::NoneEligible
+        | Failure::QueueFull(503)
+        | Failure::QueueTimeout(503)
+        | Failure::MemoryShort => Some(("Retry-After", &b"1"[..])),
         _ if status == 405 => Some(("Allow", ALLOWED)),
         _ => None,
     };

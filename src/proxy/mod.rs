@@ -8,7 +8,7 @@
 //! client gets. `entrance`, `passage` and `done` are what is known of a request when it comes, on its
 //! way, and at its end.
 //! `budget` and `backoff` keep repeated requests from becoming a load of their own; `idle` learns how long
-//! connections live; `queue` has a request wait where all backends are full;
+//! connections live; `queue` has a request wait where all backends are full; `memory` keeps work out that there is no room for;
 //! `sending` finds what is sent otherwise than it came, and the `places` that requests name;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
@@ -47,6 +47,7 @@ mod judge;
 mod limits;
 mod local;
 mod log_line;
+mod memory;
 mod mirror;
 mod outgoing;
 mod pace;
@@ -84,4 +85,5 @@ mod wire;
 mod worker;
 
 pub use admission::{Clients, Descriptors};
+pub use memory::Memory;
 pub use worker::{Order, Parts, Sockets, run};

@@ -186,6 +186,12 @@ impl Open {
         stream: &Stream,
         peer: IpAddr,
     ) -> Option<(Counted, OnPort)> {
+        let memory = &worker.memory;
+        // What is passed through has no other answer.
+        if memory.is_exhausted() || (listener.tcp.is_some() && memory.is_short()) {
+            worker.registry.process().memory_refused_connection();
+            return None;
+        }
         let client = &listener.client;
         let on_port = OnPort::enter(&port.open, client.max_connections)?;
         if !worker.descriptors.has_for_client(stream) {

@@ -28,6 +28,12 @@ pub(super) async fn handle(
     down: &mut Downstream,
     state: &mut State,
 ) -> (End, Instant) {
+    if at.worker.memory.is_short() {
+        // Boxed: as below. The first thing that is done, so that it costs little.
+        at.worker.registry.process().memory_refused_request();
+        let end = Box::pin(refuse(at, down, state, Failure::MemoryShort)).await;
+        return (end, Instant::now());
+    }
     let client = identify(at, down, state);
     let mut made = [0; 32];
     let random = at.worker.two_random();

@@ -25,6 +25,7 @@ use crate::proxy::client_h2::Seats;
 use crate::proxy::complaints::Complaints;
 use crate::proxy::date::Dates;
 use crate::proxy::enrolled::Enrolled;
+use crate::proxy::memory::Memory;
 use crate::proxy::places::Places;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
@@ -95,6 +96,8 @@ pub struct Parts {
     pub clients: Arc<Clients>,
     /// How the process uses its descriptors.
     pub descriptors: Descriptors,
+    /// How short of memory the process is.
+    pub memory: Arc<Memory>,
     /// Seed of its random numbers.
     pub seed: u64,
 }
@@ -113,6 +116,7 @@ pub(super) struct Worker {
     pub(super) registry: Arc<Registry>,
     pub(super) clients: Arc<Clients>,
     pub(super) descriptors: Descriptors,
+    pub(super) memory: Arc<Memory>,
     events: mpsc::Sender<Event>,
     reader: RefCell<Reader>,
     view: RefCell<Rc<View>>,
@@ -240,7 +244,8 @@ fn went_well(ended: Result<(), JoinError>) {
 
 impl Worker {
     fn new(parts: Parts) -> Self {
-        let Parts { ix, mut reader, log, events, registry, clients, descriptors, seed } = parts;
+        let Parts { ix, mut reader, log, events, registry, .. } = parts;
+        let Parts { clients, descriptors, memory, seed, .. } = parts;
         let mut rng = Rng::new(seed);
         let view = View::new(Arc::clone(reader.current()), ix, &mut rng);
         Self {
@@ -254,6 +259,7 @@ impl Worker {
             registry,
             clients,
             descriptors,
+            memory,
             events,
             reader: RefCell::new(reader),
             view: RefCell::new(Rc::new(view)),

@@ -5,6 +5,7 @@
 //! and no flood of requests keeps it from answering.
 
 mod limits;
+mod memory;
 mod ports;
 mod signals;
 mod stage;
@@ -26,7 +27,7 @@ use crate::config::{Config, Loaded};
 use crate::control::{Handle, Origin, ReloadError};
 use crate::model::{Generation, WorkerIx};
 use crate::net::{self, BindError};
-use crate::proxy::{self, Clients, Descriptors, Order};
+use crate::proxy::{self, Clients, Descriptors, Memory, Order};
 use crate::telemetry::{AccessLog, LogHandle, Registry};
 
 use ports::Ports;
@@ -82,6 +83,7 @@ pub struct Server {
     /// The clients' connections of all workers.
     clients: Arc<Clients>,
     descriptors: Descriptors,
+    memory: Arc<Memory>,
 }
 
 impl Server {
@@ -124,6 +126,7 @@ impl Server {
             log,
             drain_timeout: timeout,
         };
+        let memory = Arc::<Memory>::default();
         let (control, handle) = start_control(ControlParts {
             loaded,
             file,
@@ -131,6 +134,7 @@ impl Server {
             admin,
             registry: Arc::clone(&registry),
             phase: now,
+            memory: Arc::clone(&memory),
         })
         .map_err(StartError::Thread)?;
         let mut server = Self {
@@ -145,6 +149,7 @@ impl Server {
             control: Some(control),
             clients: Arc::default(),
             descriptors: limits::descriptors(),
+            memory,
         };
         for (number, inbox) in inboxes.into_iter().enumerate() {
             server.start_worker(number, inbox, &registry)?;
@@ -169,6 +174,7 @@ impl Server {
         let (reader, events) = (self.handle.reader(), self.handle.events());
         let registry = Arc::clone(registry);
         let (clients, descriptors) = (Arc::clone(&self.clients), self.descriptors);
+        let memory = Arc::clone(&self.memory);
         let parts = move || proxy::Parts {
             ix: WorkerIx(number as u16),
             reader: reader.clone(),
@@ -177,6 +183,7 @@ impl Server {
             registry: Arc::clone(&registry),
             clients: Arc::clone(&clients),
             descriptors,
+            memory: Arc::clone(&memory),
             seed: fastrand::u64(..),
         };
         let thread = start_worker(number, inbox, parts).map_err(StartError::Thread)?;

@@ -15,6 +15,7 @@ use crate::control::{self, Handle};
 use crate::proxy::{self, Order, Sockets};
 use crate::telemetry::Registry;
 
+use super::memory;
 use super::stage::Stage;
 
 /// Before a worker that panicked starts anew: one that panics again and again must not eat a core.
@@ -69,6 +70,7 @@ pub(super) struct ControlParts {
     pub(super) admin: Option<std::net::TcpListener>,
     pub(super) registry: Arc<Registry>,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) memory: Arc<proxy::Memory>,
 }
 
 /// The thread of everything that is not a request; it ends when the sender is dropped.
@@ -95,8 +97,9 @@ async fn control(
     started: blocking::Sender<io::Result<Handle>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let ControlParts { loaded, file, stage, admin, registry, phase } = parts;
+    let ControlParts { loaded, file, stage, admin, registry, phase, memory } = parts;
     let handle = control::start(loaded, file, Arc::clone(&registry), Box::new(stage)).await;
+    let watched = memory::watch(handle.reader(), memory, Arc::clone(&registry));
     let state = admin::State { reader: handle.reader(), registry, phase, started: Instant::now() };
     let admin = match admin.map(tokio::net::TcpListener::from_std).transpose() {
         Ok(admin) => admin,
@@ -112,9 +115,15 @@ async fn control(
     let end = async {
         let _ = stopped.await;
     };
-    match admin {
-        Some(listener) => admin::serve(listener, state, end).await,
-        None => end.await,
+    let served = async {
+        match admin {
+            Some(listener) => admin::serve(listener, state, end).await,
+            None => end.await,
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        never = watched => match never {},
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Snapshot {
     pub upstreams: Box<[Arc<Upstream>]>,
     /// Open connections of clients over all listeners; 0 is no limit.
     pub max_connections: u64,
+    /// Bytes that the process may have in RAM; `None` is no limit.
+    pub memory_limit: Option<u64>,
     /// The limits that routes use.
     pub limits: Box<[Arc<Limit>]>,
     /// Form of the access log.
@@ -88,6 +90,7 @@ impl Snapshot {
             rules: Arc::default(),
             upstreams: Box::default(),
             max_connections: 0,
+            memory_limit: None,
             limits: Box::default(),
             access_log: settings::AccessLogFormat::Off,
             log_when: None,

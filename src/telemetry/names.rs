@@ -154,6 +154,10 @@ families! {
         = "Reports to the control loop that were lost because its queue was full.";
     ACCESS_LOG_DROPPED: COUNTER "plimsoll_access_log_dropped_lines_total" []
         = "Access log lines that were lost because the log could not be written fast enough.";
+    MEMORY_LIMIT: GAUGE "plimsoll_memory_limit_bytes" []
+        = "Memory that the process may have in RAM (memory_limit); absent without a limit.";
+    MEMORY_REFUSED: COUNTER "plimsoll_memory_refused_total" ["what"]
+        = "What was refused for want of memory: request, connection; absent without a limit.";
     BUILD_INFO: GAUGE "plimsoll_build_info" ["version"]
         = "Always 1; the label is the version of the program.";
 

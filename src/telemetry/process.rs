@@ -26,6 +26,10 @@ pub struct ProcessSeries {
     certificates_ordered: Count,
     certificates_refused: Count,
     access_log_dropped: Count,
+    /// 0 is no limit.
+    memory_limit: AtomicU64,
+    memory_refused_requests: Count,
+    memory_refused_connections: Count,
     resolved: Count,
     resolve_failures: Count,
     held: Count,
@@ -48,6 +52,9 @@ impl ProcessSeries {
             certificates_ordered: Count::default(),
             certificates_refused: Count::default(),
             access_log_dropped: Count::default(),
+            memory_limit: AtomicU64::new(0),
+            memory_refused_requests: Count::default(),
+            memory_refused_connections: Count::default(),
             resolved: Count::default(),
             resolve_failures: Count::default(),
             held: Count::default(),
@@ -83,6 +90,21 @@ impl ProcessSeries {
     /// Access log lines were lost.
     pub fn access_log_dropped(&self, lines: u64) {
         self.access_log_dropped.add_shared(lines);
+    }
+
+    /// So many bytes may be in RAM; `None` is no limit.
+    pub fn memory_limit(&self, limit: Option<u64>) {
+        self.memory_limit.store(limit.unwrap_or_default(), Relaxed);
+    }
+
+    /// There was no memory for a request.
+    pub fn memory_refused_request(&self) {
+        self.memory_refused_requests.add_shared(1);
+    }
+
+    /// There was no memory for a connection.
+    pub fn memory_refused_connection(&self) {
+        self.memory_refused_connections.add_shared(1);
     }
 
     /// A backend name was resolved, or could not be.
@@ -146,6 +168,14 @@ impl ProcessSeries {
         }
         text.single(&names::EVENTS_DROPPED, self.events_dropped.get() as f64);
         text.single(&names::ACCESS_LOG_DROPPED, self.access_log_dropped.get() as f64);
+        let limit = self.memory_limit.load(Relaxed);
+        if limit > 0 {
+            text.single(&names::MEMORY_LIMIT, limit as f64);
+            text.family(&names::MEMORY_REFUSED, |samples| {
+                samples.count(&["request"], self.memory_refused_requests.get());
+                samples.count(&["connection"], self.memory_refused_connections.get());
+            });
+        }
         text.family(&names::BUILD_INFO, |samples| {
             samples.count(&[env!("CARGO_PKG_VERSION")], 1);
         });

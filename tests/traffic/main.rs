@@ -26,6 +26,7 @@ mod gone;
 mod interim;
 mod like_nginx;
 mod limits;
+mod memory;
 mod messages;
 mod onward;
 mod pacing;

@@ -19,6 +19,7 @@ pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
         watch_interval: root.duration("watch_interval"),
         max_connections: root.integer("max_connections").unwrap_or_default(),
         node: locality(b, root, "node"),
+        memory_limit: root.size("memory_limit"),
         zone: locality(b, root, "zone"),
         region: locality(b, root, "region"),
         log: log(root.section("log")),

@@ -114,6 +114,8 @@ pub struct Process {
     pub max_connections: u64,
     /// This node's name; `None`: that of the machine.
     pub node: Option<String>,
+    /// Bytes that the process may have in RAM; `None` is no limit.
+    pub memory_limit: Option<u64>,
     /// The zone that this node is in.
     pub zone: Option<String>,
     /// The region that this node is in.

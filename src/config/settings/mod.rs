@@ -50,6 +50,7 @@ pub(super) static ROOT: Section = Section {
         process::WATCH_INTERVAL,
         process::MAX_CONNECTIONS,
         process::NODE,
+        process::MEMORY_LIMIT,
         process::ZONE,
         process::REGION,
         process::INCLUDE,

@@ -47,6 +47,18 @@ pub(super) const NODE: Setting = Setting::optional(
     r#""lb-1""#,
 );
 
+pub(super) const MEMORY_LIMIT: Setting = Setting::optional(
+    "memory_limit",
+    Kind::Size { min: 1 << 20, max: 1 << 50, unlimited: false },
+    "no limit",
+    "How much memory the process may have in RAM. From 90 % on, clients' connections end with their \
+     request; from 95 % on, requests get 503 (calls of gRPC `UNAVAILABLE`) with `Retry-After`, before \
+     anything else is done for them; beyond it, new connections are closed. What is under way goes on, \
+     and the admin listener answers. Set it well below what kills the process, say to 80 % of the \
+     container's memory.",
+    r#""1GiB""#,
+);
+
 pub(super) const ZONE: Setting = Setting::optional(
     "zone",
     Kind::Text,

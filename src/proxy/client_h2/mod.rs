@@ -247,6 +247,7 @@ impl Connection {
     fn is_to_end(&self, client: &Client) -> bool {
         let (shared, most) = (&self.shared, client.max_requests);
         shared.open.ending().is_some()
+            || (shared.served.get() > 0 && shared.open.worker.memory.is_tight())
             || (most > 0 && shared.served.get() >= most)
             || client.max_lifetime.is_some_and(|oldest| {
                 shared.served.get() > 0 && Instant::now() >= shared.accepted + oldest

@@ -86,14 +86,21 @@ fn busy() -> (Arc<Registry>, impl Sized) {
         backend.probed(took);
     }
 
+    busy_process(&registry);
+    (registry, (listener, tls, route, limit, upstream, backend))
+}
+
+/// What is told of the process as a whole.
+fn busy_process(registry: &Registry) {
     let process = registry.process();
     process.reloaded(UNIX_EPOCH + Duration::from_millis(1_500), Generation(4), 0xbeef);
     process.reload_refused();
     process.event_dropped();
     process.access_log_dropped(3);
+    process.memory_limit(Some(1 << 30));
+    process.memory_refused_request();
     process.certificate_ordered(true);
     process.dns_update(true);
-    (registry, (listener, tls, route, limit, upstream, backend))
 }
 
 #[test]
