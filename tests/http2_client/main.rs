@@ -9,6 +9,7 @@ mod abuse;
 mod calls;
 mod endings;
 mod flow;
+mod limits;
 mod messages;
 mod peer;
 mod peers;
