@@ -8,6 +8,22 @@
 //! It tolerates what must be refused and costs more than our own codec; [the crate's page](crate) has the
 //! reasons and the figures.
 //!
+//! # HTTP/3
+//!
+//! The crates are there (`h3` 0.0.8 on `quinn` 0.11), and `h3` calls itself very experimental, to be used at
+//! one's own risk: no place for what stands before everything else. QUIC also wants what TCP gives for free
+//! here: connections that find their worker again when the client's address changes, and that live on over a
+//! restart, where the kernel hands out datagrams and not connections. To be taken up when `h3` has a version
+//! that promises something, with limits on what a client may make it keep (as `h2` has them), and when its
+//! CPU per request is near that of HTTP/2. Clients fall back to HTTP/2 by themselves.
+//!
+//! # Pipes of the kernel for tunnels
+//!
+//! The rest of a long response goes from socket to socket through a pipe (`splice(2)`), because its length is
+//! told before: below 256 KiB the two calls more for each piece cost what is saved. Of a WebSocket or a
+//! connection that is passed through nobody knows what still comes, and most of them carry small messages. To
+//! be taken up with a measurement of long one-way flows that shows when to change over.
+//!
 //! # A runtime that moves tasks between threads
 //!
 //! It needs every structure of a request to be shareable, and pools and counters to be locked or atomic. A
