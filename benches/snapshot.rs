@@ -56,6 +56,7 @@ impl World {
             previous,
             known: Known {
                 states: &|_| None,
+                orders: &std::collections::BTreeMap::default(),
                 courses: &|_| Course::default(),
                 addresses: &self.addresses,
                 identities: &mut self.identities,
@@ -70,6 +71,7 @@ impl World {
         let parked = previous.upstreams[0].backends[0].id;
         let passive = PassiveState::Parked { until: Tick(1) };
         let known = Known {
+            orders: &std::collections::BTreeMap::default(),
             courses: &|_| Course::default(),
             states: &|id| {
                 (id == parked).then_some(BackendState { passive, ..BackendState::default() })

@@ -36,7 +36,7 @@
 //! | [`dns`] | names to addresses: how name servers are asked |
 //! | [`control`] | the one writer: reloads, health, names, publishing |
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
-//! | [`admin`] | metrics and status over HTTP |
+//! | [`admin`] | metrics, status and changes by hand over HTTP |
 //! | [`server`] | puts the rooms together: threads, signals, drain |
 //! | [`import`] | nginx's configuration to ours, and what became of each directive |
 //! | [`simulate`] | load and faults in virtual time, through the code that runs |
@@ -73,7 +73,7 @@
 //! | `health::warm` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
-//! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
+//! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
 //! | `proxy::budget` | – | – | `pure` |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
@@ -84,7 +84,7 @@
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
-//! | [`admin`] | `model` `config::model` `snapshot` `telemetry` `proxy::explain` | `axum` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
+//! | [`admin`] | `model` `config::model` `net::Acceptor` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |

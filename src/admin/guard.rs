@@ -1,4 +1,4 @@
-//! Keeps web pages out of the admin listener.
+//! Who gets in: no web page of another site, and nobody beyond their role.
 //!
 //! A page in an operator's browser may point a name of its own at 127.0.0.1 and then read whatever
 //! answers there (DNS rebinding). Such a request carries that name in `Host`. Accepted are therefore
@@ -7,27 +7,64 @@
 
 use std::net::IpAddr;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State as Extract};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
-use super::endpoints::refusal;
+use super::access::{changes, needed};
+use super::problem::Problem;
+use super::recorded::record;
+use super::state::Shared;
 
-/// Refuses foreign hosts and forbids caches and guesses at the content's type.
-pub(super) async fn protect(request: Request, next: Next) -> Response {
-    let mut response = if is_trusted(request.uri(), request.headers()) {
-        next.run(request).await
-    } else {
-        refusal(
-            StatusCode::MISDIRECTED_REQUEST,
-            "Host must be an IP address or a name without a dot, such as localhost",
-        )
-    };
+/// Lets in whom it may, and forbids caches and guesses at the content's type.
+pub(super) async fn protect(
+    Extract(shared): Extract<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let entered = enter(&shared, request, next).await;
+    let mut response = entered.unwrap_or_else(IntoResponse::into_response);
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Response, Problem> {
+    if !is_trusted(request.uri(), request.headers()) {
+        let told = "Host must be an IP address or a name without a dot, such as localhost";
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", told));
+    }
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let changes = changes(request.method(), path.as_deref());
+    if changes && !is_of_this_site(request.headers()) {
+        let told = "a web page of another site may not change anything here";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", told));
+    }
+    let needed = needed(request.method(), path.as_deref());
+    // Who watches whether the process lives has no token, or an old one.
+    let who = needed.map(|_| shared.access.who(request.headers())).transpose()?;
+    who.as_ref().map_or(Ok(()), |who| who.may(needed))?;
+    match who {
+        Some(who) if changes => {
+            request.extensions_mut().insert(who.clone());
+            let kept = (&*shared.answered, shared.access.audit_log.as_deref());
+            Ok(record(kept, &who, request, next).await)
+        }
+        _ => Ok(next.run(request).await),
+    }
+}
+
+/// Whether a request comes from no web page, or from one of ours: browsers name the page's origin in each
+/// request that is not a plain reading one.
+fn is_of_this_site(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|field: &HeaderValue| field.to_str().unwrap_or("?"));
+    let site = text("sec-fetch-site");
+    let origin =
+        text("origin").map(|origin| origin.split_once("://").map_or("?", |(_, host)| host));
+    site.is_none_or(|site| matches!(site, "same-origin" | "none"))
+        && origin.is_none_or(|origin| text("host") == Some(origin))
 }
 
 /// Whether every host that the request names is one of ours. A request without any (HTTP/1.0) comes
@@ -49,6 +86,26 @@ fn is_trusted_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_other_sites_change_nothing() {
+        let of_this_site = |fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("127.0.0.1:9901"));
+            for (name, value) in fields {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_of_this_site(&headers)
+        };
+        assert!(of_this_site(&[]), "a program");
+        assert!(of_this_site(&[("origin", "http://127.0.0.1:9901")]));
+        assert!(of_this_site(&[("sec-fetch-site", "same-origin")]));
+        assert!(!of_this_site(&[("origin", "http://127.0.0.1:8080")]), "another port");
+        assert!(!of_this_site(&[("origin", "https://evil.example")]));
+        assert!(!of_this_site(&[("origin", "null")]));
+        assert!(!of_this_site(&[("sec-fetch-site", "cross-site")]));
+        assert!(!of_this_site(&[("sec-fetch-site", "same-site")]));
+    }
 
     #[test]
     fn addresses_and_names_without_a_dot_are_trusted_and_nothing_else() {

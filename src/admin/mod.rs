@@ -1,12 +1,24 @@
-//! The admin listener: metrics, health of the process, and what each backend is doing.
+//! The admin listener: metrics, health of the process, what each backend is doing, and changes by hand.
 //!
-//! Everything here reads: the current snapshot, the series, the phase of the process. There is no
-//! request that changes anything. `server` calls [`serve()`] on a thread that carries no traffic, for
-//! a scrape of many backends takes its time.
+//! What is read comes from the current snapshot, the series and the phase of the process. What shall be
+//! changed goes to the control loop as a value and comes back as its answer; nothing is changed here.
+//! `server` calls [`serve()`] on a thread that carries no traffic, for a scrape of many backends takes its
+//! time.
+//!
+//! The way of a request: `guard` (from where it comes, who asks, what they may), `recorded` (if it would
+//! change something: its body, its key, the audit log), then `endpoints`, which reads, or `change`.
+//! `follow` streams events. What is refused is a `problem`.
 
+mod access;
+mod asked;
+mod change;
 mod endpoints;
+mod follow;
 mod guard;
+mod problem;
+mod recorded;
 mod serve;
+mod state;
 mod view;
 
 use std::sync::Arc;
@@ -15,9 +27,11 @@ use std::time::Instant;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::control::Handle;
 use crate::snapshot::Reader;
 use crate::telemetry::Registry;
 
+pub use access::Access;
 pub use endpoints::router;
 pub use serve::serve;
 
@@ -33,11 +47,15 @@ pub enum Phase {
     Draining,
 }
 
-/// What the endpoints read from.
+/// What the endpoints work with.
 #[derive(Debug, Clone)]
 pub struct State {
     /// The current snapshot.
     pub reader: Reader,
+    /// Where changes are asked for.
+    pub control: Handle,
+    /// Who may what.
+    pub access: Arc<Access>,
     /// The series.
     pub registry: Arc<Registry>,
     /// The phase of the process.

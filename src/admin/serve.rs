@@ -1,5 +1,6 @@
 //! Connections of the admin listener, none of which can be held open at will.
 
+use std::io;
 use std::time::Duration;
 
 use axum::Router;
@@ -7,13 +8,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::{State, router};
+use crate::net::Acceptor;
 
 /// Open connections; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -28,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the endpoints on `listener` until `shutdown`, and then at most 10 s longer for requests
 /// under way. To say `draining` for as long as the drain lasts, let `shutdown` come after it.
-pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Output = ()>) {
     let router = router(state);
     let (open, stop) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -37,8 +39,8 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
+            accepted = accept(&listener), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok(stream) => {
                     connections.spawn(connection(stream, router.clone(), stop.clone()));
                 }
                 Err(error) => {
@@ -53,8 +55,20 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
     while connections.join_next().await.is_some() {}
 }
 
+/// A connection, of whichever kind.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+async fn accept(listener: &Acceptor) -> io::Result<Box<dyn Connection>> {
+    Ok(match listener {
+        Acceptor::Tcp(socket) => Box::new(socket.accept().await?.0),
+        Acceptor::Unix(socket) => Box::new(socket.accept().await?.0),
+    })
+}
+
 /// One connection, until it ends by itself, its time is over, or `stop`'s sender is gone.
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<()>) {
+async fn connection(stream: Box<dyn Connection>, router: Router, mut stop: watch::Receiver<()>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         router.clone().oneshot(request.map(axum::body::Body::new))
     });

@@ -10,8 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use super::*;
+use crate::config::model::{Admin, AdminRole};
 use crate::config::parse;
-use crate::model::{BackendState, Generation, Outcome, PassiveState, ProbedState, Tick, WorkerIx};
+use crate::model::{
+    Address, BackendState, Generation, Outcome, PassiveState, ProbedState, Tick, WorkerIx,
+};
 use crate::snapshot::build::{Identities, Input, Known, build};
 use crate::snapshot::{Cell, Course, Snapshot};
 use crate::telemetry::LastProbe;
@@ -76,6 +79,7 @@ fn snapshot(registry: &Registry, states: &[(&str, BackendState)]) -> Snapshot {
         previous: None,
         known: Known {
             states: &known,
+            orders: &BTreeMap::default(),
             courses: &|_| Course::default(),
             addresses: &BTreeMap::new(),
             identities: &mut identities,
@@ -95,7 +99,17 @@ fn admin_state(states: &[(&str, BackendState)]) -> (State, watch::Sender<Phase>,
     let registry = Registry::new(1);
     let cell = Cell::new(snapshot(&registry, states));
     let (phase, seen) = watch::channel(Phase::Ready);
-    let state = State { reader: cell.reader(), registry, phase: seen, started: Instant::now() };
+    let (reader, control) = (cell.reader(), Handle::idle(cell.reader()));
+    let access = Arc::new(Access::of(&Admin {
+        address: Address::Unix("/none".into()),
+        socket_mode: 0o600,
+        anonymous: Some(AdminRole::Admin),
+        tokens: Vec::new(),
+        state: None,
+        audit_log: None,
+    }));
+    let started = Instant::now();
+    let state = State { reader, control, access, registry, phase: seen, started };
     (state, phase, cell)
 }
 
@@ -121,7 +135,7 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 13);
+    assert_eq!(paths.len(), 15);
     for path in paths {
         let path = path["path"].as_str().unwrap();
         if path == "/api/v1/ha/explain" {
@@ -144,11 +158,12 @@ async fn an_unknown_path_and_a_method_that_would_change_something_are_refused() 
     let (router, _phase, _cell) = admin(&[]);
     let (status, body) = json(&router, "/api/v1/ha/nothing").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert!(body["error"].as_str().unwrap().contains("/api/v1/ha/nothing"), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("/api/v1/ha/nothing"), "{body}");
+    assert_eq!((&body["code"], &body["status"]), (&"unknown_path".into(), &404.into()));
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         let (status, body) = ask(&router, method, "/healthz", "localhost").await;
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
-        assert!(body.contains("nothing here changes anything"), "{body}");
+        assert!(body.contains("urn:plimsoll:problem:unknown_method"), "{body}");
     }
 }
 
@@ -182,8 +197,21 @@ async fn what_would_become_of_a_request() {
     ] {
         let (status, told) = explain(&router, question).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
-        assert!(told["error"].as_str().unwrap().contains(words), "{told}");
+        assert!(told["detail"].as_str().unwrap().contains(words), "{told}");
     }
+}
+
+#[tokio::test]
+async fn the_api_has_another_name() {
+    let (router, _phase, _cell) = admin(&[]);
+    for path in ["status", "load-balancer/backends", "overrides"] {
+        let (status, by_one) = json(&router, &format!("/api/v1/ha/{path}")).await;
+        let (_, by_other) = json(&router, &format!("/api/ha/{path}")).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_eq!(by_one.as_object().unwrap().len(), by_other.as_object().unwrap().len());
+    }
+    let (status, _) = json(&router, "/api/ha/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -322,6 +350,7 @@ async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connec
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let listener = crate::net::Acceptor::Tcp(listener);
     let serving = tokio::spawn(serve(listener, state, async {
         let _ = stopped.await;
     }));

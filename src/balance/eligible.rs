@@ -6,11 +6,13 @@
 //!
 //! | rung | admin | probed | passive | gets requests |
 //! |---|---|---|---|---|
+//! | serving | forced up | any | any | always |
 //! | serving | enabled | unprobed, up | ok | always |
 //! | degraded | enabled | degraded | ok | what those that serve cannot carry; all, when nobody serves |
 //! | unproven | enabled | checking | ok | when nobody is degraded either |
 //! | failing | enabled | down | any | when nobody is unproven either, and only with fail-open |
 //! | failing | enabled | any but the next | parked, trial | the same |
+//! | failing | forced down | any | any | the same |
 //! | out | enabled | standby, draining | any | never: it says itself that it is not for these requests |
 //! | out | draining, disabled | any | any | never |
 //!
@@ -195,6 +197,8 @@ fn panics(standings: &[Standing], policy: &Policy<'_>) -> Option<Panic> {
 
 fn rung(state: BackendState) -> Rung {
     match (state.admin, state.probed, state.passive) {
+        (AdminState::ForcedUp, _, _) => Rung::Serving,
+        (AdminState::ForcedDown, _, _) => Rung::Failing,
         (AdminState::Draining | AdminState::Disabled, _, _)
         | (_, ProbedState::Standby | ProbedState::Draining, _) => Rung::Out,
         (_, ProbedState::Unprobed | ProbedState::Up, PassiveState::Ok) => Rung::Serving,
@@ -338,6 +342,24 @@ mod tests {
         assert_eq!(judged.eligible, [false, false]);
         assert!(!judged.fail_open && judged.trials.is_empty());
         assert_eq!(eligible(&[], true), Eligibility::default());
+    }
+
+    #[test]
+    fn what_the_operator_forces_goes_before_probes_and_traffic() {
+        use AdminState::{ForcedDown, ForcedUp};
+        let standings = [
+            primary(ForcedUp, Down, PARKED),
+            primary(ForcedUp, Standby, Trial),
+            primary(ForcedDown, Up, Ok),
+            primary(ForcedDown, Up, Trial),
+        ];
+        let judged = eligible(&standings, true);
+        assert_eq!(places(&judged), [0, 1]);
+        assert!(!judged.fail_open && judged.trials.is_empty());
+        assert_eq!(tiers(&standings), [Tier { total: 4, eligible: 2 }]);
+        let judged = eligible(&standings[2..], true);
+        assert!(judged.fail_open, "as if its probes had found it down");
+        assert!(places(&eligible(&standings[2..], false)).is_empty());
     }
 
     #[test]

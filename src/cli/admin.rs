@@ -51,7 +51,7 @@ fn ask(admin: SocketAddr, request: &str) -> io::Result<Value> {
         answer.split_once("\r\n\r\n").ok_or_else(|| refuse("broke off its answer"))?;
     let json = serde_json::from_str::<Value>(body);
     if head.split(' ').nth(1) != Some("200") {
-        let said = json.ok().and_then(|json| Some(json["error"].as_str()?.to_owned()));
+        let said = json.ok().and_then(|json| Some(json["detail"].as_str()?.to_owned()));
         let said = said.unwrap_or_else(|| head.lines().next().unwrap_or_default().to_owned());
         return Err(refuse(&format!("answered: {said}")));
     }

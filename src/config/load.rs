@@ -25,7 +25,7 @@ pub fn process_environment(name: &str) -> Option<String> {
 const LARGEST: u64 = 64 << 20;
 
 /// A good configuration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,

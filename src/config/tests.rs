@@ -83,6 +83,11 @@ const LEADS: &[(&str, &str)] = &[
          id = \"kid-1\"\nkey = \"zWNDZM6e\"",
     ),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
+    (
+        "[admin.tokens.NAME]",
+        "[admin.tokens.deploy]\n\
+         sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+    ),
     ("[[listener]]", "[[listener]]\naddress = \"127.0.0.1:0\""),
     ("[listener.nginx]", "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.nginx]"),
     (
@@ -245,7 +250,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("cases = [{ … }] of a variable", "give") => "regex = \"(?<shop>a)\"",
         ("[access_log]" | "[access_logs.NAME]", "template") => "format = \"template\"",
         ("[[route]]", "access_logs") | ("[[listener]]", "mode") => "upstream = \"api\"",
-        ("[[listener]]", "socket_mode") => "address = \"unix:/run/app.sock\"",
+        ("[[listener]]" | "[admin]", "socket_mode") => "address = \"unix:/run/app.sock\"",
         ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME.sticky]", "learn") => "lookup = [\"${cookie.a}\"]",
         ("[upstream.NAME.sticky]", "lookup") => "learn = [\"${upstream.cookie.a}\"]",

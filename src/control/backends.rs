@@ -4,6 +4,7 @@
 //! they rule is written into the backend's state here and waits as a [`Change`] for the next
 //! snapshot.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,15 +89,17 @@ pub(super) struct Heard {
 pub(super) struct Change {
     /// Its upstream.
     pub(super) upstream: UpstreamIx,
-    ix: BackendIx,
+    pub(super) ix: BackendIx,
     /// What it has become.
-    is_now: &'static str,
+    pub(super) is_now: &'static str,
+    /// The kind of event.
+    pub(super) kind: &'static str,
     /// Who brought it about.
-    actor: &'static str,
+    pub(super) actor: Cow<'static, str>,
     /// The cause in words.
-    why: String,
+    pub(super) why: String,
     /// What comes next, in words.
-    next: String,
+    pub(super) next: String,
 }
 
 impl Change {
@@ -110,8 +113,13 @@ impl Change {
     /// Where it happened, and what is to be told of it to whoever asks.
     pub(super) fn happened(&self) -> ((UpstreamIx, Option<BackendIx>), Told) {
         let (cause, next) = (self.why.clone(), self.next.clone());
-        let told = Told { kind: kind_of(self.is_now), actor: self.actor, cause, next };
+        let told = Told { kind: self.kind, actor: self.actor.clone(), cause, next };
         ((self.upstream, Some(self.ix)), told)
+    }
+
+    /// Whether an operator brought it about.
+    pub(super) fn is_by_hand(&self) -> bool {
+        self.kind.starts_with("override.")
     }
 
     /// Logs and counts it. The place holds in `before`; how many are left is told by `now`.
@@ -122,11 +130,13 @@ impl Change {
         let (name, label, is_now) = (&upstream.name, &backend.label, self.is_now);
         let eligible = format!("{left}/{}", upstream.backends.len());
         let generation = now.generation.0;
+        let by = &*self.actor;
         if matches!(is_now, "down" | "parked" | "degraded") {
             warn!(
                 upstream = name,
                 backend = label,
                 cause = self.why,
+                by,
                 eligible,
                 generation,
                 "backend {is_now}"
@@ -136,6 +146,7 @@ impl Change {
                 upstream = name,
                 backend = label,
                 cause = self.why,
+                by,
                 eligible,
                 generation,
                 "backend {is_now}"
@@ -169,7 +180,7 @@ impl Control {
                     );
                     let cause = "configuration".to_owned();
                     let (kind, next) = (kind_of(status), String::new());
-                    let told = Told { kind, actor: Cause::Config.name(), cause, next };
+                    let told = Told { kind, actor: Cause::Config.name().into(), cause, next };
                     self.note((UpstreamIx(place), Some(BackendIx(ix))), told);
                 }
                 let record = was.as_ref().map(|was| was.record).unwrap_or_default();
@@ -296,8 +307,8 @@ impl Control {
                 );
                 let (kind, actor) = ("backend.not_parked", Cause::Traffic.name());
                 let cause = format!("{why}, but no other backend is left");
-                return self
-                    .note((place, Some(ix)), Told { kind, actor, cause, next: String::new() });
+                let told = Told { kind, actor: actor.into(), cause, next: String::new() };
+                return self.note((place, Some(ix)), told);
             }
             Ruling::Becomes(next) => next,
         };
@@ -346,6 +357,7 @@ impl Control {
         let (upstream, ix) = (tracked.upstream, tracked.ix);
         let series = &self.snapshot.upstream(upstream).backends[ix.index()].series;
         series.state_change(Status::of(tracked.state), cause);
-        self.changes.push(Change { upstream, ix, is_now, actor: cause.name(), why, next });
+        let (kind, actor) = (kind_of(is_now), cause.name().into());
+        self.changes.push(Change { upstream, ix, is_now, kind, actor, why, next });
     }
 }

@@ -183,7 +183,7 @@ impl Control {
                 _ => warn!(upstream = name, cause, next, "{kind}"),
             }
             upstream.series.policy().event(kind);
-            self.note((place, None), Told { kind, actor: "policy", cause, next });
+            self.note((place, None), Told { kind, actor: "policy".into(), cause, next });
         }
     }
 
@@ -221,7 +221,7 @@ impl Control {
             info!(upstream = name, cause, next, "circuit breaker {}", state.name());
         }
         upstream.series.policy().event(kind);
-        self.note((place, None), Told { kind, actor: "policy", cause, next });
+        self.note((place, None), Told { kind, actor: "policy".into(), cause, next });
         self.steer(place, now);
     }
 }

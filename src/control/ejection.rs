@@ -127,8 +127,12 @@ impl Control {
         if ejected != Ejected::Parked {
             let (upstream, label) = (&upstream.name, &backend.label);
             warn!(upstream, backend = label, cause = why, "outlier not ejected: {but}");
-            let told =
-                Told { kind, actor: "policy", cause: format!("{why}; {but}"), next: String::new() };
+            let told = Told {
+                kind,
+                actor: "policy".into(),
+                cause: format!("{why}; {but}"),
+                next: String::new(),
+            };
             return self.note((place, Some(ix)), told);
         }
         self.judge(backend.id, now, News::FailuresCrossed, |_| format!("outlier: {why}"));

@@ -1,5 +1,6 @@
 //! What the loop notes of what happens, for whoever asks why (`plimsoll why`).
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use crate::control::writer::Control;
@@ -12,7 +13,7 @@ pub(super) struct Told {
     /// What it is, such as `backend.parked`.
     pub(super) kind: &'static str,
     /// Who brought it about.
-    pub(super) actor: &'static str,
+    pub(super) actor: Cow<'static, str>,
     /// Why.
     pub(super) cause: String,
     /// What comes next.
@@ -42,7 +43,7 @@ impl Control {
             number: 0,
             at: SystemTime::now(),
             generation,
-            upstream: upstream.name.clone(),
+            upstream: Some(upstream.name.clone()),
             backend: ix.map(|ix| upstream.backends[ix.index()].label.clone()),
             kind: told.kind,
             actor: told.actor,

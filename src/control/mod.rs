@@ -14,6 +14,7 @@
 //! | `hung` | backends that owe answers and give none |
 //! | `course` | tiers, failover, circuit breakers: what is decided for an upstream as a whole |
 //! | `names` | what backend names resolve to |
+//! | `said`, `operate`, `keep` | what operators say beside the files; doing it; writing it down |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
 //! | `watch` | looks at the files for a change |
 //! | `timers` | what is due when |
@@ -26,8 +27,11 @@ mod ejection;
 mod history;
 mod hung;
 mod journal;
+mod keep;
 mod names;
+mod operate;
 mod prepare;
+mod said;
 mod tell;
 mod timers;
 mod watch;
@@ -36,7 +40,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch as latest};
 
 use crate::config::{Config, Loaded, Report};
 use crate::dns::Dns;
@@ -49,6 +53,8 @@ use prepare::Command;
 use writer::Control;
 
 pub use journal::Entry;
+pub use operate::{KEEP_ONE, Refusal, What, Wish};
+pub use said::{Added, By, Kind, Override, Removed, Said, Word};
 
 /// Commands that wait for their turn. Senders wait when it is full.
 const COMMANDS: usize = 16;
@@ -106,6 +112,12 @@ pub enum ReloadError {
     /// It is good in itself, but what it needs of the system is not to be had.
     #[error("{0}")]
     Unavailable(String),
+    /// What an operator wants cannot be done.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// It is in force, but could not be written down: a restart forgets it.
+    #[error("it is in force, but could not be written down: {0}")]
+    NotKept(String),
     /// The configuration in force did not come from a file.
     #[error("there is no configuration file to load again")]
     NoFile,
@@ -133,6 +145,9 @@ pub struct Handle {
     events: mpsc::Sender<Event>,
     reader: Reader,
     journal: Journal,
+    said: latest::Receiver<keep::Now>,
+    /// How far what is said is written down; `None`: it is not.
+    kept: Option<latest::Receiver<keep::Kept>>,
 }
 
 /// Starts the control loop with a first configuration, loaded from `file` if it came from one.
@@ -157,12 +172,29 @@ async fn start_with(
 ) -> Handle {
     let (commands, commanded) = mpsc::channel(COMMANDS);
     let (events, heard) = mpsc::channel(EVENTS);
-    let answers = dns.resolve(names::names(&loaded.config).into_keys()).await;
+    let folder = loaded.config.admin.as_ref().and_then(|admin| admin.state.clone());
+    let said = folder.as_deref().map(said_before).unwrap_or_default();
+    let answers = dns.resolve(names::names(&said.patch(&loaded.config)).into_keys()).await;
+    let (told, now) = latest::channel((0, Arc::new(said)));
     let senders = (commands.downgrade(), events.clone());
-    let control = Control::new(loaded, answers, file, registry, stage, dns, senders);
+    let kept = folder.map(|folder| {
+        let (told, kept) = latest::channel((0, None));
+        tokio::spawn(keep::keep(folder, now.clone(), told));
+        kept
+    });
+    let control = Control::new(loaded, answers, file, registry, stage, dns, (senders, told));
     let (reader, journal) = (control.reader(), control.journal());
     tokio::spawn(control.run(commanded, heard));
-    Handle { commands, events, reader, journal }
+    Handle { commands, events, reader, journal, said: now, kept }
+}
+
+/// What was said before the process ended. What cannot be read is no reason not to serve.
+fn said_before(folder: &std::path::Path) -> Said {
+    keep::read(folder).unwrap_or_else(|error| {
+        let folder = folder.display();
+        tracing::error!(%folder, %error, "what operators said before is not known any more");
+        Said::default()
+    })
 }
 
 impl Handle {
@@ -182,6 +214,27 @@ impl Handle {
         self.order(|reply| Command::Apply { loaded: Box::new(loaded), origin, reply }).await
     }
 
+    /// Does what an operator wants of a backend. Where what is said is written down, it is when this
+    /// returns.
+    ///
+    /// # Errors
+    /// Why it is not done; or that it is, but could not be written down.
+    pub async fn wish(&self, wish: Wish) -> Result<Generation, ReloadError> {
+        let generation = self.order(|reply| Command::Wish { wish: Box::new(wish), reply }).await?;
+        let number = self.said.borrow().0;
+        if let Some(mut kept) = self.kept.clone() {
+            let written = kept.wait_for(|(until, _)| *until >= number).await;
+            let failed = written.map_err(|_| ReloadError::Ended)?.1.clone();
+            failed.map_or(Ok(()), |error| Err(ReloadError::NotKept(error)))?;
+        }
+        Ok(generation)
+    }
+
+    /// What operators say beside the files.
+    pub fn said(&self) -> Arc<Said> {
+        Arc::clone(&self.said.borrow().1)
+    }
+
     async fn order(
         &self,
         command: impl FnOnce(Reply) -> Command,
@@ -189,6 +242,14 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| ReloadError::Ended)?;
         answer.await.unwrap_or(Err(ReloadError::Ended))
+    }
+
+    /// A handle of a loop that has ended, for those who only read.
+    #[cfg(test)]
+    pub(crate) fn idle(reader: Reader) -> Self {
+        let ((commands, _), (events, _)) = (mpsc::channel(1), mpsc::channel(1));
+        let said = latest::channel((0, Arc::default())).1;
+        Self { commands, events, reader, journal: Journal::default(), said, kept: None }
     }
 
     /// Waits for the end of the control loop. As long as there is a handle, only a panic ends it.

@@ -195,7 +195,7 @@ fn tell(
     } else {
         info!(name, found, known, "backend name: {kind}");
     }
-    Some(Told { kind, actor: "dns", cause, next })
+    Some(Told { kind, actor: "dns".into(), cause, next })
 }
 
 /// What a configuration has to ask for, with how long answers may hold; the shorter times win where

@@ -2,12 +2,15 @@
 //! events still pass.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
 use crate::config::{self, Loaded};
 use crate::control::names::names;
+use crate::control::operate::Wish;
+use crate::control::said::Said;
 use crate::control::{Origin, ReloadError, Reply};
 use crate::dns::{Answer, Dns};
 use crate::snapshot::build::Addresses;
@@ -35,6 +38,22 @@ pub(super) enum Command {
         /// Where the outcome goes.
         reply: Reply,
     },
+    /// Do what an operator wants of a backend.
+    Wish {
+        /// What it is.
+        wish: Box<Wish>,
+        /// Where the outcome goes.
+        reply: Reply,
+    },
+}
+
+/// A configuration to be put in force, and where it comes from.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// From the files.
+    Load(Option<PathBuf>),
+    /// It is there.
+    Take(Box<Loaded>),
 }
 
 /// A command that only needs the loop's word to take effect.
@@ -46,29 +65,33 @@ pub(super) struct Prepared {
     pub(super) origin: Origin,
     /// Where the outcome goes.
     pub(super) reply: Reply,
+    /// What operators say once it is in force, and the wish that it comes from.
+    pub(super) altered: Option<Altered>,
 }
 
-/// Prepares `command`. `known` names are not asked for.
+/// What operators say once a wish is done, and the wish.
+pub(super) type Altered = Box<(Said, Wish)>;
+
+/// Prepares what is to be put in force, with what operators say beside it. `known` names are not asked for.
 pub(super) async fn prepare(
-    command: Command,
-    file: Option<PathBuf>,
+    task: Task,
+    said: Arc<Said>,
     known: Addresses,
     dns: Dns,
-) -> Prepared {
-    let (loaded, origin, reply) = match command {
-        Command::Reload { origin, reply } => (load(file).await, origin, reply),
-        Command::Apply { loaded, origin, reply } => (Ok(*loaded), origin, reply),
+) -> Result<(Loaded, Vec<Answer>), ReloadError> {
+    let loaded = match task {
+        Task::Load(file) => load(file).await,
+        Task::Take(loaded) => Ok(*loaded),
     };
-    let result = match loaded {
+    match loaded {
         Ok(loaded) => {
-            let mut names = names(&loaded.config);
+            let mut names = names(&said.patch(&loaded.config));
             names.retain(|name, _| !known.contains_key(name));
             let answers = dns.resolve(names.into_keys()).await;
             Ok((loaded, answers))
         }
         Err(error) => Err(error),
-    };
-    Prepared { result, origin, reply }
+    }
 }
 
 /// Reads and checks the files, on a thread beside the loop that gives way to all others: with

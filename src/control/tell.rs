@@ -19,6 +19,7 @@ pub(super) fn cause(
 ) -> (Origin, String) {
     const SHOWN: usize = 3;
     let origin = match (changes.is_empty(), moved.is_empty()) {
+        (false, _) if changes.iter().any(Change::is_by_hand) => Origin::Api,
         (false, _) => Origin::Health,
         (true, false) => Origin::Dns,
         (true, true) => Origin::Policy,
@@ -118,5 +119,5 @@ pub(super) fn service(before: Option<Service>, upstream: &Upstream) -> Option<To
             ("upstream.none_eligible", "ends when one is".to_owned())
         }
     };
-    Some(Told { kind, actor: "policy", cause, next })
+    Some(Told { kind, actor: "policy".into(), cause, next })
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{error, info, warn};
 
@@ -20,15 +20,18 @@ use crate::control::course::Courses;
 use crate::control::ejection::Windows;
 use crate::control::hung::Silences;
 use crate::control::journal::Journal;
+use crate::control::keep;
 use crate::control::names::Names;
-use crate::control::prepare::{Command, Prepared, prepare};
+use crate::control::operate::What;
+use crate::control::prepare::{Command, Prepared, Task, prepare};
+use crate::control::said::Said;
 use crate::control::tell;
 use crate::control::timers::Timers;
 use crate::control::watch::Watch;
 use crate::control::{Origin, ReloadError, Stage};
 use crate::dns::{Answer, Dns};
 use crate::model::{BackendId, Clock, Event, Generation, UpstreamId, UpstreamIx};
-use crate::snapshot::build::{self, Identities, Input, Known};
+use crate::snapshot::build::{self, Identities, Input, Known, Orders};
 use crate::snapshot::{Cell, Reader, Snapshot};
 use crate::telemetry::Registry;
 use crate::tls::Challenges;
@@ -60,6 +63,8 @@ pub(super) enum Due {
     Breaker(UpstreamId),
     /// A name is to be resolved again.
     Resolve(config::Query),
+    /// Something that operators said ends.
+    Words,
 }
 
 /// The loop's own world.
@@ -102,6 +107,14 @@ pub(super) struct Control {
     watch: Watch,
     fingerprint: u64,
     watch_interval: Option<Duration>,
+    /// The configuration in force as it was loaded, without what operators say beside it.
+    pub(super) loaded: Loaded,
+    /// What they say.
+    pub(super) said: Arc<Said>,
+    /// The same, as snapshots are built with it.
+    pub(super) orders: Orders,
+    /// Where it is told.
+    pub(super) told_said: watch::Sender<keep::Now>,
     /// What the process was started with, and keeps until its end.
     started: (config::Process, Option<config::Admin>),
     /// What was told of the configuration that was refused last, so that it is not told again until
@@ -118,7 +131,10 @@ impl Control {
         registry: Arc<Registry>,
         stage: Box<dyn Stage>,
         dns: Dns,
-        (commands, events): (mpsc::WeakSender<Command>, mpsc::Sender<Event>),
+        ((commands, events), told_said): (
+            (mpsc::WeakSender<Command>, mpsc::Sender<Event>),
+            watch::Sender<keep::Now>,
+        ),
     ) -> Self {
         let cell = Cell::new(Snapshot::empty());
         let mut control = Self {
@@ -151,7 +167,13 @@ impl Control {
             watch_interval: loaded.config.process.watch_interval,
             started: (loaded.config.process.clone(), loaded.config.admin.clone()),
             refused: None,
+            loaded: loaded.clone(),
+            said: Arc::default(),
+            orders: Orders::new(),
+            told_said,
         };
+        let said = Said::clone(&control.told_said.borrow().1);
+        control.take_up_said(said);
         control.apply(loaded, answers, Origin::Start);
         control
     }
@@ -198,6 +220,7 @@ impl Control {
                     Due::Steer(id) => self.steer_again(id, now),
                     Due::Breaker(id) => self.look_at_breaker(id, now),
                     Due::Resolve(query) => self.names.ask(query),
+                    Due::Words => self.words_ended(),
                 }
             }
             self.publish_changes();
@@ -213,12 +236,43 @@ impl Control {
     }
 
     fn prepare(&mut self, command: Command) {
-        let names = self.names.addresses().clone();
-        self.preparation.spawn(prepare(command, self.file.clone(), names, self.names.dns()));
+        let (task, origin, reply, altered) = match command {
+            Command::Reload { origin, reply } => {
+                (Task::Load(self.file.clone()), origin, reply, None)
+            }
+            Command::Apply { loaded, origin, reply } => (Task::Take(loaded), origin, reply, None),
+            Command::Wish { wish, reply } => match &wish.what {
+                What::Join { .. } | What::Leave => match self.alter(&wish) {
+                    Ok((said, loaded)) if !wish.dry_run => {
+                        let altered = Box::new((said, *wish));
+                        (Task::Take(Box::new(loaded)), Origin::Api, reply, Some(altered))
+                    }
+                    told => {
+                        let told = told.map(|_| self.snapshot.generation);
+                        let _ = reply.send(told.map_err(ReloadError::Refused));
+                        return;
+                    }
+                },
+                _ => {
+                    // Who asked may have gone away; the change stands all the same.
+                    let _ = reply.send(self.wish(&wish).map_err(ReloadError::Refused));
+                    return;
+                }
+            },
+        };
+        let (names, dns) = (self.names.addresses().clone(), self.names.dns());
+        let said = match &altered {
+            Some(altered) => Arc::new(altered.0.clone()),
+            None => Arc::clone(&self.said),
+        };
+        self.preparation.spawn(async move {
+            let result = prepare(task, said, names, dns).await;
+            Prepared { result, origin, reply, altered }
+        });
     }
 
     fn prepared(&mut self, prepared: Result<Prepared, JoinError>) {
-        let Prepared { result, origin, reply } = match prepared {
+        let Prepared { result, origin, reply, altered } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return error!(%error, "a reload broke off; nothing has changed"),
         };
@@ -232,7 +286,18 @@ impl Control {
                 Ok(self.snapshot.generation)
             }
             Ok((loaded, answers)) => match self.stage.prepare(&loaded.config) {
-                Ok(()) => Ok(self.apply(loaded, answers, origin)),
+                Ok(()) => {
+                    if let Some(altered) = &altered {
+                        self.orders = altered.0.orders();
+                        self.said = Arc::new(altered.0.clone());
+                    }
+                    let generation = self.apply(loaded, answers, origin);
+                    if let Some(altered) = altered {
+                        let (said, wish) = *altered;
+                        self.altered(&wish, said);
+                    }
+                    Ok(generation)
+                }
                 Err(why) => {
                     self.refuse(&why, origin);
                     Err(ReloadError::Unavailable(why))
@@ -274,10 +339,13 @@ impl Control {
     }
 
     fn apply(&mut self, loaded: Loaded, answers: Vec<Answer>, origin: Origin) -> Generation {
-        let Loaded { config, warnings, hash, fingerprint, watched } = loaded;
-        for warning in &warnings {
+        for warning in &loaded.warnings {
             warn!("configuration: {}", warning.render(false));
         }
+        let (hash, fingerprint, watched) =
+            (loaded.hash, loaded.fingerprint, loaded.watched.clone());
+        let config = self.said.patch(&loaded.config);
+        self.loaded = Loaded { warnings: Vec::new(), ..loaded };
         self.names.take_up(&config, answers, &mut self.timers, self.registry.process());
         let next = build::build(Input {
             config: &config,
@@ -286,6 +354,7 @@ impl Control {
             previous: Some(&*self.snapshot),
             known: Known {
                 states: &|id| self.backends.state(id),
+                orders: &self.orders,
                 courses: &|name| self.courses.course(name),
                 addresses: self.names.addresses(),
                 identities: &mut self.identities,
@@ -354,7 +423,7 @@ impl Control {
     }
 
     /// Publishes what was heard since the last snapshot, if anything.
-    fn publish_changes(&mut self) {
+    pub(super) fn publish_changes(&mut self) {
         let touched = self.changes.iter().map(|change| change.upstream).collect();
         self.steer_all(&touched, Clock::now());
         if self.changes.is_empty()
@@ -370,6 +439,7 @@ impl Control {
         touched.extend(moved.keys().chain(&steered).chain(&mem::take(&mut self.reweighed)));
         let known = Known {
             states: &|id| self.backends.state(id),
+            orders: &self.orders,
             courses: &|name| self.courses.course(name),
             addresses: self.names.addresses(),
             identities: &mut self.identities,

@@ -100,7 +100,7 @@
 //! then is cut, with a line in the access log (`failure` is `drain_timeout`). Listeners close at once: if another balancer stands before this
 //! one, take the instance out there first.
 //!
-//! To empty one backend instead, give it `state = "draining"` and reload.
+//! To empty one backend instead, see *Changes by hand*, or give it `state = "draining"` and reload.
 //!
 //! # Logs
 //!
@@ -128,7 +128,26 @@
 //!
 //! # The admin listener
 //!
-//! Read-only, without a password, and so on loopback only unless `allow_public` is set.
+//! On a loopback address anybody on the machine may read, and nobody without a token may change anything
+//! (`anonymous` says otherwise). On a Unix socket (`address = "unix:/run/plimsoll/admin.sock"`) the file's mode
+//! says who gets in, and who is in may do everything. An address that others can reach needs tokens. What a
+//! token's bearer may is its role: `viewer` reads, `operator` changes what backends do, `admin` the
+//! configuration too. Make one with `openssl rand -hex 32`, and write down its hash only:
+//!
+//! ```toml
+//! [admin]
+//! address = "0.0.0.0:9901"
+//! state = "/var/lib/plimsoll/state"
+//! audit_log = "/var/log/plimsoll/audit.log"
+//!
+//! [admin.tokens.deploy]
+//! sha256 = "…" # printf %s "$TOKEN" | sha256sum
+//! role = "operator"
+//! ```
+//!
+//! Tokens cross the network as they are: let a listener with TLS lead to the admin listener's address, or
+//! use the socket. Web pages of other sites get nothing: `Host` has to be an address or a name without a
+//! dot, and `Origin`, where a change has one, this listener.
 //!
 //! | path | tells |
 //! |---|---|
@@ -137,13 +156,41 @@
 //! | `/healthz` | every upstream; 503 when none can serve |
 //! | `/metrics` | metrics, as Prometheus text |
 //! | `/api/v1/ha/status` | version, generation, configuration, listeners, upstreams in short |
-//! | `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
+//! | `/api/v1/ha/load-balancer`, `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
 //! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
 //! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
 //! | `/api/v1/ha/failover/status` | which tiers serve, panics, circuit breakers |
 //! | `/api/v1/ha/explain` | by POST: what would become of a request, `{"method": "GET", "url": "http://shop.example/cart", "headers": ["X-Tenant: acme"]}`, and `client` and `listener` if wanted |
 //! | `/api/v1/ha/failover/events` | the events of failover groups among the last |
-//! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next |
+//! | `/api/v1/ha/load-balancer/backends/{id}` | one of them |
+//! | `/api/v1/ha/overrides` | what operators say beside the configuration |
+//! | `/api/v1/ha/overrides/{id}` | what they say of one backend |
+//! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next; `?follow=1` goes on with those to come, as lines of JSON or, if asked for by `Accept`, as server-sent events |
+//!
+//! # Changes by hand
+//!
+//! | request | does |
+//! |---|---|
+//! | `PATCH /api/v1/ha/load-balancer/backends/{id}` | `weight`, `state` (`enabled`, `draining`, `disabled`, `forced_up`, `forced_down`); `null` takes back what was said |
+//! | `POST /api/v1/ha/load-balancer/backends` | one more backend: `upstream`, `address`, `weight`, `tier`, `max_connections` |
+//! | `DELETE /api/v1/ha/load-balancer/backends/{id}` | one backend less |
+//! | `PUT`, `DELETE /api/v1/ha/overrides/{id}` | all that is said of a backend; what the file says again |
+//! | `POST /api/v1/ha/health-checks/{id}/run` | its checks, at once; the results count as any other |
+//! | `POST /api/v1/ha/config/reload` | the files are read again |
+//!
+//! `{id}` is `UPSTREAM%2FBACKEND`, or the backend's name alone where it is the only one. Bodies are JSON, with a
+//! `reason` for whoever reads the events later, and `expires_in_seconds` if it shall end by itself.
+//! `?wait=drained` answers when no request is in flight there any more (202 if `timeout_seconds`, 30 by
+//! default, were not enough), `?dry_run=1` only tells. A `POST` with an `Idempotency-Key` is done once, however
+//! often it comes. What is refused says why (`application/problem+json`, RFC 9457): `code` is for programs.
+//!
+//! What is said holds over reloads, and over restarts with `[admin] state`, until its end or until it is taken
+//! back. `forced_up` serves whatever probes and traffic say; `forced_down` is as if probes had found it down,
+//! so that fail-open still uses it: to be sure that it gets nothing, say `disabled`. What would leave an upstream
+//! nobody who may be picked is refused; `"bypass": ["keep_one"]` does it all the same. Each change is an event
+//! with who, why and what comes next, which `plimsoll why` tells, and a line of the audit log.
+//!
+//! All paths of the API are under `/api/ha` as well.
 //!
 //! # Metrics
 //!

@@ -13,6 +13,26 @@ pub enum AdminState {
     Draining,
     /// Out of rotation.
     Disabled,
+    /// In rotation, whatever probes and traffic say. Said by hand only, not in a file.
+    ForcedUp,
+    /// As if probes had found it down. Said by hand only, not in a file.
+    ForcedDown,
+}
+
+impl AdminState {
+    /// Every one, in the order of the words above.
+    pub const ALL: [Self; 5] =
+        [Self::Enabled, Self::Draining, Self::Disabled, Self::ForcedUp, Self::ForcedDown];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether it counts among those that shall serve.
+    pub fn in_rotation(self) -> bool {
+        !matches!(self, Self::Draining | Self::Disabled)
+    }
 }
 
 /// What active probes say of a backend.
@@ -104,6 +124,8 @@ names!(AdminState {
     Self::Enabled => "enabled",
     Self::Draining => "draining",
     Self::Disabled => "disabled",
+    Self::ForcedUp => "forced_up",
+    Self::ForcedDown => "forced_down",
 });
 names!(ProbedState {
     Self::Unprobed => "unprobed",

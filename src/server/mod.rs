@@ -13,7 +13,7 @@ mod threads;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,8 +25,8 @@ use crate::admin::Phase;
 use crate::config::model::Admin;
 use crate::config::{Config, Loaded};
 use crate::control::{Handle, Origin, ReloadError};
-use crate::model::{Generation, WorkerIx};
-use crate::net::{self, BindError};
+use crate::model::{Address, Generation, WorkerIx};
+use crate::net::{self, BindError, SocketFile};
 use crate::proxy::{self, Clients, Descriptors, Memory, Order};
 use crate::telemetry::{AccessLog, LogHandle, Registry};
 
@@ -59,7 +59,7 @@ pub enum StartError {
         /// The reason.
         source: io::Error,
     },
-    /// One of the access logs that routes name could not be opened.
+    /// A file or folder that is named cannot be written to.
     #[error("{0}")]
     Log(String),
     /// A thread or its runtime could not be made.
@@ -73,6 +73,8 @@ pub struct Server {
     handle: Handle,
     addresses: BTreeMap<String, SocketAddr>,
     admin: Option<SocketAddr>,
+    /// The admin listener's file, removed in the end.
+    _admin_file: Option<SocketFile>,
     orders: Vec<mpsc::UnboundedSender<Order>>,
     workers: Vec<JoinHandle<()>>,
     phase: watch::Sender<Phase>,
@@ -113,10 +115,18 @@ impl Server {
         let bound = ports
             .bind(&config.listeners)
             .map_err(|(listener, source)| StartError::Listen { listener, source })?;
-        let admin = config.admin.as_ref().map(bind_admin).transpose()?;
+        let (admin, admin_file) = match &config.admin {
+            Some(admin) => {
+                stage::can_be_kept(admin).map_err(StartError::Log)?;
+                let (listener, file) = bind_admin(admin)?;
+                (Some(listener), file)
+            }
+            None => (None, None),
+        };
+        let admin_at = config.admin.as_ref().map(|admin| admin.address.clone());
         ports.apply(bound);
         let addresses = ports.addresses();
-        let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
+        let admin_address = admin.as_ref().and_then(net::Listener::local_addr);
         let (timeout, drain_timeout) = watch::channel(config.process.drain_timeout);
         let (phase, now) = watch::channel(Phase::Starting);
         let stage = Stage {
@@ -141,6 +151,7 @@ impl Server {
             handle,
             addresses,
             admin: admin_address,
+            _admin_file: admin_file,
             orders,
             workers: Vec::with_capacity(count),
             phase,
@@ -154,7 +165,8 @@ impl Server {
         for (number, inbox) in inboxes.into_iter().enumerate() {
             server.start_worker(number, inbox, &registry)?;
         }
-        if let Some(address) = server.admin {
+        let bound = server.admin.map(Address::Ip).or(admin_at);
+        if let Some(address) = bound {
             tracing::info!(%address, "admin listening");
         }
         server.phase.send_replace(Phase::Ready);
@@ -196,7 +208,7 @@ impl Server {
         &self.addresses
     }
 
-    /// Where the admin listener accepts.
+    /// Where the admin listener accepts; `None` on a Unix socket too.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
     }
@@ -283,8 +295,15 @@ fn open_access_log(config: &Config, registry: &Arc<Registry>) -> Result<AccessLo
     })
 }
 
-fn bind_admin(admin: &Admin) -> Result<TcpListener, StartError> {
-    net::bind_one(admin.address).map_err(StartError::Admin)
+fn bind_admin(admin: &Admin) -> Result<(net::Listener, Option<SocketFile>), StartError> {
+    let bound = match &admin.address {
+        Address::Ip(address) => {
+            net::bind_one(*address).map(|socket| (net::Listener::Tcp(socket), None))
+        }
+        Address::Unix(path) => net::bind_unix(path, admin.socket_mode, 1)
+            .map(|(mut sockets, file)| (sockets.swap_remove(0), Some(file))),
+    };
+    bound.map_err(StartError::Admin)
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! What a configuration needs outside of the snapshot: sockets, log files, and the few settings
 //! that the process itself reads.
 
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::config::model::Admin;
 use crate::control;
 use crate::telemetry::{self, AccessLogHandle, LogHandle};
 
@@ -52,6 +56,27 @@ impl control::Stage for Stage {
             tracing::error!(%error, "the level of the program log stays as it was");
         }
     }
+}
+
+/// Whether what the admin listener writes down can be: the folder is made, the log opened.
+pub(super) fn can_be_kept(admin: &Admin) -> Result<(), String> {
+    if let Some(folder) = &admin.state {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let told = |error| format!("admin.state {}: {error}", folder.display());
+        made.and_then(|()| can_make_files_in(folder)).map_err(told)?;
+    }
+    if let Some(path) = &admin.audit_log {
+        let told = |error| format!("admin.audit_log {}: {error}", path.display());
+        telemetry::can_append(path).map_err(told)?;
+    }
+    Ok(())
+}
+
+/// Whether files can be made in a folder.
+fn can_make_files_in(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(".probe");
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(probe)
 }
 
 /// Whether all files of logs that routes name can be written.

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::admin::{self, Phase};
 use crate::config::Loaded;
 use crate::control::{self, Handle};
+use crate::net;
 use crate::proxy::{self, Order, Sockets};
 use crate::telemetry::Registry;
 
@@ -67,7 +68,7 @@ pub(super) struct ControlParts {
     pub(super) loaded: Loaded,
     pub(super) file: Option<std::path::PathBuf>,
     pub(super) stage: Stage,
-    pub(super) admin: Option<std::net::TcpListener>,
+    pub(super) admin: Option<net::Listener>,
     pub(super) registry: Arc<Registry>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<proxy::Memory>,
@@ -98,10 +99,18 @@ async fn control(
     stopped: oneshot::Receiver<()>,
 ) {
     let ControlParts { loaded, file, stage, admin, registry, phase, memory } = parts;
+    let access = loaded.config.admin.as_ref().map(admin::Access::of).unwrap_or_default();
     let handle = control::start(loaded, file, Arc::clone(&registry), Box::new(stage)).await;
     let watched = memory::watch(handle.reader(), memory, Arc::clone(&registry));
-    let state = admin::State { reader: handle.reader(), registry, phase, started: Instant::now() };
-    let admin = match admin.map(tokio::net::TcpListener::from_std).transpose() {
+    let state = admin::State {
+        reader: handle.reader(),
+        control: handle.clone(),
+        access: Arc::new(access),
+        registry,
+        phase,
+        started: Instant::now(),
+    };
+    let admin = match admin.map(net::Listener::register).transpose() {
         Ok(admin) => admin,
         Err(error) => {
             let _ = started.send(Err(error));

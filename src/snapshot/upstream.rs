@@ -151,6 +151,16 @@ impl Upstream {
         self.backends.iter().filter(|one| one.state.admin != AdminState::Disabled).count()
     }
 
+    /// What the configuration says of a backend; those of one name share it.
+    pub fn declared(&self, ix: BackendIx) -> &config::Backend {
+        &self.source.backends[self.entries[ix.index()] as usize]
+    }
+
+    /// What the configuration has, in its order: of a name one entry, whatever it resolves to.
+    pub fn written(&self) -> &[config::Backend] {
+        &self.source.backends
+    }
+
     /// The place of the backend of that id.
     pub fn place_of(&self, id: BackendId) -> Option<BackendIx> {
         let place = self.backends.iter().position(|one| one.id == id)?;
@@ -193,7 +203,7 @@ impl Upstream {
 
     /// How many backends the operator has in rotation.
     fn in_rotation(&self) -> usize {
-        self.backends.iter().filter(|one| one.state.admin == AdminState::Enabled).count()
+        self.backends.iter().filter(|one| one.state.admin.in_rotation()).count()
     }
 
     /// How many backends nothing is known to speak against, and how many the operator has in rotation.

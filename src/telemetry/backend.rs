@@ -53,6 +53,8 @@ impl Status {
     pub fn of(state: BackendState) -> Self {
         match state {
             BackendState { admin: AdminState::Disabled, .. } => Self::Disabled,
+            BackendState { admin: AdminState::ForcedUp, .. } => Self::Up,
+            BackendState { admin: AdminState::ForcedDown, .. } => Self::Down,
             BackendState { admin: AdminState::Draining, .. }
             | BackendState { probed: ProbedState::Draining, .. } => Self::Draining,
             BackendState { probed: ProbedState::Down, .. } => Self::Down,
@@ -91,11 +93,13 @@ pub enum Cause {
     Probe,
     /// The outcomes of requests.
     Traffic,
+    /// The operator, by hand.
+    Operator,
 }
 
 impl Cause {
     /// Every cause, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Config, Self::Probe, Self::Traffic];
+    pub const ALL: [Self; 4] = [Self::Config, Self::Probe, Self::Traffic, Self::Operator];
 
     /// The label in metrics and logs.
     pub fn name(self) -> &'static str {
@@ -103,6 +107,7 @@ impl Cause {
             Self::Config => "config",
             Self::Probe => "probe",
             Self::Traffic => "traffic",
+            Self::Operator => "operator",
         }
     }
 }
@@ -478,7 +483,7 @@ mod tests {
 
     #[test]
     fn the_operators_word_is_told_before_the_probes_and_theirs_before_the_traffics() {
-        use AdminState::{Disabled, Draining, Enabled};
+        use AdminState::{Disabled, Draining, Enabled, ForcedDown, ForcedUp};
         use ProbedState::{Checking, Degraded, Down, Standby, Unprobed, Up};
         let parked = PassiveState::Parked { until: Tick(1) };
         let of = |admin, probed, passive| {
@@ -486,6 +491,8 @@ mod tests {
         };
         assert_eq!(of(Disabled, Down, parked), Status::Disabled);
         assert_eq!(of(Draining, Down, parked), Status::Draining);
+        assert_eq!(of(ForcedUp, Down, parked), Status::Up);
+        assert_eq!(of(ForcedDown, Up, PassiveState::Ok), Status::Down);
         assert_eq!(of(Enabled, Down, parked), Status::Down);
         assert_eq!(of(Enabled, Checking, parked), Status::Parked);
         assert_eq!(of(Enabled, Up, PassiveState::Trial), Status::Parked);

@@ -2,6 +2,7 @@
 //!
 //! The control loop writes, the admin listener reads; no request of the data plane comes here.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -20,14 +21,14 @@ pub struct Happened {
     pub at: SystemTime,
     /// The generation that it is part of.
     pub generation: Generation,
-    /// The upstream.
-    pub upstream: String,
+    /// The upstream; `None`: it concerns the process as a whole.
+    pub upstream: Option<String>,
     /// The backend; `None`: it concerns the upstream as a whole.
     pub backend: Option<String>,
     /// What it is, such as `backend.parked`.
     pub kind: &'static str,
-    /// Who brought it about: `config`, `probe`, `traffic`, `policy`.
-    pub actor: &'static str,
+    /// Who brought it about: `config`, `probe`, `traffic`, `policy`, or `operator:` and a name.
+    pub actor: Cow<'static, str>,
     /// Why, in words.
     pub cause: String,
     /// What comes next, and when or on what condition; empty if nothing is to come by itself.
@@ -37,8 +38,13 @@ pub struct Happened {
 impl Happened {
     /// When, in UTC (RFC 3339).
     pub fn time(&self) -> String {
-        jiff::Timestamp::try_from(self.at).unwrap_or_default().to_string()
+        at_utc(self.at)
     }
+}
+
+/// A moment in UTC (RFC 3339).
+pub fn at_utc(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at).unwrap_or_default().to_string()
 }
 
 /// The last events of a process, oldest first.
@@ -68,6 +74,11 @@ impl History {
         self.lock().events.iter().filter(|event| wanted(event)).cloned().collect()
     }
 
+    /// The number of the last one; 0: there is none.
+    pub fn last(&self) -> u64 {
+        self.lock().last
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Every write leaves the queue whole, so a panic elsewhere spoils nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,10 +97,10 @@ mod tests {
                 number: 0,
                 at: SystemTime::UNIX_EPOCH,
                 generation: Generation(n),
-                upstream: "api".to_owned(),
+                upstream: Some("api".to_owned()),
                 backend: None,
                 kind: "upstream.panic",
-                actor: "policy",
+                actor: "policy".into(),
                 cause: String::new(),
                 next: String::new(),
             });

@@ -27,7 +27,7 @@ pub use access_log::{
 pub use backend::{Answering, BackendCell, BackendSeries, Cause, Ejected, Status};
 pub use check::{CheckNow, CheckSeries, LastProbe};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
-pub use history::{Happened, History};
+pub use history::{Happened, History, at_utc};
 pub use limit::{LimitCell, LimitSeries, Limited};
 pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;

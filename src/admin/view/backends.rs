@@ -17,8 +17,9 @@ pub(in crate::admin) struct BackendList<'a> {
     backends: Vec<BackendView<'a>>,
 }
 
+/// One backend.
 #[derive(Debug, Serialize)]
-struct BackendView<'a> {
+pub(in crate::admin) struct BackendView<'a> {
     upstream: &'a str,
     backend: &'a str,
     address: String,
@@ -58,7 +59,7 @@ impl<'a> BackendList<'a> {
 }
 
 impl<'a> BackendView<'a> {
-    fn of(upstream: &'a Upstream, ix: usize, now: Tick) -> Self {
+    pub(in crate::admin) fn of(upstream: &'a Upstream, ix: usize, now: Tick) -> Self {
         let (backend, live) = (&upstream.backends[ix], &upstream.live[ix]);
         let eligible = upstream.eligible[ix];
         let in_flight = live.in_flight();
@@ -95,8 +96,10 @@ impl<'a> BackendView<'a> {
 fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> String {
     let state = backend.state;
     let fact = match (state.admin, state.probed, state.passive) {
-        (AdminState::Disabled, _, _) => "disabled in the configuration".to_owned(),
+        (AdminState::Disabled, _, _) => "disabled: taken out of service".to_owned(),
         (AdminState::Draining, _, _) => "draining: requests under way finish".to_owned(),
+        (AdminState::ForcedUp, _, _) => "forced up, whatever probes and traffic say".to_owned(),
+        (AdminState::ForcedDown, _, _) => "forced down, as if its probes failed".to_owned(),
         (_, ProbedState::Down, _) => format!("down: its probes fail{}", faults(backend)),
         (_, ProbedState::Standby, _) => {
             format!("standby: not in the role that is wanted{}", faults(backend))

@@ -15,10 +15,17 @@ pub(in crate::admin) struct Wanted {
     /// Those whose kind begins so.
     kind: Option<String>,
     /// Those after this number.
-    since: Option<u64>,
+    pub(in crate::admin) since: Option<u64>,
+    /// `1`: those to come as well, as they happen.
+    follow: Option<String>,
 }
 
 impl Wanted {
+    /// Whether those to come are wanted as well.
+    pub(in crate::admin) fn follows(&self) -> bool {
+        self.follow.as_deref().is_some_and(|follow| follow != "0")
+    }
+
     /// Those whose kind begins so.
     pub(in crate::admin) fn of_kind(kind: &str) -> Self {
         Self { kind: Some(kind.to_owned()), ..Self::default() }
@@ -29,19 +36,21 @@ impl Wanted {
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Events {
     /// Oldest first.
-    events: Vec<EventView>,
+    pub(in crate::admin) events: Vec<EventView>,
 }
 
+/// One event.
 #[derive(Debug, Serialize)]
-struct EventView {
-    number: u64,
+pub(in crate::admin) struct EventView {
+    pub(in crate::admin) number: u64,
     at: String,
     generation: u64,
-    upstream: String,
+    /// `null`: it concerns the process as a whole.
+    upstream: Option<String>,
     /// `null`: it concerns the upstream as a whole.
     backend: Option<String>,
     kind: &'static str,
-    actor: &'static str,
+    actor: String,
     cause: String,
     /// `null`: nothing is to come by itself.
     next: Option<String>,
@@ -53,7 +62,7 @@ impl Events {
             want.as_deref().is_none_or(|want| found == Some(want))
         };
         let events = history.events(|event| {
-            is(&wanted.upstream, Some(&event.upstream))
+            is(&wanted.upstream, event.upstream.as_deref())
                 && is(&wanted.backend, event.backend.as_deref())
                 && wanted.kind.as_deref().is_none_or(|kind| event.kind.starts_with(kind))
                 && event.number > wanted.since.unwrap_or(0)
@@ -71,7 +80,7 @@ impl EventView {
             upstream: event.upstream,
             backend: event.backend,
             kind: event.kind,
-            actor: event.actor,
+            actor: event.actor.into_owned(),
             cause: event.cause,
             next: Some(event.next).filter(|next| !next.is_empty()),
         }

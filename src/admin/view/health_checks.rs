@@ -86,7 +86,7 @@ struct Verdict<'a> {
 
 /// How one check of one backend stands.
 #[derive(Debug, Serialize)]
-struct CheckVerdict {
+pub(in crate::admin) struct CheckVerdict {
     name: String,
     state: &'static str,
     probes_ok: u64,
@@ -107,7 +107,7 @@ struct Last {
 }
 
 impl CheckVerdict {
-    fn of(check: &CheckSeries, now: Tick) -> Self {
+    pub(in crate::admin) fn of(check: &CheckSeries, now: Tick) -> Self {
         let (probes_ok, probes_failed) = check.counts();
         let CheckNow { state, last, next } = check.now();
         let last = last.map(|last| Last {

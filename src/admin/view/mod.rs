@@ -8,6 +8,7 @@ mod events;
 pub(super) mod explain;
 mod failover;
 mod health_checks;
+mod overrides;
 mod stats;
 mod status;
 
@@ -16,10 +17,11 @@ use std::collections::BTreeMap;
 use crate::model::Outcome;
 use crate::snapshot::{Snapshot, Upstream};
 
-pub(super) use backends::BackendList;
-pub(super) use events::{Events, Wanted};
+pub(super) use backends::{BackendList, BackendView};
+pub(super) use events::{EventView, Events, Wanted};
 pub(super) use failover::Failover;
-pub(super) use health_checks::HealthChecks;
+pub(super) use health_checks::{CheckVerdict, HealthChecks};
+pub(super) use overrides::{OverrideView, Overrides};
 pub(super) use stats::Stats;
 pub(super) use status::{Checks, Health, Summary};
 

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::{eligible, hash};
 use crate::admin::Phase;
-use crate::model::AdminState;
 use crate::snapshot::{Backend, Barrier, Listener, Snapshot, Upstream};
 use crate::telemetry::Status;
 
@@ -138,7 +137,7 @@ pub(in crate::admin) enum Health {
 
 fn health(upstream: &Upstream) -> Health {
     let up = |backend: &Backend| Status::of(backend.state) == Status::Up;
-    let mut enabled = upstream.backends.iter().filter(|b| b.state.admin == AdminState::Enabled);
+    let mut enabled = upstream.backends.iter().filter(|b| b.state.admin.in_rotation());
     if upstream.fail_open || !upstream.eligible.contains(&true) {
         Health::Unhealthy
     } else if enabled.all(|backend| up(backend)) {

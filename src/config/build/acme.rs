@@ -198,7 +198,7 @@ pub(super) fn is_asked(b: &mut Build<'_>, table: &Table, clients: Option<&Client
 
 impl Build<'_> {
     /// The folder that what is written there is relative to.
-    fn base(&self, item: &Item) -> &PathBuf {
+    pub(super) fn base(&self, item: &Item) -> &PathBuf {
         &self.bases[item.place.file]
     }
 }

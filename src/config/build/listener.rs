@@ -44,7 +44,7 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
 }
 
 /// `"0660"` as in `chmod`.
-fn socket_mode(b: &mut Build<'_>, table: &Table) -> u32 {
+pub(super) fn socket_mode(b: &mut Build<'_>, table: &Table) -> u32 {
     let text = table.text("socket_mode");
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o222 > 0);
     if mode.is_none() {
@@ -56,7 +56,7 @@ fn socket_mode(b: &mut Build<'_>, table: &Table) -> u32 {
         && let Some((at, _)) = table.written("socket_mode")
     {
         let help = "leave it out, or listen on `unix:/path`";
-        b.error(at, "`socket_mode` is for Unix sockets, and this listener has an IP address", help);
+        b.error(at, "`socket_mode` is for Unix sockets, and this is an IP address", help);
     }
     mode.unwrap_or(0o666)
 }

@@ -8,6 +8,7 @@ mod access;
 mod acme;
 mod action;
 mod address;
+mod admin;
 mod check;
 mod condition;
 mod dns;
@@ -128,7 +129,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
     acme::define(b, &parts[0]);
     let process = process::process(b, &parts[0]);
     let resolver = dns::resolver(b, parts[0].section("dns"));
-    let admin = parts[0].table("admin").map(|table| process::admin(b, table));
+    let admin = parts[0].table("admin").map(|table| admin::admin(b, table));
     let mut listeners: Vec<_> = parts
         .iter()
         .flat_map(|part| part.tables("listener"))

@@ -1,13 +1,12 @@
-//! Process settings and the admin listener.
+//! Process settings.
 
 use std::sync::Arc;
 
-use super::address::socket;
 use super::template::template_at;
 use super::upstream_policy::locality;
 use super::{Build, field};
 use crate::config::model::{
-    AccessLog, AccessLogFormat, Admin, Log, LogEscape, LogFormat, LogLine, Process, Stage,
+    AccessLog, AccessLogFormat, Log, LogEscape, LogFormat, LogLine, Process, Stage,
 };
 use crate::config::nearest::did_you_mean;
 use crate::config::tree::Table;
@@ -100,15 +99,4 @@ fn line(b: &mut Build<'_>, table: &Table) -> AccessLogFormat {
         _ => LogEscape::Default,
     };
     AccessLogFormat::Template(Arc::new(LogLine { template, escape }))
-}
-
-pub(super) fn admin(b: &mut Build<'_>, table: &Table) -> Admin {
-    let place = table.place_of("address");
-    let address = socket(b, table.item("address"));
-    if !address.ip().is_loopback() && !table.bool("allow_public") {
-        let message =
-            format!("{address} can be reached by others, and nobody is asked who they are");
-        b.error(place, message, "use `127.0.0.1` or `[::1]`, or set `allow_public = true`");
-    }
-    Admin { address }
 }

@@ -75,9 +75,12 @@ fn addresses(
     listeners: &[Sourced<'_, Listener>],
 ) {
     let admin = admin.zip(parts[0].table("admin"));
-    let admin = admin.map(|(admin, table)| (admin.address, table.place_of("address")));
-    for (one, (admin, place)) in listeners.iter().filter_map(|one| Some((one, admin?))) {
-        let Address::Ip(address) = one.model.address else { continue };
+    let admin = admin.map(|(admin, table)| (admin.address.clone(), table.place_of("address")));
+    for (one, (admin, place)) in listeners.iter().filter_map(|one| Some((one, admin.clone()?))) {
+        let (Address::Ip(address), Address::Ip(admin)) = (&one.model.address, admin) else {
+            continue;
+        };
+        let address = *address;
         if covers(address, admin) || covers(admin, address) {
             let at = b.faults.locate(place);
             let message = format!(
@@ -90,7 +93,6 @@ fn addresses(
     }
     let all =
         listeners.iter().map(|one| (one.model.address.clone(), one.table.place_of("address")));
-    let admin = admin.map(|(address, place)| (Address::Ip(address), place));
     let mut first = AHashMap::new();
     let is_fixed = |one: &Address| !matches!(one, Address::Ip(address) if address.port() == 0);
     for (address, place) in admin.into_iter().chain(all).filter(|(one, _)| is_fixed(one)) {

@@ -27,10 +27,11 @@ mod upstream_queue;
 mod upstream_sticky;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::model::Address;
 
 pub use crate::policy::breaker::Rules as Breaker;
 pub use crate::policy::ejection::Rules as Ejection;
@@ -193,6 +194,49 @@ pub enum AccessLogFormat {
 /// The admin listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it listens. Checked to be loopback unless `allow_public` is set.
-    pub address: SocketAddr,
+    /// Where it listens. Others can reach it only with tokens, or with `allow_public`.
+    pub address: Address,
+    /// Of a Unix socket: who may connect, as in `chmod`.
+    pub socket_mode: u32,
+    /// What somebody may who shows no token; `None`: nothing.
+    pub anonymous: Option<AdminRole>,
+    /// Who may what.
+    pub tokens: Vec<AdminToken>,
+    /// Where is written down what operators say; `None`: a restart forgets it.
+    pub state: Option<PathBuf>,
+    /// Where each request is written down that would change something.
+    pub audit_log: Option<PathBuf>,
+}
+
+/// What somebody may do by the admin listener. Each may what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdminRole {
+    /// Read.
+    Viewer,
+    /// Change what backends do.
+    Operator,
+    /// Change the configuration.
+    Admin,
+}
+
+impl AdminRole {
+    /// The word in TOML, logs and the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A token that the admin listener knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// Whose it is, in events and logs.
+    pub name: String,
+    /// Its SHA-256. The token itself is not kept.
+    pub sha256: [u8; 32],
+    /// What its bearer may.
+    pub role: AdminRole,
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod acme;
+mod admin;
 mod check;
 mod condition;
 mod dns;
@@ -57,7 +58,7 @@ pub(super) static ROOT: Section = Section {
         process::LOG,
         process::ACCESS_LOG,
         process::ACCESS_LOGS,
-        process::ADMIN,
+        admin::ADMIN,
         acme::ACME,
         dns::OF_PROCESS,
         listener::LISTENER,

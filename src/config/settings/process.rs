@@ -181,32 +181,3 @@ pub(super) const ACCESS_LOG: Setting = Setting::with_default(
     "The access log.",
     r#"{ format = "json" }"#,
 );
-
-pub(super) const ADMIN: Setting = Setting::optional(
-    "admin",
-    Kind::Table(&Section {
-        title: "[admin]",
-        doc: "Metrics, liveness and status over HTTP. Without this section there is no admin \
-              listener.",
-        settings: &[
-            Setting::with_default(
-                "address",
-                Kind::Text,
-                r#""127.0.0.1:9901""#,
-                "IP address and port. Must be a loopback address unless `allow_public` is set, \
-                 because nobody is asked for a password here.",
-                r#""[::1]:9901""#,
-            ),
-            Setting::with_default(
-                "allow_public",
-                Kind::Bool,
-                "false",
-                "Allows an address that others can reach. A firewall has to guard it then.",
-                "true",
-            ),
-        ],
-    }),
-    "no admin listener",
-    "The admin listener.",
-    r#"{ address = "127.0.0.1:9901" }"#,
-);

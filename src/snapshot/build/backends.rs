@@ -4,13 +4,14 @@
 //! shared with the upstream before, so that neither has the control loop to make nor a worker to take
 //! down all of them. It is found by walking along both lists at once, and by name only where they part.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use super::{Endpoint, Known};
+use super::{Endpoint, Known, Order};
 use crate::balance::{Limits, Live};
 use crate::config::model as config;
 use crate::model::{
@@ -38,7 +39,9 @@ pub(super) fn gather(
     let addresses = known.addresses;
     let keeps_tls = before.is_some_and(|before| before.source.tls == source.tls);
     let gathered = Gathered::default();
-    let mut walk = Walk { source, before, keeps_tls, next: 0, places: None, known, gathered };
+    let orders = known.orders.get(&source.name);
+    let mut walk =
+        Walk { source, before, keeps_tls, next: 0, places: None, orders, known, gathered };
     for (number, entry) in (0..).zip(&source.backends) {
         match &entry.address {
             config::BackendAddress::Ip(address) => {
@@ -69,6 +72,8 @@ struct Walk<'a, 'k> {
     next: usize,
     /// All places in `before`; made where the lists part for the first time.
     places: Option<AHashMap<BackendId, usize>>,
+    /// What the operator says of these backends.
+    orders: Option<&'a BTreeMap<String, Order>>,
     known: &'a mut Known<'k>,
     gathered: Gathered,
 }
@@ -128,8 +133,9 @@ impl<'a> Walk<'a, '_> {
         self.next = place + 1;
         let was = &before.backends[place];
         let Backend { weight, tier, max_connections, limits, state, .. } = **was;
-        let now = settings(self.source, entry, found);
-        let state_now = self.state(was.id, entry);
+        let order = self.order(&was.label);
+        let now = settings(self.source, entry, found, order);
+        let state_now = self.state(was.id, entry, order);
         let same =
             now == (weight, tier, max_connections, limits) && state_now == state && self.keeps_tls;
         let (weight, tier, max_connections, limits) = now;
@@ -154,7 +160,8 @@ impl<'a> Walk<'a, '_> {
         address: &Address,
         found: Option<&Endpoint>,
     ) -> Backend {
-        let (weight, tier, max_connections, limits) = settings(self.source, entry, found);
+        let order = self.order(&label);
+        let (weight, tier, max_connections, limits) = settings(self.source, entry, found, order);
         Backend {
             id,
             address: address.clone(),
@@ -163,7 +170,7 @@ impl<'a> Walk<'a, '_> {
             tier,
             max_connections,
             limits,
-            state: self.state(id, entry),
+            state: self.state(id, entry, order),
             tls: self.tls(entry),
             series: self.known.registry.backend(&self.source.name, &label),
             label,
@@ -180,8 +187,15 @@ impl<'a> Walk<'a, '_> {
         Some(self.source.tls.as_ref()?.meet(&host))
     }
 
-    fn state(&self, id: BackendId, entry: &config::Backend) -> BackendState {
-        let mut state = state((self.known.states)(id), entry.state, !self.source.checks.is_empty());
+    /// What the operator says of a backend.
+    fn order(&self, label: &str) -> Order {
+        let said = self.orders.and_then(|orders| orders.get(label));
+        said.copied().unwrap_or_default()
+    }
+
+    fn state(&self, id: BackendId, entry: &config::Backend, order: Order) -> BackendState {
+        let admin = order.admin.unwrap_or(entry.state);
+        let mut state = state((self.known.states)(id), admin, !self.source.checks.is_empty());
         if self.source.nginx.failures {
             // Nobody is parked who was before.
             state.passive = PassiveState::Ok;
@@ -190,11 +204,12 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// What the file and name servers say of a backend: weight, tier, most requests, most failures.
+/// What the operator, name servers and the file say of a backend, in this order: weight, tier, most requests, most failures.
 fn settings(
     source: &config::Upstream,
     entry: &config::Backend,
     found: Option<&Endpoint>,
+    order: Order,
 ) -> (Weight, u8, u32, Limits) {
     let limits = Limits { max_fails: entry.max_fails, fail_timeout: entry.fail_timeout };
     // A weight of 0 stands beside larger ones, and is next to nothing (RFC 2782).
@@ -205,7 +220,8 @@ fn settings(
         tier if found.is_some_and(|one| one.backup) => tier.max(1),
         tier => tier,
     };
-    (weight.unwrap_or(entry.weight), tier, entry.max_connections, limits)
+    let weight = order.weight.or(weight).unwrap_or(entry.weight);
+    (weight, tier, entry.max_connections, limits)
 }
 
 /// The name of a backend at `address`, one of those that an entry stands for.
@@ -236,7 +252,7 @@ fn authority(entry: &config::Backend, address: &Address) -> String {
     }
 }
 
-/// What was known, as far as it still applies. The operator's word is the configuration's.
+/// What was known, as far as it still applies. The operator's word is `admin`.
 pub(super) fn state(known: Option<BackendState>, admin: AdminState, probed: bool) -> BackendState {
     let known = known.unwrap_or_default();
     let probed = match (probed, known.probed) {

@@ -22,8 +22,8 @@ use crate::balance::{
 use crate::config::model as config;
 use crate::limit::Line;
 use crate::model::{
-    Address, BackendId, BackendIx, BackendState, Generation, PassiveState, ProbedState, Share,
-    UpstreamIx, Weight,
+    Address, AdminState, BackendId, BackendIx, BackendState, Generation, PassiveState, ProbedState,
+    Share, UpstreamIx, Weight,
 };
 use crate::policy::spill::Tier;
 use crate::snapshot::upstream::panic_of;
@@ -59,10 +59,24 @@ impl Endpoint {
     }
 }
 
+/// What the operator says of a backend, in place of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Order {
+    /// Its weight.
+    pub weight: Option<Weight>,
+    /// Its admin state.
+    pub admin: Option<AdminState>,
+}
+
+/// What the operator says, by the upstream's name and the backend's label.
+pub type Orders = BTreeMap<String, BTreeMap<String, Order>>;
+
 /// What is known beside the configuration.
 pub struct Known<'a> {
     /// The states of the backends that are known already.
     pub states: &'a dyn Fn(BackendId) -> Option<BackendState>,
+    /// What the operator says of backends beside the configuration.
+    pub orders: &'a Orders,
     /// What is decided for the upstream of that name as a whole.
     pub courses: &'a dyn Fn(&str) -> Course,
     /// What the backend names resolve to.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::{Addresses, Endpoint, Identities, Input, Known, build, rebuild};
+use super::{Addresses, Endpoint, Identities, Input, Known, Orders, build, rebuild};
 use crate::config::model::Config;
 use crate::model::{BackendId, BackendState, Generation, UpstreamIx};
 use crate::snapshot::{Course, Snapshot};
@@ -65,8 +65,9 @@ impl<'c> Offline<'c> {
         states: States<'k>,
         courses: &'k dyn Fn(&str) -> Course,
     ) -> Known<'k> {
+        static NONE: Orders = Orders::new();
         let Self { addresses, identities, registry, challenges, .. } = self;
-        Known { states, courses, addresses, identities, registry, challenges }
+        Known { states, orders: &NONE, courses, addresses, identities, registry, challenges }
     }
 }
 

@@ -83,6 +83,7 @@ impl World {
             previous,
             known: Known {
                 states: &|id| self.states.get(&id).copied(),
+                orders: &BTreeMap::default(),
                 courses: &|_| Course::default(),
                 addresses: &self.addresses,
                 identities: &mut self.identities,
@@ -96,6 +97,7 @@ impl World {
         self.generation = self.generation.next();
         let known = Known {
             states: &|id| self.states.get(&id).copied(),
+            orders: &BTreeMap::default(),
             courses: &|_| Course::default(),
             addresses: &self.addresses,
             identities: &mut self.identities,

@@ -1,0 +1,155 @@
+//! Who asks, and what they may.
+
+use std::path::PathBuf;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+
+use super::problem::Problem;
+use crate::config::model::{Admin, AdminRole, AdminToken};
+
+/// Who may what, as `[admin]` says.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    anonymous: Option<AdminRole>,
+    tokens: Vec<AdminToken>,
+    pub(super) audit_log: Option<PathBuf>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Who {
+    /// The token's name, or `anonymous`.
+    pub(super) name: String,
+    /// What they may; `None`: nothing.
+    pub(super) role: Option<AdminRole>,
+}
+
+impl Access {
+    /// As the section says.
+    pub fn of(admin: &Admin) -> Self {
+        Self {
+            anonymous: admin.anonymous,
+            tokens: admin.tokens.clone(),
+            audit_log: admin.audit_log.clone(),
+        }
+    }
+
+    /// Finds out who asks. A token that is shown and not known is nobody's, even where anybody may.
+    pub(super) fn who(&self, headers: &HeaderMap) -> Result<Who, Problem> {
+        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(field) = shown.next() else {
+            return Ok(Who { name: "anonymous".to_owned(), role: self.anonymous });
+        };
+        let token = field.to_str().ok().and_then(|field| {
+            let (scheme, token) = field.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let known = token.filter(|_| shown.next().is_none()).and_then(|token| self.bearer(token));
+        let unknown = "the token is not known; show one as `Authorization: Bearer TOKEN`";
+        known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", unknown))
+    }
+
+    fn bearer(&self, token: &str) -> Option<Who> {
+        let hash = digest(&SHA256, token.as_bytes());
+        let is = |one: &&AdminToken| verify_slices_are_equal(&one.sha256, hash.as_ref()).is_ok();
+        let one = self.tokens.iter().find(is)?;
+        Some(Who { name: one.name.clone(), role: Some(one.role) })
+    }
+}
+
+impl Who {
+    /// Whether they may do what needs this role.
+    pub(super) fn may(&self, needed: Option<AdminRole>) -> Result<(), Problem> {
+        let Some(needed) = needed.filter(|needed| self.role < Some(*needed)) else {
+            return Ok(());
+        };
+        let needed = needed.name();
+        Err(match self.role {
+            None => Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "token_needed",
+                format!("this needs the token of a {needed}: `Authorization: Bearer TOKEN`"),
+            ),
+            Some(role) => Problem::new(
+                StatusCode::FORBIDDEN,
+                "role",
+                format!("{} is {}, and this needs {needed}", self.name, role.name()),
+            )
+            .with("needed", needed.into()),
+        })
+    }
+}
+
+/// What is needed for a request to that path, as routes name it; `None`: nothing.
+pub(super) fn needed(method: &Method, path: Option<&str>) -> Option<AdminRole> {
+    let reads = !changes(method, path);
+    match path {
+        Some("/livez" | "/readyz") => None,
+        Some(path) if path.contains("/config") => Some(AdminRole::Admin),
+        _ if reads => Some(AdminRole::Viewer),
+        _ => Some(AdminRole::Operator),
+    }
+}
+
+/// Whether a request would change something. Of those that have a body, to explain does not.
+pub(super) fn changes(method: &Method, path: Option<&str>) -> bool {
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    !reads && !path.is_some_and(|path| path.ends_with("/explain"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn access(anonymous: Option<AdminRole>) -> Access {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, b"secret").as_ref());
+        let token = AdminToken { name: "deploy".to_owned(), sha256, role: AdminRole::Operator };
+        Access { anonymous, tokens: vec![token], audit_log: None }
+    }
+
+    fn who(access: &Access, fields: &[&str]) -> Result<Who, StatusCode> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(field).unwrap());
+        }
+        access.who(&headers).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn tokens_are_known_by_their_hash_and_unknown_ones_are_nobodys() {
+        let access = access(Some(AdminRole::Viewer));
+        let deploy = Who { name: "deploy".to_owned(), role: Some(AdminRole::Operator) };
+        for field in ["Bearer secret", "bearer secret", "BEARER  secret "] {
+            assert_eq!(who(&access, &[field]), Ok(deploy.clone()), "{field}");
+        }
+        let nobody = Err(StatusCode::UNAUTHORIZED);
+        for fields in [
+            &["Bearer wrong"][..],
+            &["Basic secret"],
+            &["secret"],
+            &["Bearer"],
+            &[""],
+            &["Bearer secret", "Bearer secret"],
+        ] {
+            assert_eq!(who(&access, fields), nobody, "{fields:?}");
+        }
+        assert_eq!(who(&access, &[]).unwrap().role, Some(AdminRole::Viewer));
+    }
+
+    #[test]
+    fn each_role_may_what_those_before_it_may() {
+        let who = |role| Who { name: "x".to_owned(), role };
+        let may = |role, needed| who(role).may(needed).map_err(|problem| problem.status);
+        let (viewer, operator) = (Some(AdminRole::Viewer), Some(AdminRole::Operator));
+        assert_eq!(may(None, None), Ok(()));
+        assert_eq!(may(None, viewer), Err(StatusCode::UNAUTHORIZED));
+        assert_eq!(may(viewer, viewer), Ok(()));
+        assert_eq!(may(viewer, operator), Err(StatusCode::FORBIDDEN));
+        assert_eq!(may(Some(AdminRole::Admin), operator), Ok(()));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a change is asked for with: query and body.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Query, rejection::QueryRejection};
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use super::problem::Problem;
+use super::recorded::content_type;
+use crate::control::{Kind, Word};
+use crate::model::{AdminState, Weight};
+
+/// How long is waited for a backend to run empty, unless told otherwise, in seconds.
+const DRAIN: u64 = 30;
+/// Longest time that is waited, and that a word holds, in seconds: an hour, and a year.
+const LONGEST: (u64, u64) = (3600, 366 * 86_400);
+/// Longest reason, in characters.
+const LONGEST_REASON: usize = 1000;
+
+/// A query, as it was read.
+pub(super) type ReadHow = Result<Query<How>, QueryRejection>;
+
+/// What can be said in the query of a change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct How {
+    /// `drained`: the answer comes when no request is in flight any more.
+    wait: Option<String>,
+    /// For how many seconds it is waited for that.
+    timeout_seconds: Option<u64>,
+    /// `1`: only what would be done is told.
+    dry_run: Option<String>,
+}
+
+impl How {
+    /// Reads a query.
+    pub(super) fn read(read: ReadHow) -> Result<Self, Problem> {
+        let bad = |told: String| Problem::bad_request("bad_query", told);
+        let Query(how) = read.map_err(|error| bad(error.body_text()))?;
+        let known = |given: &Option<String>, words: &[&str]| {
+            given.as_deref().is_none_or(|given| words.contains(&given))
+        };
+        if !known(&how.wait, &["drained"]) {
+            return Err(bad("wait can be drained".to_owned()));
+        }
+        if !known(&how.dry_run, &["0", "1", "false", "true"]) {
+            return Err(bad("dry_run is 0 or 1".to_owned()));
+        }
+        if how.timeout_seconds.is_some_and(|seconds| seconds > LONGEST.0) {
+            return Err(bad(format!("timeout_seconds is {} at most", LONGEST.0)));
+        }
+        Ok(how)
+    }
+
+    /// Whether the answer shall come when a backend has run empty.
+    pub(super) fn waits(&self) -> bool {
+        self.wait.is_some() && !self.is_dry()
+    }
+
+    /// For how long it is waited for that.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.unwrap_or(DRAIN))
+    }
+
+    /// Whether only what would be done is to be told.
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry_run.as_deref().is_some_and(|dry| matches!(dry, "1" | "true"))
+    }
+}
+
+/// Why something is asked for, and how it ends.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default)]
+    pub(super) bypass: Vec<String>,
+}
+
+/// The body of a `PATCH`, and of a `PUT` of overrides.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Words {
+    /// `null` takes back what was said.
+    #[serde(default)]
+    weight: Given<i64>,
+    /// `null` takes back what was said.
+    #[serde(default)]
+    state: Given<String>,
+    expires_in_seconds: Option<u64>,
+    #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default)]
+    pub(super) bypass: Vec<String>,
+}
+
+/// A backend to be added.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    pub(super) upstream: String,
+    pub(super) address: String,
+    pub(super) weight: Option<i64>,
+    pub(super) tier: Option<u8>,
+    pub(super) max_connections: Option<u32>,
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+/// What a body says of a member.
+#[derive(Debug, Clone, Copy, Default)]
+enum Given<T> {
+    /// Nothing.
+    #[default]
+    Not,
+    /// `null`.
+    Null,
+    /// A value.
+    Value(T),
+}
+
+impl<'d, T: Deserialize<'d>> Deserialize<'d> for Given<T> {
+    fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
+        Ok(Option::<T>::deserialize(from)?.map_or(Self::Null, Self::Value))
+    }
+}
+
+/// Reads a body of JSON; none at all is an empty object.
+pub(super) fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
+    if body.is_empty() {
+        return serde_json::from_str("{}").map_err(|error| {
+            Problem::bad_request("bad_body", format!("a body is needed: {error}"))
+        });
+    }
+    if content_type(headers) != Some("application/json") {
+        let told = "the body has to be application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", told));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request("bad_body", error.to_string()))
+}
+
+pub(super) fn reason(text: String) -> Result<String, Problem> {
+    if text.chars().count() > LONGEST_REASON || text.chars().any(char::is_control) {
+        let told = "a reason is one line of at most 1,000 characters";
+        return Err(Problem::bad_request("bad_reason", told));
+    }
+    Ok(text)
+}
+
+pub(super) fn weight(number: i64) -> Result<Weight, Problem> {
+    Weight::try_from(number).map_err(|error| Problem::bad_request("bad_weight", error.to_string()))
+}
+
+impl Words {
+    /// What holds then, and what is taken back.
+    pub(super) fn wanted(&self) -> Result<(Vec<Word>, Vec<Kind>), Problem> {
+        let (mut words, mut lifted) = (Vec::new(), Vec::new());
+        match self.weight {
+            Given::Value(number) => words.push(Word::Weight(weight(number)?)),
+            Given::Null => lifted.push(Kind::Weight),
+            Given::Not => {}
+        }
+        match &self.state {
+            Given::Value(name) => {
+                let state = AdminState::named(name).ok_or_else(|| {
+                    let all = AdminState::ALL.map(AdminState::name).join(", ");
+                    Problem::bad_request("bad_state", format!("state is one of {all}"))
+                })?;
+                words.push(Word::State(state));
+            }
+            Given::Null => lifted.push(Kind::State),
+            Given::Not => {}
+        }
+        Ok((words, lifted))
+    }
+
+    pub(super) fn lasts(&self) -> Result<Option<Duration>, Problem> {
+        match self.expires_in_seconds {
+            Some(seconds) if seconds == 0 || seconds > LONGEST.1 => {
+                let told = format!("expires_in_seconds is from 1 to {}", LONGEST.1);
+                Err(Problem::bad_request("bad_expiry", told))
+            }
+            seconds => Ok(seconds.map(Duration::from_secs)),
+        }
+    }
+}

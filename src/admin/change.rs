@@ -1,0 +1,321 @@
+//! Changes by hand: weights and states of backends, backends added and taken away, checks run at once.
+//!
+//! Each becomes a value for the control loop, which does it or says why not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Path, State as Extract};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::access::Who;
+use super::asked::{How, New, ReadHow, Reason, Words, read, reason, weight};
+use super::endpoints::told;
+use super::problem::Problem;
+use super::state::Shared;
+use super::view::{BackendView, CheckVerdict, OverrideView, Overrides};
+use crate::control::{By, Kind, Origin, What, Wish, Word};
+use crate::model::{BackendIx, Clock, Tick};
+use crate::snapshot::{Snapshot, Upstream};
+
+/// How often is looked whether a backend has run empty, or checks have ended.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A backend that is meant, in one snapshot.
+struct Found {
+    upstream: Arc<Upstream>,
+    ix: BackendIx,
+}
+
+impl Found {
+    /// By `UPSTREAM/BACKEND`, or the backend's name where only one upstream has one of that name.
+    fn by(snapshot: &Snapshot, id: &str) -> Result<Self, Problem> {
+        let mut found = Vec::new();
+        for upstream in &snapshot.upstreams {
+            for (ix, backend) in (0..).map(BackendIx).zip(&upstream.backends) {
+                let is_full = id
+                    .strip_prefix(&*upstream.name)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    .is_some_and(|label| label == backend.label);
+                if is_full || backend.label == id {
+                    found.push(Self { upstream: Arc::clone(upstream), ix });
+                }
+            }
+        }
+        if found.len() > 1 {
+            let names: Vec<_> = found.iter().map(Self::id).collect();
+            let told =
+                format!("several upstreams have {id}; name one of them: {}", names.join(", "));
+            return Err(Problem::new(StatusCode::CONFLICT, "ambiguous", told));
+        }
+        found.pop().ok_or_else(|| {
+            let told = format!("there is no backend {id}; name it as UPSTREAM%2FBACKEND");
+            Problem::new(StatusCode::NOT_FOUND, "no_backend", told)
+        })
+    }
+
+    fn id(&self) -> String {
+        format!("{}/{}", self.upstream.name, self.label())
+    }
+
+    fn label(&self) -> &str {
+        &self.upstream.backends[self.ix.index()].label
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.upstream.live[self.ix.index()].in_flight()
+    }
+
+    fn wish(&self, what: What, by: By, bypass: Vec<String>, how: &How) -> Wish {
+        Wish {
+            upstream: self.upstream.name.clone(),
+            backend: self.label().to_owned(),
+            what,
+            by,
+            bypass,
+            dry_run: how.is_dry(),
+        }
+    }
+
+    /// Waits until no request is in flight, if that is asked for. `None`: it is not.
+    async fn drained(&self, how: &How) -> Option<bool> {
+        if !how.waits() {
+            return None;
+        }
+        let end = Instant::now() + how.patience();
+        while self.in_flight() > 0 && Instant::now() < end {
+            sleep(PAUSE).await;
+        }
+        Some(self.in_flight() == 0)
+    }
+}
+
+/// What is answered once a change is made.
+fn done(state: &mut Shared, id: &str, drained: Option<bool>, how: &How) -> Response {
+    let snapshot = state.reader.current();
+    let backend = Found::by(snapshot, id).ok();
+    let view = backend
+        .map(|found| json!(BackendView::of(&found.upstream, found.ix.index(), Clock::now())));
+    let status = if drained == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let generation = snapshot.generation.0;
+    told(
+        status,
+        &json!({
+            "generation": generation,
+            "dry_run": how.is_dry(),
+            "drained": drained,
+            "backend": view,
+        }),
+    )
+}
+
+/// `GET load-balancer/backends/{id}`.
+pub(super) async fn one(
+    Extract(mut state): Extract<Shared>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let found = Found::by(state.reader.current(), &id)?;
+    let view = BackendView::of(&found.upstream, found.ix.index(), Clock::now());
+    Ok(told(StatusCode::OK, &view))
+}
+
+/// `PATCH load-balancer/backends/{id}`: weight and state.
+pub(super) async fn patch(
+    Extract(state): Extract<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<String>,
+    how: ReadHow,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (how, words) = (How::read(how)?, read::<Words>(&headers, &body)?);
+    let (said, lifted) = words.wanted()?;
+    if said.is_empty() && lifted.is_empty() {
+        let told = "nothing is asked for: give `weight` or `state`";
+        return Err(Problem::bad_request("nothing", told));
+    }
+    say(state, who, &id, (said, lifted), words, &how).await
+}
+
+/// `PUT overrides/{id}`: what is said of a backend as a whole.
+pub(super) async fn put(
+    Extract(state): Extract<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<String>,
+    how: ReadHow,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (how, words) = (How::read(how)?, read::<Words>(&headers, &body)?);
+    let (said, _) = words.wanted()?;
+    let kinds = [Kind::Weight, Kind::State].into_iter();
+    let lifted = kinds.filter(|kind| said.iter().all(|word| word.kind() != *kind)).collect();
+    say(state, who, &id, (said, lifted), words, &how).await
+}
+
+async fn say(
+    mut state: Shared,
+    who: Who,
+    id: &str,
+    (said, lifted): (Vec<Word>, Vec<Kind>),
+    words: Words,
+    how: &How,
+) -> Result<Response, Problem> {
+    let lasts = words.lasts()?;
+    let found = Found::by(state.reader.current(), id)?;
+    let by = By::now(who.name, reason(words.reason)?, lasts);
+    state.control.wish(found.wish(What::Say(said, lifted), by, words.bypass, how)).await?;
+    let drained = found.drained(how).await;
+    Ok(done(&mut state, &found.id(), drained, how))
+}
+
+/// `DELETE overrides/{id}`: what the file says holds again.
+pub(super) async fn lift(
+    Extract(mut state): Extract<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<String>,
+    how: ReadHow,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (how, why) = (How::read(how)?, read::<Reason>(&headers, &body)?);
+    let found = Found::by(state.reader.current(), &id)?;
+    let what = What::Say(Vec::new(), vec![Kind::Weight, Kind::State]);
+    let by = By::now(who.name, reason(why.reason)?, None);
+    state.control.wish(found.wish(what, by, why.bypass, &how)).await?;
+    Ok(done(&mut state, &found.id(), None, &how))
+}
+
+/// `GET overrides`.
+pub(super) async fn overrides(Extract(state): Extract<Shared>) -> Response {
+    told(StatusCode::OK, &Overrides::of(&state.control.said()))
+}
+
+/// `GET overrides/{id}`.
+pub(super) async fn overrides_of(
+    Extract(mut state): Extract<Shared>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let found = Found::by(state.reader.current(), &id)?;
+    let said = state.control.said();
+    let of_it = said
+        .overrides
+        .iter()
+        .filter(|one| one.upstream == found.upstream.name && one.backend == found.label());
+    let overrides: Vec<_> = of_it.map(OverrideView::of).collect();
+    Ok(told(StatusCode::OK, &json!({ "overrides": overrides })))
+}
+
+/// `POST load-balancer/backends`: one more backend.
+pub(super) async fn add(
+    Extract(mut state): Extract<Shared>,
+    Extension(who): Extension<Who>,
+    how: ReadHow,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (how, new) = (How::read(how)?, read::<New>(&headers, &body)?);
+    let what = What::Join {
+        weight: weight(new.weight.unwrap_or(1))?,
+        tier: new.tier.unwrap_or(0),
+        max_connections: new.max_connections.unwrap_or(0),
+    };
+    let wish = Wish {
+        upstream: new.upstream.clone(),
+        backend: new.address.clone(),
+        what,
+        by: By::now(who.name, reason(new.reason)?, None),
+        bypass: Vec::new(),
+        dry_run: how.is_dry(),
+    };
+    state.control.wish(wish).await?;
+    let id = format!("{}/{}", new.upstream, new.address);
+    let mut response = done(&mut state, &id, None, &how);
+    if !how.is_dry() {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    Ok(response)
+}
+
+/// `DELETE load-balancer/backends/{id}`: one backend less.
+pub(super) async fn remove(
+    Extract(mut state): Extract<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<String>,
+    how: ReadHow,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (how, why) = (How::read(how)?, read::<Reason>(&headers, &body)?);
+    let found = Found::by(state.reader.current(), &id)?;
+    let by = By::now(who.name, reason(why.reason)?, None);
+    state.control.wish(found.wish(What::Leave, by, why.bypass, &how)).await?;
+    let drained = found.drained(&how).await;
+    Ok(done(&mut state, &found.id(), drained, &how))
+}
+
+/// `POST health-checks/{id}/run`: its checks, at once. The results count as any other.
+pub(super) async fn run_checks(
+    Extract(mut state): Extract<Shared>,
+    Extension(who): Extension<Who>,
+    Path(id): Path<String>,
+    how: ReadHow,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let (how, why) = (How::read(how)?, read::<Reason>(&headers, &body)?);
+    let found = Found::by(state.reader.current(), &id)?;
+    let begun = Clock::now();
+    let by = By::now(who.name, reason(why.reason)?, None);
+    state.control.wish(found.wish(What::Check, by, why.bypass, &how)).await?;
+    if !how.is_dry() {
+        checked(&found, begun).await;
+    }
+    let checks = found.upstream.backends[found.ix.index()].series.checks();
+    let now = Clock::now();
+    let verdicts: Vec<_> = checks.iter().map(|check| CheckVerdict::of(check, now)).collect();
+    let current = Found::by(state.reader.current(), &found.id());
+    let of_it = current.unwrap_or(found);
+    let backend = BackendView::of(&of_it.upstream, of_it.ix.index(), now);
+    let body = json!({ "dry_run": how.is_dry(), "checks": verdicts, "backend": backend });
+    Ok(told(StatusCode::OK, &body))
+}
+
+/// Waits until each check that asks somebody has a result from now on, for as long as they take at most.
+async fn checked(found: &Found, begun: Tick) {
+    let checks = found.upstream.checks();
+    let longest = checks.iter().map(|check| check.timeout).max().unwrap_or_default();
+    let end = Instant::now() + longest + Duration::from_secs(1);
+    let series = found.upstream.backends[found.ix.index()].series.checks();
+    let asks = |name: &str| {
+        let check = checks.iter().find(|check| &*check.name == name);
+        check.is_some_and(|check| check.probe.name() != "composite")
+    };
+    let is_due = || {
+        series
+            .iter()
+            .filter(|one| asks(one.name()))
+            .any(|one| one.now().last.is_none_or(|last| last.at < begun))
+    };
+    while is_due() && Instant::now() < end {
+        sleep(PAUSE).await;
+    }
+}
+
+/// `POST config/reload`: the files are read again.
+pub(super) async fn reload(
+    Extract(state): Extract<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    read::<Reason>(&headers, &body)?;
+    let generation = state.control.reload(Origin::Api).await?;
+    let body = json!({ "generation": generation.0 });
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n"))
+        .into_response())
+}

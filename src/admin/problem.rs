@@ -1,0 +1,103 @@
+//! What is answered when something is not done (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::control::{Refusal, ReloadError};
+
+/// Why something is not done, for people and for programs.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    /// A word for programs.
+    code: &'static str,
+    /// A sentence for people.
+    detail: Cow<'static, str>,
+    /// What else belongs to it.
+    more: Map<String, Value>,
+}
+
+impl Problem {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code, detail: detail.into(), more: Map::new() }
+    }
+
+    pub(super) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The same with one more member.
+    pub(super) fn with(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:plimsoll:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        if let Value::Object(body) = &mut body {
+            body.extend(self.more);
+        }
+        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, content_type, format!("{body:#}\n")).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Refused(refusal) => refusal.into(),
+            ReloadError::Invalid(report) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_config",
+                "the configuration has faults; the one before stays in force",
+            )
+            .with("diagnostics", report.to_json()),
+            ReloadError::Unavailable(why) => Self::new(StatusCode::CONFLICT, "unavailable", why),
+            ReloadError::NoFile => {
+                Self::new(StatusCode::CONFLICT, "no_file", ReloadError::NoFile.to_string())
+            }
+            ReloadError::NotKept(_) => {
+                let told = error.to_string();
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not_kept", told)
+            }
+            ReloadError::Ended => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "ended", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::NoUpstream(_) | Refusal::NoBackend(_) => StatusCode::NOT_FOUND,
+            Refusal::Address(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Exists(_)
+            | Refusal::KeepOne(_)
+            | Refusal::OnlyOne(_)
+            | Refusal::OneOfAName(_)
+            | Refusal::NoChecks(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, refusal.code(), refusal.to_string())
+    }
+}

@@ -1,0 +1,93 @@
+//! The admin listener: where it is, and who may what there.
+
+use super::address::listening;
+use super::listener::socket_mode;
+use super::{Build, field};
+use crate::config::model::{Admin, AdminRole, AdminToken};
+use crate::config::tree::Table;
+use crate::model::Address;
+
+pub(super) fn admin(b: &mut Build<'_>, table: &Table) -> Admin {
+    let address = listening(b, table.item("address"));
+    let tokens = tokens(b, table);
+    let state = table.written("state").map(|(_, item)| b.base(item).join(item.text()));
+    let audit_log = table.written("audit_log").map(|(_, item)| item.text().into());
+    Admin {
+        anonymous: anonymous(b, table, &address, !tokens.is_empty()),
+        address,
+        socket_mode: socket_mode(b, table),
+        tokens,
+        state,
+        audit_log,
+    }
+}
+
+/// What somebody may who shows no token.
+fn anonymous(
+    b: &mut Build<'_>,
+    table: &Table,
+    address: &Address,
+    has_tokens: bool,
+) -> Option<AdminRole> {
+    let public = matches!(address, Address::Ip(address) if !address.ip().is_loopback());
+    let allowed = table.bool("allow_public");
+    if public && !allowed && !has_tokens {
+        let message =
+            format!("{address} can be reached by others, and nobody is asked who they are");
+        let help = "add `[admin.tokens.NAME]`, use `127.0.0.1`, `[::1]` or `unix:/path`, or let anybody \
+                    read with `allow_public = true`";
+        b.error(table.place_of("address"), message, help);
+    }
+    let Some((place, item)) = table.written("anonymous") else {
+        return match address {
+            Address::Unix(_) => Some(AdminRole::Admin),
+            Address::Ip(_) => (!public || allowed).then_some(AdminRole::Viewer),
+        };
+    };
+    let role = role(item.text());
+    if public && role > Some(AdminRole::Viewer) {
+        let message = format!("anybody who reaches {address} could change what is served");
+        b.error(place, message, "give those who may a token: `[admin.tokens.NAME]`");
+    }
+    role
+}
+
+fn role(word: &str) -> Option<AdminRole> {
+    [AdminRole::Viewer, AdminRole::Operator, AdminRole::Admin]
+        .into_iter()
+        .find(|role| role.name() == word)
+}
+
+fn tokens(b: &mut Build<'_>, table: &Table) -> Vec<AdminToken> {
+    let mut tokens: Vec<AdminToken> = Vec::new();
+    for (key, item) in table.map("tokens") {
+        let Some(table) = item.table() else { continue };
+        let name = field::name(b, key.place, &key.name);
+        let Some(sha256) = digest(table.text("sha256")) else {
+            if table.written("sha256").is_some() {
+                let help =
+                    "64 hexadecimal digits, as `printf %s \"$TOKEN\" | sha256sum` tells them";
+                b.error(table.place_of("sha256"), "this is no SHA-256", help);
+            }
+            continue;
+        };
+        if let Some(same) = tokens.iter().find(|one| one.sha256 == sha256) {
+            let message = format!("`{}` has the same token", same.name);
+            b.error(table.place_of("sha256"), message, "give each its own, to tell them apart");
+        }
+        let role = role(table.text("role")).unwrap_or(AdminRole::Viewer);
+        tokens.push(AdminToken { name, sha256, role });
+    }
+    tokens
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (place, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
+    }
+    Some(digest)
+}

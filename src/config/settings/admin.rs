@@ -1,0 +1,95 @@
+//! The admin listener: where it is, and who may what there.
+
+use crate::config::table::{Kind, Section, Setting};
+
+pub(super) const ADMIN: Setting = Setting::optional(
+    "admin",
+    Kind::Table(&SECTION),
+    "no admin listener",
+    "The admin listener.",
+    r#"{ address = "127.0.0.1:9901" }"#,
+);
+
+static SECTION: Section = Section {
+    title: "[admin]",
+    doc: "Metrics, status and changes by hand over HTTP. Without this section there is no admin \
+          listener. It is read at start only.",
+    settings: &[
+        Setting::with_default(
+            "address",
+            Kind::Text,
+            r#""127.0.0.1:9901""#,
+            "IP address and port, or `unix:/path` for a Unix socket, to which its file's mode lets in. \
+             An address that others can reach needs `tokens`, or `allow_public`.",
+            r#""unix:/run/plimsoll/admin.sock""#,
+        ),
+        Setting::with_default(
+            "socket_mode",
+            Kind::Text,
+            r#""0600""#,
+            "Of a Unix socket: who may connect, as in `chmod`.",
+            r#""0660""#,
+        ),
+        Setting::with_default(
+            "allow_public",
+            Kind::Bool,
+            "false",
+            "Lets anybody read at an address that others can reach. A firewall has to guard it then.",
+            "true",
+        ),
+        Setting::optional(
+            "anonymous",
+            Kind::Word(&["nobody", "viewer", "operator", "admin"]),
+            "`admin` on a Unix socket; `viewer` on a loopback address and with `allow_public`; else \
+             `nobody`",
+            "What somebody may who shows no token: nothing but `/livez` and `/readyz`; read; change \
+             what backends do; change the configuration too. Never more than read at an address that \
+             others can reach.",
+            r#""operator""#,
+        ),
+        Setting::with_default(
+            "tokens",
+            Kind::Map(&TOKEN),
+            "{}",
+            "Tokens and what their bearers may, by name.",
+            r#"{ deploy = { sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", role = "operator" } }"#,
+        ),
+        Setting::optional(
+            "state",
+            Kind::Text,
+            "a restart forgets it",
+            "A folder in which is kept what operators say of backends, so that it holds after a restart \
+             too. It is made if it is not there, for its owner only; let one process have it.",
+            r#""/var/lib/plimsoll/state""#,
+        ),
+        Setting::optional(
+            "audit_log",
+            Kind::Text,
+            "none",
+            "A file to which a line of JSON is appended for each request that would change something: \
+             who, what, and what came of it. It is opened anew for each line, so it can be moved away.",
+            r#""/var/log/plimsoll/audit.log""#,
+        ),
+    ],
+};
+
+static TOKEN: Kind = Kind::Table(&Section {
+    title: "[admin.tokens.NAME]",
+    doc: "A token, shown as `Authorization: Bearer TOKEN`. Its name stands in events and in the audit log.",
+    settings: &[
+        Setting::required(
+            "sha256",
+            Kind::Text,
+            "The SHA-256 of the token in hexadecimal, as `printf %s \"$TOKEN\" | sha256sum` tells it. Make \
+             tokens with `openssl rand -hex 32`, for a short one could be guessed.",
+            r#""9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08""#,
+        ),
+        Setting::with_default(
+            "role",
+            Kind::Word(&["viewer", "operator", "admin"]),
+            r#""viewer""#,
+            "What its bearer may: read; change what backends do as well; change the configuration as well.",
+            r#""operator""#,
+        ),
+    ],
+});
