@@ -1,8 +1,8 @@
-//! The name that a client of TLS asks for (SNI, RFC 6066 §3), read off its first message without
-//! answering it. Pure.
+//! The name that a client of TLS asks for (SNI, RFC 6066 §3) and the protocols that it offers within (ALPN,
+//! RFC 7301 §3.1), read off its first message without answering it. Pure.
 //!
 //! The message may come in several records (RFC 8446 §5.1), and in TLS 1.3 looks as in the versions
-//! before (§4.1.2). Nothing of it is checked beyond what finding the name takes: who ends the TLS does.
+//! before (§4.1.2). Nothing of it is checked beyond what finding these takes: who ends the TLS does.
 
 /// The longest message that is read, with its records; real ones have half a KiB, with keys against
 /// quantum computers two.
@@ -13,18 +13,27 @@ const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 /// The extension with the name.
 const SERVER_NAME: u16 = 0;
+/// The extension with the protocols.
+const PROTOCOLS: u16 = 16;
 
 /// What came of reading a client's first message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientHello {
     /// It has no end yet.
     Partial,
-    /// It is complete, and asks for this host: in lower case, without a dot at the end.
-    Named(String),
-    /// It is complete, and asks for none.
-    Nameless,
+    /// It is complete.
+    Whole(Asked),
     /// This is no such message.
     Other,
+}
+
+/// What a client of TLS asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// The host, if it names one: in lower case, without a dot at the end.
+    pub name: Option<String>,
+    /// The protocols that it offers, in its order.
+    pub protocols: Vec<Box<[u8]>>,
 }
 
 impl ClientHello {
@@ -33,7 +42,7 @@ impl ClientHello {
         match message(bytes) {
             Message::Partial if bytes.len() < LONGEST => Self::Partial,
             Message::Partial | Message::Other => Self::Other,
-            Message::Whole(body) => look_for_name(&body).unwrap_or(Self::Other),
+            Message::Whole(body) => look(&body).map_or(Self::Other, Self::Whole),
         }
     }
 }
@@ -89,25 +98,39 @@ fn message(mut bytes: &[u8]) -> Message {
     }
 }
 
-/// Looks for the name in a message; `None`: it is malformed.
-fn look_for_name(body: &[u8]) -> Option<ClientHello> {
+/// Looks for what is asked for in a message; `None`: it is malformed.
+fn look(body: &[u8]) -> Option<Asked> {
+    let mut asked = Asked::default();
     // Version and random.
     let mut rest = Rest(body.get(34..)?);
     rest.take_with_length(1)?; // Session.
     rest.take_with_length(2)?; // Cipher suites.
     rest.take_with_length(1)?; // Compression.
     if rest.0.is_empty() {
-        return Some(ClientHello::Nameless);
+        return Some(asked);
     }
     let mut extensions = Rest(rest.take_with_length(2)?);
     while !extensions.0.is_empty() {
         let kind = extensions.number(2)?;
         let value = extensions.take_with_length(2)?;
         if kind == usize::from(SERVER_NAME) {
-            return host_name(value).map(ClientHello::Named);
+            asked.name = Some(host_name(value)?);
+        } else if kind == usize::from(PROTOCOLS) {
+            asked.protocols = protocols(value)?;
         }
     }
-    Some(ClientHello::Nameless)
+    Some(asked)
+}
+
+/// The protocols of a list, each of one byte or more.
+fn protocols(value: &[u8]) -> Option<Vec<Box<[u8]>>> {
+    let mut list = Rest(Rest(value).take_with_length(2)?);
+    let mut protocols = Vec::new();
+    while !list.0.is_empty() {
+        let protocol = list.take_with_length(1).filter(|protocol| !protocol.is_empty())?;
+        protocols.push(protocol.into());
+    }
+    Some(protocols)
 }
 
 /// The first name of the list; the only kind there is, is a host's.
@@ -184,15 +207,36 @@ mod tests {
         (SERVER_NAME, value)
     }
 
+    fn asks(name: &str, protocols: &[&str]) -> ClientHello {
+        let name = Some(name).filter(|name| !name.is_empty()).map(str::to_owned);
+        let protocols = protocols.iter().map(|protocol| protocol.as_bytes().into()).collect();
+        ClientHello::Whole(Asked { name, protocols })
+    }
+
     #[test]
     fn the_name_is_found() {
-        assert_eq!(ClientHello::read(GOLDEN), ClientHello::Named("example.com".to_owned()));
-        let of_openssl = ClientHello::read(OF_OPENSSL);
-        assert_eq!(of_openssl, ClientHello::Named("www.example.com".to_owned()));
+        assert_eq!(ClientHello::read(GOLDEN), asks("example.com", &[]));
+        assert_eq!(ClientHello::read(OF_OPENSSL), asks("www.example.com", &[]));
         let named = hello(&[(10, vec![0, 2, 0, 29]), name("A.Example."), (43, vec![])], 900);
-        assert_eq!(ClientHello::read(&named), ClientHello::Named("a.example".to_owned()));
-        assert_eq!(ClientHello::read(&hello(&[], 900)), ClientHello::Nameless);
-        assert_eq!(ClientHello::read(&hello(&[(43, vec![])], 900)), ClientHello::Nameless);
+        assert_eq!(ClientHello::read(&named), asks("a.example", &[]));
+        assert_eq!(ClientHello::read(&hello(&[], 900)), asks("", &[]));
+        assert_eq!(ClientHello::read(&hello(&[(43, vec![])], 900)), asks("", &[]));
+    }
+
+    #[test]
+    fn the_protocols_are_found() {
+        let of = |list: &[u8]| (PROTOCOLS, [&[0, list.len() as u8], list].concat());
+        let both = of(b"\x02h2\x08http/1.1");
+        for extensions in [[both.clone(), name("a.test")], [name("a.test"), both.clone()]] {
+            let read = ClientHello::read(&hello(&extensions, 900));
+            assert_eq!(read, asks("a.test", &["h2", "http/1.1"]));
+        }
+        assert_eq!(ClientHello::read(&hello(&[both], 3)), asks("", &["h2", "http/1.1"]));
+        for odd in [&b"\x03h2"[..], b"\x00\x02h2", b"\x02h2\x08http/1."] {
+            let odd = hello(&[of(odd)], 900);
+            assert_eq!(ClientHello::read(&odd), ClientHello::Other);
+        }
+        assert_eq!(ClientHello::read(&hello(&[(PROTOCOLS, vec![0])], 900)), ClientHello::Other);
     }
 
     #[test]
@@ -228,7 +272,7 @@ mod tests {
                 prop_assert_eq!(ClientHello::read(&bytes[..len]), ClientHello::Partial);
             }
             let all = [bytes, rest].concat();
-            prop_assert_eq!(ClientHello::read(&all), ClientHello::Named(host));
+            prop_assert_eq!(ClientHello::read(&all), asks(&host, &[]));
         }
 
         #[test]

@@ -9,7 +9,7 @@ mod stream;
 mod tls;
 mod unix;
 
-pub use client_hello::ClientHello;
+pub use client_hello::{Asked, ClientHello};
 pub use listen::{BindError, bind, bind_beside, bind_one, bind_unix};
 pub use listener::{Accepted, Acceptor, Listener};
 pub use pipe::Pipe;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::http1::RequestHead;
 use crate::model::Outcome;
-use crate::net::{ClientHello, ProxyEnds};
+use crate::net::{Asked, ClientHello, ProxyEnds};
 use crate::proxy::books::Books;
 use crate::proxy::buffers::Buffers;
 use crate::proxy::done::Done;
@@ -126,11 +126,13 @@ impl Session<'_> {
     async fn pass(&mut self, down: &mut Downstream, state: &mut State) -> Result<Done, Failure> {
         let Self { at, tcp, client, .. } = *self;
         let buffers = &at.worker.buffers;
-        if tcp.asks_for_name() {
+        let mut offered = Vec::new();
+        if tcp.listens() {
             let deadline = at.accepted + at.listener.client.header_timeout;
-            self.name = down.server_name(buffers, deadline).await?;
+            let asked = down.asked(buffers, deadline).await?;
+            (self.name, offered) = (asked.name, asked.protocols);
         }
-        let destination = tcp.find(self.name.as_deref()).ok_or(Failure::NoRoute)?;
+        let destination = tcp.find(self.name.as_deref(), &offered).ok_or(Failure::NoRoute)?;
         let local = &*at.view.upstreams[destination.upstream.index()];
         self.local = Some(local);
         // The time of the backends begins here, whatever the client took.
@@ -154,19 +156,15 @@ impl Session<'_> {
 }
 
 impl Downstream {
-    /// Reads on until the name is known that a client of TLS asks for. What was read stays in
-    /// `leftover`. `None`: it asks for none, or speaks something else.
-    async fn server_name(
-        &mut self,
-        buffers: &Buffers,
-        deadline: Instant,
-    ) -> Result<Option<String>, Failure> {
+    /// Reads on until it is known what a client of TLS asks for. What was read stays in `leftover`. One
+    /// that speaks something else asks for nothing.
+    async fn asked(&mut self, buffers: &Buffers, deadline: Instant) -> Result<Asked, Failure> {
         poll_fn(|cx| {
             loop {
                 if !self.leftover.is_empty() {
                     match ClientHello::read(&self.leftover) {
-                        ClientHello::Named(name) => return Poll::Ready(Ok(Some(name))),
-                        ClientHello::Nameless | ClientHello::Other => return Poll::Ready(Ok(None)),
+                        ClientHello::Whole(asked) => return Poll::Ready(Ok(asked)),
+                        ClientHello::Other => return Poll::Ready(Ok(Asked::default())),
                         ClientHello::Partial => {}
                     }
                 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Client, Lb, Origin, until};
+use crate::support::{Authority, Client, Lb, Origin, until};
 use crate::wired::{Wire, Wired};
 use crate::{GET, logged};
 
@@ -273,6 +273,51 @@ async fn connections_of_tls_go_where_their_name_says() {
     // Who says nothing is not waited for.
     Client::connect(lb.addr("db")).await.expect_closed().await;
     logged(&lb, "header_timeout").await;
+}
+
+/// The first message of a client that offers these protocols.
+fn offering(name: &str, protocols: &[&str]) -> Vec<u8> {
+    let mut config = Authority::new("nobody").client();
+    config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
+    let name = name.to_owned().try_into().unwrap();
+    let mut session = rustls::ClientConnection::new(config.into(), name).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    hello
+}
+
+#[tokio::test]
+async fn connections_of_tls_go_where_the_protocols_they_offer_say() {
+    let names = ["acme", "grpc", "web", "other"];
+    let mut backends = Vec::new();
+    for _ in names {
+        backends.push(Wired::bind("127.0.0.1").await);
+    }
+    let upstreams = names.iter().zip(&backends);
+    let upstreams: String =
+        upstreams.map(|(name, backend)| upstream(name, "", &[&backend.address()])).collect();
+    let listener = "upstream = \"other\"\n\
+        sni = [{ names = [\"www.example.com\"], upstream = \"web\" }, \
+        { names = [\"www.example.com\", \"*.a.test\"], protocols = [\"h2\", \"grpc-exp\"], upstream = \"grpc\" }, \
+        { protocols = [\"acme-tls/1\"], upstream = \"acme\" }]";
+    let lb = passing(listener, &upstreams).await;
+    for (name, protocols, place) in [
+        ("www.example.com", &["h2", "http/1.1"][..], 1),
+        ("www.example.com", &["http/1.1"], 2),
+        ("www.example.com", &["acme-tls/1"], 2),
+        ("b.a.test", &["grpc-exp"], 1),
+        ("b.a.test", &["acme-tls/1"], 0),
+        ("b.a.test", &["http/1.1"], 3),
+        ("other.test", &["acme-tls/1"], 0),
+        ("other.test", &[], 3),
+    ] {
+        let mut client = Client::connect(lb.addr("db")).await;
+        let hello = offering(name, protocols);
+        client.send(&hello).await;
+        client.half_close().await;
+        let mut wire = backends[place].accept().await;
+        assert!(wire.rest().await == hello, "{name} {protocols:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{Build, Sourced};
 use crate::balance::Need;
-use crate::config::model::{Listener, Piece, ServerName, Tcp, Upstream, Variable};
+use crate::config::model::{AskedFor, Listener, Piece, ServerName, Tcp, Upstream, Variable};
 use crate::config::tree::{Item, Table};
 
 /// What holds for every listener.
@@ -36,30 +36,52 @@ pub(super) fn tcp(b: &mut Build<'_>, table: &Table) -> Option<Tcp> {
     if !is_tcp {
         return None;
     }
-    let mut names = Vec::new();
-    for one in table.tables("sni") {
-        let upstream = one.text("upstream");
-        for item in one.list("names") {
-            names.extend(server_name(b, item).map(|name| (name, upstream.to_owned())));
-        }
-    }
+    let asked: Vec<_> = table.tables("sni").flat_map(|one| asked_for(b, one)).collect();
     let upstream = table.written("upstream").map(|(_, item)| item.text().to_owned());
     if upstream.is_none() && table.list("sni").is_empty() {
         let message = "it is not said where the connections go";
         b.error(table.place, message, "add `upstream = \"NAME\"`");
     }
-    for (place, (name, _)) in names.iter().enumerate() {
-        if names[..place].iter().any(|(other, _)| other == name) {
-            let (ServerName::Exact(text) | ServerName::Suffix(text)) = name;
-            let message = format!("`{text}` is written twice in `sni`");
+    for (place, one) in asked.iter().enumerate() {
+        let same =
+            |other: &AskedFor| (&other.name, &other.protocols) == (&one.name, &one.protocols);
+        if asked[..place].iter().any(same) {
+            let what = match &one.name {
+                Some(ServerName::Exact(text) | ServerName::Suffix(text)) => text.clone(),
+                None => one.protocols.join(", "),
+            };
+            let message = format!("`{what}` is written twice in `sni`");
             b.error(table.place_of("sni"), message, "remove one of the two");
         }
     }
     Some(Tcp {
         upstream,
-        names,
+        asked,
         idle_timeout: table.duration("tunnel_timeout").unwrap_or_default(),
     })
+}
+
+/// What one section of `sni` stands for.
+fn asked_for(b: &mut Build<'_>, table: &Table) -> Vec<AskedFor> {
+    let mut protocols = Vec::new();
+    for item in table.list("protocols") {
+        if !(1..=255).contains(&item.text().len()) {
+            let help = "write it like `h2`, `http/1.1` or `acme-tls/1`";
+            b.error(item.place, "a protocol has 1 to 255 bytes", help);
+        }
+        protocols.push(item.text().to_owned());
+    }
+    let names = table.list("names");
+    if names.is_empty() && protocols.is_empty() {
+        let help = "add `names` or `protocols`, or say `upstream` of the listener itself";
+        b.error(table.place, "it is not said what clients ask for", help);
+    }
+    let upstream = table.text("upstream");
+    let one = |name| AskedFor { name, protocols: protocols.clone(), upstream: upstream.to_owned() };
+    if names.is_empty() {
+        return vec![one(None)];
+    }
+    names.iter().filter_map(|item| server_name(b, item)).map(|name| one(Some(name))).collect()
 }
 
 fn server_name(b: &mut Build<'_>, item: &Item) -> Option<ServerName> {

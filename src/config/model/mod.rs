@@ -52,7 +52,7 @@ pub use listener::{
     AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
     RequestIdField, XForwarded,
 };
-pub use listener_tcp::{ServerName, Tcp};
+pub use listener_tcp::{AskedFor, ServerName, Tcp};
 pub use made::{Cases, Made, MadeBy, common_bits};
 pub use onward::{
     After, Before, ErrorPage, ErrorPages, Page, PageStatus, PathChange, PathPiece, Then,

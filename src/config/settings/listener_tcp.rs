@@ -17,7 +17,7 @@ pub(super) const UPSTREAM: Setting = Setting::optional(
     "upstream",
     Kind::Text,
     "routes say",
-    "For `mode = \"tcp\"` only: where connections go. With `sni`: those that fit none of its names; without \
+    "For `mode = \"tcp\"` only: where connections go. With `sni`: those that fit nothing of it; without \
      it they are closed.",
     r#""api""#,
 );
@@ -26,8 +26,8 @@ pub(super) const SNI: Setting = Setting::with_default(
     "sni",
     Kind::List(&KIND),
     "[]",
-    "For `mode = \"tcp\"` only: where TLS connections go, by the name that the client asks for. The TLS \
-     itself is passed through.",
+    "For `mode = \"tcp\"` only: where TLS connections go, by the name that the client asks for and by the \
+     protocols that it offers. The TLS itself is passed through.",
     r#"[{ names = ["*.example.com"], upstream = "api" }]"#,
 );
 
@@ -47,13 +47,24 @@ static KIND: Kind = Kind::Table(&SECTION);
 
 static SECTION: Section = Section {
     title: "[[listener.sni]]",
-    doc: "Names that clients ask for, and where their connections go.",
+    doc: "What clients ask for, and where their connections go: by `names`, by `protocols` or by both. A \
+          name goes before the longest that it ends with, and that before sections without `names`; of \
+          those with the same name, the first whose `protocols` fit counts, and then one without them.",
     settings: &[
-        Setting::required(
+        Setting::with_default(
             "names",
             TEXTS,
-            "Host names; `*.example.com` is every name that ends so, of which the longest counts.",
+            "[]",
+            "Host names; `*.example.com` is every name that ends so, of which the longest counts. None: \
+             whatever name is asked for.",
             r#"["example.com", "*.example.com"]"#,
+        ),
+        Setting::with_default(
+            "protocols",
+            TEXTS,
+            "[]",
+            "Protocols (ALPN) of which the client has to offer one. None: whatever it offers.",
+            r#"["acme-tls/1"]"#,
         ),
         Setting::required("upstream", Kind::Text, "Where they go.", r#""api""#),
     ],

@@ -100,7 +100,7 @@ fn passage(tcp: &config::Tcp, upstreams: &Upstreams<'_>, series: Arc<RouteSeries
         let (timeouts, retry) = (section.timeouts.clone(), Arc::clone(retry));
         Destination { upstream: *upstream, timeouts, retry }
     };
-    let names = tcp.names.iter().map(|(name, upstream)| (name.clone(), destination(upstream)));
+    let asked = tcp.asked.iter().map(|one| (one.clone(), destination(&one.upstream)));
     let route = Arc::new(Route {
         name: PASSED.to_owned(),
         before: None,
@@ -123,7 +123,7 @@ fn passage(tcp: &config::Tcp, upstreams: &Upstreams<'_>, series: Arc<RouteSeries
     });
     let entry = RouteEntry { route, behind: None, series };
     let otherwise = tcp.upstream.as_ref().map(destination);
-    ListenerTcp::new(entry, otherwise, names.collect(), tcp.idle_timeout)
+    ListenerTcp::new(entry, otherwise, asked, tcp.idle_timeout)
 }
 
 fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>) -> Route {
