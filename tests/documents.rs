@@ -55,7 +55,12 @@ fn commands_in_the_documents_exist_with_their_flags() {
     let known: BTreeSet<_> = commands.iter().map(|words| words[0].as_str()).collect();
     let all =
         ["check", "completions", "demo", "explain", "import-nginx", "run", "schema", "simulate"];
-    assert_eq!(known, all.into_iter().chain(["probe", "why"]).collect());
+    assert_eq!(
+        known,
+        all.into_iter()
+            .chain(["backend", "drain", "events", "probe", "reload", "status", "why"])
+            .collect()
+    );
     for words in &commands {
         let help = plimsoll(&[words[0].as_str(), "--help"]);
         assert!(help.status.success(), "{words:?}");

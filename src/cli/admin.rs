@@ -1,59 +1,215 @@
 //! How commands ask the running process: through its admin listener.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long the admin listener has to answer.
+/// How long the admin listener has to answer, unless it is asked to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Gets what stands at `path`.
-///
-/// # Errors
-/// The admin listener does not answer, or refuses.
-pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<Value> {
-    ask(admin, &format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n"))
-}
+/// The usual place.
+const USUAL: &str = "127.0.0.1:9901";
 
-/// Sends `what` to `path`, and gets the answer.
+/// Where the admin listener is: an address with a port, or `unix:/path`.
 ///
-/// # Errors
-/// The admin listener does not answer, or refuses.
-pub(super) fn post(admin: SocketAddr, path: &str, what: &Value) -> io::Result<Value> {
-    let body = what.to_string();
-    let length = body.len();
-    ask(
-        admin,
-        &format!(
-            "POST {path} HTTP/1.0\r\nHost: {admin}\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        ),
-    )
-}
+/// Who asks shows the token in the variable `PLIMSOLL_TOKEN`, if there is one: on a command line everybody on
+/// the machine could read it.
+#[derive(Debug, Clone)]
+pub(super) struct Place(String);
 
-/// HTTP/1.0: the answer ends with the connection.
-fn ask(admin: SocketAddr, request: &str) -> io::Result<Value> {
-    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).map_err(|error| {
-        let text = format!(
-            "cannot reach the admin listener at {admin}: {error}; --admin says where it is"
-        );
-        io::Error::new(error.kind(), text)
-    })?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let refuse = |why: &str| io::Error::other(format!("the admin listener at {admin} {why}"));
-    let (head, body) =
-        answer.split_once("\r\n\r\n").ok_or_else(|| refuse("broke off its answer"))?;
-    let json = serde_json::from_str::<Value>(body);
-    if head.split(' ').nth(1) != Some("200") {
-        let said = json.ok().and_then(|json| Some(json["detail"].as_str()?.to_owned()));
-        let said = said.unwrap_or_else(|| head.lines().next().unwrap_or_default().to_owned());
-        return Err(refuse(&format!("answered: {said}")));
+impl Default for Place {
+    /// What the variable `PLIMSOLL_ADMIN` says, or the usual place.
+    fn default() -> Self {
+        Self(std::env::var("PLIMSOLL_ADMIN").unwrap_or_else(|_| USUAL.to_owned()))
     }
-    json.map_err(|_| refuse("did not answer in JSON"))
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("unix:/")
+            || text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("write it like `127.0.0.1:9901` or `unix:/run/plimsoll/admin.sock`".to_owned())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+}
+
+trait Connection: Read + Write {}
+
+impl<T: Read + Write> Connection for T {}
+
+impl Place {
+    /// Reads what is at a path.
+    ///
+    /// # Errors
+    /// It cannot be reached, or answers anything but 200; then in its words.
+    pub(super) fn get(&self, path: &str) -> io::Result<Value> {
+        self.done("GET", path, None, Duration::ZERO)
+    }
+
+    /// Sends `what` to a path, and gets the answer.
+    ///
+    /// # Errors
+    /// As of [`Place::get`].
+    pub(super) fn post(&self, path: &str, what: &Value) -> io::Result<Value> {
+        self.done("POST", path, Some(what), Duration::ZERO)
+    }
+
+    /// Asks for something to be done, which takes so long at most beside what every answer may take.
+    ///
+    /// # Errors
+    /// As of [`Place::get`].
+    pub(super) fn done(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> io::Result<Value> {
+        let Answer { status, body } = self.ask(method, path, body, patience)?;
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        let detail = body["detail"].as_str().unwrap_or("it does not say why");
+        Err(io::Error::other(format!("the admin listener at {self} answered {status}: {detail}")))
+    }
+
+    /// Asks, and gives whatever is answered.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not answer in JSON.
+    pub(super) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> io::Result<Answer> {
+        let mut stream = self.send(method, path, body, patience + PATIENCE)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let refuse = |why: &str| io::Error::other(format!("the admin listener at {self} {why}"));
+        let (head, body) =
+            answer.split_once("\r\n\r\n").ok_or_else(|| refuse("broke off its answer"))?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| refuse("does not speak HTTP"))?;
+        let body = serde_json::from_str(body).map_err(|_| refuse("did not answer in JSON"))?;
+        Ok(Answer { status, body })
+    }
+
+    /// Gives each line at a path to `take`, until there are no more or it wants none.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses; or what `take` says.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        /// It is not silent for longer.
+        const SILENCE: Duration = Duration::from_mins(1);
+        let mut lines = BufReader::new(self.send("GET", path, None, SILENCE)?).lines();
+        let first = lines.next().transpose()?.unwrap_or_default();
+        if first.split(' ').nth(1) != Some("200") {
+            return Err(io::Error::other(format!("the admin listener at {self} answered {first}")));
+        }
+        let rest = lines.skip_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+        for line in rest {
+            let line = line?;
+            if !line.is_empty() {
+                take(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request. HTTP/1.0: the answer ends with the connection.
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> io::Result<Box<dyn Connection>> {
+        let place = &self.0;
+        let mut stream = connect(place, patience).map_err(|error| {
+            let told = format!(
+                "cannot reach the admin listener at {place}: {error}; --admin says where it is"
+            );
+            io::Error::new(error.kind(), told)
+        })?;
+        let host = if place.starts_with("unix:") { "localhost" } else { place };
+        let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n");
+        if let Some(token) = std::env::var("PLIMSOLL_TOKEN").ok().filter(|token| !token.is_empty())
+        {
+            head.extend(["Authorization: Bearer ", &token, "\r\n"]);
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            head.push_str("Content-Type: application/json\r\n");
+        }
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+        Ok(stream)
+    }
+}
+
+fn connect(place: &str, patience: Duration) -> io::Result<Box<dyn Connection>> {
+    if let Some(path) = place.strip_prefix("unix:") {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        return Ok(Box::new(stream));
+    }
+    let none = || io::Error::other("it is no address with a port");
+    let address = place.to_socket_addrs()?.next().ok_or_else(none)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(Box::new(stream))
+}
+
+/// A name as one segment of a path.
+pub(super) fn segment(name: &str) -> String {
+    let mut text = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a text cannot fail.
+            let _ = fmt::Write::write_fmt(&mut text, format_args!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        assert_eq!(segment("api/10.0.0.1:80"), "api%2F10.0.0.1%3A80");
+        assert_eq!(segment("unix:/a b?#%"), "unix%3A%2Fa%20b%3F%23%25");
+    }
 }

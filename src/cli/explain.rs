@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{BAD, admin, complain, run, written};
+use crate::cli::admin::Place;
+use crate::cli::{BAD, complain, run, written};
 use crate::config;
 use crate::config::model::Config;
 use crate::model::{AdminState, BackendId, BackendState, PassiveState, ProbedState, Share, Tick};
@@ -44,7 +45,7 @@ pub(super) struct ExplainArgs {
     config: Option<PathBuf>,
     /// Ask the running process, where its admin listener is [as in: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["config", "down"])]
-    admin: Option<SocketAddr>,
+    admin: Option<Place>,
     /// Tell it as one JSON document
     #[arg(long)]
     json: bool,
@@ -52,7 +53,7 @@ pub(super) struct ExplainArgs {
 
 /// Explains a request, and writes what becomes of it.
 pub(super) fn command(arguments: &ExplainArgs, out: &mut impl Write) -> ExitCode {
-    let explained = match arguments.admin {
+    let explained = match &arguments.admin {
         Some(at) => live(arguments, at).map_err(|error| error.to_string()),
         None => match offline(arguments) {
             Ok(explained) => explained,
@@ -70,12 +71,12 @@ pub(super) fn command(arguments: &ExplainArgs, out: &mut impl Write) -> ExitCode
 }
 
 /// Asks the running process.
-fn live(arguments: &ExplainArgs, at: SocketAddr) -> io::Result<Value> {
+fn live(arguments: &ExplainArgs, at: &Place) -> io::Result<Value> {
     let asked = json!({
         "method": arguments.method, "url": arguments.url, "headers": arguments.header,
         "client": arguments.client, "listener": arguments.listener,
     });
-    admin::post(at, "/api/v1/ha/explain", &asked)
+    at.post("/api/v1/ha/explain", &asked)
 }
 
 /// Asks the configuration.

@@ -8,10 +8,12 @@ pub mod check;
 mod demo;
 mod explain;
 mod import_nginx;
+mod operate;
 mod probe;
 mod run;
 pub mod schema;
 mod simulate;
+mod table;
 mod why;
 
 use std::ffi::OsString;
@@ -91,10 +93,21 @@ enum Command {
     Why {
         /// The backend, by its name or as UPSTREAM/NAME
         backend: String,
-        /// Where the admin listener is
-        #[arg(long, default_value = "127.0.0.1:9901", value_name = "ADDRESS")]
-        admin: SocketAddr,
+        /// Where the admin listener is: an address, or `unix:/path`
+        #[arg(long, default_value_t, value_name = "ADDRESS")]
+        admin: admin::Place,
     },
+    /// Tell how the running process is: its phase, configuration, listeners and upstreams
+    Status(operate::StatusArgs),
+    /// Weigh, drain, take out, force, add and remove backends of the running process
+    #[command(subcommand)]
+    Backend(operate::Backend),
+    /// Let a backend of the running process run empty: as `backend drain`
+    Drain(operate::DrainArgs),
+    /// Tell what happened in the running process, and what happens
+    Events(operate::EventsArgs),
+    /// Have the running process read its configuration again, and tell what is wrong with it
+    Reload(operate::StatusArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -170,16 +183,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Simulate(arguments) => simulate::command(&arguments, &mut out),
         Command::Probe(arguments) => probe::command(&arguments, &mut out),
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
-        Command::Why { backend, admin } => match why::why(admin, &backend, &mut out) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(FAILED),
-            Err(error) => output_failed(&error),
-        },
+        Command::Why { backend, admin } => outcome(why::why(&admin, &backend, &mut out)),
+        Command::Status(arguments) => outcome(operate::status(&arguments, &mut out)),
+        Command::Backend(command) => outcome(operate::backend(&command, &mut out)),
+        Command::Drain(arguments) => outcome(operate::drain(&arguments, &mut out)),
+        Command::Events(arguments) => outcome(operate::events(&arguments, &mut out)),
+        Command::Reload(arguments) => outcome(operate::reload(&arguments, &mut out)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plimsoll", &mut script);
             written(out.write_all(&script))
         }
+    }
+}
+
+/// What a running process was asked: `false` is an answer too, but not the one that was hoped for.
+fn outcome(result: io::Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
+        Err(error) => output_failed(&error),
     }
 }
 

@@ -1,18 +1,17 @@
 //! `plimsoll why`: asks the running process what it knows of a backend, and tells it as a story.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::cli::admin;
+use crate::cli::admin::Place;
 
 /// Tells all that is known of `backend`, by its name or as `UPSTREAM/NAME`. `false`: there is none.
 ///
 /// # Errors
 /// The admin listener does not answer, or `out` cannot be written to.
-pub(super) fn why(at: SocketAddr, backend: &str, out: &mut impl Write) -> io::Result<bool> {
-    let list = admin::get(at, "/api/v1/ha/load-balancer/backends")?;
+pub(super) fn why(at: &Place, backend: &str, out: &mut impl Write) -> io::Result<bool> {
+    let list = at.get("/api/v1/ha/load-balancer/backends")?;
     let all = list["backends"].as_array().map(Vec::as_slice).unwrap_or_default();
     let full = |one: &Value| format!("{}/{}", text(one, "upstream"), text(one, "backend"));
     let found: Vec<_> =
@@ -24,7 +23,7 @@ pub(super) fn why(at: SocketAddr, backend: &str, out: &mut impl Write) -> io::Re
         }
         return Ok(false);
     }
-    let events = admin::get(at, "/api/v1/ha/events")?;
+    let events = at.get("/api/v1/ha/events")?;
     let events = events["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     for one in found {
         tell(one, &full(one), events, out)?;

@@ -34,4 +34,4 @@ pub use load::{Environment, Loaded, load, parse, process_environment};
 pub use model::{Config, Stage};
 pub use reference::reference;
 pub use schema::schema;
-pub(crate) use units::{show_duration, show_size};
+pub(crate) use units::{parse_duration, show_duration, show_size};

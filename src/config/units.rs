@@ -18,7 +18,7 @@ const SIZE: [(&str, u64); 7] = [
 ];
 
 /// Reads a duration: whole numbers with the units `d`, `h`, `m`, `s`, `ms`, the largest first.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut units = TIME.iter();

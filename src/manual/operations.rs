@@ -9,9 +9,18 @@
 //! | `plimsoll explain METHOD URL` | tells what would become of a request: its route and why no other, who may serve it and by which share, what follows a failure; `--down BACKEND` takes one for down; with `--admin ADDRESS` the running process tells, by the health and load of the moment; nothing is sent | 0 told, 2 not |
 //! | `plimsoll probe UPSTREAM/BACKEND` | runs the checks of a backend once and shows what was sent, what came, and the verdict | 0 well, 1 down, 2 not told |
 //! | `plimsoll simulate SCENARIO` | plays load and faults through an upstream in virtual time, by strategy, and tells latencies, failures, retries and who was parked; `--config FILE --upstream NAME` takes one of yours, `--log FILE` the requests of an access log in JSON, `--svg FILE` draws it; `simulate list` tells the scenarios | 0 told, 2 not |
+//! | `plimsoll status` | tells how the running process is: phase, configuration, listeners, upstreams | 0 told, 1 not |
+//! | `plimsoll backend list` | every backend of the running process: its state, its weight, whether it serves and why | 0 told, 1 not |
+//! | `plimsoll backend weight BACKEND NUMBER` | another weight; so `drain`, `enable`, `disable`, `up`, `down`, `add`, `remove`, and `reset` for what the file says; `--for 10m` ends by itself, `--reason TEXT` is told by `why`, `--bypass keep_one` takes the last one out too, `--dry-run` only tells | 0 done, 1 not |
+//! | `plimsoll drain BACKEND --wait` | lets a backend run empty and waits for it, for `--timeout` at most | 0 empty, 1 not |
+//! | `plimsoll events --follow` | what happened, and what happens; `--kind`, `--upstream`, `--backend` choose | 0 told, 1 not |
+//! | `plimsoll reload` | has the files read again, and tells what is wrong with them | 0 taken, 1 not |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
 //! | `plimsoll completions SHELL` | a completion script | |
+//!
+//! Commands that ask the running process find it by `--admin`, else by the variable `PLIMSOLL_ADMIN`, else at
+//! 127.0.0.1:9901; who has a token puts it into `PLIMSOLL_TOKEN`. `--json` tells all of it to programs.
 //!
 //! # Signals
 //!

@@ -7,6 +7,7 @@ mod support;
 
 mod demo;
 mod explain;
+mod operate;
 mod probe;
 mod run;
 mod simulate;
@@ -45,6 +46,11 @@ fn help_names_every_command_and_version_the_version() {
         "import-nginx",
         "why",
         "probe",
+        "status",
+        "backend",
+        "drain",
+        "events",
+        "reload",
         "completions",
     ];
     for command in commands {
