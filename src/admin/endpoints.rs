@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::state::Shared;
 use super::view::explain::Question;
 use super::view::{self, Health};
-use super::{Phase, State, change, follow, guard};
+use super::{Phase, State, change, dashboard, follow, guard};
 use crate::model::Clock;
 use crate::proxy::explain::explain;
 
@@ -25,8 +25,9 @@ const API: &str = "/api/v1/ha";
 const ALIAS: &str = "/api/ha";
 
 /// Every path that can be read with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 15] = [
+pub(super) const ENDPOINTS: [(&str, &str); 16] = [
     ("/", "this list"),
+    ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
     ("/metrics", "metrics as Prometheus text"),
     ("/livez", "200 as long as the process runs"),
     ("/readyz", "200 when every listener accepts, 503 while starting or draining"),
@@ -51,6 +52,7 @@ pub fn router(state: State) -> Router {
     let shared = Shared::from(state);
     Router::new()
         .route("/", get(index))
+        .merge(dashboard::router())
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))

@@ -12,6 +12,7 @@
 mod access;
 mod asked;
 mod change;
+mod dashboard;
 mod endpoints;
 mod follow;
 mod guard;

@@ -1,11 +1,11 @@
 //! Counters by listener, route and upstream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::{by_outcome, eligible, hash};
-use crate::snapshot::{Snapshot, Upstream};
+use crate::snapshot::{Action, RouteEntry, Snapshot, Upstream};
 use crate::telemetry::RouteSeries;
 
 /// `/api/v1/ha/load-balancer/stats`.
@@ -26,14 +26,16 @@ struct ListenerStats<'a> {
 #[derive(Debug, Serialize)]
 struct RouteStats<'a> {
     route: &'a str,
+    /// Where its requests go; none where the route itself answers.
+    upstreams: Vec<&'a str>,
     in_flight: u64,
     requests: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> RouteStats<'a> {
-    fn of(route: &'a str, series: &RouteSeries) -> Self {
+    fn of(route: &'a str, upstreams: Vec<&'a str>, series: &RouteSeries) -> Self {
         let requests = series.requests().into_iter().collect();
-        Self { route, in_flight: series.in_flight(), requests }
+        Self { route, upstreams, in_flight: series.in_flight(), requests }
     }
 }
 
@@ -68,8 +70,10 @@ impl<'a> Stats<'a> {
     pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
         let listeners = snapshot.listeners.iter().map(|listener| {
             let routes = listener.routes.iter();
-            let routed = routes.map(|entry| RouteStats::of(&entry.route.name, &entry.series));
-            let unrouted = RouteStats::of("_none", &listener.unrouted);
+            let routed = routes.map(|entry| {
+                RouteStats::of(&entry.route.name, destinations(snapshot, entry), &entry.series)
+            });
+            let unrouted = RouteStats::of("_none", Vec::new(), &listener.unrouted);
             ListenerStats { name: &listener.name, routes: routed.chain([unrouted]).collect() }
         });
         Self {
@@ -79,6 +83,15 @@ impl<'a> Stats<'a> {
             upstreams: snapshot.upstreams.iter().map(|one| UpstreamStats::of(one)).collect(),
         }
     }
+}
+
+/// The upstreams that a route sends to, each once.
+fn destinations<'a>(snapshot: &'a Snapshot, entry: &RouteEntry) -> Vec<&'a str> {
+    let Action::Proxy { split, .. } = &entry.route.action else {
+        return Vec::new();
+    };
+    let places: BTreeSet<_> = split.destinations().iter().map(|one| one.upstream.index()).collect();
+    places.into_iter().map(|place| &*snapshot.upstreams[place].name).collect()
 }
 
 impl<'a> UpstreamStats<'a> {
