@@ -10,6 +10,13 @@ use serde_json::Value;
 use browser::Browser;
 use support::{Answer, Lb, Origin, at, at_with, config, get, until};
 
+/// Somebody who may change what backends do: whoever knows `secret`.
+const TOKEN: &str = "
+[admin.tokens.ops]
+role = \"operator\"
+sha256 = \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"
+";
+
 /// Waits until the text of an element holds these words.
 async fn until_it_says(browser: &Browser, selector: &str, words: &str) {
     until(&format!("{selector} says `{words}`"), async || {
@@ -103,7 +110,7 @@ async fn nothing_is_asked_for_elsewhere_and_nothing_is_blocked() {
     }
     let page = get(lb.admin_addr(), "/dashboard").await;
     assert_eq!(page.status, 200);
-    let policy = page.fields.one("content-security-policy").unwrap();
+    let policy = page.headers.one("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'"), "{policy}");
 }
 
@@ -111,7 +118,7 @@ async fn nothing_is_asked_for_elsewhere_and_nothing_is_blocked() {
 async fn a_backend_is_drained_and_weighed_by_hand_after_a_question() {
     let first = Origin::start("first").await;
     let second = Origin::start("second").await;
-    let lb = Lb::start(config("", "", &[at(&first), at_with(&second, "weight = 3")])).await;
+    let lb = Lb::start(config("", TOKEN, &[at(&first), at_with(&second, "weight = 3")])).await;
     let browser = Browser::start(1200, 900).await;
     browser.open(&format!("http://{}/dashboard", lb.admin_addr())).await;
     until_it_says(&browser, &cell(&first, 2), "in use").await;
@@ -124,6 +131,15 @@ async fn a_backend_is_drained_and_weighed_by_hand_after_a_question() {
 
     browser.click(&button(&first, 1)).await;
     until_it_says(&browser, "#change-title", &first.address().to_string()).await;
+    browser.write("#change input[name=reason]", "a new disk").await;
+    browser.click("#change button[value=yes]").await;
+    // Anybody on this machine may look; who changes something shows a token.
+    until_it_says(&browser, "#change-trouble", "token").await;
+    browser.click("#change button[value=no]").await;
+    browser.click("#sign-in").await;
+    browser.write("#token input", "secret").await;
+    browser.click("#token button[value=yes]").await;
+    browser.click(&button(&first, 1)).await;
     browser.write("#change input[name=reason]", "a new disk").await;
     browser.click("#change button[value=yes]").await;
     until_it_says(&browser, &cell(&first, 2), "draining").await;

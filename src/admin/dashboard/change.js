@@ -62,6 +62,7 @@ async function submit(event) {
       throw error;
     }
     say(at("change-trouble"), error.message);
+    at("sign-in").hidden = error.status !== 401;
   }
 }
 
