@@ -134,7 +134,7 @@ async fn a_backend_is_drained_and_weighed_by_hand_after_a_question() {
     browser.write("#change input[name=reason]", "a new disk").await;
     browser.click("#change button[value=yes]").await;
     // Anybody on this machine may look; who changes something shows a token.
-    until_it_says(&browser, "#change-trouble", "token").await;
+    until_it_says(&browser, "#change-trouble", "this needs operator").await;
     browser.click("#change button[value=no]").await;
     browser.click("#sign-in").await;
     browser.write("#token input", "secret").await;

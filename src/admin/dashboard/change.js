@@ -62,7 +62,7 @@ async function submit(event) {
       throw error;
     }
     say(at("change-trouble"), error.message);
-    at("sign-in").hidden = error.status !== 401;
+    at("sign-in").hidden = ![401, 403].includes(error.status);
   }
 }
 
