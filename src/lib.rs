@@ -74,7 +74,7 @@
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `tls` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
 //! | `proxy::budget` | – | – | `pure` |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |

@@ -100,6 +100,14 @@ impl Live {
         let _ = self.response_time.fetch_update(Relaxed, Relaxed, update);
     }
 
+    /// Takes note of an attempt that had no response after this time, and was given up: only if it was
+    /// to be expected sooner.
+    pub fn observe_at_least(&self, waited: Duration, now: Tick) {
+        if waited.as_micros() as f64 > self.expected_micros(now) {
+            self.observe(waited, now);
+        }
+    }
+
     /// Takes note of an attempt that failed after `elapsed`: as a response that took at least 5 s, for
     /// a backend that fails fast must not look fast.
     pub fn observe_failure(&self, elapsed: Duration, now: Tick) {
@@ -353,6 +361,16 @@ mod tests {
         assert!(near(live.score(START), 5_000_000.0));
         live.observe_failure(secs(9), START);
         assert!(near(live.score(START), 9_000_000.0));
+    }
+
+    #[test]
+    fn what_was_given_up_sooner_than_expected_says_nothing() {
+        let live = Live::new();
+        live.observe(ms(50), START);
+        live.observe_at_least(ms(20), START);
+        assert!(near(live.score(START), 50_000.0));
+        live.observe_at_least(ms(80), START);
+        assert!(near(live.score(START), 80_000.0));
     }
 
     #[test]

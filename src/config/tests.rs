@@ -187,6 +187,15 @@ const LEADS: &[(&str, &str)] = &[
     ("[upstream.NAME.tls]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.tls]"),
     ("[limit.NAME]", "[limit.all]\nrate = \"1/s\""),
     ("limits = [{ … }]", "[[route]]\nupstream = \"api\"\n[[route.limits]]\nname = \"clients\""),
+    (
+        "[upstream.NAME.adaptive]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.adaptive]",
+    ),
+    (
+        "[upstream.NAME.admission]",
+        "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.admission]",
+    ),
+    ("[upstream.NAME.hedge]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.hedge]"),
     ("[upstream.NAME.queue]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.queue]"),
     ("[upstream.NAME.sticky]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.sticky]"),
     ("[dns]", "[dns]"),

@@ -216,6 +216,7 @@ impl Control {
         }
         self.watch_outliers(now);
         self.watch_for_silence(now);
+        self.watch_loads(now);
     }
 
     /// Takes up one piece of news. What concerns a backend that is gone is dropped.

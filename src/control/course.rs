@@ -3,17 +3,16 @@
 //! `policy` decides; here the facts are gathered and the decisions are put into the next snapshot and told.
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use ahash::AHashMap;
 use tracing::{info, warn};
 
-use crate::control::ejection::counts;
+use crate::control::ejection::Sums;
 use crate::control::history::Told;
 use crate::control::writer::{Control, Due};
-use crate::model::{BackendId, Tick, UpstreamId, UpstreamIx};
+use crate::model::{Tick, UpstreamId, UpstreamIx};
 use crate::policy::breaker::{self, Breaker, State};
 use crate::policy::failover::{Group, News};
 use crate::policy::{BUCKETS, Counts};
@@ -37,10 +36,7 @@ struct Guard {
     rules: breaker::Rules,
     breaker: Breaker,
     permits: Arc<AtomicU32>,
-    /// What was counted of all backends together since the breaker is there.
-    sums: Counts,
-    /// What was counted of each.
-    seen: AHashMap<BackendId, Counts>,
+    sums: Sums,
 }
 
 impl Courses {
@@ -56,24 +52,7 @@ impl Guard {
             rules,
             breaker: Breaker::new(Counts::default()),
             permits: Arc::default(),
-            sums: Counts::default(),
-            seen: AHashMap::new(),
-        }
-    }
-
-    /// Takes up what was counted of the backends since the last time. One that is new or came back counts
-    /// from then on.
-    fn count(&mut self, upstream: &Upstream) {
-        let before = mem::take(&mut self.seen);
-        for backend in &upstream.backends {
-            let now = counts(backend);
-            let was = before.get(&backend.id).copied().unwrap_or(now);
-            let grown = Counts {
-                judged: now.judged.saturating_sub(was.judged),
-                failed: now.failed.saturating_sub(was.failed),
-            };
-            self.sums = self.sums + grown;
-            self.seen.insert(backend.id, now);
+            sums: Sums::default(),
         }
     }
 
@@ -110,7 +89,7 @@ impl Control {
                 Some(rules) if steered.guard.as_ref().is_some_and(|one| one.rules == *rules) => {}
                 Some(rules) => {
                     let mut guard = Guard::new(*rules);
-                    guard.count(upstream);
+                    guard.sums.count(upstream);
                     steered.guard = Some(guard);
                     let first = now.after(rules.window / BUCKETS as u32);
                     self.timers.set(Due::Breaker(upstream.id), first);
@@ -141,7 +120,7 @@ impl Control {
         }
     }
 
-    fn place_of(&self, id: UpstreamId) -> Option<UpstreamIx> {
+    pub(super) fn place_of(&self, id: UpstreamId) -> Option<UpstreamIx> {
         let mut upstreams = (0..).map(UpstreamIx).zip(&self.snapshot.upstreams);
         upstreams.find(|(_, upstream)| upstream.id == id).map(|(place, _)| place)
     }
@@ -196,8 +175,7 @@ impl Control {
         else {
             return;
         };
-        guard.count(&upstream);
-        let (sums, rules) = (guard.sums, guard.rules);
+        let (sums, rules) = (guard.sums.count(&upstream), guard.rules);
         let look = guard.breaker.look(sums, &rules, now, draw);
         if let Some(permits) = look.permits {
             guard.permits.store(permits, Relaxed);

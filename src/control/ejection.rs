@@ -1,5 +1,6 @@
 //! Outliers: what was counted of the backends lately is looked at, and who stands out is parked.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,36 @@ use crate::telemetry::Ejected;
 pub(super) struct Windows(AHashMap<UpstreamId, AHashMap<BackendId, Window>>);
 
 /// What was counted of a backend since it is known.
-pub(super) fn counts(backend: &Backend) -> Counts {
+fn counts(backend: &Backend) -> Counts {
     let (judged, failed) = backend.series.verdicts();
     Counts { judged, failed }
+}
+
+/// What was counted of all backends of an upstream together since somebody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    all: Counts,
+    /// What was counted of each.
+    seen: AHashMap<BackendId, Counts>,
+}
+
+impl Sums {
+    /// Takes up what was counted of the backends since the last time, and gives the sums. A backend that
+    /// is new or came back counts from then on.
+    pub(super) fn count(&mut self, upstream: &Upstream) -> Counts {
+        let before = mem::take(&mut self.seen);
+        for backend in &upstream.backends {
+            let now = counts(backend);
+            let was = before.get(&backend.id).copied().unwrap_or(now);
+            let grown = Counts {
+                judged: now.judged.saturating_sub(was.judged),
+                failed: now.failed.saturating_sub(was.failed),
+            };
+            self.all = self.all + grown;
+            self.seen.insert(backend.id, now);
+        }
+        self.all
+    }
 }
 
 /// How often outliers are looked for.

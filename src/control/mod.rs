@@ -13,6 +13,7 @@
 //! | `ejection` | backends that stand out by their failures |
 //! | `hung` | backends that owe answers and give none |
 //! | `course` | tiers, failover, circuit breakers: what is decided for an upstream as a whole |
+//! | `load` | how many requests an upstream is let have |
 //! | `names` | what backend names resolve to |
 //! | `said`, `operate`, `keep` | what operators say beside the files; doing it; writing it down |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
@@ -28,6 +29,7 @@ mod history;
 mod hung;
 mod journal;
 mod keep;
+mod load;
 mod names;
 mod operate;
 mod prepare;

@@ -21,6 +21,7 @@ use crate::control::ejection::Windows;
 use crate::control::hung::Silences;
 use crate::control::journal::Journal;
 use crate::control::keep;
+use crate::control::load::Loads;
 use crate::control::names::Names;
 use crate::control::operate::What;
 use crate::control::prepare::{Command, Prepared, Task, prepare};
@@ -61,6 +62,10 @@ pub(super) enum Due {
     Steer(UpstreamId),
     /// A step of a circuit breaker's window is over.
     Breaker(UpstreamId),
+    /// A limit that adapts itself takes a sample.
+    Concurrency(UpstreamId),
+    /// A step of the window of admission control is over.
+    Admission(UpstreamId),
     /// A name is to be resolved again.
     Resolve(config::Query),
     /// Something that operators said ends.
@@ -86,6 +91,8 @@ pub(super) struct Control {
     pub(super) windows: Windows,
     /// What was seen where hung backends are looked for.
     pub(super) silences: Silences,
+    /// What was seen where the load of upstreams is watched.
+    pub(super) loads: Loads,
     /// What is decided for upstreams as a whole.
     pub(super) courses: Courses,
     /// Those for which that changed since the last snapshot.
@@ -150,6 +157,7 @@ impl Control {
             changes: Vec::new(),
             windows: Windows::default(),
             silences: Silences::default(),
+            loads: Loads::default(),
             courses: Courses::default(),
             steered: BTreeSet::new(),
             moved: BTreeMap::new(),
@@ -219,6 +227,8 @@ impl Control {
                     Due::Silence => self.listen_for_silence(now),
                     Due::Steer(id) => self.steer_again(id, now),
                     Due::Breaker(id) => self.look_at_breaker(id, now),
+                    Due::Concurrency(id) => self.sample_load(id, now),
+                    Due::Admission(id) => self.look_at_gate(id, now),
                     Due::Resolve(query) => self.names.ask(query),
                     Due::Words => self.words_ended(),
                 }

@@ -21,6 +21,10 @@ use std::task::{Context, Poll, Waker};
 #[derive(Debug, Default)]
 pub struct Line {
     under_way: AtomicU32,
+    /// How many may be; 0 is no limit.
+    most: AtomicU32,
+    /// How many of 10000 that come are to be refused.
+    refused: AtomicU32,
     /// As many as are in `waiters`, to be read without the lock.
     waiting: AtomicU32,
     waiters: Mutex<Waiters>,
@@ -54,6 +58,34 @@ impl Line {
     /// Requests that entered and did not leave yet.
     pub fn under_way(&self) -> u32 {
         self.under_way.load(Relaxed)
+    }
+
+    /// How many may be under way; 0 is no limit.
+    pub fn most(&self) -> u32 {
+        self.most.load(Relaxed)
+    }
+
+    /// From now on so many may be under way, 0 is no limit; whoever waits looks again.
+    pub fn set_most(&self, most: u32) {
+        if self.most.swap(most, Relaxed) != most {
+            self.call();
+        }
+    }
+
+    /// Whether as many requests are under way as may be.
+    pub fn is_full(&self) -> bool {
+        let most = self.most();
+        most > 0 && self.under_way() >= most
+    }
+
+    /// How many of 10000 requests that come are to be refused.
+    pub fn refused(&self) -> u32 {
+        self.refused.load(Relaxed)
+    }
+
+    /// From now on so many of 10000 that come are to be refused.
+    pub fn set_refused(&self, refused: u32) {
+        self.refused.store(refused, Relaxed);
     }
 
     /// Whether anybody waits.
@@ -192,6 +224,21 @@ mod tests {
         drop(place);
         assert_eq!((bell.0.load(Relaxed), line.under_way()), (1, 0));
         assert!(is_called(&waiting));
+    }
+
+    #[test]
+    fn it_is_full_at_its_limit_and_whoever_waits_is_called_when_that_rises() {
+        let line = Line::default();
+        let _places = [line.enter(), line.enter()];
+        assert!(!line.is_full(), "without a limit");
+        line.set_most(2);
+        assert!(line.is_full());
+        let waiting = line.join(1, 5).unwrap();
+        assert!(is_called(&waiting) && !is_called(&waiting));
+        line.set_most(2);
+        assert!(!is_called(&waiting));
+        line.set_most(3);
+        assert!(is_called(&waiting) && !line.is_full());
     }
 
     #[test]

@@ -215,6 +215,7 @@
 //! | Who is out, since when, why? | `plimsoll_backend_state`, `plimsoll_backend_state_changes_total` by `cause`, `plimsoll_backend_ejections_total` |
 //! | Is anybody left? | `plimsoll_upstream_none_eligible_total`, `plimsoll_upstream_fail_open` |
 //! | Which tier serves, is a breaker open, is there a panic? | `plimsoll_upstream_tier_share_ratio`, `plimsoll_upstream_breaker_state`, `plimsoll_upstream_panic` |
+//! | Are requests refused before a backend is asked, or sent to two? | `plimsoll_upstream_shed_total` by `reason`, `plimsoll_upstream_concurrency_limit`, `plimsoll_upstream_refused_ratio`, `plimsoll_upstream_hedges_total` by `result` |
 //! | Do requests wait for a backend? | `plimsoll_upstream_queue_depth`, `plimsoll_upstream_queue_wait_seconds`, `plimsoll_upstream_queue_rejected_total` by `reason` |
 //! | Is the load even? | `plimsoll_backend_in_flight`, `plimsoll_backend_picks_total` |
 //! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |
@@ -235,7 +236,7 @@
 //! | clients see | most likely | do |
 //! |---|---|---|
 //! | 502 | backends refuse connections, reset them or send what is not HTTP: see `outcome` | look at the backend's own log; if one backend is ill, give it `state = "disabled"` and reload |
-//! | 503 | nobody is eligible, or all have their `max_connections` (`queue_full`, `queue_timeout` where they wait) | `plimsoll why BACKEND`; `failure` is `breaker_open` while a circuit breaker is not closed; if the probe is wrong and not the backends, mend `[upstream.NAME.health]` or take it out |
+//! | 503 | nobody is eligible, or all have their `max_connections` (`queue_full`, `queue_timeout` where they wait; `shed`: over the limit of `adaptive`, or refused by `admission`) | `plimsoll why BACKEND`; `failure` is `breaker_open` while a circuit breaker is not closed; if the probe is wrong and not the backends, mend `[upstream.NAME.health]` or take it out |
 //! | 504 | backends are slow, or packets to them are lost | `connect_timeout`: network; `timeout`: the backend; `total_timeout`: the sum of attempts |
 //! | 403, `failure` is `forbidden` | the route's `access` keeps the client out | the client's address in the access log: behind a proxy it needs `trusted_proxies` |
 //! | 404, `failure` is `no_route` | no route fits host, path or method | `plimsoll explain METHOD URL` says of each route what keeps the request from it |
@@ -264,6 +265,7 @@
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |
+//! | more are in flight than the upstream bears, or too many fail | 503 | upstream |
 //! | too many wait for a backend, or it waited too long | 503, or 502 as in nginx | upstream |
 //! | connection to the backend failed | 502 | upstream |
 //! | connection to the backend timed out | 504 | upstream |

@@ -76,7 +76,9 @@
 //! head and body go as a stream of this worker's one HTTP/2 connection to it (`backend_h2`). A client over
 //! HTTP/2 is for all of this what one over HTTP/1.1 would be: each of its streams has a task, a head in
 //! HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes (`client_h2`). A response to `Upgrade`
-//! turns the two connections into a tunnel (`upgrade.rs`).
+//! turns the two connections into a tunnel (`upgrade.rs`). Where an upstream declares `hedge`, a request that is
+//! not answered within what is usual goes to a second backend too, and the first byte decides whose exchange this
+//! is (`hedge.rs`).
 //!
 //! # 7. Failed? (`retry.rs`, `failure.rs`)
 //!

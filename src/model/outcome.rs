@@ -22,11 +22,13 @@ pub enum Outcome {
     Truncated,
     /// The client went away before the end; no verdict on the backend.
     ClientGone,
+    /// Another backend answered the same request first; no verdict on this one.
+    Cancelled,
 }
 
 impl Outcome {
     /// Every outcome, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ok,
         Self::Status,
         Self::ConnectFailed,
@@ -36,6 +38,7 @@ impl Outcome {
         Self::InvalidResponse,
         Self::Truncated,
         Self::ClientGone,
+        Self::Cancelled,
     ];
 
     /// The label in metrics and logs.
@@ -50,12 +53,19 @@ impl Outcome {
             Self::InvalidResponse => "invalid_response",
             Self::Truncated => "truncated",
             Self::ClientGone => "client_gone",
+            Self::Cancelled => "cancelled",
         }
     }
 
     /// Whether the attempt speaks against the backend. A client that left says nothing.
     pub fn is_failure(self) -> bool {
-        !matches!(self, Self::Ok | Self::ClientGone)
+        !(matches!(self, Self::Ok) || self.says_nothing())
+    }
+
+    /// Whether the attempt was given up by others, and says nothing of the backend.
+    #[inline]
+    pub fn says_nothing(self) -> bool {
+        matches!(self, Self::ClientGone | Self::Cancelled)
     }
 }
 

@@ -13,12 +13,12 @@
 //! - It is back as soon as it answers what it owed; else by a trial, and a trial that is not answered
 //!   for as long has failed.
 
-use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 use std::time::Duration;
 
 use super::ejection::most_ejected;
+use super::usual::Usual;
 use crate::model::{BackendId, Tick};
 
 /// Between two looks.
@@ -27,12 +27,8 @@ pub const STEP: Duration = Duration::from_millis(250);
 /// How many of the backends may be out for one to be taken out, in percent.
 const MOST_OUT: u32 = 50;
 
-/// What is usual is what was so in the last so many times [`MARK`].
-const MARKS: usize = 6;
-const MARK: Duration = Duration::from_secs(10);
-
-/// Answers that say what is usual, at least.
-const ENOUGH: u64 = 100;
+/// The part of the answers that are usual.
+const USUAL: f64 = 0.99;
 
 /// When a backend is taken for hung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +97,7 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { owed, time, usual } = self;
         let noun = if *owed == 1 { "request" } else { "requests" };
-        write!(f, "{owed} {noun} not answered for {time:.1?}, while 99 % take {usual:?} at most")
+        write!(f, "{owed} {noun} not answered for {time:.1?}, while 99 % take {usual:.1?} at most")
     }
 }
 
@@ -161,7 +157,8 @@ impl Group {
             .filter(|one| self.each[&one.id].is_back(one, rules))
             .map(|one| (one.id, News::Answers))
             .collect();
-        let Some(usual) = self.usual.look(answers, now) else { return news };
+        self.usual.look(answers, now);
+        let Some(usual) = self.usual.quantile(USUAL) else { return news };
         let patience = rules.patience(usual);
         let out = facts.iter().filter(|one| one.standing != Standing::InService).count();
         let mut room = most_ejected(facts.len(), MOST_OUT).saturating_sub(out);
@@ -228,37 +225,6 @@ impl Known {
     }
 }
 
-/// What is usual of an upstream's answers.
-#[derive(Debug, Default)]
-struct Usual {
-    /// The numbers at some moments of the last minute.
-    marks: VecDeque<(Tick, Vec<u64>)>,
-}
-
-impl Usual {
-    /// The time within which 99 of 100 answers of the last minute came, as far as the bounds tell it.
-    fn look(&mut self, answers: &[(Option<Duration>, u64)], now: Tick) -> Option<Duration> {
-        if self.marks.back().is_none_or(|(at, _)| now.since(*at) >= MARK) {
-            self.marks.push_back((now, answers.iter().map(|(_, number)| *number).collect()));
-            if self.marks.len() > MARKS {
-                self.marks.pop_front();
-            }
-        }
-        let (_, before) = self.marks.front()?;
-        let grown = || answers.iter().zip(before).map(|((_, now), was)| now.saturating_sub(*was));
-        let all: u64 = grown().sum();
-        if all < ENOUGH {
-            return None;
-        }
-        let mut so_far = 0;
-        let slowest = answers.iter().zip(grown()).find(|(_, grown)| {
-            so_far += grown;
-            so_far * 100 >= all * 99
-        });
-        slowest?.0.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -311,9 +277,9 @@ mod tests {
             look(&mut group, |n| vec![of(1, 3 + n, 9), of(2, 3, 9 + n)], 0, 9).unwrap();
         assert_eq!(looks, 4);
         let silence =
-            Silence { owed: 7, time: Duration::from_secs(1), usual: Duration::from_millis(10) };
+            Silence { owed: 7, time: Duration::from_secs(1), usual: Duration::from_micros(9_900) };
         assert_eq!(news, [(BackendId(1), News::Hangs(silence))]);
-        let words = "7 requests not answered for 1.0s, while 99 % take 10ms at most";
+        let words = "7 requests not answered for 1.0s, while 99 % take 9.9ms at most";
         assert_eq!(silence.to_string(), words);
     }
 
@@ -321,7 +287,7 @@ mod tests {
     fn who_is_usually_slow_is_given_more_time() {
         let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
         let found = look(&mut group, |n| vec![of(1, 9, 9), of(2, 3, 9 + n)], 50, 99);
-        assert_eq!(found.unwrap().0, 20, "ten times half a second");
+        assert_eq!(found.unwrap().0, 20, "ten times 476 ms");
     }
 
     #[test]

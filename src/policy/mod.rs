@@ -8,15 +8,20 @@
 //! |---|---|
 //! | `window` | nothing: what was counted of a backend lately |
 //! | [`ejection`] | which backends stand out by their failures |
+//! | [`usual`] | nothing: how long answers usually take |
 //! | [`hung`] | which backends owe answers for longer than is usual |
 //! | [`parking`] | what follows when requests to a backend fail |
 //! | [`pause`] | how long a backend is out that is taken out again and again |
 //! | [`breaker`] | whether requests to an upstream pass at all |
 //! | [`removal`] | whether an answer that takes many backends away is believed |
+//! | [`admission`] | which part of the requests is refused when too many fail |
+//! | [`concurrency`] | how many requests an upstream may have in flight |
 //! | [`failover`] | which tier of an upstream serves, and how the load returns |
 //! | [`spill`] | how much each tier carries when the ones before it are not whole |
 
+pub mod admission;
 pub mod breaker;
+pub mod concurrency;
 pub mod ejection;
 pub mod failover;
 pub mod hung;
@@ -24,6 +29,7 @@ pub mod parking;
 pub mod pause;
 pub mod removal;
 pub mod spill;
+pub mod usual;
 mod window;
 
 pub use window::{BUCKETS, Counts, Window};

@@ -74,7 +74,11 @@ pub(super) async fn run(
     };
     let mut tries = 1;
     loop {
-        let ended = passage.attempt(choice, tries, begun, down, state).await;
+        let ended = match passage.hedges_after(choice, tries, state) {
+            None => passage.attempt(choice, tries, begun, down, state).await,
+            // Boxed: what is not hedged shall not pay for the size of this.
+            Some(after) => Box::pin(passage.hedged((&mut choice, after), begun, down, state)).await,
+        };
         passage.judge(choice, &ended);
         state.attempts.push(ended.record);
         let failure = match ended.result {
@@ -236,6 +240,19 @@ impl Passage<'_> {
             Err(failure) => Err(failure),
         };
         drop(under_way);
+        self.ended(choice, begun, result, progress, state)
+    }
+
+    /// How an attempt ended, in one.
+    #[inline]
+    pub(super) fn ended(
+        &self,
+        choice: Choice,
+        begun: Instant,
+        result: Result<Done, Failure>,
+        progress: Progress,
+        state: &State,
+    ) -> Ended {
         let at = match &result {
             Ok(Done { ended: Some(at), .. }) => *at,
             _ => Instant::now(),

@@ -14,6 +14,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::passage::Passage;
 use crate::proxy::pool::Connection;
+use crate::proxy::timer::Timer;
 use crate::snapshot::Backend;
 use crate::snapshot::settings::Protocol;
 
@@ -51,13 +52,15 @@ impl Passage<'_> {
         match upstream.protocol {
             Protocol::Http1 => {
                 let stream = self.connect(backend, ends);
-                let stream = self.connected(stream, backend, begun, down, progress).await?;
+                let stream =
+                    self.connected(stream, backend, begun, &mut down.timer, progress).await?;
                 let now = Instant::now();
                 Ok(Carrier::Http1(Connection::new(stream, &upstream.pool, now)))
             }
             Protocol::Http2 => {
                 let sender = async { backend_h2::begin(self.connect(backend, ends).await?).await };
-                let sender = self.connected(sender, backend, begun, down, progress).await?;
+                let sender =
+                    self.connected(sender, backend, begun, &mut down.timer, progress).await?;
                 pool.share(sender.clone());
                 Ok(Carrier::Http2(sender))
             }
@@ -88,14 +91,14 @@ impl Passage<'_> {
         connecting: impl Future<Output = io::Result<T>>,
         backend: &Backend,
         begun: Instant,
-        down: &mut Downstream,
+        timer: &mut Timer,
         progress: &mut Progress,
     ) -> Result<T, Failure> {
         let upstream = &self.local.upstream;
         let cell = upstream.series.worker(self.at.worker.ix);
         let limit = begun + self.destination.timeouts.connect;
         let total = self.total().filter(|total| *total < limit);
-        let connected = down.timer.within(total.unwrap_or(limit), connecting).await;
+        let connected = timer.within(total.unwrap_or(limit), connecting).await;
         cell.pool_open(matches!(connected, Ok(Ok(_))));
         match connected {
             Ok(Ok(connection)) => {

@@ -57,7 +57,8 @@ impl<'a> Passage<'a> {
             let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
             let mut progress = Progress::default();
             let connecting = self.connect(backend, self.ends(down));
-            let connected = self.connected(connecting, backend, begun, down, &mut progress).await;
+            let connected =
+                self.connected(connecting, backend, begun, &mut down.timer, &mut progress).await;
             // What is judged by the first byte of an answer is judged by the connection here.
             progress.first_byte = progress.connect;
             let at = Instant::now();

@@ -19,6 +19,7 @@
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |
+//! | more are in flight than the upstream bears, or too many fail | 503 | upstream |
 //! | too many wait for a backend, or it waited too long | 503, or 502 as in nginx | upstream |
 //! | connection to the backend failed | 502 | upstream |
 //! | connection to the backend timed out | 504 | upstream |
@@ -73,6 +74,8 @@ pub(super) enum Failure {
     NoneLive,
     /// The circuit breaker keeps requests out; after so many seconds it may let some pass.
     BreakerOpen(u32),
+    /// More are in flight than the upstream is found to bear, or too many of its requests fail.
+    Shed,
     /// Every backend is full, and so is the line of those who wait; with the status for it.
     QueueFull(u16),
     /// Every backend was full for as long as requests wait; with the status for it.
@@ -122,7 +125,7 @@ impl Failure {
             Self::ClientGone => 499,
             Self::Forbidden => 403,
             Self::NoRoute => 404,
-            Self::NoneEligible | Self::BreakerOpen(_) | Self::MemoryShort => 503,
+            Self::NoneEligible | Self::BreakerOpen(_) | Self::Shed | Self::MemoryShort => 503,
             Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
             Self::TotalTimeout => 504,
             Self::Limited(status)
@@ -133,7 +136,7 @@ impl Failure {
             Self::Storage | Self::AuthFailed | Self::NoEnd | Self::NoPlace | Self::Cut => 500,
             Self::Attempt(outcome) => match outcome {
                 Outcome::ConnectTimeout | Outcome::Timeout => 504,
-                Outcome::ClientGone => 499,
+                Outcome::ClientGone | Outcome::Cancelled => 499,
                 _ => 502,
             },
         }
@@ -145,6 +148,7 @@ impl Failure {
             Self::NoneEligible
             | Self::NoneLive
             | Self::BreakerOpen(_)
+            | Self::Shed
             | Self::QueueFull(_)
             | Self::QueueTimeout(_)
             | Self::Attempt(_)
@@ -180,6 +184,7 @@ impl Failure {
             Self::NoRoute => "no_route",
             Self::NoneEligible | Self::NoneLive => "none_eligible",
             Self::BreakerOpen(_) => "breaker_open",
+            Self::Shed => "shed",
             Self::QueueFull(_) => "queue_full",
             Self::QueueTimeout(_) => "queue_timeout",
             Self::Attempt(outcome) => outcome.name(),
@@ -205,6 +210,7 @@ impl Failure {
             Self::NoneEligible
             | Self::NoneLive
             | Self::BreakerOpen(_)
+            | Self::Shed
             | Self::QueueFull(_)
             | Self::QueueTimeout(_) => Outcome::Status,
             _ => Outcome::ClientGone,

@@ -67,7 +67,9 @@ impl Forward<'_> {
     ) -> Result<Done, Failure> {
         let buffers = &self.passage.at.worker.buffers;
         let asks = self.passage.asks_to_switch(&state.head);
-        self.passage.write_request(self.backend, asks, state);
+        if connection.ahead.is_none() {
+            self.passage.write_request(self.backend, asks, state);
+        }
         if down.first_piece.is_none() {
             let_others_read().await;
         }

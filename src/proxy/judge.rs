@@ -16,9 +16,8 @@ impl Passage<'_> {
         let cell = backend.series.worker(self.at.worker.ix);
         cell.attempt(record.outcome, took);
         // A kept connection that turns out dead says nothing about the backend; nor does a client
-        // that left, or our own want of descriptors.
-        let no_verdict =
-            ended.is_stale() || ended.progress.own || record.outcome == Outcome::ClientGone;
+        // that left, another backend that was faster, or our own want of descriptors.
+        let no_verdict = ended.is_stale() || ended.progress.own || record.outcome.says_nothing();
         if no_verdict {
             cell.unjudged();
             if choice.trial && !ended.progress.decided {
@@ -58,7 +57,7 @@ impl Passage<'_> {
         let upstream = &self.local.upstream;
         let live = &upstream.live[choice.ix.index()];
         let failed = match record.outcome {
-            Outcome::Ok | Outcome::Truncated | Outcome::ClientGone => false,
+            Outcome::Ok | Outcome::Truncated | Outcome::ClientGone | Outcome::Cancelled => false,
             Outcome::Status => !matches!(record.status, Some(403 | 404)),
             _ => true,
         };

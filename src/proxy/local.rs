@@ -136,6 +136,7 @@ pub(super) async fn fail(
         }
         // What is down may be up again soon; a client that waits does not add to the load.
         Failure::NoneEligible
+        | Failure::Shed
         | Failure::QueueFull(503)
         | Failure::QueueTimeout(503)
         | Failure::MemoryShort => Some(("Retry-After", &b"1"[..])),

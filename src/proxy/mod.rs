@@ -42,6 +42,7 @@ mod failure;
 mod find;
 mod forward;
 pub mod headers;
+mod hedge;
 mod idle;
 mod judge;
 mod limits;

@@ -174,6 +174,7 @@ impl Local {
         let cursors = RefCell::new(upstream.cursors(worker, rng.next_u64()));
         let pools = upstream.backends.iter().map(|one| pool(&one.address).unwrap_or_default());
         let budget = budget(&upstream, worker);
-        Self { pools: pools.collect(), cursors, budget, asked_to_wait: Cell::default(), upstream }
+        let (pools, asked_to_wait) = (pools.collect(), Cell::default());
+        Self { pools, cursors, budget, hedges: None, asked_to_wait, upstream }
     }
 }

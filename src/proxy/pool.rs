@@ -24,12 +24,20 @@ pub(super) struct Connection {
     requests: u64,
     /// It came from the pool for the present request.
     pub(super) reused: bool,
+    /// The first bytes of the answer to a request that went out already.
+    pub(super) ahead: Option<Box<[u8]>>,
 }
 
 impl Connection {
     /// A fresh connection for its first request.
     pub(super) fn new(stream: Stream, settings: &Settings, now: Instant) -> Self {
-        Self { stream, retires: now + settings.max_lifetime, requests: 1, reused: false }
+        Self {
+            stream,
+            retires: now + settings.max_lifetime,
+            requests: 1,
+            reused: false,
+            ahead: None,
+        }
     }
 
     fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {

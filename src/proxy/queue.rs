@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::limit::{Line, Waiting};
+use crate::policy::admission;
 use crate::proxy::choice::Choice;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -18,7 +19,7 @@ use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::vars;
 use crate::snapshot::settings::Queue;
-use crate::telemetry::QueueRejected;
+use crate::telemetry::{QueueRejected, Shed};
 
 /// After this time the first in line looks again uncalled: that a backend of nginx's kind is back is
 /// told by nobody.
@@ -56,12 +57,39 @@ impl Passage<'_> {
         down: &mut Downstream,
         state: &mut State,
     ) -> Result<Choice, Failure> {
-        let found = self.wait_in_line(down, state).await;
-        if found.is_err() {
+        let found = match self.pass_gate(state) {
+            Ok(Some(choice)) => return Ok(choice),
+            Ok(None) => self.wait_in_line(down, state).await,
+            Err(refused) => Err(refused),
+        };
+        if matches!(found, Err(Failure::Shed)) {
+            // There was one.
+            state.attempts.push(self.nobody(state.round()));
+        } else if found.is_err() {
             self.local.upstream.series.worker(self.at.worker.ix).none_eligible();
             state.attempts.push(self.nobody(state.round()));
         }
         found
+    }
+
+    /// Refuses the request if its lot is among those that are to be; else gives a backend if there is
+    /// one for it without waiting.
+    fn pass_gate(&self, state: &mut State) -> Result<Option<Choice>, Failure> {
+        let upstream = &self.local.upstream;
+        let Some(line) = &upstream.line else { return Ok(None) };
+        let cell = upstream.series.worker(self.at.worker.ix);
+        let refused = line.refused();
+        if refused > 0 && self.at.worker.rng.borrow_mut().below(admission::ALL) < refused {
+            cell.shed(Shed::Admission);
+            return Err(Failure::Shed);
+        }
+        if line.is_full() && upstream.queue.is_none() && upstream.adaptive().is_some() {
+            cell.shed(Shed::Concurrency);
+            return Err(Failure::Shed);
+        }
+        // Nothing else may have kept it from its backend.
+        let free = refused > 0 && !line.is_awaited() && !line.is_full();
+        Ok(if free { self.choose_first(state) } else { None })
     }
 
     async fn wait_in_line(
@@ -152,7 +180,7 @@ impl Passage<'_> {
             None => *self,
         };
         let upstream = &passage.local.upstream;
-        if upstream.is_full(line) {
+        if line.is_full() {
             return None;
         }
         let choice = passage.choose_first(state)?;

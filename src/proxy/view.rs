@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::model::{BackendId, BackendIx, UpstreamId, WorkerIx};
 use crate::proxy::budget::{Budget, Counted};
+use crate::proxy::hedge::Hedges;
 use crate::proxy::pool::{Connection, Pool};
 use crate::snapshot::{Cursors, Snapshot, Upstream};
 
@@ -35,6 +36,8 @@ pub(super) struct Local {
     pub(super) pools: Box<[Rc<Pool>]>,
     /// What this worker's retries may be.
     pub(super) budget: RefCell<Budget>,
+    /// When a second backend is asked, where that is declared.
+    pub(super) hedges: Option<Rc<Hedges>>,
     /// When control was last told that a backend asks to be left alone.
     pub(super) asked_to_wait: Cell<Option<Instant>>,
 }
@@ -107,8 +110,8 @@ impl Local {
         let cursors = upstream.cursors(worker, rng.next_u64());
         let pools = upstream.backends.iter().map(|_| Rc::new(Pool::default())).collect();
         let budget = budget(&upstream, worker);
-        let asked_to_wait = Cell::default();
-        Self { upstream, cursors: RefCell::new(cursors), pools, budget, asked_to_wait }
+        let (asked_to_wait, hedges) = (Cell::default(), Hedges::of(&upstream));
+        Self { upstream, cursors: RefCell::new(cursors), pools, budget, hedges, asked_to_wait }
     }
 
     fn next(&self, upstream: Arc<Upstream>) -> Self {
@@ -128,7 +131,8 @@ impl Local {
         }
         let budget = self.budget.clone();
         let asked_to_wait = self.asked_to_wait.clone();
-        Self { upstream, cursors: RefCell::new(cursors), pools, budget, asked_to_wait }
+        let hedges = Hedges::next(self.hedges.as_ref(), &upstream);
+        Self { upstream, cursors: RefCell::new(cursors), pools, budget, hedges, asked_to_wait }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::balance::Rng;
-use crate::model::{Event, WorkerIx};
+use crate::model::{Clock, Event, WorkerIx};
 use crate::net;
 use crate::proxy::admission::{Clients, Descriptors};
 use crate::proxy::buffers::Buffers;
@@ -367,8 +367,13 @@ async fn upkeep(worker: Rc<Worker>) -> Infallible {
     loop {
         tokio::select! {
             _ = tick.tick() => {
+                let now = Clock::now();
                 for local in &worker.view().upstreams {
-                    local.budget.borrow_mut().mark(local.counted(worker.ix));
+                    let counted = local.counted(worker.ix);
+                    local.budget.borrow_mut().mark(counted);
+                    if let Some(hedges) = &local.hedges {
+                        hedges.tick(&local.upstream, counted.attempts, now);
+                    }
                 }
             }
             changed = news.changed(), if more => more = changed,

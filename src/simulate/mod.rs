@@ -11,7 +11,8 @@
 //! drawn from a log-normal distribution; a time-out gives the request up, but the backend works on it
 //! all the same, as most do. Where the upstream has checks, the first is played: it fails where requests would.
 //! Tiers and the circuit breaker are decided as the process does. Damping of flaps, slow start and further
-//! checks are left out.
+//! checks are left out, and so are lines of requests that wait, limits of how many are in flight, and second
+//! requests (hedging).
 
 mod backend;
 mod figures;

@@ -82,7 +82,7 @@ impl Upstream {
             passive: self.passive.clone(),
             sticky: None,
             line: None,
-            max_in_flight: 0,
+            hedge: None,
             queue: None,
             source_address: self.source_address,
             send_proxy: self.send_proxy,

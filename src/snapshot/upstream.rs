@@ -11,7 +11,7 @@ use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
 };
 use crate::snapshot::settings::{
-    Passive, Pool, Protocol, ProxyVersion, Queue, Template, UpstreamNginx,
+    Hedge, Passive, Pool, Protocol, ProxyVersion, Queue, Template, UpstreamNginx,
 };
 use crate::snapshot::{Course, Sticky};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
@@ -53,12 +53,13 @@ pub struct Upstream {
     pub panic: bool,
     /// A line in the head of responses that tells of that, complete.
     pub announcement: Option<Box<[u8]>>,
-    /// Its requests under way and those that wait, if either is limited; the same over reloads.
+    /// Its requests under way and those that wait, if either is limited or some are refused; the same over
+    /// reloads.
     pub line: Option<Arc<Line>>,
-    /// Requests in flight at all backends together; 0 is no limit.
-    pub max_in_flight: u32,
     /// How requests wait; `None`: they do not.
     pub queue: Option<Queue>,
+    /// When a second backend is asked.
+    pub hedge: Option<Hedge>,
     /// Idle connections.
     pub pool: Pool,
     /// What counts as a failure.
@@ -98,16 +99,12 @@ impl Upstream {
         self.behind.as_deref().unwrap_or(&self.tiers)
     }
 
-    /// Whether a request that comes now has to wait, or cannot be served, whoever is free: as many as
-    /// allowed are under way, or others wait.
+    /// Whether a request that comes now has to wait, or perhaps cannot be served, whoever is free: as many
+    /// as allowed are under way, others wait, or a part of the requests is refused.
     #[inline]
     pub fn is_crowded(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.is_awaited() || self.is_full(line))
-    }
-
-    /// Whether as many requests are under way as allowed.
-    pub fn is_full(&self, line: &Line) -> bool {
-        self.max_in_flight > 0 && line.under_way() >= self.max_in_flight
+        let crowded = |line: &Line| line.is_awaited() || line.is_full() || line.refused() > 0;
+        self.line.as_deref().is_some_and(crowded)
     }
 
     /// How its backends are probed.
@@ -133,6 +130,16 @@ impl Upstream {
     /// Whether this node uses a few of the backends only.
     pub fn is_subset(&self) -> bool {
         self.source.subset.is_some()
+    }
+
+    /// How its limit of requests in flight adapts itself.
+    pub fn adaptive(&self) -> Option<&config::Adaptive> {
+        self.source.adaptive.as_ref()
+    }
+
+    /// When a part of its requests is refused.
+    pub fn admission(&self) -> Option<&config::Admission> {
+        self.source.admission.as_ref()
     }
 
     /// On what terms its connections are secured, if they are.

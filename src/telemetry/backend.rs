@@ -342,8 +342,8 @@ impl BackendSeries {
     /// Answers that were given or have begun, and answers under way. One that takes time may be counted
     /// twice among the first. A time-out is no answer, nor is a client that left.
     pub fn answers(&self) -> (u64, u64) {
-        let silent = |outcome| {
-            matches!(outcome, Outcome::ConnectTimeout | Outcome::Timeout | Outcome::ClientGone)
+        let silent = |outcome: Outcome| {
+            matches!(outcome, Outcome::ConnectTimeout | Outcome::Timeout) || outcome.says_nothing()
         };
         let attempts = self.attempts().into_iter();
         let ended: u64 =

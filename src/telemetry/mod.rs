@@ -33,6 +33,6 @@ pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;
 pub use registry::Registry;
 pub use tls::{Handshake, TlsCell, TlsSeries};
-pub use upstream::{QueueRejected, RetryDenied, UpstreamCell, UpstreamSeries};
+pub use upstream::{Hedged, QueueRejected, RetryDenied, Shed, UpstreamCell, UpstreamSeries};
 pub use upstream_policy::PolicySeries;
 pub use zone::Zone;

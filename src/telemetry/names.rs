@@ -88,7 +88,18 @@ families! {
     UPSTREAM_BREAKER_REFUSED: COUNTER "plimsoll_upstream_breaker_refused_total" ["upstream"]
         = "Requests answered with 503 at once because the circuit breaker was not closed.";
     UPSTREAM_POLICY_EVENTS: COUNTER "plimsoll_upstream_policy_events_total" ["upstream", "event"]
-        = "Events of failover groups and circuit breakers, by kind; absent until one happens.";
+        = "Events of failover groups, circuit breakers and admission control, by kind; absent until one \
+           happens.";
+    UPSTREAM_HEDGES: COUNTER "plimsoll_upstream_hedges_total" ["upstream", "result"]
+        = "Requests that took long, by what became of asking a second backend: it won, it lost, it failed, \
+           or it was denied for there were too many.";
+    UPSTREAM_SHED: COUNTER "plimsoll_upstream_shed_total" ["upstream", "reason"]
+        = "Requests answered with 503 though a backend was there: over the limit that adapts itself \
+           (concurrency), or because too many fail (admission).";
+    UPSTREAM_CONCURRENCY_LIMIT: GAUGE "plimsoll_upstream_concurrency_limit" ["upstream"]
+        = "Requests that may be in flight by a limit that adapts itself; absent without one.";
+    UPSTREAM_REFUSED: GAUGE "plimsoll_upstream_refused_ratio" ["upstream"]
+        = "The part of the requests that admission control refuses; absent without it.";
     UPSTREAM_QUEUE_DEPTH: GAUGE "plimsoll_upstream_queue_depth" ["upstream"]
         = "Requests that wait for a backend.";
     UPSTREAM_QUEUE_WAIT: HISTOGRAM "plimsoll_upstream_queue_wait_seconds" ["upstream"]

@@ -87,6 +87,58 @@ impl QueueRejected {
     }
 }
 
+/// Why a request was refused though a backend was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shed {
+    /// As many are in flight as the limit that adapts itself allows.
+    Concurrency,
+    /// Too many requests fail.
+    Admission,
+}
+
+impl Shed {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 2] = [Self::Concurrency, Self::Admission];
+
+    /// The label in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Concurrency => "concurrency",
+            Self::Admission => "admission",
+        }
+    }
+}
+
+/// What became of a request that took long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Hedged {
+    /// The second backend answered first.
+    Won,
+    /// The first backend answered first all the same.
+    Lost,
+    /// The second attempt failed.
+    Failed,
+    /// Too many of the last requests were second ones.
+    Denied,
+}
+
+impl Hedged {
+    /// Every result, in the order of its number.
+    pub const ALL: [Self; 4] = [Self::Won, Self::Lost, Self::Failed, Self::Denied];
+
+    /// The label in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// An upstream's series.
 #[derive(Debug)]
 pub struct UpstreamSeries {
@@ -112,6 +164,8 @@ pub struct UpstreamCell {
     denied: [Count; RetryDenied::ALL.len()],
     queue_wait: Histogram,
     queue_rejected: [Count; QueueRejected::ALL.len()],
+    sheds: [Count; Shed::ALL.len()],
+    hedges: [Count; Hedged::ALL.len()],
     none_eligible: Count,
     fail_open_picks: Count,
     kept_out: Count,
@@ -163,6 +217,16 @@ impl UpstreamCell {
     /// A request that would wait for a backend got none.
     pub fn queue_rejected(&self, reason: QueueRejected) {
         self.queue_rejected[reason as usize].add(1);
+    }
+
+    /// A request was refused though a backend was there.
+    pub fn shed(&self, reason: Shed) {
+        self.sheds[reason as usize].add(1);
+    }
+
+    /// A second request was made, or was not, and this became of it.
+    pub fn hedged(&self, result: Hedged) {
+        self.hedges[result as usize].add(1);
     }
 
     /// No backend could be picked for a request.
@@ -278,6 +342,22 @@ impl UpstreamSeries {
         bounds.chain([None]).zip(seen.buckets).collect()
     }
 
+    /// Response heads that came, and how long they took together.
+    pub fn response_heads(&self) -> (u64, Duration) {
+        let seen = self.cells.distribution(|cell| &cell.first_byte);
+        (seen.buckets.iter().sum(), Duration::from_micros(seen.sum_us))
+    }
+
+    /// Requests that were refused though a backend was there, by reason.
+    pub fn sheds(&self) -> [(Shed, u64); Shed::ALL.len()] {
+        Shed::ALL.map(|reason| (reason, self.cells.sum(|cell| &cell.sheds[reason as usize])))
+    }
+
+    /// Second requests by what became of them.
+    pub fn hedges(&self) -> [(Hedged, u64); Hedged::ALL.len()] {
+        Hedged::ALL.map(|result| (result, self.cells.sum(|cell| &cell.hedges[result as usize])))
+    }
+
     /// A probe of any backend took this time. Called by the backend's series.
     pub(super) fn probed(&self, took: Duration) {
         self.probes.record_shared(took);
@@ -323,6 +403,7 @@ impl UpstreamSeries {
     pub(super) fn encode(all: &[Arc<Self>], text: &mut Text) {
         encode_attempts(all, text);
         encode_queue(all, text);
+        encode_sheds(all, text);
         encode_eligibility(all, text);
         encode_pool(all, text);
         text.family(&names::HEALTH_CHECK_DURATION, |samples| {
@@ -404,6 +485,23 @@ fn encode_queue(all: &[Arc<UpstreamSeries>], text: &mut Text) {
     });
 }
 
+fn encode_sheds(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+    text.family(&names::UPSTREAM_HEDGES, |samples| {
+        for series in all {
+            for (result, count) in series.hedges() {
+                samples.count(&[&series.name, result.name()], count);
+            }
+        }
+    });
+    text.family(&names::UPSTREAM_SHED, |samples| {
+        for series in all {
+            for (reason, count) in series.sheds() {
+                samples.count(&[&series.name, reason.name()], count);
+            }
+        }
+    });
+}
+
 fn encode_eligibility(all: &[Arc<UpstreamSeries>], text: &mut Text) {
     encode_plain(&names::UPSTREAM_NONE_ELIGIBLE, all, text, UpstreamSeries::none_eligible);
     encode_plain(&names::UPSTREAM_FAIL_OPEN, all, text, |series| {
@@ -444,6 +542,12 @@ mod tests {
     fn numbers_and_places_agree() {
         for (place, reason) in RetryDenied::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);
+        }
+        for (place, reason) in Shed::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+        for (place, result) in Hedged::ALL.into_iter().enumerate() {
+            assert_eq!(result as usize, place);
         }
         for (place, reason) in QueueRejected::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);

@@ -18,6 +18,10 @@ struct Decided {
     /// 0 closed, 1 half-open, 2 open; `None` without one.
     breaker: Option<u8>,
     panic: bool,
+    /// Requests that may be in flight; `None`: no limit adapts itself.
+    limit: Option<u32>,
+    /// The part of the requests that is refused; `None`: none ever is.
+    refused: Option<f64>,
     events: BTreeMap<&'static str, u64>,
 }
 
@@ -29,6 +33,16 @@ impl PolicySeries {
         shares.clone_into(&mut decided.shares);
         decided.breaker = breaker;
         decided.panic = panic;
+    }
+
+    /// Notes how many requests may be in flight by a limit that adapts itself; `None`: there is none.
+    pub fn set_limit(&self, limit: Option<u32>) {
+        self.lock().limit = limit;
+    }
+
+    /// Notes which part of the requests is refused by admission control; `None`: there is none.
+    pub fn set_refused(&self, refused: Option<f64>) {
+        self.lock().refused = refused;
     }
 
     /// Something was decided, of this kind.
@@ -52,6 +66,20 @@ impl PolicySeries {
             for series in all {
                 if let Some(state) = series.policy().lock().breaker {
                     samples.count(&[series.name()], state.into());
+                }
+            }
+        });
+        text.family(&names::UPSTREAM_CONCURRENCY_LIMIT, |samples| {
+            for series in all {
+                if let Some(limit) = series.policy().lock().limit {
+                    samples.count(&[series.name()], limit.into());
+                }
+            }
+        });
+        text.family(&names::UPSTREAM_REFUSED, |samples| {
+            for series in all {
+                if let Some(refused) = series.policy().lock().refused {
+                    samples.value(&[series.name()], refused);
                 }
             }
         });

@@ -31,6 +31,7 @@ mod upstream;
 mod upstream_balance;
 mod upstream_ejection;
 mod upstream_file;
+mod upstream_load;
 mod upstream_policy;
 mod upstream_queue;
 mod upstream_sticky;

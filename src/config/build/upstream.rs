@@ -12,7 +12,7 @@ use super::upstream_queue::queue;
 use super::upstream_sticky::sticky;
 use super::{
     Build, address, check, field, upstream_balance, upstream_ejection, upstream_file,
-    upstream_policy, upstream_tls,
+    upstream_load, upstream_policy, upstream_tls,
 };
 use crate::balance::Strategy;
 use crate::config::faults::Place;
@@ -38,6 +38,10 @@ pub(super) fn upstream(
     let send_proxy = send_proxy(table);
     let checks = check::checks(b, table, &backends);
     let checks = checks.into_iter().map(|one| Check { send_proxy, ..one }).collect();
+    let protocol = match table.text("protocol") {
+        "h2c" | "h2" => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
     let upstream = Upstream {
         name: field::name(b, key.place, &key.name),
         strategy,
@@ -47,10 +51,10 @@ pub(super) fn upstream(
         table_size: upstream_balance::table_size(b, table),
         hot_quantile: table.float("hot_quantile").unwrap_or_default(),
         subset: upstream_balance::subset(b, table, process),
-        protocol: match table.text("protocol") {
-            "h2c" | "h2" => Protocol::Http2,
-            _ => Protocol::Http1,
-        },
+        protocol,
+        adaptive: upstream_load::adaptive(b, table),
+        admission: upstream_load::admission(b, table, nginx),
+        hedge: upstream_load::hedge(b, table, (protocol, nginx)),
         max_in_flight: table.integer("max_in_flight").unwrap_or_default(),
         queue: queue(b, table, &backends),
         pool: pool(table.section("pool"), nginx.connection_close || send_proxy.is_some()),

@@ -26,7 +26,8 @@ pub(super) fn queue(b: &mut Build<'_>, table: &Table, backends: &[Backend]) -> O
         );
     }
     let bounded = backends.iter().any(|one| one.max_connections > 0);
-    if !bounded && table.integer::<u32>("max_in_flight").unwrap_or_default() == 0 {
+    let adapts = table.table("adaptive").is_some();
+    if !bounded && !adapts && table.integer::<u32>("max_in_flight").unwrap_or_default() == 0 {
         let message = "no backend is ever full, so requests wait only while all are out";
         let help = "give the backends `max_connections`, or the upstream `max_in_flight`";
         b.warning(section.place, message, help);

@@ -22,6 +22,7 @@ mod route;
 mod sending;
 mod template;
 mod upstream;
+mod upstream_load;
 mod upstream_nginx;
 mod upstream_queue;
 mod upstream_sticky;
@@ -75,6 +76,7 @@ pub use upstream::{
     Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Subset, Timeouts,
     Upstream,
 };
+pub use upstream_load::{Adaptive, Admission, Hedge};
 pub use upstream_nginx::UpstreamNginx;
 pub use upstream_queue::Queue;
 pub use upstream_sticky::{CookieSecret, Sticky, StickyCookie, StickyLearn};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Breaker, Check, Dns, Ejection, Failover, FlapDamping, Panic, Passive, Queue, Sticky, Template,
-    UpstreamNginx, WhenNoneEligible,
+    Adaptive, Admission, Breaker, Check, Dns, Ejection, Failover, FlapDamping, Hedge, Panic,
+    Passive, Queue, Sticky, Template, UpstreamNginx, WhenNoneEligible,
 };
 use crate::balance::Strategy;
 use crate::model::{AdminState, Weight};
@@ -40,6 +40,12 @@ pub struct Upstream {
     pub backends: Vec<Backend>,
     /// Requests in flight at all backends together; 0 is no limit.
     pub max_in_flight: u32,
+    /// The same as a limit that adapts itself.
+    pub adaptive: Option<Adaptive>,
+    /// A part of the requests is refused when too many fail.
+    pub admission: Option<Admission>,
+    /// A second backend is asked when the first one takes long.
+    pub hedge: Option<Hedge>,
     /// Requests that find every backend full wait.
     pub queue: Option<Queue>,
     /// Idle connections that are kept.

@@ -26,6 +26,7 @@ mod upstream_backend;
 mod upstream_balance;
 mod upstream_connections;
 mod upstream_ejection;
+mod upstream_load;
 mod upstream_nginx;
 mod upstream_passive;
 mod upstream_policy;

@@ -8,6 +8,7 @@ use super::upstream_backend::BACKEND;
 use super::upstream_balance as balance;
 use super::upstream_connections::{POOL, TIMEOUTS};
 use super::upstream_ejection::EJECTION;
+use super::upstream_load::{ADAPTIVE, ADMISSION, HEDGE};
 use super::upstream_nginx::NGINX;
 use super::upstream_passive::PASSIVE;
 use super::upstream_policy::{BREAKER, FAILOVER, PANIC};
@@ -111,6 +112,27 @@ static SECTION: Section = Section {
             "nobody waits: 503",
             "Requests that find every backend full wait for their turn.",
             r#"{ depth = 100, timeout = "5s" }"#,
+        ),
+        Setting::optional(
+            "adaptive",
+            Kind::Table(&ADAPTIVE),
+            "no limit but `max_in_flight`",
+            "A limit of the requests in flight that adapts itself.",
+            "{ max = 500 }",
+        ),
+        Setting::optional(
+            "admission",
+            Kind::Table(&ADMISSION),
+            "requests always pass",
+            "Refusing a part of the requests when too many fail.",
+            "{ success_percent = 90 }",
+        ),
+        Setting::optional(
+            "hedge",
+            Kind::Table(&HEDGE),
+            "one backend at a time",
+            "Asking a second backend when the first one takes long.",
+            "{ percentile = 99.0 }",
         ),
         Setting::with_default(
             "pool",

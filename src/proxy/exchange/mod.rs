@@ -176,6 +176,9 @@ impl<'a> Exchange<'a> {
 
     /// A buffer with what has come of the head so far.
     fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Buffer, usize), Failure>> {
+        if let Some(ahead) = self.connection.ahead.take() {
+            return Poll::Ready(Ok(self.read_ahead(&ahead)));
+        }
         let stream = &mut self.connection.stream;
         let reset = Failure::Attempt(Outcome::Reset);
         ready!(stream.poll_read_ready(cx)).map_err(|_| reset)?;
@@ -192,6 +195,15 @@ impl<'a> Exchange<'a> {
                 other.map(|_| Err(reset))
             }
         }
+    }
+
+    /// What was read before the exchange began.
+    #[cold]
+    fn read_ahead(&mut self, ahead: &[u8]) -> (Buffer, usize) {
+        let mut buffer = self.way.buffers.take();
+        buffer[..ahead.len()].copy_from_slice(ahead);
+        self.read += ahead.len() as u64;
+        (buffer, ahead.len())
     }
 
     /// Parses heads until the final one. `None`: more bytes are needed.

@@ -222,6 +222,11 @@ impl Upload {
         self.complete || self.withheld
     }
 
+    /// Whether there is no body, and none was put in its place.
+    pub(super) fn is_empty(&self) -> bool {
+        self.complete && self.received == 0 && self.instead.is_none() && self.kept.is_empty()
+    }
+
     /// Whether the end of the body cannot be found any more.
     pub(super) fn is_lost(&self) -> bool {
         self.lost

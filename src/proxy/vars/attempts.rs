@@ -131,7 +131,11 @@ impl Attempts<'_> {
 /// The status that nginx counts an attempt as.
 fn status(attempt: &Attempt) -> Option<u16> {
     match attempt.outcome {
-        Outcome::Ok | Outcome::Status | Outcome::Truncated | Outcome::ClientGone => attempt.status,
+        Outcome::Ok
+        | Outcome::Status
+        | Outcome::Truncated
+        | Outcome::ClientGone
+        | Outcome::Cancelled => attempt.status,
         Outcome::ConnectTimeout | Outcome::Timeout => Some(attempt.status.unwrap_or(504)),
         Outcome::ConnectFailed | Outcome::Reset | Outcome::InvalidResponse => {
             Some(attempt.status.unwrap_or(502))

@@ -215,7 +215,7 @@ fn upstream(
         trials: trials.into(),
         fail_open: judged.fail_open,
         line: line(&source, before.map(|before| &**before)),
-        max_in_flight: source.max_in_flight,
+        hedge: source.hedge.clone(),
         queue: source.queue.clone(),
         pool: source.pool.clone(),
         passive: source.passive.clone(),
@@ -309,10 +309,25 @@ fn announcement(
 
 /// Where requests are counted and wait, if they do: the same as before.
 fn line(source: &config::Upstream, before: Option<&Upstream>) -> Option<Arc<Line>> {
-    if source.max_in_flight == 0 && source.queue.is_none() {
+    let (adaptive, admission) = (&source.adaptive, &source.admission);
+    let is_limited = source.max_in_flight > 0 || adaptive.is_some() || admission.is_some();
+    if !is_limited && source.queue.is_none() {
         return None;
     }
-    Some(before.and_then(|before| before.line.clone()).unwrap_or_default())
+    let known = before.and_then(|before| before.line.clone().zip(Some(before)));
+    let line = known.as_ref().map(|(line, _)| Arc::clone(line)).unwrap_or_default();
+    match adaptive {
+        None => line.set_most(source.max_in_flight),
+        // Where it goes on adapting itself, it stays where it is.
+        Some(rules) if known.is_none_or(|(_, before)| before.source.adaptive != *adaptive) => {
+            line.set_most(rules.initial);
+        }
+        Some(_) => {}
+    }
+    if admission.is_none() {
+        line.set_refused(0);
+    }
+    Some(line)
 }
 
 fn plan(

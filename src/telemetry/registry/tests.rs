@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::model::{AdminState, BackendState, Generation, Outcome, Tick, WorkerIx};
 use crate::telemetry::{
-    Cause, Ejected, Handshake, LastProbe, Limited, QueueRejected, RetryDenied, Status, names,
+    Cause, Ejected, Handshake, Hedged, LastProbe, Limited, QueueRejected, RetryDenied, Shed,
+    Status, names,
 };
 
 const W0: WorkerIx = WorkerIx(0);
@@ -62,6 +63,10 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     cell.kept_out();
     upstream.policy().set(&[70, 30], Some(2), true);
     upstream.policy().event("breaker.opened");
+    upstream.policy().set_limit(Some(20));
+    upstream.policy().set_refused(Some(0.25));
+    cell.hedged(Hedged::Won);
+    cell.shed(Shed::Admission);
     let disabled = BackendState { admin: AdminState::Disabled, ..BackendState::default() };
     upstream.set_backends([disabled, BackendState::default(), disabled]);
 

@@ -1,0 +1,387 @@
+//! Hedging: a request that takes longer than is usual is sent to a second backend too, and what answers
+//! first is passed on (after Dean and Barroso, "The Tail at Scale", 2013).
+//!
+//! Only where an upstream declares it; only requests that may be repeated and have no body; only the
+//! first attempt of a request, once, and within a budget. The first byte decides. What comes after it goes
+//! the way of every attempt, and so does its failure. The other attempt's connection is closed, and it
+//! stands in the books as `cancelled`.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::balance::InFlight;
+use crate::limit::{Entered, Line};
+use crate::model::{Clock, Outcome, Tick};
+use crate::net::ProxyEnds;
+use crate::policy::usual::Usual;
+use crate::proxy::attempt::{Ended, Progress, UnderWay};
+use crate::proxy::budget::{Budget, Counted};
+use crate::proxy::carrier::Carrier;
+use crate::proxy::choice::Choice;
+use crate::proxy::downstream::Downstream;
+use crate::proxy::failure::Failure;
+use crate::proxy::forward::Forward;
+use crate::proxy::passage::Passage;
+use crate::proxy::pool::Connection;
+use crate::proxy::request::State;
+use crate::proxy::retry;
+use crate::proxy::timer::Timer;
+use crate::proxy::vars::Attempt;
+use crate::snapshot::Upstream;
+use crate::telemetry::Hedged;
+
+/// Most of an answer that is read before it is known who has won.
+const AHEAD: usize = 8 * 1024;
+
+/// Second requests that are allowed in any case, within ten seconds.
+const ALLOWED: u32 = 1;
+
+/// What a worker knows of an upstream whose requests are hedged.
+#[derive(Debug)]
+pub(super) struct Hedges {
+    usual: RefCell<Usual>,
+    /// When the second backend is asked; `None`: not known yet.
+    after: Cell<Option<Duration>>,
+    budget: RefCell<Budget>,
+    /// Second requests.
+    made: Cell<u64>,
+}
+
+impl Hedges {
+    /// For an upstream that declares it.
+    pub(super) fn of(upstream: &Upstream) -> Option<Rc<Self>> {
+        let hedge = upstream.hedge.as_ref()?;
+        Some(Rc::new(Self {
+            usual: RefCell::default(),
+            after: Cell::new(hedge.after),
+            budget: RefCell::new(Budget::new(Counted::default())),
+            made: Cell::default(),
+        }))
+    }
+
+    /// Those of the same upstream on other terms, if any.
+    pub(super) fn next(before: Option<&Rc<Self>>, upstream: &Upstream) -> Option<Rc<Self>> {
+        let hedge = upstream.hedge.as_ref()?;
+        let Some(before) = before else { return Self::of(upstream) };
+        if hedge.after.is_some() {
+            before.after.set(hedge.after);
+        }
+        Some(Rc::clone(before))
+    }
+
+    /// Once a second: looks at what is usual, and marks the budget.
+    pub(super) fn tick(&self, upstream: &Upstream, attempts: u64, now: Tick) {
+        let Some(hedge) = &upstream.hedge else { return };
+        if hedge.after.is_none() {
+            let mut usual = self.usual.borrow_mut();
+            usual.look(&upstream.series.first_bytes(), now);
+            self.after.set(usual.quantile(hedge.part));
+        }
+        self.budget.borrow_mut().mark(self.counted(attempts));
+    }
+
+    fn counted(&self, attempts: u64) -> Counted {
+        Counted { attempts, retries: self.made.get() }
+    }
+
+    /// Whether one more second request is allowed; it is counted then.
+    fn allows(&self, upstream: &Upstream, attempts: u64) -> bool {
+        let percent = upstream.hedge.as_ref().map_or(0, |hedge| hedge.budget);
+        let allows = self.budget.borrow().allows((percent, ALLOWED), self.counted(attempts));
+        self.made.set(self.made.get() + u64::from(allows));
+        allows
+    }
+}
+
+/// One of the two attempts, until its first byte.
+struct Leg<'a> {
+    choice: Choice,
+    begun: Instant,
+    progress: Progress,
+    timer: Timer,
+    /// Bytes of the request that went out.
+    sent: u64,
+    /// Its connection, with the first bytes of the answer.
+    answered: Option<Connection>,
+    // Let go in this order: first the backend's place, then the call to who waits for one.
+    _in_flight: InFlight<'a>,
+    _entered: Option<Entered<'a>>,
+    _under_way: UnderWay<'a>,
+}
+
+/// What became of two attempts.
+struct Race {
+    /// Who answered first.
+    winner: Option<usize>,
+    failures: [Option<Failure>; 2],
+}
+
+type Asking<'f> = Pin<&'f mut dyn Future<Output = Result<(), Failure>>>;
+
+impl<'a> Passage<'a> {
+    /// When the second backend is asked if this first attempt has no answer by then.
+    pub(super) fn hedges_after(
+        &self,
+        choice: Choice,
+        tries: u32,
+        state: &State,
+    ) -> Option<Duration> {
+        let after = self.local.hedges.as_ref()?.after.get()?;
+        let repeatable = self.may_repeat && retry::is_idempotent(state.head.method());
+        let bare = state.upload.is_empty() && !self.asks_to_switch(&state.head);
+        (tries == 1 && repeatable && bare && !choice.trial && !self.asks).then_some(after)
+    }
+
+    /// As an attempt, with a second one if the first takes longer than `after`. The choice is then that
+    /// of the attempt that is told of; the other one is judged, and among the attempts, already.
+    pub(super) async fn hedged(
+        &self,
+        (choice, after): (&mut Choice, Duration),
+        begun: Instant,
+        down: &mut Downstream,
+        state: &mut State,
+    ) -> Ended {
+        let ends = self.ends(down);
+        let request = self.encoded(*choice, state);
+        let mut first = self.leg(*choice, begun);
+        let mut second = None;
+        let race = {
+            let mut asking = pin!(first.ask(self, &request, ends));
+            match self.wait(down, &mut [asking.as_mut()], Some(begun + after)).await {
+                Some(race) => race,
+                None => match self.second_choice(state) {
+                    None => self.last(down, &mut [asking.as_mut()]).await,
+                    Some(choice) => {
+                        let request = self.encoded(choice, state);
+                        let leg = second.insert(self.leg(choice, Instant::now()));
+                        let mut other = pin!(leg.ask(self, &request, ends));
+                        self.last(down, &mut [asking.as_mut(), other.as_mut()]).await
+                    }
+                },
+            }
+        };
+        let Some(second) = second else {
+            return self.go_on(first, &race, 0, down, state).await;
+        };
+        let told = race.winner.unwrap_or(1);
+        self.tell(&race);
+        let (told_of, other) = if told == 0 { (first, second) } else { (second, first) };
+        *choice = told_of.choice;
+        self.leave(other, race.failures[1 - told], state);
+        self.go_on(told_of, &race, told, down, state).await
+    }
+
+    /// The request's head for the backend.
+    fn encoded(&self, choice: Choice, state: &mut State) -> Vec<u8> {
+        let backend = &self.local.upstream.backends[choice.ix.index()];
+        self.write_request(backend, false, state);
+        std::mem::take(&mut state.out)
+    }
+
+    fn leg(&self, choice: Choice, begun: Instant) -> Leg<'a> {
+        let upstream = &self.local.upstream;
+        let backend = &upstream.backends[choice.ix.index()];
+        Leg {
+            choice,
+            begun,
+            progress: Progress::default(),
+            timer: Timer::default(),
+            sent: 0,
+            answered: None,
+            _in_flight: upstream.live[choice.ix.index()].enter(),
+            _entered: upstream.line.as_deref().map(Line::enter),
+            _under_way: UnderWay::enter(backend.series.worker(self.at.worker.ix)),
+        }
+    }
+
+    /// The second backend, if there is one and one more request is within the budget.
+    fn second_choice(&self, state: &mut State) -> Option<Choice> {
+        let upstream = &self.local.upstream;
+        let cell = upstream.series.worker(self.at.worker.ix);
+        let hedges = self.local.hedges.as_ref()?;
+        if upstream.is_crowded() {
+            return None;
+        }
+        if !hedges.allows(upstream, self.local.counted(self.at.worker.ix).attempts) {
+            cell.hedged(Hedged::Denied);
+            return None;
+        }
+        self.choose(&mut state.tried, &state.key)
+    }
+
+    /// Waits until somebody has answered or all have failed, at the latest until `until`.
+    async fn wait(
+        &self,
+        down: &mut Downstream,
+        asking: &mut [Asking<'_>],
+        until: Option<Instant>,
+    ) -> Option<Race> {
+        let mut failures = [None; 2];
+        let mut gone = None;
+        let winner = poll_fn(|cx| {
+            if !self.entry.route.ignore_client_abort
+                && let Err(failure) = down.poll_gone(&self.at.worker.buffers, cx)
+            {
+                gone = Some(failure);
+                return Poll::Ready(Some(None));
+            }
+            for (place, asked) in asking.iter_mut().enumerate() {
+                if failures[place].is_some() {
+                    continue;
+                }
+                match asked.as_mut().poll(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Some(Some(place))),
+                    Poll::Ready(Err(failure)) => failures[place] = Some(failure),
+                    Poll::Pending => {}
+                }
+            }
+            if failures.iter().take(asking.len()).all(Option::is_some) {
+                return Poll::Ready(Some(None));
+            }
+            match until {
+                Some(until) => down.timer.poll(until, cx).map(|()| None),
+                None => Poll::Pending,
+            }
+        })
+        .await?;
+        if gone.is_some() {
+            failures = [gone; 2];
+        }
+        Some(Race { winner, failures })
+    }
+
+    /// The same for as long as it takes: each attempt has its own time-outs.
+    async fn last(&self, down: &mut Downstream, asking: &mut [Asking<'_>]) -> Race {
+        let race = self.wait(down, asking, None).await;
+        race.unwrap_or(Race { winner: None, failures: [Some(Failure::TotalTimeout); 2] })
+    }
+
+    /// Counts what became of the second request.
+    fn tell(&self, race: &Race) {
+        let cell = self.local.upstream.series.worker(self.at.worker.ix);
+        cell.hedged(match *race {
+            Race { winner: Some(1), .. } => Hedged::Won,
+            Race { failures: [_, Some(failure)], .. } if failure != Failure::ClientGone => {
+                Hedged::Failed
+            }
+            Race { .. } => Hedged::Lost,
+        });
+    }
+
+    /// Ends the attempt that is not gone on with.
+    fn leave(&self, leg: Leg<'_>, failure: Option<Failure>, state: &mut State) {
+        let at = Instant::now();
+        let took = at.saturating_duration_since(leg.begun);
+        let outcome = failure.map_or(Outcome::Cancelled, Failure::outcome);
+        if outcome == Outcome::Cancelled {
+            // It would have taken at least as long; what is fast shows by its own answers.
+            let live = &self.local.upstream.live[leg.choice.ix.index()];
+            live.observe_at_least(took, Clock::tick(at.into_std()));
+        }
+        let Leg { choice, progress, sent, .. } = leg;
+        let record = Attempt {
+            outcome,
+            duration: Some(took),
+            sent,
+            retried_because: Some("hedge"),
+            ..self.running(choice, state.round(), &progress)
+        };
+        let result = Err(failure.unwrap_or(Failure::Attempt(outcome)));
+        let ended = Ended { result, at, record, sent: sent > 0, progress };
+        self.judge(choice, &ended);
+        state.attempts.push(ended.record);
+    }
+
+    /// Goes on with the attempt at this place as with any other.
+    async fn go_on(
+        &self,
+        leg: Leg<'_>,
+        race: &Race,
+        place: usize,
+        down: &mut Downstream,
+        state: &mut State,
+    ) -> Ended {
+        let Leg {
+            choice,
+            begun,
+            mut progress,
+            sent,
+            answered,
+            _in_flight,
+            _entered,
+            _under_way,
+            ..
+        } = leg;
+        let result = match answered {
+            Some(connection) => {
+                let backend = &self.local.upstream.backends[choice.ix.index()];
+                let forward = Forward { passage: self, choice, backend, tries: 1, begun };
+                forward.run(Carrier::Http1(connection), down, state, &mut progress).await
+            }
+            None => Err(race.failures[place].unwrap_or(Failure::TotalTimeout)),
+        };
+        state.upload.sent = sent;
+        self.ended(choice, begun, result, progress, state)
+    }
+}
+
+impl Leg<'_> {
+    /// Sends the request, and reads until the first byte of the answer.
+    async fn ask(
+        &mut self,
+        passage: &Passage<'_>,
+        request: &[u8],
+        ends: Option<ProxyEnds>,
+    ) -> Result<(), Failure> {
+        let (choice, begun, progress) = (self.choice, self.begun, &mut self.progress);
+        let upstream = &passage.local.upstream;
+        let kept = if choice.fresh {
+            None
+        } else {
+            passage.local.pools[choice.ix.index()].take(&upstream.pool, begun)
+        };
+        let mut connection = if let Some(kept) = kept {
+            upstream.series.worker(passage.at.worker.ix).pool_reuse();
+            progress.reused = true;
+            kept
+        } else {
+            let backend = &upstream.backends[choice.ix.index()];
+            let stream = passage.connect(backend, ends);
+            let timer = &mut self.timer;
+            let stream = passage.connected(stream, backend, begun, timer, progress).await?;
+            Connection::new(stream, &upstream.pool, Instant::now())
+        };
+        let timeouts = &passage.destination.timeouts;
+        let (by, late) = limit(passage, timeouts.write);
+        let sent =
+            self.timer.within(by, connection.stream.send(request)).await.map_err(|_| late)?;
+        let reset = Failure::Attempt(Outcome::Reset);
+        self.sent = request.len() as u64;
+        sent.map_err(|_| reset)?;
+        let (by, late) = limit(passage, timeouts.read);
+        let mut bytes = vec![0; AHEAD];
+        let read = poll_fn(|cx| connection.stream.poll_read(cx, &mut bytes));
+        match self.timer.within(by, read).await.map_err(|_| late)? {
+            Ok(n) if n > 0 => bytes.truncate(n),
+            _ => return Err(reset),
+        }
+        connection.ahead = Some(bytes.into());
+        self.answered = Some(connection);
+        Ok(())
+    }
+}
+
+/// Until when to wait that waits so long, and what it means if nothing has happened by then.
+fn limit(passage: &Passage<'_>, wait: Duration) -> (Instant, Failure) {
+    let by = Instant::now() + wait;
+    match passage.total() {
+        Some(total) if total < by => (total, Failure::TotalTimeout),
+        _ => (by, Failure::Attempt(Outcome::Timeout)),
+    }
+}
