@@ -56,7 +56,7 @@
 //! |---|---|---|---|
 //! | [`model`] | – | – | |
 //! | [`telemetry`] | `model` | `jiff` `prometheus` `rustix` `serde` `serde_json` `thiserror` `tracing` `tracing_subscriber` | |
-//! | [`tls`] | – | `ahash` `arc_swap` `aws_lc_rs` `rustls` `rustls_native_certs` `thiserror` `x509_cert` | |
+//! | [`tls`] | – | `ahash` `arc_swap` `aws_lc_rs` `pkcs8` `rustls` `rustls_native_certs` `thiserror` `x509_cert` | |
 //! | [`net`] | `tls` | `rustix` `rustls` `socket2` `thiserror` `tokio` | |
 //! | [`http1`] | – | `memchr` `thiserror` `wide` | `pure` |
 //! | [`policy`] | `model` | – | `pure` |
@@ -74,14 +74,14 @@
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `tempfile` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `memchr` `tempfile` `tokio` `tracing` | |
 //! | `proxy::budget` | – | – | `pure` |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
 //! | `proxy::failure` | `model` `http1::HeadError` | – | `pure` |
 //! | `proxy::explain` | `model` `balance` `http1` `snapshot` `telemetry::RetryDenied` `proxy::facts` `proxy::headers` `proxy::read_head` `proxy::retry` `proxy::service` `proxy::vars` | `serde_json` | `pure` |
 //! | `proxy::headers` | `model` `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
-//! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `regex` | `pure` |
+//! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `memchr` `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `net::Acceptor` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |

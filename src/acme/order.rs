@@ -91,7 +91,7 @@ pub(super) async fn order(
     }
     let key = order.finalize().await?;
     let chain = order.poll_certificate(&PATIENCE).await?;
-    let identity = Identity::read(chain.as_bytes(), key.as_bytes())?;
+    let identity = Identity::read(chain.as_bytes(), key.as_bytes(), None)?;
     state::store(managed.file.clone(), [key, chain].concat().into_bytes()).await?;
     Ok(identity)
 }

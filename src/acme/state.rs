@@ -13,7 +13,7 @@ use crate::tls::Identity;
 /// The certificate in this file, if there is one that can be used.
 pub(super) async fn stored(file: PathBuf) -> Option<Identity> {
     let bytes = read(file).await.ok()??;
-    Identity::read(&bytes, &bytes).ok()
+    Identity::read(&bytes, &bytes, None).ok()
 }
 
 /// What is in the file, if it is there.

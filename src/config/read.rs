@@ -206,9 +206,13 @@ impl Reader<'_> {
             (Kind::Size { unlimited: true, .. }, DeValue::String(text)) if text == "unlimited" => {
                 Ok(Value::Size(None))
             }
-            (Kind::Size { min, max, .. }, DeValue::String(_) | DeValue::Integer(_)) => {
-                size(kind, found, *min, *max)
+            (Kind::SizeOrText { .. }, DeValue::String(text)) if text.contains("${") => {
+                Ok(Value::Text(text.to_string()))
             }
+            (
+                Kind::Size { min, max, .. } | Kind::SizeOrText { min, max },
+                DeValue::String(_) | DeValue::Integer(_),
+            ) => size(kind, found, *min, *max),
             (Kind::Statuses, DeValue::Integer(number)) => {
                 whole_number(number, 100, 599).map(|one| Value::Statuses(one as u16, one as u16))
             }
@@ -286,6 +290,9 @@ pub(super) fn describe(kind: &Kind) -> String {
         Kind::Duration { off: true, .. } => "a duration like \"30s\", or \"off\"".to_owned(),
         Kind::Size { unlimited: false, .. } => "a size like \"64KiB\"".to_owned(),
         Kind::Size { unlimited: true, .. } => "a size like \"64KiB\", or \"unlimited\"".to_owned(),
+        Kind::SizeOrText { .. } => {
+            "a size like \"64KiB\", or a text with `${variables}`".to_owned()
+        }
         Kind::Statuses => "a status or a range of them like \"200-399\"".to_owned(),
         Kind::Text => "a text in quotes".to_owned(),
         Kind::Word(list) => words(list),

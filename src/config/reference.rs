@@ -102,6 +102,9 @@ fn type_and_range(kind: &Kind) -> String {
             let unlimited = if *unlimited { ", or `\"unlimited\"`" } else { "" };
             format!("size, {} to {}{unlimited}", show_size(*min), show_size(*max))
         }
+        Kind::SizeOrText { min, max } => {
+            format!("size, {} to {}, or text", show_size(*min), show_size(*max))
+        }
         Kind::Text => "text".to_owned(),
         Kind::Word(words) => {
             words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")

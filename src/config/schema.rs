@@ -62,6 +62,11 @@ fn kind(of: &Kind) -> Value {
             let pattern = format!("^([0-9]+( *([KMG]i|[kMG])?B)?{unlimited})$");
             json!({ "type": ["integer", "string"], "minimum": 0, "pattern": pattern })
         }
+        Kind::SizeOrText { .. } => json!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": "^([0-9]+( *([KMG]i|[kMG])?B)?|.*\\$\\{.*)$",
+        }),
         Kind::Statuses => json!({
             "type": ["integer", "string"],
             "minimum": 100,

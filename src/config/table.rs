@@ -60,6 +60,8 @@ pub(super) enum Kind {
     Duration { min: Duration, max: Duration, off: bool },
     /// Bytes, as a number or with a unit; `"unlimited"` too if `unlimited`.
     Size { min: u64, max: u64, unlimited: bool },
+    /// Bytes, as a number or with a unit; or a text with `${variables}`.
+    SizeOrText { min: u64, max: u64 },
     /// A status (`204`) or a range of them (`"200-399"`).
     Statuses,
     /// Any text.

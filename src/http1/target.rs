@@ -16,9 +16,22 @@ use crate::http1::{
 /// # Errors
 /// [`HeadError::BadRequestLine`] for a malformed escape, for `%00`, and for `..` above the root.
 pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], HeadError> {
-    if is_normal(path) {
-        return Ok(path);
-    }
+    if is_normal(path) { Ok(path) } else { written(path, true, scratch) }
+}
+
+/// The same, but for slashes, which are not merged (after nginx's `merge_slashes off`): `..` behind an
+/// empty segment takes that away.
+///
+/// # Errors
+/// Those of [`normalise`].
+pub fn normalise_unmerged<'a>(
+    path: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], HeadError> {
+    written(path, false, scratch)
+}
+
+fn written<'a>(path: &[u8], merges: bool, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], HeadError> {
     scratch.clear();
     let mut rest = path;
     loop {
@@ -31,6 +44,7 @@ pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8
         match byte {
             // A NUL cannot stand in a target, so here it came from an escape.
             0 => return Err(HeadError::BadRequestLine),
+            b'/' if !merges && scratch.ends_with(b"/") => scratch.push(b'/'),
             b'/' => end_segment(scratch)?,
             _ => scratch.push(byte),
         }
@@ -156,6 +170,23 @@ mod tests {
             assert_eq!(normal(path.as_bytes()), expected, "{path}");
         }
         assert_eq!(normal(b"/%e4").as_deref(), Some(&b"/\xe4"[..]));
+    }
+
+    #[test]
+    fn slashes_may_stay() {
+        for (path, expected) in [
+            ("/a//b", "/a//b"),
+            ("//", "//"),
+            ("/a/%2F/b", "/a///b"),
+            ("/a//../b", "/a/b"),
+            ("/a//.//b", "/a///b"),
+            ("/a/b/..", "/a/"),
+            ("/a", "/a"),
+        ] {
+            let normal = normalise_unmerged(path.as_bytes(), &mut Vec::new()).map(<[u8]>::to_vec);
+            assert_eq!(normal.unwrap(), expected.as_bytes(), "{path}");
+        }
+        assert!(normalise_unmerged(b"/..", &mut Vec::new()).is_err());
     }
 
     #[test]

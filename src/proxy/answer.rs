@@ -15,16 +15,16 @@ use crate::proxy::headers::{
     Persistence, ResponseContext, Rules, trailer_lines, write_response_head,
 };
 use crate::proxy::outgoing::Outgoing;
-use crate::proxy::pace::{Pace, Pacing};
+use crate::proxy::pace::{Pace, Pacing, rate_of};
 use crate::proxy::request::State;
 use crate::proxy::service::error_page;
 use crate::proxy::sticky::{self, push_line};
 use crate::proxy::trail::Trail;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars};
+use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars, Verdicts, render};
 use crate::snapshot::Captured;
-use crate::snapshot::settings::ResponseRules;
+use crate::snapshot::settings::{Rate, ResponseRules};
 
 /// What variables may speak of beside the response.
 pub(super) struct Said<'s> {
@@ -37,6 +37,7 @@ pub(super) struct Said<'s> {
     pub(super) round: u8,
     pub(super) trail: Option<&'s Trail>,
     pub(super) otherwise: Option<&'s Otherwise>,
+    pub(super) limited: Verdicts,
 }
 
 impl<'s> Said<'s> {
@@ -57,13 +58,16 @@ pub(super) struct Apart<'s> {
     pub(super) tried: &'s mut Tried,
     pub(super) key: &'s [u8],
     pub(super) sent: &'s mut Vec<u8>,
+    pub(super) trailers: &'s mut Vec<u8>,
 }
 
 impl<'s> Apart<'s> {
     #[inline]
     pub(super) fn of(state: &'s mut State) -> Self {
         let round = state.round();
-        let State { upload, to_client, head, response, out, tried, key, trail, sent, .. } = state;
+        let State {
+            upload, to_client, head, response, out, tried, key, trail, sent, trailers, ..
+        } = state;
         let said = Said {
             head,
             id: &state.id,
@@ -74,13 +78,21 @@ impl<'s> Apart<'s> {
             round,
             trail: trail.as_deref(),
             otherwise: state.otherwise.as_deref(),
+            limited: state.verdicts,
         };
-        Self { said, upload, to_client, response, out, tried, key, sent }
+        Self { said, upload, to_client, response, out, tried, key, sent, trailers }
     }
 }
 
 /// Bytes read ahead where a backend asks for it by `X-Accel-Buffering` (nginx's usual buffers).
 const USUAL_AHEAD: usize = 64 * 1024;
+
+/// How an answer goes to the client.
+pub(super) struct Answered {
+    pub(super) outward: Outward,
+    pub(super) trailers: Trailers,
+    pub(super) pacing: Option<Pacing>,
+}
 
 /// What the client is told before the body.
 #[derive(Clone, Copy)]
@@ -164,10 +176,8 @@ impl Forward<'_> {
             _ if !trailers.added.is_empty() => Framing::Chunked,
             (same, _) => same,
         };
-        let keep = head.keep_alive()
-            && self.passage.at.may_go_on()
-            && framing != Framing::UntilClose
-            && upload.is_complete();
+        let keep =
+            self.passage.at.goes_on(head) && framing != Framing::UntilClose && upload.is_complete();
         Outward { framing, keep }
     }
 
@@ -184,9 +194,9 @@ impl Forward<'_> {
     }
 
     /// How the response is passed on, if not as it comes.
-    pub(super) fn pacing(&self, response: &ResponseHead, now: Instant) -> Option<Pacing> {
+    fn pacing(&self, vars: &Vars<'_>, response: &ResponseHead, now: Instant) -> Option<Pacing> {
         let rules = &self.rules()?.pacing;
-        let (mut ahead, mut rate) = (rules.ahead, rules.client_rate);
+        let (mut ahead, mut to_client) = (rules.ahead, rate(&rules.client_rate, vars));
         if rules.heeds_buffering {
             match response.find("x-accel-buffering") {
                 Some(value) if value.eq_ignore_ascii_case(b"no") => ahead = 0,
@@ -198,10 +208,10 @@ impl Forward<'_> {
             && let Some(value) = response.find("x-accel-limit-rate")
             && let Some(value) = str::from_utf8(value).ok().and_then(|value| value.parse().ok())
         {
-            rate = value;
+            to_client = value;
         }
-        let client = Pace::new(rate, rules.client_after, now);
-        let backend = Pace::new(rules.backend_rate, 0, now);
+        let client = Pace::new(to_client, rules.client_after, now);
+        let backend = Pace::new(rate(&rules.backend_rate, vars), 0, now);
         let any = ahead > 0 || client.is_some() || backend.is_some();
         any.then_some(Pacing { ahead, client, backend })
     }
@@ -226,7 +236,7 @@ impl Forward<'_> {
         upload: &Upload,
         port: impl FnOnce() -> u16,
         out: &mut Vec<u8>,
-    ) -> (Outward, Trailers) {
+    ) -> Answered {
         let running = self.passage.running(self.choice, said.round, progress);
         let mut vars = self.vars(said, response, &running, progress.uploaded, now);
         if self.passage.at.view.snapshot.asked.body {
@@ -239,7 +249,8 @@ impl Forward<'_> {
         let told = (outward.framing, persistence);
         let port = self.port(response, port);
         self.write_answer(&vars, response, port, told, now, out);
-        (outward, trailers)
+        let pacing = self.pacing(&vars, response, now);
+        Answered { outward, trailers, pacing }
     }
 
     /// What templates may speak of.
@@ -270,6 +281,7 @@ impl Forward<'_> {
             captured: said.captured,
             auth: said.trail.and_then(|trail| trail.auth.as_deref()),
             otherwise: said.otherwise,
+            limited: said.limited,
             ..Vars::new(said.head, self.passage.client)
         }
     }
@@ -304,11 +316,42 @@ impl Forward<'_> {
         }
     }
 
+    /// Whether early hints are passed on.
+    pub(super) fn hints(&self, state: &State) -> bool {
+        let Some(rules) = self.rules() else { return true };
+        let wanted = |text| {
+            let mut value = Vec::new();
+            render(text, &self.passage.vars(state, &self.backend.label), &mut value);
+            !matches!(&*value, b"" | b"0")
+        };
+        rules.early_hints && rules.early_hints_when.as_ref().is_none_or(wanted)
+    }
+
+    /// Keeps the trailer fields of the backend, if a text asks for them.
+    pub(super) fn keep_trailers(&self, trailers: &mut Vec<u8>, theirs: &[u8]) {
+        if self.passage.at.view.snapshot.asked.trailers {
+            trailers.clear();
+            trailers.extend_from_slice(theirs);
+        }
+    }
+
     /// Keeps the head that the client gets, if a text asks for it.
     pub(super) fn keep_sent(&self, sent: &mut Vec<u8>, head: &[u8]) {
         if self.passage.at.view.snapshot.asked.sent {
             sent.clear();
             sent.extend_from_slice(head);
+        }
+    }
+}
+
+/// Bytes a second; 0 is no limit.
+fn rate(rate: &Rate, vars: &Vars<'_>) -> u64 {
+    match rate {
+        Rate::Fixed(rate) => *rate,
+        Rate::Of(text) => {
+            let mut value = Vec::new();
+            render(text, vars, &mut value);
+            rate_of(&value)
         }
     }
 }

@@ -27,7 +27,7 @@ const MOST_STEPS: u8 = 10;
 pub(super) async fn may_pass(walk: &mut Walk<'_, '_>, to: &[u8]) -> Result<(), Failure> {
     let state = &mut *walk.state;
     let (aim, path, attempts) = (state.head.aim(), state.path.clone(), state.attempts.len());
-    let trail = state.trail.take();
+    let (trail, captured) = (state.trail.take(), state.captured.take());
     state.head.become_get();
     state.head.without_body();
     state.head.without_upgrade();
@@ -39,7 +39,7 @@ pub(super) async fn may_pass(walk: &mut Walk<'_, '_>, to: &[u8]) -> Result<(), F
     let state = &mut *walk.state;
     state.head.restore(aim);
     state.path = path;
-    state.trail = trail;
+    (state.trail, state.captured) = (trail, captured);
     state.upload.release(held);
     state.as_it_came();
     state.attempts.truncate(attempts);

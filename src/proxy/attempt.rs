@@ -232,7 +232,8 @@ impl Passage<'_> {
         let under_way = UnderWay::enter(cell);
         let mut progress = Progress::default();
         state.upload.sent = 0;
-        let result = match self.carrier(choice, backend, begun, down, &mut progress).await {
+        let to = (&**backend, self.origin(state));
+        let result = match self.carrier(choice, to, begun, down, &mut progress).await {
             Ok(carrier) => {
                 let attempt = Forward { passage: self, choice, backend, tries, begun };
                 attempt.run(carrier, down, state, &mut progress).await

@@ -1,6 +1,7 @@
 //! What carries a request to its backend: a connection from the pool, else a fresh one.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
@@ -9,14 +10,16 @@ use crate::net::{ProxyEnds, Stream, is_shortage};
 use crate::proxy::attempt::Progress;
 use crate::proxy::backend_h2::{self, Sender};
 use crate::proxy::choice::Choice;
-use crate::proxy::connect::{Introduction, connect};
+use crate::proxy::connect::{Introduction, Origin, connect};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::passage::Passage;
 use crate::proxy::pool::Connection;
+use crate::proxy::request::State;
 use crate::proxy::timer::Timer;
-use crate::snapshot::Backend;
-use crate::snapshot::settings::Protocol;
+use crate::proxy::vars::render;
+use crate::snapshot::settings::{Protocol, Source};
+use crate::snapshot::{Backend, Upstream};
 
 /// What carries the request to the backend.
 pub(super) enum Carrier {
@@ -31,7 +34,7 @@ impl Passage<'_> {
     pub(super) async fn carrier(
         &self,
         choice: Choice,
-        backend: &Backend,
+        (backend, origin): (&Backend, Origin),
         begun: Instant,
         down: &mut Downstream,
         progress: &mut Progress,
@@ -51,14 +54,15 @@ impl Passage<'_> {
         let ends = self.ends(down);
         match upstream.protocol {
             Protocol::Http1 => {
-                let stream = self.connect(backend, ends);
+                let stream = self.connect(backend, origin, ends);
                 let stream =
                     self.connected(stream, backend, begun, &mut down.timer, progress).await?;
                 let now = Instant::now();
                 Ok(Carrier::Http1(Connection::new(stream, &upstream.pool, now)))
             }
             Protocol::Http2 => {
-                let sender = async { backend_h2::begin(self.connect(backend, ends).await?).await };
+                let stream = self.connect(backend, origin, ends);
+                let sender = async { backend_h2::begin(stream.await?).await };
                 let sender =
                     self.connected(sender, backend, begun, &mut down.timer, progress).await?;
                 pool.share(sender.clone());
@@ -73,16 +77,36 @@ impl Passage<'_> {
         self.at.proxied.copied().or_else(|| down.stream.ends())
     }
 
+    /// Who connects afresh, as far as the request has a say in it.
+    pub(super) fn origin(&self, state: &State) -> Origin {
+        let Upstream { source_address, tls_name, .. } = &*self.local.upstream;
+        if source_address.is_none() && tls_name.is_none() {
+            return Origin::default();
+        }
+        let text = |template| {
+            let mut text = Vec::new();
+            render(template, &self.vars(state, ""), &mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let source = match source_address {
+            Some(Source::Address(address)) => Some(*address),
+            Some(Source::Of(template)) => source_of(&text(template)),
+            None => None,
+        };
+        Origin { source, name: tls_name.as_ref().map(text) }
+    }
+
     /// A fresh connection, on which the backend knows who the client is if it is to be told.
     pub(super) async fn connect(
         &self,
         backend: &Backend,
+        origin: Origin,
         ends: Option<ProxyEnds>,
     ) -> io::Result<Stream> {
         let upstream = &self.local.upstream;
         let descriptors = self.at.worker.descriptors;
         let introduction = upstream.send_proxy.map(|version| Introduction { version, ends });
-        connect(backend, upstream.source_address, introduction, descriptors).await
+        connect(backend, origin, introduction, descriptors).await
     }
 
     /// Waits for a fresh connection, within the times that are set for it.
@@ -124,6 +148,32 @@ impl Passage<'_> {
             }
             Err(_) if total.is_some() => Err(Failure::TotalTimeout),
             Err(_) => Err(Failure::Attempt(Outcome::ConnectTimeout)),
+        }
+    }
+}
+
+/// An address with or without a port.
+fn source_of(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::source_of;
+
+    #[test]
+    fn a_source_is_an_address_perhaps_with_a_port() {
+        for (text, source) in [
+            ("10.0.0.1", Some("10.0.0.1:0")),
+            ("10.0.0.1:99", Some("10.0.0.1:99")),
+            ("::1", Some("[::1]:0")),
+            ("[::1]:99", Some("[::1]:99")),
+            ("", None),
+            ("unix:", None),
+            ("name", None),
+        ] {
+            let source = source.map(|text| text.parse().unwrap());
+            assert_eq!(source_of(text), source, "{text}");
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::net::{ProxyEnds, ProxyHeader, Stream, shortage};
 use crate::proxy::admission::Descriptors;
 use crate::snapshot::Backend;
 use crate::snapshot::settings::ProxyVersion;
+use crate::tls::ToBackend;
 
 /// Whom a connection is for, as the backend is told before anything else.
 #[derive(Debug, Clone, Copy)]
@@ -18,18 +19,27 @@ pub(super) struct Introduction {
     pub(super) ends: Option<ProxyEnds>,
 }
 
-/// Connects, from `source` if that is of the same family, and shakes hands where TLS is spoken. The
+/// Who connects, as far as the backend is concerned.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    /// The address that the connection leaves from, if the system shall not choose.
+    pub(super) source: Option<SocketAddr>,
+    /// The name by which the backend is known in TLS, if it is this request's own.
+    pub(super) name: Option<String>,
+}
+
+/// Connects, from the origin's `source` if that is of the same family, and shakes hands where TLS is spoken. The
 /// caller bounds the time.
 ///
 /// # Errors
 /// Also when the descriptors that are left are for others.
 pub(super) async fn connect(
     backend: &Backend,
-    source: Option<SocketAddr>,
+    origin: Origin,
     introduction: Option<Introduction>,
     descriptors: Descriptors,
 ) -> io::Result<Stream> {
-    let mut stream = open(&backend.address, source, descriptors).await?;
+    let mut stream = open(&backend.address, origin.source, descriptors).await?;
     if let Some(Introduction { version, ends }) = introduction {
         let mut header = Vec::with_capacity(128);
         match version {
@@ -41,7 +51,16 @@ pub(super) async fn connect(
     match &backend.tls {
         None => Ok(stream),
         // Boxed: plain connections shall not pay for the size of this.
-        Some(tls) => Box::pin(stream.meet(tls)).await,
+        Some(tls) => Box::pin(secure(stream, tls, origin.name)).await,
+    }
+}
+
+/// Shakes hands with the backend, by the name of its own that a request may have for it.
+async fn secure(stream: Stream, tls: &ToBackend, name: Option<String>) -> io::Result<Stream> {
+    let Some(name) = name else { return stream.meet(tls).await };
+    match tls.by_name(&name) {
+        Some(tls) => stream.meet(&tls).await,
+        None => Err(io::Error::other(format!("no certificate can be for `{name}`"))),
     }
 }
 

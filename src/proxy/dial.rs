@@ -56,7 +56,7 @@ impl<'a> Passage<'a> {
             let in_flight = upstream.live[choice.ix.index()].enter();
             let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
             let mut progress = Progress::default();
-            let connecting = self.connect(backend, self.ends(down));
+            let connecting = self.connect(backend, self.origin(state), self.ends(down));
             let connected =
                 self.connected(connecting, backend, begun, &mut down.timer, &mut progress).await;
             // What is judged by the first byte of an answer is judged by the connection here.

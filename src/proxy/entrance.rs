@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
+use crate::http1::RequestHead;
 use crate::net::ProxyEnds;
+use crate::proxy::browsers;
 use crate::proxy::port::Open;
 use crate::proxy::vars::{Clock, Link};
 use crate::proxy::view::View;
@@ -35,8 +37,15 @@ pub(super) struct Entrance<'a> {
 }
 
 impl Entrance<'_> {
+    /// Whether the connection goes on after this request, as far as it is for its head and us to say.
+    pub(super) fn goes_on(&self, head: &RequestHead) -> bool {
+        head.keep_alive()
+            && self.may_go_on()
+            && !browsers::is_closed_for(self.listener.client.nginx.closes_for, head)
+    }
+
     /// Whether the connection may go on after this request, as far as our side is concerned.
-    pub(super) fn may_go_on(&self) -> bool {
+    fn may_go_on(&self) -> bool {
         let most = self.listener.client.max_requests;
         let oldest = self.listener.client.max_lifetime;
         self.open.is_some_and(|open| open.ending().is_none())

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use crate::http1::RequestHead;
-use crate::http1::target::normalise;
 use crate::proxy::entrance::Entrance;
 use crate::proxy::facts::Asked;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
+use crate::proxy::read_head::normal_path;
 use crate::proxy::request::State;
 use crate::proxy::vars::{Vars, render};
 use crate::snapshot::{Captured, Request, RouteEntry};
@@ -26,7 +26,7 @@ pub(super) fn find<'a>(
         return Err(Failure::Misdirected);
     }
     let State { head, path, id, key, ends, captured, .. } = state;
-    let path = normalise(head.path(), path).map_err(Failure::BadRequest)?;
+    let path = normal_path(&at.listener.client, head, path).map_err(Failure::BadRequest)?;
     let vars = || asked(at, client, (head, id, path), *ends);
     let entry = look_up(at, head, vars, path, (Again::Behind(0), key)).ok_or(Failure::NoRoute)?;
     *captured = capture(entry, vars);

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use crate::balance::Tried;
 use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::model::Outcome;
-use crate::proxy::answer::{Apart, Said};
+use crate::proxy::answer::{Answered, Apart, Said};
 use crate::proxy::attempt::Progress;
 use crate::proxy::backend_h2::{H2Exchange, Sender};
 use crate::proxy::carrier::Carrier;
@@ -73,11 +73,13 @@ impl Forward<'_> {
         if down.first_piece.is_none() {
             let_others_read().await;
         }
-        let Apart { said, upload, to_client, response, out, tried, key, sent } = Apart::of(state);
+        let hints = self.hints(state);
+        let Apart { said, upload, to_client, response, out, tried, key, sent, trailers: kept } =
+            Apart::of(state);
         let (head, method) = (said.head, said.method());
         let keep = self.passage.destination.retry.replay_bytes;
         upload.restart(out, upload.framing(head.framing()), keep);
-        let mut exchange = Exchange::new(self.way(), down, connection, upload, to_client);
+        let mut exchange = Exchange::new(self.way(hints), down, connection, upload, to_client);
         let version = self.hint_version(head);
         let received = exchange.head(response, method, version).await;
         progress.heard = exchange.read > 0;
@@ -107,15 +109,16 @@ impl Forward<'_> {
         }
         let when = (&*progress, now);
         let port = || exchange.local_port();
-        let pacing = self.pacing(response, now);
-        let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
+        let answered = self.answer(&said, response, when, exchange.upload, port, out);
+        let Answered { outward, trailers, pacing } = answered;
         self.keep_sent(sent, out);
-        let relay =
+        let mut relay =
             exchange.begin_relay(response, outward.framing, received, out, (trailers, pacing))?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }
-        let relayed = exchange.relay(relay, || self.answers()).await;
+        let relayed = exchange.relay(&mut relay, || self.answers()).await;
+        self.keep_trailers(kept, relay.theirs());
         let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
         let done = outward.done(response, relayed, exchange.upload, now);
@@ -161,13 +164,15 @@ impl Forward<'_> {
     ) -> Result<Done, Failure> {
         // A stream is no connection: there is nothing that could switch its protocol.
         self.passage.write_request(self.backend, false, state);
-        let Apart { said, upload, to_client, response, out, tried, key, sent } = Apart::of(state);
+        let hints = self.hints(state);
+        let Apart { said, upload, to_client, response, out, tried, key, sent, trailers: kept } =
+            Apart::of(state);
         let (head, method) = (said.head, said.method());
         let encoded = std::mem::take(out);
         let framing = upload.framing(head.framing());
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
         let scheme = if self.backend.tls.is_some() { "https" } else { "http" };
-        let mut exchange = H2Exchange::new(self.way(), down, upload, to_client);
+        let mut exchange = H2Exchange::new(self.way(hints), down, upload, to_client);
         let answered =
             exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await;
         progress.heard = answered.is_ok();
@@ -189,13 +194,14 @@ impl Forward<'_> {
         }
         let when = (&*progress, now);
         let port = || exchange.local_port();
-        let pacing = self.pacing(response, now);
-        let (outward, trailers) = self.answer(&said, response, when, exchange.upload, port, out);
+        let answered = self.answer(&said, response, when, exchange.upload, port, out);
+        let Answered { outward, trailers, pacing } = answered;
         self.keep_sent(sent, out);
         let head_len = out.len() as u64;
         let how = (&trailers, pacing);
         let relayed = exchange.relay(response, outward.framing, out, how, self.answers()).await;
         self.keep_shared(relayed.err());
+        self.keep_trailers(kept, &exchange.theirs);
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
@@ -232,7 +238,7 @@ impl Forward<'_> {
         }
     }
 
-    fn way(&self) -> Way<'_> {
+    fn way(&self, early_hints: bool) -> Way<'_> {
         Way {
             buffers: &self.passage.at.worker.buffers,
             client: &self.passage.at.listener.client,
@@ -242,7 +248,7 @@ impl Forward<'_> {
             bare_answers: self.passage.local.upstream.nginx.bare_answers,
             until: self.passage.until,
             ignore_client_abort: self.passage.entry.route.ignore_client_abort,
-            early_hints: self.rules().is_none_or(|rules| rules.early_hints),
+            early_hints,
         }
     }
 

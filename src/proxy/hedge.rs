@@ -24,6 +24,7 @@ use crate::proxy::attempt::{Ended, Progress, UnderWay};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::Choice;
+use crate::proxy::connect::Origin;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::forward::Forward;
@@ -152,7 +153,7 @@ impl<'a> Passage<'a> {
         let mut first = self.leg(*choice, begun);
         let mut second = None;
         let race = {
-            let mut asking = pin!(first.ask(self, &request, ends));
+            let mut asking = pin!(first.ask(self, &request, (self.origin(state), ends)));
             match self.wait(down, &mut [asking.as_mut()], Some(begun + after)).await {
                 Some(race) => race,
                 None => match self.second_choice(state) {
@@ -160,7 +161,7 @@ impl<'a> Passage<'a> {
                     Some(choice) => {
                         let request = self.encoded(choice, state);
                         let leg = second.insert(self.leg(choice, Instant::now()));
-                        let mut other = pin!(leg.ask(self, &request, ends));
+                        let mut other = pin!(leg.ask(self, &request, (self.origin(state), ends)));
                         self.last(down, &mut [asking.as_mut(), other.as_mut()]).await
                     }
                 },
@@ -337,7 +338,7 @@ impl Leg<'_> {
         &mut self,
         passage: &Passage<'_>,
         request: &[u8],
-        ends: Option<ProxyEnds>,
+        (origin, ends): (Origin, Option<ProxyEnds>),
     ) -> Result<(), Failure> {
         let (choice, begun, progress) = (self.choice, self.begun, &mut self.progress);
         let upstream = &passage.local.upstream;
@@ -352,7 +353,7 @@ impl Leg<'_> {
             kept
         } else {
             let backend = &upstream.backends[choice.ix.index()];
-            let stream = passage.connect(backend, ends);
+            let stream = passage.connect(backend, origin, ends);
             let timer = &mut self.timer;
             let stream = passage.connected(stream, backend, begun, timer, progress).await?;
             Connection::new(stream, &upstream.pool, Instant::now())

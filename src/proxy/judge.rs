@@ -1,5 +1,7 @@
 //! What an attempt says of its backend.
 
+use std::time::Duration;
+
 use crate::model::{Clock, Event, Outcome, Tick};
 use crate::proxy::attempt::{Ended, Progress};
 use crate::proxy::choice::Choice;
@@ -38,8 +40,8 @@ impl Passage<'_> {
             self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
         }
         if !failed {
-            if let Some(first_byte) = record.first_byte {
-                live.observe(first_byte, now);
+            if let Some(took) = self.measured(record) {
+                live.observe(took, now);
             }
             return;
         }
@@ -49,6 +51,12 @@ impl Passage<'_> {
         if live.record_failure(now, limits.fail_timeout, limits.max_fails) {
             self.at.worker.report(Event::FailuresCrossed { backend: backend.id, at: now });
         }
+    }
+
+    /// How long the backend took, as far as that counts.
+    fn measured(&self, record: &Attempt) -> Option<Duration> {
+        let whole = record.duration.filter(|_| self.local.upstream.measures_whole);
+        record.first_byte.map(|first_byte| whole.unwrap_or(first_byte))
     }
 
     /// The same as nginx counts: a status only when another backend is asked because of it, and a
@@ -61,9 +69,9 @@ impl Passage<'_> {
             Outcome::Status => !matches!(record.status, Some(403 | 404)),
             _ => true,
         };
-        match record.first_byte {
+        match self.measured(record) {
             _ if failed => live.observe_failure(record.duration.unwrap_or_default(), now),
-            Some(first_byte) => live.observe(first_byte, now),
+            Some(took) => live.observe(took, now),
             None => {}
         }
         if !upstream.tallies {

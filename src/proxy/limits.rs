@@ -16,7 +16,7 @@ use crate::model::Clock;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
-use crate::proxy::vars::{self, Vars};
+use crate::proxy::vars::{self, Vars, Verdict, Verdicts};
 use crate::snapshot::LimitUse;
 use crate::snapshot::settings::LimitLog;
 use crate::telemetry::Limited;
@@ -30,21 +30,23 @@ struct Judged<'a> {
 /// What a request holds of the limits that it passed.
 pub(super) type Holds<'a> = Vec<Held<'a>>;
 
-/// Lets a request pass once its limits allow it.
-///
-/// # Errors
-/// It is refused, or its client has left while it waited.
+/// Lets a request pass once its limits allow it; tells what became of it by them. It fails if it is
+/// refused, or if its client has left while it waited.
 pub(super) async fn pass<'a>(
     at: Entrance<'a>,
     limits: &'a [LimitUse],
     vars: &Vars<'_>,
     down: &mut Downstream,
-) -> Result<Holds<'a>, Failure> {
+) -> (Verdicts, Result<Holds<'a>, Failure>) {
     let keyed = keyed(limits, vars);
-    if let Some(delay) = rates(at, &keyed)? {
-        wait(at, down, delay).await?;
-    }
-    counts(at, &keyed)
+    let mut verdicts = Verdicts::default();
+    let passed = match rates(at, &keyed, &mut verdicts.rate) {
+        Ok(None) => Ok(()),
+        Ok(Some(delay)) => wait(at, down, delay).await,
+        Err(failure) => Err(failure),
+    };
+    let holds = passed.and_then(|()| counts(at, &keyed, &mut verdicts.concurrency));
+    (verdicts, holds)
 }
 
 /// The limits for which the request has a key.
@@ -78,7 +80,11 @@ impl<'a> Judged<'a> {
 }
 
 /// Judges and counts by rate; gives how long to wait, if at all.
-fn rates(at: Entrance<'_>, limits: &[Judged<'_>]) -> Result<Option<Duration>, Failure> {
+fn rates(
+    at: Entrance<'_>,
+    limits: &[Judged<'_>],
+    verdict: &mut Option<Verdict>,
+) -> Result<Option<Duration>, Failure> {
     let now = Moment::from_millis(Clock::tick(at.whole.into_std()).0 / 1000);
     let mut rated: Vec<_> = limits
         .iter()
@@ -90,11 +96,13 @@ fn rates(at: Entrance<'_>, limits: &[Judged<'_>]) -> Result<Option<Duration>, Fa
     for (one, table, rate) in &rated {
         if table.look(one.hash, rate, now).is_err() {
             // In a dry run too, nothing is counted of the others, and none is looked at.
+            *verdict = Some(Verdict::Rejected { dry: one.terms.dry_run });
             return one.refused(at, "too many requests").map_or(Ok(None), Err);
         }
     }
     let (one, table, rate) = last;
     let Ok(excess) = table.take(one.hash, rate, now, false) else {
+        *verdict = Some(Verdict::Rejected { dry: one.terms.dry_run });
         return one.refused(at, "too many requests").map_or(Ok(None), Err);
     };
     let mut slowest = (one, rate.delay(excess));
@@ -112,8 +120,10 @@ fn rates(at: Entrance<'_>, limits: &[Judged<'_>]) -> Result<Option<Duration>, Fa
     }
     let (one, delay) = slowest;
     if delay == 0 {
+        *verdict = Some(Verdict::Passed);
         return Ok(None);
     }
+    *verdict = Some(Verdict::Delayed { dry: one.terms.dry_run });
     tell(below(one.terms.log_level), one.terms, "a request waits until it is due");
     Ok((!one.terms.dry_run).then_some(Duration::from_millis(delay)))
 }
@@ -130,7 +140,11 @@ async fn wait(at: Entrance<'_>, down: &mut Downstream, delay: Duration) -> Resul
 }
 
 /// Counts the request among those under way.
-fn counts<'a>(at: Entrance<'_>, limits: &[Judged<'a>]) -> Result<Holds<'a>, Failure> {
+fn counts<'a>(
+    at: Entrance<'_>,
+    limits: &[Judged<'a>],
+    verdict: &mut Option<Verdict>,
+) -> Result<Holds<'a>, Failure> {
     let mut holds = Vec::new();
     for one in limits {
         let (Some(table), Some(most)) =
@@ -138,14 +152,13 @@ fn counts<'a>(at: Entrance<'_>, limits: &[Judged<'a>]) -> Result<Holds<'a>, Fail
         else {
             continue;
         };
-        match table.enter(one.hash, most) {
-            Some(held) => holds.push(held),
-            None => match one.refused(at, "too many requests at once") {
-                Some(failure) => return Err(failure),
-                // As nginx has it: what a dry run would refuse is counted nowhere.
-                None => return Ok(Vec::new()),
-            },
-        }
+        let Some(held) = table.enter(one.hash, most) else {
+            *verdict = Some(Verdict::Rejected { dry: one.terms.dry_run });
+            // As nginx has it: what a dry run would refuse is counted nowhere.
+            return one.refused(at, "too many requests at once").map_or(Ok(Vec::new()), Err);
+        };
+        holds.push(held);
+        *verdict = Some(Verdict::Passed);
         if one.terms.rate.is_none() {
             one.count(at, Limited::Passed);
         }

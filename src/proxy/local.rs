@@ -196,7 +196,7 @@ async fn send(
         && !failure.keeps_connection());
     let discard = is_worth_discarding(state);
     let whole = state.upload.is_complete() || discard;
-    let keep = !malformed && whole && state.head.keep_alive() && at.may_go_on();
+    let keep = !malformed && whole && at.goes_on(&state.head);
     let sent = compose(at, entry, client, state, answer, keep);
     let deadline = Instant::now() + at.listener.client.write_timeout;
     let mut written = 0;

@@ -21,6 +21,7 @@ mod attempt;
 mod backend_h2;
 mod backoff;
 mod books;
+mod browsers;
 pub(crate) mod budget;
 mod buffers;
 mod carrier;

@@ -56,6 +56,20 @@ impl Pace {
     }
 }
 
+/// A rate as it comes of a text: a number, perhaps with `k`, `m` or `g` behind it, as nginx writes sizes.
+/// Anything else is 0, no limit.
+pub(super) fn rate_of(text: &[u8]) -> u64 {
+    let (number, shift) = match text.split_last() {
+        Some((b'k' | b'K', number)) => (number, 10),
+        Some((b'm' | b'M', number)) => (number, 20),
+        Some((b'g' | b'G', number)) => (number, 30),
+        _ => (text, 0),
+    };
+    let digits = str::from_utf8(number).ok().filter(|text| !text.starts_with('+'));
+    let number: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+    number.map_or(0, |number| number.saturating_mul(1 << shift))
+}
+
 /// How a response is passed on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pacing {
@@ -260,6 +274,27 @@ mod tests {
                 prop_assert!(pace.allowed(next) >= LEAST.min(rate / 8).max(1));
                 now = next;
             }
+        }
+    }
+
+    #[test]
+    fn rates_are_written_as_in_nginx() {
+        for (text, rate) in [
+            ("4096", 4096),
+            ("4k", 4096),
+            ("2M", 2 << 20),
+            ("1g", 1 << 30),
+            ("0", 0),
+            ("", 0),
+            ("k", 0),
+            ("-1", 0),
+            ("+1", 0),
+            ("4 k", 0),
+            ("fast", 0),
+            ("99999999999999999999", 0),
+            ("18446744073709551615k", u64::MAX),
+        ] {
+            assert_eq!(rate_of(text.as_bytes()), rate, "{text}");
         }
     }
 

@@ -128,6 +128,7 @@ impl Passage<'_> {
             captured: state.captured.as_deref(),
             auth: state.auth(),
             otherwise: state.otherwise.as_deref(),
+            limited: state.verdicts,
             body: state.body(self.at),
             ..Vars::new(&state.head, self.client)
         }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
+use crate::http1::target::{normalise, normalise_unmerged};
 use crate::http1::{Framing, HeadError, Limits, Names, Parse, RequestHead};
 use crate::proxy::buffers::{Buffers, Lent};
 use crate::proxy::downstream::Downstream;
@@ -61,6 +62,22 @@ pub(super) fn refused(error: HeadError, client: &Client) -> Failure {
             Failure::OversizedHead
         }
         error => Failure::BadRequest(error),
+    }
+}
+
+/// The path by which the request's route is found.
+///
+/// # Errors
+/// It cannot be understood.
+pub(super) fn normal_path<'p>(
+    client: &Client,
+    head: &'p RequestHead,
+    scratch: &'p mut Vec<u8>,
+) -> Result<&'p [u8], HeadError> {
+    if client.nginx.keeps_slashes {
+        normalise_unmerged(head.path(), scratch)
+    } else {
+        normalise(head.path(), scratch)
     }
 }
 

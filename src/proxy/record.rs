@@ -167,6 +167,7 @@ fn vars<'a>(
         answer: Answer {
             status: done.status,
             head: &state.sent,
+            trailers: &state.trailers,
             length: done.length,
             body: done.body,
             request_body: state.upload.received,

@@ -12,7 +12,7 @@ use crate::proxy::headers::ClientIdentity;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::trail::Trail;
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars};
+use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars, Verdicts};
 use crate::snapshot::Captured;
 
 /// States kept for the next requests (measured: with 512 connections at work, 64 of them had most
@@ -50,12 +50,16 @@ pub(super) struct State {
     pub(super) captured: Option<Box<Captured>>,
     /// The head that the client got, if a text asks for it.
     pub(super) sent: Vec<u8>,
+    /// The backend's trailer fields, a line each, if a text asks for them.
+    pub(super) trailers: Vec<u8>,
     /// The two ends of the client's connection, if a text asks for them.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// What is sent otherwise than it came, where anything is.
     pub(super) otherwise: Option<Box<Otherwise>>,
     /// A route's limits have judged it.
     pub(super) limited: bool,
+    /// What became of it by them.
+    pub(super) verdicts: Verdicts,
 }
 
 impl State {
@@ -116,6 +120,7 @@ impl State {
             captured: self.captured.as_deref(),
             auth: self.auth(),
             otherwise: self.otherwise.as_deref(),
+            limited: self.verdicts,
             body: self.body(at),
             ..Vars::new(&self.head, client)
         }
@@ -168,7 +173,9 @@ impl States {
             state.trail = None;
             state.ends = None;
             state.sent.clear();
+            state.trailers.clear();
             state.limited = false;
+            state.verdicts = Verdicts::default();
             free.push(state);
         }
     }

@@ -203,7 +203,9 @@ pub(super) async fn limit<'a>(
     {
         let vars = state.vars(at, client, &entry.route.name);
         // Boxed: what is not limited shall not pay for the size of this.
-        *holds = Box::pin(limits::pass(at, limits, &vars, down)).await?;
+        let (verdicts, passed) = Box::pin(limits::pass(at, limits, &vars, down)).await;
+        state.verdicts = verdicts;
+        *holds = passed?;
     }
     Ok(())
 }

@@ -139,5 +139,7 @@ async fn control(
 fn local_runtime() -> io::Result<LocalRuntime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // For request bodies that go to files; a disk takes no more at once anyhow.
+        .max_blocking_threads(8)
         .build_local(tokio::runtime::LocalOptions::default())
 }

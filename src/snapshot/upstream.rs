@@ -1,6 +1,5 @@
 //! An upstream as the data plane sees it: backends, plans, handles.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
 };
 use crate::snapshot::settings::{
-    Hedge, Passive, Pool, Protocol, ProxyVersion, Queue, Template, UpstreamNginx,
+    Hedge, Passive, Pool, Protocol, ProxyVersion, Queue, Source, Template, UpstreamNginx,
 };
 use crate::snapshot::{Course, Sticky};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
@@ -67,7 +66,11 @@ pub struct Upstream {
     /// What binds clients to backends.
     pub sticky: Option<Box<Sticky>>,
     /// The address that connections leave from.
-    pub source_address: Option<SocketAddr>,
+    pub source_address: Option<Source>,
+    /// The time until a response's last byte counts, not until its head.
+    pub measures_whole: bool,
+    /// The text that gives the name by which each request's backend is known in TLS.
+    pub tls_name: Option<Template>,
     /// The header of the PROXY protocol that connections begin with.
     pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.

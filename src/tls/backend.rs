@@ -10,6 +10,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use super::depth::Within;
 use super::{Crls, Identity, Roots, provider};
 
 /// Sessions that are kept for one backend: rustls's measure for all tickets of one name.
@@ -18,8 +19,9 @@ const SESSIONS: usize = 8;
 /// Whom to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Who shows a certificate for its name of one of these authorities that is not revoked.
-    In(Roots, Crls),
+    /// Who shows a certificate for its name of one of these authorities that is not revoked, with at most
+    /// so many certificates between the two.
+    In(Roots, Crls, usize),
     /// Anybody.
     Anybody,
 }
@@ -49,7 +51,7 @@ impl BackendTerms {
     ) -> Result<Self, String> {
         let provider = provider();
         let verifier: Arc<dyn ServerCertVerifier> = match &trust {
-            Trust::In(roots, crls) => {
+            Trust::In(roots, crls, depth) => {
                 let store = Arc::clone(&roots.store);
                 let mut builder =
                     WebPkiServerVerifier::builder_with_provider(store, Arc::clone(&provider));
@@ -57,7 +59,8 @@ impl BackendTerms {
                     builder = builder.with_crls(crls.0.iter().cloned());
                     builder = builder.enforce_revocation_expiration();
                 }
-                builder.build().map_err(|error| error.to_string())?
+                let verifier = builder.build().map_err(|error| error.to_string())?;
+                Arc::new(Within { most: *depth, verifier })
             }
             Trust::Anybody => Arc::new(Unverified(Arc::clone(&provider))),
         };
@@ -143,6 +146,15 @@ pub struct ToBackend {
     pub(crate) config: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
     pub(crate) protocol: &'static [u8],
+}
+
+impl ToBackend {
+    /// The same backend by another name; `None`: no certificate can be for it. No session goes on from
+    /// one name to another.
+    pub fn by_name(&self, name: &str) -> Option<Self> {
+        let name = server_name(name)?;
+        Some(Self { config: Arc::clone(&self.config), name, protocol: self.protocol })
+    }
 }
 
 impl fmt::Debug for ToBackend {

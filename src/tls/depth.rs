@@ -1,21 +1,63 @@
-//! How long the chains of clients' certificates may be.
+//! How long the chains of certificates may be.
 
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Verifies chains of which only so many certificates are looked at between the client's and an
+/// Verifies chains of which only so many certificates are looked at between the peer's and an
 /// authority's: what is further away vouches for nobody.
 #[derive(Debug)]
-pub(super) struct Within {
+pub(super) struct Within<V: ?Sized> {
     pub(super) most: usize,
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    pub(super) verifier: Arc<V>,
 }
 
-impl ClientCertVerifier for Within {
+impl<V: ?Sized> Within<V> {
+    /// Those between that are looked at.
+    fn near<'c, 'd>(&self, between: &'c [CertificateDer<'d>]) -> &'c [CertificateDer<'d>] {
+        &between[..between.len().min(self.most)]
+    }
+}
+
+impl<V: ServerCertVerifier> ServerCertVerifier for Within<V> {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verifier.verify_server_cert(own, self.near(between), name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+impl ClientCertVerifier for Within<dyn ClientCertVerifier> {
     fn offer_client_auth(&self) -> bool {
         self.verifier.offer_client_auth()
     }
@@ -34,8 +76,7 @@ impl ClientCertVerifier for Within {
         between: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let between = &between[..between.len().min(self.most)];
-        self.verifier.verify_client_cert(own, between, now)
+        self.verifier.verify_client_cert(own, self.near(between), now)
     }
 
     fn verify_tls12_signature(

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use rustls::SignatureAlgorithm;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -26,9 +27,15 @@ pub enum Fault {
     /// There is no key in PEM form.
     #[error("holds no private key in PEM form")]
     NoKey,
-    /// The key is encrypted.
+    /// The key is encrypted, and no password is there.
     #[error("holds an encrypted private key")]
     EncryptedKey,
+    /// The key is encrypted in the form that OpenSSL had before PKCS #8.
+    #[error("holds a private key that is encrypted in a form of old")]
+    OldEncryption,
+    /// The key is encrypted, and not by any of the passwords.
+    #[error("holds a private key that none of the passwords decrypts")]
+    OtherPassword,
     /// The key is of no kind that is known.
     #[error("holds a private key of a kind that cannot be used")]
     BadKey,
@@ -51,9 +58,9 @@ impl Fault {
             }
             Self::BadCertificate => "look at it with `openssl x509 -text`",
             Self::NoKey => "it must hold `-----BEGIN PRIVATE KEY-----`",
-            Self::EncryptedKey => {
-                "decrypt it with `openssl pkey`, and let only Plimsoll's user read the file"
-            }
+            Self::EncryptedKey => "write its `password`, for example as `{ file = \"…\" }`",
+            Self::OldEncryption => "write it anew with `openssl pkcs8 -topk8`",
+            Self::OtherPassword => "try them with `openssl pkey`",
             Self::BadKey => {
                 "use an ECDSA (P-256, P-384, P-521), RSA (2048 bits or more) or Ed25519 key"
             }
@@ -72,13 +79,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads a chain and a key from PEM, and checks that they belong together.
+    /// Reads a chain and a key from PEM, and checks that they belong together. An encrypted key needs a
+    /// password: one of these, each on a line of its own.
     ///
     /// # Errors
     /// Why they are no identity.
-    pub fn read(chain: &[u8], key: &[u8]) -> Result<Self, Fault> {
+    pub fn read(chain: &[u8], key: &[u8], passwords: Option<&[u8]>) -> Result<Self, Fault> {
         let chain = certificates(chain)?;
-        let key = private_key(key)?;
+        let key = private_key(key, passwords)?;
         let key = any_supported_type(&key).map_err(|_| Fault::BadKey)?;
         let first = chain.first().ok_or(Fault::NoCertificate)?;
         let facts = Certificate::from_der(first).map_err(|_| Fault::BadCertificate)?;
@@ -150,14 +158,34 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, F
     }
 }
 
-fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
+fn private_key(pem: &[u8], passwords: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, Fault> {
     let has = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
     match PrivateKeyDer::from_pem_slice(pem) {
-        _ if has(b"ENCRYPTED") => Err(Fault::EncryptedKey),
+        _ if has(b"Proc-Type: 4,ENCRYPTED") => Err(Fault::OldEncryption),
+        _ if has(b"BEGIN ENCRYPTED PRIVATE KEY") => {
+            decrypted(pem, passwords.ok_or(Fault::EncryptedKey)?)
+        }
         Ok(key) => Ok(key),
         Err(PemError::NoItemsFound) => Err(Fault::NoKey),
         Err(_) => Err(Fault::BadKey),
     }
+}
+
+/// The key of an encrypted one (PKCS #8, RFC 5958 §3) by the first password that decrypts it.
+fn decrypted(pem: &[u8], passwords: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
+    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
+    let text = String::from_utf8_lossy(pem);
+    let begin = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----").ok_or(Fault::NoKey)?;
+    let length = text[begin..].find(END).ok_or(Fault::BadKey)? + END.len();
+    let section = SecretDocument::from_pem(&text[begin..begin + length]);
+    let (_, key) = section.map_err(|_| Fault::BadKey)?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(key.as_bytes());
+    let encrypted = encrypted.map_err(|_| Fault::BadKey)?;
+    let lines = passwords.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let key = lines.filter(|line| !line.is_empty()).find_map(|line| encrypted.decrypt(line).ok());
+    let key = key.ok_or(Fault::OtherPassword)?;
+    Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
 fn names(certificate: &Certificate) -> Vec<String> {

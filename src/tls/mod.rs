@@ -5,8 +5,9 @@
 //! wrong with it; `snapshot` makes a [`Server`] of them, which keeps its ticket keys from one
 //! configuration to the next; `net` runs the sessions; [`Secured`] is what is told of one.
 //!
-//! All cryptography is `aws-lc-rs`'s, through rustls: TLS 1.2 and 1.3, forward secrecy and
-//! authenticated encryption only, no renegotiation, no compression, no early data.
+//! All cryptography of sessions is `aws-lc-rs`'s, through rustls: TLS 1.2 and 1.3, forward secrecy and
+//! authenticated encryption only, no renegotiation, no compression, no early data. Only the encryption
+//! of key files is another crate's (`pkcs8`), for there is none of it in rustls.
 
 mod backend;
 mod challenges;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use h2::client::Builder;
 
 use crate::peer::{Peer, get, head, post, rest, whole};
+use crate::support::frames::{ACK, Frames, PREFACE, SETTINGS, frame};
 use crate::support::{Answer, Origin, at_rest, until};
 use crate::{before, logged};
 
@@ -151,4 +152,16 @@ async fn a_client_that_takes_nothing_is_not_waited_for_for_ever() {
         lb.metric("plimsoll_requests_in_flight").await == Some(0.0)
     })
     .await;
+}
+
+#[tokio::test]
+async fn clients_are_told_how_much_of_a_body_may_come_ahead() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "http2_window = \"128KiB\"", "").await;
+    let mut frames = Frames::silent(lb.addr("main")).await;
+    frames.send([PREFACE, &frame(SETTINGS, 0, 0, [])].concat()).await;
+    let settings = frames.until(|one| one.kind == SETTINGS && one.flags & ACK == 0).await.unwrap();
+    // RFC 9113 §6.5.2: SETTINGS_INITIAL_WINDOW_SIZE is 4.
+    let window = settings.payload.chunks(6).find(|one| one[..2] == [0, 4]);
+    assert_eq!(window.unwrap()[2..], (128_u32 << 10).to_be_bytes());
 }

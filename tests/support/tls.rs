@@ -32,6 +32,26 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
+    /// The same with the certificates of those who vouch for it behind its own, the nearest first.
+    pub(crate) fn behind(self, others: &[&Authority]) -> Self {
+        let others: String = others.iter().map(|one| one.pem()).collect();
+        Self { chain: self.chain + &others, key: self.key }
+    }
+
+    /// The key, encrypted by OpenSSL with this password.
+    pub(crate) fn locked(&self, password: &str) -> String {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, &self.key).unwrap();
+        let output = std::process::Command::new("openssl")
+            .args(["pkcs8", "-topk8", "-passout", &format!("pass:{password}"), "-in"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Writes both beside each other, as `NAME.pem` and `NAME.key`.
     pub(crate) fn write(&self, directory: &Path, name: &str) {
         std::fs::write(directory.join(format!("{name}.pem")), &self.chain).unwrap();
@@ -59,6 +79,17 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Self { issuer }
+    }
+
+    /// One that this one vouches for.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::signed_by(params, key, &self.issuer).unwrap() }
     }
 
     /// Its certificate, in PEM.

@@ -235,3 +235,70 @@ async fn h2_origin() -> std::net::SocketAddr {
     });
     address
 }
+
+#[tokio::test]
+async fn a_certificate_too_far_from_the_authority_is_not_believed() {
+    let authority = Authority::new("internal");
+    let near = authority.below("near");
+    let far = near.below("far");
+    let pair = far.issue(&["api.test"]).behind(&[&far, &near]);
+    let origin = Origin::start("a").await;
+    let backend = secured(&origin, &pair).await;
+    for (depth, status) in [("depth = 1", 502), ("depth = 2", 200), ("", 200)] {
+        let tls = format!("ca = \"DIR/ca.pem\"\nserver_name = \"api.test\"\n{depth}");
+        let (lb, _files) = before(&authority, &tls, "", &[&backend]).await;
+        assert_eq!(get(lb.addr("web"), "/").await.status, status, "{depth}");
+    }
+}
+
+#[tokio::test]
+async fn each_request_may_have_a_name_of_its_own_for_the_backend() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    let backend = secured(&origin, &authority.issue(&["one.test", "two.test"])).await;
+    let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"${arg.name}\"";
+    let (lb, _files) = before(&authority, tls, "", &[&backend]).await;
+    for (name, status) in
+        [("one.test", 200), ("two.test", 200), ("three.test", 502), ("", 502), ("one.test", 200)]
+    {
+        assert_eq!(get(lb.addr("web"), &format!("/?name={name}")).await.status, status, "{name}");
+    }
+    let shakes = backend.shakes();
+    let told = shakes.iter().flatten().filter_map(|shake| shake.server_name.as_deref());
+    let told: Vec<&str> = told.collect();
+    assert_eq!(told, ["one.test", "two.test", "one.test"], "no connection was kept");
+}
+
+#[tokio::test]
+async fn the_key_of_our_own_certificate_may_be_encrypted() {
+    let authority = Authority::new("internal");
+    let own = authority.issue(&["proxy.test"]);
+    let origin = Origin::start("a").await;
+    let backend = secured(&origin, &authority.issue(&["127.0.0.1"])).await;
+    let files = TempDir::new().unwrap();
+    own.write(files.path(), "own");
+    std::fs::write(files.path().join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(files.path().join("own.key"), own.locked("right")).unwrap();
+    std::fs::write(files.path().join("passwords"), "wrong\nright\n").unwrap();
+    let with = |password: &str| {
+        let tls = format!(
+            "ca = \"DIR/ca.pem\"\ncertificate = \"DIR/own.pem\"\nkey = \"DIR/own.key\"\n{password}"
+        );
+        config(&files, &tls, "", &[&backend])
+    };
+    let lb = Lb::start(
+        with("password = { file = \"DIR/passwords\" }")
+            .replace("DIR", &files.path().display().to_string()),
+    )
+    .await;
+    assert_eq!(get(lb.addr("web"), "/").await.status, 200);
+    for (password, told) in [
+        ("", "holds an encrypted private key"),
+        ("password = \"wrong\"", "that none of the passwords decrypts"),
+    ] {
+        let output = Lb::refuse(with(password)).await;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(told), "{password}: {text}");
+        assert!(!text.contains("wrong"), "the password is told: {text}");
+    }
+}

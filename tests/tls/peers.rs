@@ -171,3 +171,38 @@ async fn http_2_is_offered_unless_it_is_not_wanted() {
     let (good, got) = curl(&lb, &setup, &[&told[..], &["--http2"]].concat()).await;
     assert!(good && got == "1.1 1000000", "{got}");
 }
+
+#[tokio::test]
+async fn certificates_of_clients_may_be_so_far_from_the_authority_and_no_further() {
+    let (authority, pair) = shop();
+    let clients = Authority::new("clients");
+    let near = clients.below("near");
+    let far = near.below("far");
+    let origin = Origin::start("a").await;
+    for (depth, expected) in [("depth = 1", false), ("depth = 2", true)] {
+        let tls = format!("clients = {{ ca = \"DIR/clients.pem\", {depth} }}");
+        let setup = Setup::new(&[("shop", &pair)]).tls(&tls);
+        setup.file("authority.pem", &authority.pem());
+        setup.file("clients.pem", &clients.pem());
+        far.issue_to("me", 1).behind(&[&far, &near]).write(setup.files.path(), "me");
+        let lb = setup.before(&origin).await;
+        let file = |name: &str| setup.files.path().join(name).display().to_string();
+        let shown = ["--cert", &file("me.pem"), "--key", &file("me.key")];
+        let (good, told) = curl(&lb, &setup, &shown).await;
+        assert_eq!(good, expected, "{depth}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_of_a_certificate_may_be_encrypted() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("shop", &pair)]);
+    setup.file("authority.pem", &authority.pem());
+    setup.file("shop.key", &pair.locked("right"));
+    let password = "[[listener.tls.certificate]]\npassword = \"right\"";
+    let config = setup.config(&origin).replace("[[listener.tls.certificate]]", password);
+    let lb = Lb::start(config).await;
+    let (good, told) = curl(&lb, &setup, &[]).await;
+    assert!(good, "{told}");
+}

@@ -1,6 +1,6 @@
 //! One line per request, as nginx writes it or as JSON.
 
-use crate::support::{Client, Lb, Origin, request};
+use crate::support::{Answer, Client, Lb, Origin, request};
 use crate::{GET, plain};
 
 async fn with_log(origin: &Origin, log: &str) -> Lb {
@@ -86,4 +86,27 @@ async fn a_log_that_is_off_stays_empty() {
     lb.signal(rustix::process::Signal::TERM);
     assert!(lb.exit().await.success());
     assert_eq!(lb.out(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_line_tells_the_trailer_fields_of_the_backend() {
+    let origin = Origin::start("name").await;
+    let config = format!(
+        "workers = 1\n[access_log]\nformat = \"template\"\n\
+         template = \"${{arg.n}} <${{upstream.trailer.x-sum}}>\"\n\
+         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"app\"\n\
+         response_trailers = {{ pass = false }}\n[[upstream.app.backend]]\naddress = \"{}\"",
+        origin.address()
+    );
+    let lb = Lb::start(config).await;
+    origin.answer(Answer::Chunked(vec![b"body".to_vec()], vec![("X-Sum", "1"), ("x-sum", "2")]));
+    for version in ["1.1", "1.0"] {
+        let head = format!("GET /?n=with-{version} HTTP/{version}\r\nHost: test\r\n\r\n");
+        assert_eq!(request(lb.addr("web"), head).await.status, 200);
+        let line = lb.until_out(&format!("with-{version}")).await;
+        assert_eq!(line, format!("with-{version} <1, 2>"));
+    }
+    origin.answer(Answer::Ok(b"body".to_vec()));
+    assert_eq!(request(lb.addr("web"), crate::ask("/?n=none")).await.status, 200);
+    assert_eq!(lb.until_out("none").await, "none <->");
 }

@@ -1,7 +1,7 @@
 //! Which route a request takes: hosts, prefixes, conditions, access.
 
-use crate::support::{Client, Origin, request};
-use crate::{Setup, logged};
+use crate::support::{Answer, Client, Lb, Origin, request};
+use crate::{Setup, ask, logged};
 
 /// Answers with the name of the route that was taken.
 fn answering(sections: &[(&str, &str)]) -> String {
@@ -93,4 +93,39 @@ async fn who_is_kept_out_gets_403_and_the_connection_lives_on() {
     assert_eq!((&line["status"], &line["failure"]), (&403.into(), &"forbidden".into()));
     let direct = request(lb.addr("web"), "GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
     assert_eq!(direct.status, 403);
+}
+
+#[tokio::test]
+async fn where_the_last_byte_counts_who_takes_long_over_its_body_is_slow() {
+    let (slow, quick) = (Origin::start("slow").await, Origin::start("quick").await);
+    slow.answer(Answer::Ok(vec![b'x'; 150_000]));
+    let lb = Lb::start(format!(
+        "workers = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\nupstream = \"app\"\nrate = {{ backend = 100000 }}\n\
+         [upstream.app]\nstrategy = \"least_response_time\"\nmeasure = \"last_byte\"\n\
+         backend = [{{ address = \"{}\" }}, {{ address = \"{}\" }}]",
+        slow.address(),
+        quick.address()
+    ))
+    .await;
+    slow.hold();
+    quick.hold();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send(ask("/")).await;
+        clients.push(client);
+    }
+    slow.until_requests(1).await;
+    quick.until_requests(1).await;
+    slow.release();
+    quick.release();
+    for mut client in clients {
+        assert_eq!(client.read_response().await.status, 200);
+    }
+    for _ in 0..6 {
+        assert_eq!(request(lb.addr("web"), ask("/")).await.status, 200);
+    }
+    // One pick in 64 is by chance.
+    assert!(quick.requests() >= 5, "{} and {}", slow.requests(), quick.requests());
 }

@@ -134,3 +134,18 @@ async fn after_early_hints_went_out_there_is_no_other_attempt() {
     assert_eq!((response.status, response.interim.len()), (502, 1));
     assert_eq!(b.requests(), 0);
 }
+
+#[tokio::test]
+async fn a_text_decides_who_gets_early_hints() {
+    let origin = Origin::start("a").await;
+    let route = "early_hints_when = \"${header.sec-fetch-mode}\"";
+    let lb = Setup { route, ..Setup::default() }.before(&[&origin]).await;
+    origin.answer(Answer::EarlyHints);
+    for (field, hints) in
+        [("Sec-Fetch-Mode: navigate\r\n", 1), ("Sec-Fetch-Mode: 0\r\n", 0), ("", 0)]
+    {
+        let head = format!("GET / HTTP/1.1\r\nHost: test\r\n{field}\r\n");
+        let response = request(lb.addr("web"), head).await;
+        assert_eq!((response.status, response.interim.len()), (200, hints), "{field}");
+    }
+}

@@ -86,6 +86,8 @@ async fn rates_hold_towards_clients_and_backends() {
         "rate = { client = 100000, client_after = 50000 }",
         "rate = { client = 100000, client_after = 50000 }\nresponse_buffer = \"1MiB\"",
         "rate = { backend = 125000 }",
+        "rate = { client = \"${arg.rate}\", client_after = 50000 }",
+        "rate = { backend = \"${arg.rate}\" }",
         "nginx = { x_accel = [\"limit_rate\"] }",
     ] {
         let lb = Setup { route, ..Setup::default() }.before(&[&origin]).await;
@@ -93,7 +95,7 @@ async fn rates_hold_towards_clients_and_backends() {
             "HTTP/1.1 200 OK\r\nX-Accel-Limit-Rate: 120000\r\nContent-Length: 300000\r\n\r\n";
         origin.answer(Answer::Raw([head.as_bytes(), &body].concat()));
         let begun = Instant::now();
-        let response = get(lb.addr("web"), "/").await;
+        let response = get(lb.addr("web"), "/?rate=100k").await;
         assert_eq!(response.body.len(), body.len(), "{route}");
         // 300 kB of which the first second takes twice the rate or so.
         let took = begun.elapsed();

@@ -280,3 +280,18 @@ async fn a_backend_is_told_that_its_connection_is_not_kept() {
     }
     assert_eq!(origin.connections(), 2);
 }
+
+#[tokio::test]
+async fn a_text_says_which_address_a_connection_leaves_from() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let setup = Setup { upstream: "source = \"${arg.from}\"", ..Setup::default() };
+    let lb = setup.start(&[&address]).await;
+    for (from, came) in [("127.0.0.78", "127.0.0.78"), ("nowhere", "127.0.0.1"), ("", "127.0.0.1")]
+    {
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send(crate::ask(&format!("/?from={from}"))).await;
+        let (_, peer) = crate::support::in_time("a connection", listener.accept()).await.unwrap();
+        assert_eq!(peer.ip().to_string(), came, "{from}");
+    }
+}

@@ -146,7 +146,7 @@ fn stored(b: &mut Build<'_>, table: &Table, file: &Path) -> Option<Identity> {
     match read {
         Ok(bytes) => {
             b.secrets.add(&bytes);
-            let read = Identity::read(&bytes, &bytes);
+            let read = Identity::read(&bytes, &bytes, None);
             if let Err(fault) = &read {
                 let message = format!("`{}` {fault}", file.display());
                 b.warning(table.place, message, "it is ordered anew");

@@ -17,7 +17,7 @@ use crate::model::Weight;
 const ACTIONS: [&str; 5] = ["upstream", "split", "redirect", "respond", "go_to"];
 
 /// Settings that mean something only where a request is sent on.
-const OF_PROXY: [&str; 15] = [
+const OF_PROXY: [&str; 16] = [
     "send",
     "strip_prefix",
     "replace_prefix",
@@ -30,6 +30,7 @@ const OF_PROXY: [&str; 15] = [
     "cookie_rewrite",
     "response_trailers",
     "early_hints",
+    "early_hints_when",
     "request_buffering",
     "response_buffer",
     "rate",

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::address::listening;
 use super::{Build, field, listener_tcp, listener_tls, onward};
 use crate::config::model::{
-    AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
-    RequestIdField, XForwarded,
+    AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, OldBrowsers,
+    ProxyProtocol, RequestIdField, XForwarded,
 };
 use crate::config::tree::{Item, Table};
 use crate::model::UNIX_CLIENT;
@@ -107,6 +107,7 @@ fn min_bytes(table: &Table) -> u64 {
 }
 
 fn nginx(table: &Table) -> NginxHeads {
+    let closes_for = |name| table.list("keepalive_disable").iter().any(|item| item.text() == name);
     NginxHeads {
         ignore_invalid_headers: table.bool("ignore_invalid_headers"),
         underscores_in_headers: table.bool("underscores_in_headers"),
@@ -115,6 +116,8 @@ fn nginx(table: &Table) -> NginxHeads {
         host: table.written("host").map(|(_, item)| item.text().to_ascii_lowercase()),
         keep_alive_field: table.duration("keep_alive_field").map(|time| time.as_secs() as u32),
         max_field_bytes: table.size("max_field").map(|bytes| bytes as usize),
+        closes_for: OldBrowsers { msie6: closes_for("msie6"), safari: closes_for("safari") },
+        keeps_slashes: !table.bool("merge_slashes"),
     }
 }
 

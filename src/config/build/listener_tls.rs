@@ -60,7 +60,7 @@ fn certificate(b: &mut Build<'_>, table: &Table) -> Option<Named> {
         }
         return None;
     };
-    let identity = identity(b, chain, key)?;
+    let identity = identity(b, table, (chain, key))?;
     let identity = match table.written("ocsp") {
         Some((_, item)) => identity.stapled(b.file(item)?),
         None => identity,
@@ -73,10 +73,15 @@ fn certificate(b: &mut Build<'_>, table: &Table) -> Option<Named> {
     Some(Named { label: chain.text().to_owned(), identity, names })
 }
 
-/// A chain of certificates with its key, which belong together.
-pub(super) fn identity(b: &mut Build<'_>, chain: &Item, key: &Item) -> Option<Identity> {
+/// A chain of certificates with its key, which belong together; the section has the key's `password`.
+pub(super) fn identity(
+    b: &mut Build<'_>,
+    table: &Table,
+    (chain, key): (&Item, &Item),
+) -> Option<Identity> {
     let (chain_bytes, key_bytes) = (b.file(chain), b.file(key));
-    let read = Identity::read(&chain_bytes?, &key_bytes?);
+    let passwords = table.written("password").map(|(_, item)| b.bytes(item));
+    let read = Identity::read(&chain_bytes?, &key_bytes?, passwords.as_deref());
     read.map_err(|fault| report(b, if fault.is_about_key() { key } else { chain }, &fault)).ok()
 }
 

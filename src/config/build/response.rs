@@ -7,8 +7,8 @@ use super::template::template_at;
 use super::{Build, route};
 use crate::config::faults::Place;
 use crate::config::model::{
-    CookieFlags, CookieName, CookieRules, Fits, HeaderEdit, PacingRules, Piece, ResponseRules,
-    Rewrite, SameSite, Stage, Statuses, Template, ToPiece, Trailer,
+    CookieFlags, CookieName, CookieRules, Fits, Flags, HeaderEdit, PacingRules, Piece, Rate,
+    ResponseRules, Rewrite, SameSite, Stage, Statuses, Template, ToPiece, Trailer,
 };
 use crate::config::tree::{Item, Table, Value};
 
@@ -19,6 +19,7 @@ pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRule
         "cookie_rewrite",
         "response_trailers",
         "early_hints",
+        "early_hints_when",
         "response_buffer",
         "rate",
         "nginx",
@@ -29,7 +30,8 @@ pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRule
     let mut rules = ResponseRules {
         redirects: rewrites(b, table, "redirect_rewrite"),
         early_hints: table.bool("early_hints"),
-        pacing: pacing(table),
+        early_hints_when: early_hints_when(b, table),
+        pacing: pacing(b, table),
         ..ResponseRules::default()
     };
     if let Some(cookies) = table.table("cookie_rewrite") {
@@ -53,17 +55,40 @@ pub(super) fn rules(b: &mut Build<'_>, table: &Table) -> Option<Box<ResponseRule
     Some(Box::new(rules))
 }
 
-fn pacing(table: &Table) -> PacingRules {
-    let rate = |key| table.table("rate").and_then(|rate| rate.size(key)).unwrap_or_default();
+/// The text that decides where early hints are passed on.
+fn early_hints_when(b: &mut Build<'_>, table: &Table) -> Option<Template> {
+    let (at, when) = table.written("early_hints_when")?;
+    if !table.bool("early_hints") {
+        let help = "leave one of the two out";
+        b.error(at, "`early_hints_when` has no effect where `early_hints` is false", help);
+    }
+    Some(template_at(b, when.place, when.text(), Stage::Request))
+}
+
+/// A rate that is known, or a text that gives it.
+fn rate(b: &mut Build<'_>, table: &Table, key: &str) -> Rate {
+    match table.table("rate").and_then(|rate| rate.item(key)) {
+        Some(Item { value: Value::Size(Some(bytes)), .. }) => Rate::Fixed(*bytes),
+        Some(item) if !item.text().is_empty() => {
+            Rate::Of(template_at(b, item.place, item.text(), Stage::Response))
+        }
+        _ => Rate::default(),
+    }
+}
+
+fn pacing(b: &mut Build<'_>, table: &Table) -> PacingRules {
     let heeds = |word| {
         let nginx = table.table("nginx");
         nginx.is_some_and(|one| one.list("x_accel").iter().any(|item| item.text() == word))
     };
     PacingRules {
         ahead: table.size("response_buffer").unwrap_or_default() as usize,
-        client_rate: rate("client"),
-        client_after: rate("client_after"),
-        backend_rate: rate("backend"),
+        client_rate: rate(b, table, "client"),
+        client_after: table
+            .table("rate")
+            .and_then(|rate| rate.size("client_after"))
+            .unwrap_or_default(),
+        backend_rate: rate(b, table, "backend"),
         heeds_buffering: heeds("buffering"),
         heeds_rate: heeds("limit_rate"),
     }
@@ -195,7 +220,7 @@ fn with_groups(b: &mut Build<'_>, at: Place, text: &str, regex: &Regex) -> Vec<T
 
 fn flags(b: &mut Build<'_>, table: &Table) -> Option<CookieFlags> {
     let cookie = match (table.written("cookie"), table.written("regex")) {
-        (Some((_, name)), None) => CookieName::Exact(name.text().to_owned()),
+        (Some((_, name)), None) => CookieName::Exact(value_of(b, name)),
         (None, Some((_, regex))) => CookieName::Regex(route::regex(b, regex)?),
         _ => {
             let message = "exactly one of `cookie` and `regex` is needed";
@@ -211,5 +236,7 @@ fn flags(b: &mut Build<'_>, table: &Table) -> Option<CookieFlags> {
         "remove" => Some(SameSite::Removed),
         _ => None,
     };
-    Some(CookieFlags { cookie, secure: flag("secure"), http_only: flag("http_only"), same_site })
+    let flags = Flags { secure: flag("secure"), http_only: flag("http_only"), same_site };
+    let words = table.list("words").iter().map(|item| value_of(b, item)).collect();
+    Some(CookieFlags { cookie, flags, words })
 }

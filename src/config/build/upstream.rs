@@ -18,7 +18,8 @@ use crate::balance::Strategy;
 use crate::config::faults::Place;
 use crate::config::model::{
     Backend, BackendAddress, Check, Hung, Passive, Pool, Probe, Process, Protocol, ProxyVersion,
-    Resolver, Retry, RetryOn, Template, Timeouts, Upstream, UpstreamNginx, WhenNoneEligible,
+    Resolver, Retry, RetryOn, Source, Template, Timeouts, Upstream, UpstreamNginx,
+    WhenNoneEligible,
 };
 use crate::config::tree::{Key, Table};
 use crate::model::AdminState;
@@ -42,10 +43,12 @@ pub(super) fn upstream(
         "h2c" | "h2" => Protocol::Http2,
         _ => Protocol::Http1,
     };
+    let tls_name = upstream_tls::name(b, table);
     let upstream = Upstream {
         name: field::name(b, key.place, &key.name),
         strategy,
         choices: table.integer("choices").unwrap_or(1),
+        measures_whole: table.text("measure") == "last_byte",
         key: template(b, table.place_of("key"), table.text("key")),
         bounded_load: table.float("bounded_load"),
         table_size: upstream_balance::table_size(b, table),
@@ -57,7 +60,10 @@ pub(super) fn upstream(
         hedge: upstream_load::hedge(b, table, (protocol, nginx)),
         max_in_flight: table.integer("max_in_flight").unwrap_or_default(),
         queue: queue(b, table, &backends),
-        pool: pool(table.section("pool"), nginx.connection_close || send_proxy.is_some()),
+        pool: pool(
+            table.section("pool"),
+            nginx.connection_close || send_proxy.is_some() || tls_name.is_some(),
+        ),
         timeouts: timeouts(b, table.section("timeouts")),
         retry: retry(table.section("retry")),
         passive,
@@ -76,6 +82,7 @@ pub(super) fn upstream(
         sticky: table.table("sticky").map(|table| sticky(b, table)),
         source: source(b, table),
         tls: upstream_tls::tls(b, table, &backends),
+        tls_name,
         send_proxy,
         nginx,
         backends,
@@ -341,15 +348,17 @@ fn check_route(b: &mut Build<'_>, table: &Table) {
 }
 
 /// The address that connections leave from.
-fn source(b: &mut Build<'_>, table: &Table) -> Option<SocketAddr> {
+fn source(b: &mut Build<'_>, table: &Table) -> Option<Source> {
     let (_, item) = table.written("source")?;
-    let address = item.text().parse().ok();
-    let address = address.or_else(|| Some(SocketAddr::new(item.text().parse().ok()?, 0)));
-    if address.is_none() {
-        let message = format!("`{}` is no IP address", item.text());
-        b.error(item.place, message, "write it like `10.0.0.100`");
+    let text = item.text();
+    if text.contains("${") {
+        return Some(Source::Of(template(b, item.place, text)));
     }
-    address
+    let address = text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, 0)));
+    if address.is_none() {
+        b.error(item.place, format!("`{text}` is no IP address"), "write it like `10.0.0.100`");
+    }
+    address.map(Source::Address)
 }
 
 fn nginx(table: &Table) -> UpstreamNginx {

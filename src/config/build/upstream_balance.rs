@@ -71,6 +71,7 @@ pub(super) fn inputs(b: &mut Build<'_>, table: &Table, strategy: Strategy) {
         ("table_size", strategy == Strategy::Maglev, "`maglev`"),
         ("hot_quantile", strategy == Strategy::Prequal, "`prequal`"),
         ("choices", strategy == Strategy::Random, "`random`"),
+        ("measure", strategy == Strategy::LeastResponseTime, "`least_response_time`"),
     ];
     for (setting, used, of) in rules {
         if let (Some((at, _)), false) = (table.written(setting), used) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Build;
 use super::listener_tls::{check_time, crls, identity, roots};
-use crate::config::model::{Backend, BackendAddress};
+use super::template::template;
+use crate::config::model::{Backend, BackendAddress, Template};
 use crate::config::tree::Table;
 use crate::tls::{BackendTerms, Identity, Roots, Trust, is_server_name};
 
@@ -25,7 +26,9 @@ pub(super) fn tls(
         let help = "use `h2`, or leave `tls` out";
         b.error(upstream.place_of("protocol"), "`h2c` is spoken without TLS", help);
     }
-    let name = table.written("server_name").map(|(_, item)| item.text().to_owned());
+    let written = table.written("server_name").map(|(_, item)| item.text());
+    let varies = written.is_some_and(|name| name.contains("${"));
+    let name = written.filter(|_| !varies).map(str::to_owned);
     let trust = trust(b, table);
     let own = own(b, table);
     let alpn: &[u8] = if protocol == "h2" { b"h2" } else { b"http/1.1" };
@@ -43,6 +46,13 @@ pub(super) fn tls(
             let help = "write it like `api.internal`";
             b.error(table.place_of("server_name"), format!("`{name}` is no name of a host"), help);
         }
+        _ if varies => {
+            if protocol == "h2" {
+                let help = "write the name, or speak HTTP/1.1";
+                let message = "a connection of HTTP/2 is many requests', and has one name";
+                b.error(table.place_of("server_name"), message, help);
+            }
+        }
         Some(_) => {}
         None => {
             let strange = backends.iter().find_map(|one| match &one.address {
@@ -56,16 +66,24 @@ pub(super) fn tls(
         }
     }
     let is_unix = |one: &Backend| matches!(one.address, BackendAddress::Unix(_));
-    if terms.name().is_none() && !terms.is_insecure() && backends.iter().any(is_unix) {
+    if terms.name().is_none() && !varies && !terms.is_insecure() && backends.iter().any(is_unix) {
         let help = "write the name in its certificate as `server_name`";
         b.error(table.place, "a Unix socket has no name that could be verified", help);
     }
     Some(Arc::new(terms))
 }
 
+/// The text that gives the name, where it has variables.
+pub(super) fn name(b: &mut Build<'_>, upstream: &Table) -> Option<Template> {
+    let (_, name) = upstream.table("tls")?.written("server_name")?;
+    name.text().contains("${").then(|| template(b, name.place, name.text()))
+}
+
 fn trust(b: &mut Build<'_>, table: &Table) -> Option<Trust> {
     if table.bool("insecure") {
-        for (key, at) in ["ca", "crl"].iter().filter_map(|key| Some((key, table.written(key)?.0))) {
+        for (key, at) in
+            ["ca", "crl", "depth"].iter().filter_map(|key| Some((key, table.written(key)?.0)))
+        {
             let message = format!("`{key}` has no effect where `insecure` is set");
             b.error(at, message, "leave one of the two out");
         }
@@ -76,7 +94,8 @@ fn trust(b: &mut Build<'_>, table: &Table) -> Option<Trust> {
         None => system(b, table),
     };
     let crls = crls(b, table.list("crl"));
-    Some(Trust::In(roots?, crls))
+    let depth = table.integer("depth").unwrap_or_default();
+    Some(Trust::In(roots?, crls, depth))
 }
 
 fn system(b: &mut Build<'_>, table: &Table) -> Option<Roots> {
@@ -92,7 +111,7 @@ fn system(b: &mut Build<'_>, table: &Table) -> Option<Roots> {
 fn own(b: &mut Build<'_>, table: &Table) -> Option<Identity> {
     match (table.written("certificate"), table.written("key")) {
         (Some((_, chain)), Some((_, key))) => {
-            let identity = identity(b, chain, key)?;
+            let identity = identity(b, table, (chain, key))?;
             check_time(b, chain, &identity);
             Some(identity)
         }

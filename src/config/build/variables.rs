@@ -3,13 +3,15 @@
 //! The reference manual and "did you mean" are made of this table.
 
 use super::field::is_token;
-use crate::config::model::{AttemptFact, ProxiedEnd, Stage, TimeForm, TlsFact, Variable};
+use crate::config::model::{
+    AttemptFact, LimitKind, ProxiedEnd, Stage, TimeForm, TlsFact, Variable,
+};
 
 /// A variable without an argument.
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 63] = [
+static PLAIN: [Plain; 65] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     (
@@ -132,6 +134,17 @@ static PLAIN: [Plain; 63] = [
         "Time since the request's first byte, in seconds with milliseconds.",
     ),
     ("request_length", Variable::RequestLength, "Bytes of the request so far, with its head."),
+    (
+        "limit.rate",
+        Variable::Limited(LimitKind::Rate),
+        "What became of the request by the `rate`s of its route's `limits`: `PASSED`, `DELAYED` or \
+         `REJECTED`, in a dry run `DELAYED_DRY_RUN` or `REJECTED_DRY_RUN`; empty where nothing was judged.",
+    ),
+    (
+        "limit.concurrency",
+        Variable::Limited(LimitKind::Concurrency),
+        "The same by `concurrency`: `PASSED`, `REJECTED` or `REJECTED_DRY_RUN`.",
+    ),
     ("status", Variable::Status, "The response's status."),
     ("response_length", Variable::ResponseLength, "Bytes sent to the client, with the head."),
     ("body_length", Variable::BodyLength, "Bytes of the response's body that were sent."),
@@ -182,7 +195,7 @@ static PLAIN: [Plain; 63] = [
 /// A family of variables, which take a name.
 type Family = (&'static str, fn(&str) -> Option<Variable>, &'static str);
 
-static FAMILIES: [Family; 8] = [
+static FAMILIES: [Family; 9] = [
     (
         "header.",
         |name| field(name, Variable::Header),
@@ -223,6 +236,11 @@ static FAMILIES: [Family; 8] = [
         "upstream.cookie.",
         |name| is_token(name).then(|| Variable::UpstreamCookie(name.to_owned())),
         "The value of the cookie of that name that the backend set last.",
+    ),
+    (
+        "upstream.trailer.",
+        |name| field(name, Variable::UpstreamTrailer),
+        "The last response's trailer fields of that name as the backend sent them, joined by `, `.",
     ),
 ];
 

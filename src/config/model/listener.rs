@@ -111,6 +111,19 @@ pub struct NginxHeads {
     pub keep_alive_field: Option<u32>,
     /// Bytes of one field line; `None` is no limit of its own.
     pub max_field_bytes: Option<usize>,
+    /// Old browsers whose connections are closed after some answers.
+    pub closes_for: OldBrowsers,
+    /// Empty segments of paths count.
+    pub keeps_slashes: bool,
+}
+
+/// Old browsers that do not take kept connections well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OldBrowsers {
+    /// Internet Explorer up to 6, behind a POST.
+    pub msie6: bool,
+    /// Safari of macOS.
+    pub safari: bool,
 }
 
 /// What is believed of, and told through, forwarding headers.

@@ -50,8 +50,8 @@ pub use dns::{Dns, Families, Query, Resolver};
 pub use health::{Panic, Passive, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{
-    AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, ProxyProtocol,
-    RequestIdField, XForwarded,
+    AddressSource, Client, ForwardPolicy, Forwarded, Http2, Listener, NginxHeads, OldBrowsers,
+    ProxyProtocol, RequestIdField, XForwarded,
 };
 pub use listener_tcp::{AskedFor, ServerName, Tcp};
 pub use made::{Cases, Made, MadeBy, common_bits};
@@ -61,8 +61,8 @@ pub use onward::{
 pub use pattern::Pattern;
 pub use request::RequestBuffering;
 pub use response::{
-    CookieFlags, CookieName, CookieRules, Fits, PacingRules, ResponseRules, Rewrite, SameSite,
-    Statuses, ToPiece, Trailer,
+    CookieFlags, CookieName, CookieRules, Fits, Flags, PacingRules, Rate, ResponseRules, Rewrite,
+    SameSite, Statuses, ToPiece, Trailer,
 };
 pub use route::{
     Action, HeaderEdit, HeaderMatch, HeaderValueMatch, HostMatch, HostPolicy, PathMatch,
@@ -70,11 +70,12 @@ pub use route::{
 };
 pub use sending::{Reach, Sending, Towards};
 pub use template::{
-    Asked, AttemptFact, Group, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact, Variable,
+    Asked, AttemptFact, Group, LimitKind, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact,
+    Variable,
 };
 pub use upstream::{
-    Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Subset, Timeouts,
-    Upstream,
+    Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Source, Subset,
+    Timeouts, Upstream,
 };
 pub use upstream_load::{Adaptive, Admission, Hedge};
 pub use upstream_nginx::UpstreamNginx;

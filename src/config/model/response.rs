@@ -33,6 +33,8 @@ pub struct ResponseRules {
     pub chunked: bool,
     /// Early hints (103) are passed on.
     pub early_hints: bool,
+    /// Only where this text is neither empty nor `0`.
+    pub early_hints_when: Option<Template>,
     /// The backend's `Date`, `Server`, `X-Pad` and `X-Accel-…` are not passed on, but for those in
     /// `passed`.
     pub hides: bool,
@@ -44,17 +46,32 @@ pub struct ResponseRules {
     pub pacing: PacingRules,
 }
 
-/// How responses are passed on, if not as they come. Rates are bytes a second; 0 is none.
+/// Bytes a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rate {
+    /// So many; 0 is no limit.
+    Fixed(u64),
+    /// What comes of the text: a number, perhaps with `k`, `m` or `g` behind it. Anything else is no limit.
+    Of(Template),
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self::Fixed(0)
+    }
+}
+
+/// How responses are passed on, if not as they come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PacingRules {
     /// Bytes that are read ahead of a slow client.
     pub ahead: usize,
     /// To clients.
-    pub client_rate: u64,
+    pub client_rate: Rate,
     /// Bytes that go to a client before its rate holds.
     pub client_after: u64,
     /// From backends.
-    pub backend_rate: u64,
+    pub backend_rate: Rate,
     /// Backends turn reading ahead on and off by `X-Accel-Buffering`.
     pub heeds_buffering: bool,
     /// Backends set the rate by `X-Accel-Limit-Rate`.
@@ -72,6 +89,7 @@ impl Default for ResponseRules {
             trailers: Vec::new(),
             chunked: true,
             early_hints: true,
+            early_hints_when: None,
             hides: false,
             first_of_repeated: false,
             passed: Vec::new(),
@@ -130,6 +148,15 @@ impl CookieRules {
 pub struct CookieFlags {
     /// Which cookies.
     pub cookie: CookieName,
+    /// Flags that are known when the file is read.
+    pub flags: Flags,
+    /// Texts of which each gives one more.
+    pub words: Vec<Template>,
+}
+
+/// What becomes of a cookie's flags; `None`: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags {
     /// `Secure` is there, or is not.
     pub secure: Option<bool>,
     /// `HttpOnly` is there, or is not.
@@ -138,11 +165,33 @@ pub struct CookieFlags {
     pub same_site: Option<SameSite>,
 }
 
+impl Flags {
+    /// Takes in a flag by nginx's word for it; of two that exclude each other the first holds. Any other
+    /// word is none.
+    pub fn take_in(&mut self, word: &[u8]) {
+        let word = word.to_ascii_lowercase();
+        let (secure, http_only, same_site) = match &*word {
+            b"secure" => (Some(true), None, None),
+            b"nosecure" => (Some(false), None, None),
+            b"httponly" => (None, Some(true), None),
+            b"nohttponly" => (None, Some(false), None),
+            b"samesite=strict" => (None, None, Some(SameSite::Strict)),
+            b"samesite=lax" => (None, None, Some(SameSite::Lax)),
+            b"samesite=none" => (None, None, Some(SameSite::None)),
+            b"nosamesite" => (None, None, Some(SameSite::Removed)),
+            _ => (None, None, None),
+        };
+        self.secure = self.secure.or(secure);
+        self.http_only = self.http_only.or(http_only);
+        self.same_site = self.same_site.or(same_site);
+    }
+}
+
 /// Which cookies.
 #[derive(Debug, Clone)]
 pub enum CookieName {
     /// The one of this name, in any case.
-    Exact(String),
+    Exact(Template),
     /// Those whose name matches.
     Regex(Regex),
 }

@@ -117,6 +117,10 @@ pub enum Variable {
     UpstreamHeader(String),
     /// `${upstream.cookie.NAME}`: the value of a cookie that the backend set.
     UpstreamCookie(String),
+    /// `${upstream.trailer.NAME}`: the backend's trailer fields of that name.
+    UpstreamTrailer(String),
+    /// `${limit.rate}`, `${limit.concurrency}`: what became of the request by its route's limits.
+    Limited(LimitKind),
     /// `${NAME}` of a `[variable.NAME]`.
     Made(Arc<Made>),
     /// `${capture.NAME}`: what a group of the expression found that gives this text.
@@ -130,6 +134,15 @@ pub enum Group {
     Number(usize),
     /// By name.
     Name(String),
+}
+
+/// By what a limit judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// How often.
+    Rate,
+    /// How often at once.
+    Concurrency,
 }
 
 /// What the PROXY protocol tells.
@@ -225,7 +238,10 @@ impl Variable {
             | Self::Attempts(_)
             | Self::UpstreamHeader(_)
             | Self::UpstreamCookie(_) => Stage::Response,
-            Self::ResponseLength | Self::BodyLength | Self::ResponseHeader(_) => Stage::End,
+            Self::ResponseLength
+            | Self::BodyLength
+            | Self::ResponseHeader(_)
+            | Self::UpstreamTrailer(_) => Stage::End,
             Self::Made(made) => made.stage,
             _ => Stage::Request,
         }
@@ -241,6 +257,8 @@ pub struct Asked {
     pub ends: bool,
     /// The head that the client got.
     pub sent: bool,
+    /// The backend's trailer fields.
+    pub trailers: bool,
     /// The request's body.
     pub body: bool,
     /// The time that is left.
@@ -253,6 +271,7 @@ impl Asked {
         self.ends |=
             matches!(variable, Variable::ClientPort | Variable::ServerIp | Variable::ServerPort);
         self.sent |= matches!(variable, Variable::ResponseHeader(_));
+        self.trailers |= matches!(variable, Variable::UpstreamTrailer(_));
         self.body |= matches!(variable, Variable::RequestBody);
         self.time_left |= matches!(variable, Variable::TimeLeft);
     }

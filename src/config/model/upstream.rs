@@ -23,6 +23,8 @@ pub struct Upstream {
     pub strategy: Strategy,
     /// Draws of `random`: 1 or 2.
     pub choices: u8,
+    /// `least_response_time` only: the time until a response's last byte counts, not until its head.
+    pub measures_whole: bool,
     /// Hash input of `url_hash`, `consistent_hash` and `maglev`.
     pub key: Template,
     /// `consistent_hash` only: most load of a backend as a multiple of the mean, above 1.
@@ -77,9 +79,11 @@ pub struct Upstream {
     /// What binds clients to backends.
     pub sticky: Option<Sticky>,
     /// The address that connections leave from; port 0 is any.
-    pub source: Option<SocketAddr>,
+    pub source: Option<Source>,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<BackendTerms>>,
+    /// The text that gives the name by which each request's backend is known.
+    pub tls_name: Option<Template>,
     /// The header of the PROXY protocol that connections begin with.
     pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.
@@ -229,4 +233,13 @@ pub struct RetryOn {
     pub timeout: bool,
     /// What came was not valid.
     pub invalid_response: bool,
+}
+
+/// The address that connections to backends leave from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// This one; port 0 lets the system choose.
+    Address(SocketAddr),
+    /// What comes of the text; the system chooses where that is no address.
+    Of(Template),
 }

@@ -78,6 +78,23 @@ static SECTION: Section = Section {
             r#""60s""#,
         ),
         Setting::with_default(
+            "keepalive_disable",
+            Kind::List(&Kind::Word(&["msie6", "safari"])),
+            "[]",
+            "Browsers whose connections are closed: `msie6` is Internet Explorer up to 6, behind a POST, \
+             `safari` that of macOS, behind every request. By `User-Agent`, and not over HTTP/2.",
+            r#"["msie6"]"#,
+        ),
+        Setting::with_default(
+            "merge_slashes",
+            Kind::Bool,
+            "true",
+            "Whether empty segments of a path are left out before its route is found. Otherwise `//a` is \
+             another path than `/a`, which a backend may see otherwise: no route that keeps somebody out \
+             should rely on it.",
+            "false",
+        ),
+        Setting::with_default(
             "proxy_protocol_from_all",
             Kind::Bool,
             "false",

@@ -1,5 +1,6 @@
 //! Settings of `[listener.tls]`.
 
+use super::SECRET;
 use crate::config::table::{Kind, Section, Setting, TEXTS, TIMEOUT};
 
 pub(super) const TLS: Setting = Setting::optional(
@@ -89,8 +90,16 @@ static CERTIFICATE: Section = Section {
             "key",
             Kind::Text,
             "`acme` is set",
-            "The file with its private key, which is not encrypted.",
+            "The file with its private key.",
             r#""example.key""#,
+        ),
+        Setting::optional(
+            "password",
+            Kind::Or(&Kind::Text, &SECRET),
+            "the key is not encrypted",
+            "The password of an encrypted key (PKCS #8). Of several lines each is one, and the first that \
+             decrypts it counts.",
+            r#"{ file = "example.password" }"#,
         ),
         Setting::optional(
             "names",

@@ -128,7 +128,7 @@ static FLAGS: Section = Section {
             "cookie",
             Kind::Text,
             "`regex` is given",
-            "The cookie's name; upper and lower case are the same.",
+            "The cookie's name, a text with `${variables}`; upper and lower case are the same.",
             r#""session""#,
         ),
         Setting::optional(
@@ -158,6 +158,15 @@ static FLAGS: Section = Section {
             "as the backend says",
             "The value of `SameSite`, or `remove` to take it away.",
             r#""lax""#,
+        ),
+        Setting::with_default(
+            "words",
+            TEXTS,
+            "[]",
+            "Texts with `${variables}`, each of which gives a flag that is not set by the other settings, in \
+             nginx's words: `secure`, `httponly`, `samesite=strict`, `samesite=lax` and `samesite=none` add \
+             one, `nosecure`, `nohttponly` and `nosamesite` take it away. Anything else does nothing.",
+            r#"["${site_flag}"]"#,
         ),
     ],
 };
@@ -209,6 +218,14 @@ pub(super) const EARLY_HINTS: Setting = Setting::with_default(
     "false",
 );
 
+pub(super) const EARLY_HINTS_WHEN: Setting = Setting::optional(
+    "early_hints_when",
+    Kind::Text,
+    "always",
+    "A text with `${variables}`: early hints are passed on only where it is neither empty nor `0`.",
+    r#""${header.sec-fetch-mode}""#,
+);
+
 pub(super) const RESPONSE_BUFFER: Setting = Setting::with_default(
     "response_buffer",
     Kind::Size { min: 0, max: 16 << 20, unlimited: false },
@@ -226,18 +243,20 @@ pub(super) const RATE: Setting = Setting::optional(
     r#"{ client = "500KiB", client_after = "10MiB" }"#,
 );
 
-const BYTES: Kind = Kind::Size { min: 1, max: 1 << 40, unlimited: false };
+const BYTES: Kind = Kind::SizeOrText { min: 1, max: 1 << 40 };
 
 static RATES: Section = Section {
     title: "rate = { … }",
     doc: "How fast each response is passed on at most, in bytes a second. In its first second \
-          twice as much may pass. A client with several requests at a time has as many rates.",
+          twice as much may pass. A client with several requests at a time has as many rates. What comes \
+          of a text with `${variables}` is a number, perhaps with `k`, `m` or `g` (of 1024) behind it; \
+          anything else is no limit.",
     settings: &[
         Setting::optional(
             "client",
             BYTES,
             "no limit",
-            "Bytes a second to the client.",
+            "Bytes a second to the client, or a text with `${variables}`.",
             r#""500KiB""#,
         ),
         Setting::with_default(
@@ -251,7 +270,7 @@ static RATES: Section = Section {
             "backend",
             BYTES,
             "no limit",
-            "Bytes a second that are read from the backend.",
+            "Bytes a second that are read from the backend, or a text with `${variables}`.",
             r#""1MiB""#,
         ),
     ],

@@ -204,6 +204,7 @@ static SECTION: Section = Section {
         response::REDIRECT_REWRITE,
         response::COOKIE_REWRITE,
         response::EARLY_HINTS,
+        response::EARLY_HINTS_WHEN,
         response::RESPONSE_BUFFER,
         response::RATE,
         Setting::optional(

@@ -44,6 +44,14 @@ static SECTION: Section = Section {
         balance::HOT_QUANTILE,
         balance::SUBSET,
         Setting::with_default(
+            "measure",
+            Kind::Word(&["first_byte", "last_byte"]),
+            r#""first_byte""#,
+            "For `least_response_time` only: whether the time until the response's head counts, or until its \
+             last byte, for which a slow client may be waited for.",
+            r#""last_byte""#,
+        ),
+        Setting::with_default(
             "protocol",
             Kind::Word(&["http1", "h2c", "h2"]),
             r#""http1""#,
@@ -227,7 +235,8 @@ static SECTION: Section = Section {
             Kind::Text,
             "the system chooses",
             "The address that connections to backends leave from, perhaps with a port; for backends \
-             of the same family.",
+             of the same family. Or a text with `${variables}`: where no address comes of it the system \
+             chooses, and a connection that is kept is used whatever would.",
             r#""10.0.0.100""#,
         ),
         Setting::optional(

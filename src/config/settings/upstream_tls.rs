@@ -1,5 +1,6 @@
 //! Settings of `[upstream.NAME.tls]`.
 
+use super::SECRET;
 use crate::config::table::{Kind, Section, Setting, TEXTS};
 
 pub(super) static TLS: Section = Section {
@@ -14,7 +15,9 @@ pub(super) static TLS: Section = Section {
             Kind::Text,
             "the host in each backend's address",
             "The name that is asked for (SNI), and that has to stand in the backend's certificate. An \
-             address is not asked for, but has to stand there too.",
+             address is not asked for, but has to stand there too. Or a text with `${variables}`: then \
+             connections are for one request each, and probes go by the default. With `protocol = \"h2\"` \
+             there are none.",
             r#""api.internal""#,
         ),
         Setting::with_default(
@@ -40,6 +43,13 @@ pub(super) static TLS: Section = Section {
             r#"["revoked.pem"]"#,
         ),
         Setting::with_default(
+            "depth",
+            Kind::Integer { min: 0, max: 6 },
+            "6",
+            "How many certificates there may be between a backend's and an authority's.",
+            "1",
+        ),
+        Setting::with_default(
             "insecure",
             Kind::Bool,
             "false",
@@ -59,8 +69,16 @@ pub(super) static TLS: Section = Section {
             "key",
             Kind::Text,
             "there is no `certificate`",
-            "The file with its private key, which is not encrypted.",
+            "The file with its private key.",
             r#""plimsoll.key""#,
+        ),
+        Setting::optional(
+            "password",
+            Kind::Or(&Kind::Text, &SECRET),
+            "the key is not encrypted",
+            "The password of an encrypted key (PKCS #8). Of several lines each is one, and the first that \
+             decrypts it counts.",
+            r#"{ file = "plimsoll.password" }"#,
         ),
     ],
 };

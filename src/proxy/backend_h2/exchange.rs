@@ -35,6 +35,8 @@ pub(crate) struct H2Exchange<'a> {
     /// Bytes of the response, its head included, that the client took.
     pub(crate) written: u64,
     pub(crate) read: u64,
+    /// The trailer fields of the response, a line each.
+    pub(crate) theirs: Vec<u8>,
     still: Still,
 }
 
@@ -55,6 +57,7 @@ impl<'a> H2Exchange<'a> {
             answer: None,
             written: 0,
             read: 0,
+            theirs: Vec::new(),
             still: Still::default(),
         }
     }
@@ -230,8 +233,11 @@ impl<'a> H2Exchange<'a> {
                 }
                 Err(frame) => {
                     self.answer = None;
-                    if let (Some(trailers), Ok(theirs)) = (trailers, frame.into_trailers()) {
-                        trailers.push_last_chunk(out, &backend_h2::trailer_lines(&theirs));
+                    if let Ok(theirs) = frame.into_trailers() {
+                        self.theirs = backend_h2::trailer_lines(&theirs);
+                        if let Some(trailers) = trailers {
+                            trailers.push_last_chunk(out, &self.theirs);
+                        }
                     }
                 }
             },

@@ -33,6 +33,13 @@ pub(in crate::proxy) struct Relay {
     body: u64,
 }
 
+impl Relay {
+    /// The backend's trailer fields that have come, a line each.
+    pub(in crate::proxy) fn theirs(&self) -> &[u8] {
+        self.decoder.trailers()
+    }
+}
+
 /// How a relayed response ended.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::proxy) struct Relayed {
@@ -108,12 +115,12 @@ impl Exchange<'_> {
     /// one go.
     pub(in crate::proxy) async fn relay<'c>(
         &mut self,
-        mut relay: Relay,
+        relay: &mut Relay,
         answers: impl Fn() -> Answering<'c>,
     ) -> Result<Relayed, Failure> {
         let mut answering = None;
         poll_fn(|cx| {
-            let done = self.poll_relay(&mut relay, cx);
+            let done = self.poll_relay(relay, cx);
             if done.is_pending() && answering.is_none() {
                 answering = Some(answers());
             }

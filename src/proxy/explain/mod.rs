@@ -15,12 +15,11 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::http1::target::normalise;
 use crate::http1::{HeadError, Parse, RequestHead};
 use crate::model::Tick;
 use crate::proxy::facts::Asked;
 use crate::proxy::headers::ClientIdentity;
-use crate::proxy::read_head::{limits, refused};
+use crate::proxy::read_head::{limits, normal_path, refused};
 use crate::proxy::service::admit;
 use crate::proxy::vars::{self, Link, Vars};
 use crate::snapshot::settings::{PathMatch, RouteRule, Template};
@@ -91,7 +90,7 @@ fn explained(
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
     let client = ClientIdentity::new(client, scheme, &head, &listener.forwarded);
     let mut scratch = Vec::new();
-    let path = normalise(head.path(), &mut scratch).map_err(refuse)?;
+    let path = normal_path(&listener.client, &head, &mut scratch).map_err(refuse)?;
     let link = Link { listener: &listener.name, ..Link::default() };
     let vars = || Vars { path, link, ..Vars::new(&head, &client) };
     let mut room = Vec::new();

@@ -11,7 +11,7 @@ use crate::http1::encode::{self, CRLF, push_decimal};
 use crate::http1::{Field, Known, ResponseHead};
 use crate::proxy::vars::{Vars, render};
 use crate::snapshot::settings::{
-    CookieFlags, CookieName, CookieRules, Fits, ResponseRules, Rewrite, SameSite, ToPiece,
+    CookieName, CookieRules, Fits, Flags, ResponseRules, Rewrite, SameSite, ToPiece,
 };
 
 /// What changes of a response go by.
@@ -203,7 +203,11 @@ fn cookie(out: &mut Vec<u8>, value: &[u8], rules: &CookieRules, vars: &Vars<'_>)
         return false;
     };
     let flags = rules.flags.iter().find(|one| match &one.cookie {
-        CookieName::Exact(exact) => exact.as_bytes().eq_ignore_ascii_case(name),
+        CookieName::Exact(exact) => {
+            let mut text = Vec::new();
+            render(exact, vars, &mut text);
+            text.eq_ignore_ascii_case(name)
+        }
         CookieName::Regex(regex) => regex.is_match(name),
     });
     let mut changed = false;
@@ -216,7 +220,13 @@ fn cookie(out: &mut Vec<u8>, value: &[u8], rules: &CookieRules, vars: &Vars<'_>)
         };
         changed |= attribute(value, rules, compare, vars);
     }
-    if let Some(flags) = flags {
+    if let Some(rule) = flags {
+        let mut flags = rule.flags;
+        for text in &rule.words {
+            let mut word = Vec::new();
+            render(text, vars, &mut word);
+            flags.take_in(&word);
+        }
         set_flags(&mut parts, flags);
         changed = true;
     }
@@ -265,7 +275,7 @@ fn attribute(
     changed
 }
 
-fn set_flags(parts: &mut Vec<Part<'_>>, flags: &CookieFlags) {
+fn set_flags(parts: &mut Vec<Part<'_>>, flags: Flags) {
     let same_site: Option<&'static [u8]> = match flags.same_site {
         Some(SameSite::Strict) => Some(b"Strict"),
         Some(SameSite::Lax) => Some(b"Lax"),

@@ -272,9 +272,8 @@ impl Upload {
             {
                 ready!(self.poll_piece(down, buffers, cx))?;
             }
-            if self.spool.is_some() && !self.broken && self.outgoing.holds_no_buffer() {
-                self.load(buffers)?;
-            }
+            let loads = self.spool.is_some() && !self.broken && self.outgoing.holds_no_buffer();
+            let loading = loads && self.poll_load(buffers, cx)?.is_pending();
             if !self.broken {
                 let flushed = self.outgoing.poll_flush(backend, cx, buffers, &mut self.sent);
                 if ready!(flushed).is_err() {
@@ -284,6 +283,9 @@ impl Upload {
             }
             if self.broken || self.stays() || (self.complete && self.is_unloaded()) {
                 return Poll::Ready(Ok(()));
+            }
+            if loading {
+                return Poll::Pending;
             }
             if self.complete {
                 continue;

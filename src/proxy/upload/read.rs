@@ -25,8 +25,10 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Result<Poll<Option<Bytes>>, Failure> {
         while self.outgoing.is_empty() {
-            if self.load(buffers)? {
-                continue;
+            match self.poll_load(buffers, cx)? {
+                Poll::Ready(true) => continue,
+                Poll::Ready(false) => {}
+                Poll::Pending => return Ok(Poll::Pending),
             }
             if self.complete || self.stays() {
                 return Ok(Poll::Ready(None));

@@ -1,5 +1,7 @@
 //! What is looked up in heads: fields, cookies, query arguments.
 
+use memchr::memchr;
+
 use crate::http1::{Known, RequestHead, ResponseHead};
 
 /// The value of the first cookie of that name (RFC 6265 §5.4), as sent; else of the first whose name
@@ -64,13 +66,21 @@ pub(super) fn push_joined<'v>(
     any
 }
 
-/// The values of the fields of that name in `lines`, a head's text as it was sent.
+/// The values of the fields of that name in a head's text as it was sent.
 pub(super) fn sent_fields<'l>(
+    head: &'l [u8],
+    name: &'l str,
+) -> impl Iterator<Item = &'l [u8]> + use<'l> {
+    let first = memchr(b'\n', head).map_or(head.len(), |end| end + 1);
+    fields(&head[first..], name)
+}
+
+/// The values of the fields of that name in `lines`.
+pub(super) fn fields<'l>(
     lines: &'l [u8],
     name: &'l str,
 ) -> impl Iterator<Item = &'l [u8]> + use<'l> {
-    let lines = lines.split(|byte| *byte == b'\n').skip(1);
-    lines.filter_map(move |line| {
+    lines.split(|byte| *byte == b'\n').filter_map(move |line| {
         let (of, value) = line.split_at_checked(name.len())?;
         let value = value.strip_prefix(b":")?;
         of.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())

@@ -7,6 +7,7 @@
 
 mod address;
 mod attempts;
+mod limited;
 mod lookup;
 mod made;
 mod otherwise;
@@ -27,6 +28,7 @@ use crate::telemetry::{Zone, basic_user};
 use crate::tls::Secured;
 pub(crate) use address::{push_address, push_client};
 pub use attempts::{At, Attempt, Attempts};
+pub use limited::{Verdict, Verdicts};
 pub use lookup::{arg, cookie};
 pub use otherwise::Otherwise;
 
@@ -63,6 +65,8 @@ pub struct Vars<'a> {
     pub auth: Option<&'a ResponseHead>,
     /// What is sent otherwise than it came, where anything is.
     pub otherwise: Option<&'a Otherwise>,
+    /// What became of it by its route's limits.
+    pub limited: Verdicts,
     /// The request's body, where a text asks for it and all of it is in memory.
     pub body: Option<&'a [u8]>,
     /// What the expression found that gives the text.
@@ -106,6 +110,8 @@ pub struct Answer<'a> {
     pub status: u16,
     /// The head as it was sent; empty before that.
     pub head: &'a [u8],
+    /// The backend's trailer fields, a line each.
+    pub trailers: &'a [u8],
     /// Bytes sent, with the head.
     pub length: u64,
     /// Bytes of the body sent.
@@ -133,6 +139,7 @@ impl<'a> Vars<'a> {
             captured: None,
             auth: None,
             otherwise: None,
+            limited: Verdicts::default(),
             body: None,
             groups: None,
         }
@@ -277,6 +284,10 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
         Variable::ResponseHeader(name) => {
             return lookup::push_joined(out, lookup::sent_fields(answer.head, name), b", ");
         }
+        Variable::UpstreamTrailer(name) => {
+            return lookup::push_joined(out, lookup::fields(answer.trailers, name), b", ");
+        }
+        Variable::Limited(kind) => out.extend_from_slice(vars.limited.text(*kind).as_bytes()),
         Variable::Attempts(fact) => vars.attempts.push(*fact, out),
         Variable::UpstreamHeader(name) => {
             let Some(response) = vars.attempts.response() else { return false };

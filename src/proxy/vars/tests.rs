@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::http1::Limits;
-use crate::snapshot::settings::TlsFact;
+use crate::snapshot::settings::{LimitKind, TlsFact};
 use crate::tls::ClientCertificate;
 
 fn head(text: &str) -> RequestHead {
@@ -45,9 +45,14 @@ fn rendered(template: Vec<Piece>, text: &str, address: &str) -> String {
             proxied: Some(&ends),
             secured: Some(&secured),
         },
+        limited: Verdicts {
+            rate: Some(Verdict::Delayed { dry: true }),
+            concurrency: Some(Verdict::Passed),
+        },
         answer: Answer {
             status: 204,
             head: b"HTTP/1.1 204 No Content\r\nX-A: 1\r\nx-a:2\r\n\r\n",
+            trailers: b"X-Sum: 1\r\nx-sum: 2\r\n",
             length: 300,
             body: 0,
             request_body: 5,
@@ -69,6 +74,10 @@ const REQUEST: &str = "PUT /a%20b?x=1&y&xx=2&x=3&=4 HTTP/1.1\r\nHost: Shop.Test:
 fn every_variable_has_its_value() {
     for (variable, expected) in [
         (Variable::ClientIp, "192.0.2.10"),
+        (Variable::UpstreamTrailer("x-sum".to_owned()), "1, 2"),
+        (Variable::UpstreamTrailer("x-su".to_owned()), ""),
+        (Variable::Limited(LimitKind::Rate), "DELAYED_DRY_RUN"),
+        (Variable::Limited(LimitKind::Concurrency), "PASSED"),
         (Variable::Host, "shop.test"),
         (Variable::Method, "PUT"),
         (Variable::Path, "/a%20b"),

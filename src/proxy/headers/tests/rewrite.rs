@@ -2,8 +2,8 @@ use regex::bytes::Regex;
 
 use super::*;
 use crate::snapshot::settings::{
-    CookieFlags, CookieName, CookieRules, Fits, ResponseRules, Rewrite, SameSite, Statuses,
-    ToPiece, Trailer,
+    CookieFlags, CookieName, CookieRules, Fits, Flags, ResponseRules, Rewrite, Statuses, ToPiece,
+    Trailer,
 };
 
 /// What a client of `http://front.test:8080` gets of these field lines.
@@ -74,10 +74,9 @@ fn the_first_rule_that_fits_changes_a_redirect() {
 #[test]
 fn only_what_a_rule_is_about_changes_in_a_cookie() {
     let secure = CookieFlags {
-        cookie: CookieName::Exact("S".to_owned()),
-        secure: Some(true),
-        http_only: Some(false),
-        same_site: Some(SameSite::Strict),
+        cookie: CookieName::Exact(text("S")),
+        flags: Flags { secure: Some(true), http_only: Some(false), ..Flags::default() },
+        words: vec![text("SameSite=Strict"), text("nosecure"), text(""), text("other")],
     };
     let rules = ResponseRules {
         cookies: CookieRules {
