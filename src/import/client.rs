@@ -34,6 +34,9 @@ pub(super) struct Client {
     /// What is written of `ignore_invalid_headers` and `underscores_in_headers`.
     pub ignore_invalid: Option<bool>,
     pub underscores: Option<bool>,
+    /// Browsers whose connections are closed; `None` was not written.
+    pub closes_for: Option<Vec<String>>,
+    pub keeps_slashes: bool,
     /// Streams of an HTTP/2 connection at once.
     pub streams: Option<u64>,
     /// How much of a body may come ahead over HTTP/2.
@@ -82,6 +85,23 @@ pub(super) fn ignore_invalid<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut
 
 pub(super) fn underscores<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
     s.client.underscores = carried_flag(d, f);
+}
+
+pub(super) fn keepalive_disable<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    f.carried(d);
+    let mut browsers = Vec::new();
+    for arg in &d.args {
+        match &*arg.text {
+            "none" => {}
+            "msie6" | "safari" => browsers.push(arg.text.clone()),
+            other => f.missing(d, &format!("`{other}` is no browser"), "it is `msie6` or `safari`"),
+        }
+    }
+    s.client.closes_for = Some(browsers);
+}
+
+pub(super) fn merge_slashes<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.keeps_slashes = carried_flag(d, f) == Some(false);
 }
 
 pub(super) fn http2_streams<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {

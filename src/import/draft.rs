@@ -52,6 +52,8 @@ pub(super) struct Route {
     pub ignore_client_abort: bool,
     /// Limits, each as TOML.
     pub limits: Vec<String>,
+    /// Whether nginx looks at limits before it does what the route says.
+    pub is_limited: bool,
     /// Bytes of a request body at most; 0 is no limit.
     pub body_limit: u64,
     /// Its requests are not logged in the usual log.
@@ -171,8 +173,6 @@ pub(super) struct Proxy {
     pub real_ip: bool,
     pub websocket: bool,
     pub keeps: bool,
-    /// The address that connections to backends leave from.
-    pub source: Option<String>,
     pub policy: Policy,
     /// What becomes of request and response bodies and heads.
     pub messages: Vec<Setting>,

@@ -1,175 +1,21 @@
-//! What can only be said when all routes are known: listeners, fields that all routes set alike, and
-//! upstreams with what most of their routes want of them.
+//! What can only be said when all routes are known: fields that all routes set alike, and upstreams with what most of their routes want of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::client::{Client, over_http2};
-use super::draft::{Action, Backend, Draft, HeaderEdit, Listener, Policy, Proxy, Route, Upstream};
-use super::listen::At;
-use super::scope::effective;
-use super::settings::Settings;
-use super::table::Rule;
-use super::translate::{Site, Translator};
-use super::tree::Directive;
+use super::draft::{
+    Action, Backend, Draft, HeaderEdit, Listener, Policy, Proxy, Route, Setting, Upstream,
+};
+use super::listeners::MANY;
+use super::translate::Translator;
 use super::upstream::{Group, Server, is_name};
 use super::used::Use;
-use super::write::{quote, quoted_list};
-use crate::config::{is_name as is_host_name, show_duration, show_size};
+use super::write::quote;
+use crate::config::show_duration;
 
-/// nginx's limit of client connections' requests, and of the number of fields in newer versions.
-const MANY: u64 = 1000;
 /// The largest weight, and the largest sum of weights on a ring.
 const MOST_WEIGHT: u64 = 65_535;
 const MOST_ON_RING: u64 = 100_000;
-
-/// The listeners, in the order in which the files name them.
-pub(super) fn listeners<'t>(
-    t: &mut Translator<'t, '_>,
-    http: &'t [Directive],
-    sites: &[Site<'t>],
-    defaults: &BTreeMap<At, usize>,
-    routes: &[Route],
-) -> Vec<Listener> {
-    let body_limit = usual_body_limit(routes);
-    let mut listeners: Vec<Listener> = Vec::new();
-    for site in sites {
-        for one in &site.listens {
-            let address = one.address.to_string();
-            if listeners.iter().any(|known| known.address == address) {
-                continue;
-            }
-            let default =
-                defaults.get(&one.address).map_or(site.block, |index| sites[*index].block);
-            let client = client(t, &[http, default.inner()]);
-            let mut settings = client_settings(&client);
-            let first = defaults.get(&one.address).map_or("", |index| &*sites[*index].names.first);
-            // Where a server is for requests without a host, they stay without.
-            let nameless = |site: &Site<'_>| {
-                site.listens.iter().any(|other| other.address == one.address)
-                    && site.names.all.iter().any(String::is_empty)
-            };
-            if is_host_name(first) && !first.is_empty() && !sites.iter().any(nameless) {
-                settings.push(("nginx.host", quote(first)));
-            }
-            let listens = sites.iter().flat_map(|site| &site.listens);
-            if listens.filter(|other| other.address == one.address).any(|one| one.proxy_protocol) {
-                settings.push(("proxy_protocol", "true".to_owned()));
-                settings.push(("nginx.proxy_protocol_from_all", "true".to_owned()));
-            }
-            let mut same = sites
-                .iter()
-                .flat_map(|site| &site.listens)
-                .filter(|other| other.address == one.address);
-            let on = ("http2", "true".to_owned());
-            match t.secured.get(&one.address) {
-                Some(secured) => settings.extend(secured.iter().cloned()),
-                None if same.any(|one| one.http2) || has_http2(http, default) => {
-                    settings.push(on.clone());
-                }
-                None => {}
-            }
-            if settings.contains(&on) {
-                settings.extend(over_http2(&client));
-            }
-            if body_limit > 0 {
-                settings.push(("max_body", quote(&show_size(body_limit))));
-            }
-            listeners.push(Listener { at: one.at, address, settings });
-        }
-    }
-    listeners
-}
-
-/// Whether the server of this block speaks HTTP/2 on all its ports.
-fn has_http2(http: &[Directive], server: &Directive) -> bool {
-    let mut all = server.inner().iter().chain(http);
-    all.find(|d| d.name.text == "http2").is_some_and(|d| d.arg(0) == "on")
-}
-
-/// The limit that most routes have; of equals the largest, 0 (none) being more than any.
-pub(super) fn usual_body_limit(routes: &[Route]) -> u64 {
-    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-    for route in routes {
-        *counts.entry(route.body_limit.min(1 << 40).wrapping_sub(1)).or_default() += 1;
-    }
-    let most = counts.into_iter().max_by_key(|(limit, count)| (*count, *limit));
-    most.map_or(1 << 20, |(limit, _)| limit.wrapping_add(1))
-}
-
-/// What concerns the listener at these levels.
-fn client<'t>(t: &mut Translator<'t, '_>, levels: &[&'t [Directive]]) -> Client {
-    let mut s = Settings::default();
-    for (d, row) in effective(levels) {
-        if let Rule::Listener(setter) = row.rule {
-            setter(&mut s, d, &mut t.findings);
-        }
-    }
-    s.client
-}
-
-fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
-    let mut settings = Vec::new();
-    if !client.trusted.is_empty() {
-        settings.push(("trusted_proxies", quoted_list(&client.trusted)));
-        let field = client.real_ip_header.as_deref().unwrap_or("X-Real-IP");
-        if !field.eq_ignore_ascii_case("X-Forwarded-For") {
-            settings.push(("client_address", quote(field)));
-        }
-        if !client.real_ip_recursive {
-            settings.push(("nginx.real_ip_recursive", "false".to_owned()));
-        }
-    }
-    let second = Duration::from_secs;
-    let idle = client.idle.unwrap_or(second(75));
-    let times = [
-        ("header_timeout", client.header.unwrap_or(second(60)), second(10)),
-        ("body_timeout", client.body.unwrap_or(second(60)), second(60)),
-        ("write_timeout", client.write.unwrap_or(second(60)), second(60)),
-        ("idle_timeout", if idle.is_zero() { second(75) } else { idle }, second(75)),
-    ];
-    for (key, time, ours) in times {
-        let time = time.clamp(Duration::from_millis(1), Duration::from_hours(24));
-        if time != ours {
-            settings.push((key, quote(&show_duration(time))));
-        }
-    }
-    // nginx waits for ever for who sends a byte now and then.
-    settings.push(("min_rate", "0".to_owned()));
-    let requests = if idle.is_zero() { 1 } else { client.requests.unwrap_or(MANY) };
-    settings.push(("max_requests", requests.min(u64::from(u32::MAX)).to_string()));
-    if let Some(time) = client.keep_alive_field.filter(|time| time.as_secs() > 0) {
-        settings.push(("nginx.keep_alive_field", quote(&show_duration(time))));
-    }
-    let lifetime = client.lifetime.unwrap_or(Duration::from_hours(1));
-    let lifetime = lifetime.clamp(Duration::from_millis(1), Duration::from_hours(24));
-    settings.push(("max_lifetime", quote(&show_duration(lifetime))));
-    heads(client, &mut settings);
-    settings
-}
-
-/// What request heads may be.
-fn heads(client: &Client, settings: &mut Vec<(&'static str, String)>) {
-    settings.push(("max_headers", MANY.to_string()));
-    let (count, size) = client.buffers.unwrap_or((4, 8 << 10));
-    let first = client.buffer.unwrap_or(1 << 10);
-    let head = count.saturating_mul(size).saturating_add(first).clamp(1 << 10, 1 << 20);
-    let target = size.clamp(64, head);
-    for (key, size, ours) in [("max_head", head, 32 << 10), ("max_target", target, 8 << 10)] {
-        if size != ours {
-            settings.push((key, quote(&show_size(size))));
-        }
-    }
-    settings.push(("nginx.max_field", quote(&show_size(target))));
-    settings.push(("nginx.oversized_head_is_400", "true".to_owned()));
-    settings.push(("nginx.refuse_repeated_fields", "true".to_owned()));
-    if client.ignore_invalid != Some(false) {
-        settings.push(("nginx.ignore_invalid_headers", "true".to_owned()));
-        if client.underscores == Some(true) {
-            settings.push(("nginx.underscores_in_headers", "true".to_owned()));
-        }
-    }
-}
 
 fn proxies(routes: &mut [Route]) -> impl Iterator<Item = &mut Proxy> {
     routes.iter_mut().filter_map(|route| match &mut route.action {
@@ -253,27 +99,23 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
         policy.tries = 0;
     }
     let mut settings = Vec::new();
-    if let Some(strategy) = group.strategy {
-        settings.push(("strategy", quote(strategy)));
-    }
-    if group.two {
-        settings.push(("choices", "2".to_owned()));
-    }
-    if let Some(key) = &group.key {
-        settings.push(("key", quote(key)));
-    }
-    if one.grpc {
-        settings.push(("protocol", quote(if one.tls.is_empty() { "h2c" } else { "h2" })));
+    settings.extend(strategy(&group));
+    let http2 = one.grpc || one.met.http2;
+    if http2 {
+        settings.push(("protocol", quote(if one.met.tls.is_empty() { "h2c" } else { "h2" })));
     }
     settings.extend(group.sticky.iter().cloned());
     if let Some((depth, timeout)) = group.queue {
         settings.push(("queue.depth", depth.to_string()));
         settings.push(("queue.timeout", quote(&show_duration(timeout))));
     }
-    let silent = one.grpc || proxies.iter().any(|proxy| proxy.keeps);
+    if let Some(time) = slow_start(t, &group, alone) {
+        settings.push(("slow_start", quote(&show_duration(time))));
+    }
+    let silent = http2 || proxies.iter().any(|proxy| proxy.keeps);
     let keeps = group.keepalive.is_some() && proxies.iter().any(|proxy| proxy.keeps);
-    settings.extend(like_nginx(&group, alone, (!silent, one.grpc)));
-    if silent && group.keepalive.is_none() && !one.grpc {
+    settings.extend(like_nginx(&group, alone, (!silent, http2)));
+    if silent && group.keepalive.is_none() && !http2 {
         settings.push(("pool.max_idle", "0".to_owned()));
     }
     if keeps {
@@ -285,10 +127,10 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     if names || by_request {
         settings.extend(group.asked.clone().unwrap_or_default().settings(group.resolves));
     }
-    if let Some(source) = proxies.iter().find_map(|proxy| proxy.source.as_ref()) {
+    if let Some(source) = &one.met.source {
         settings.push(("source", quote(source)));
     }
-    settings.extend(one.tls);
+    settings.extend(one.met.tls);
     Upstream {
         at: one.at,
         name: plain_name(&one.name),
@@ -299,6 +141,40 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
         alone,
         used: !proxies.is_empty(),
     }
+}
+
+/// How a server of a group is picked. Of several directives the last one counts.
+pub(super) fn strategy(group: &Group) -> Vec<Setting> {
+    let Some(strategy) = group.strategy else { return Vec::new() };
+    let mut settings = vec![("strategy", quote(strategy))];
+    match (strategy, &group.key) {
+        ("random", _) if group.two => settings.push(("choices", "2".to_owned())),
+        ("least_response_time", _) if group.whole_time => {
+            settings.push(("measure", quote("last_byte")));
+        }
+        ("url_hash" | "consistent_hash", Some(key)) => settings.push(("key", quote(key))),
+        _ => {}
+    }
+    settings
+}
+
+/// How long servers of a group that are back take to get their whole weight, where that can be said.
+fn slow_start(t: &mut Translator<'_, '_>, group: &Group, alone: bool) -> Option<Duration> {
+    let slow = || group.servers.iter().filter(|server| !server.slow_start.is_zero());
+    let longest = slow().map(|server| server.slow_start).max()?;
+    let same =
+        slow().count() == group.servers.len() && slow().all(|server| server.slow_start == longest);
+    let takes = matches!(group.strategy, None | Some("least_connections" | "random"));
+    for server in slow() {
+        if alone || !takes {
+            let why =
+                "`slow_start` does nothing for one server, or beside a strategy that moves clients";
+            t.findings.differs_at(server.id, why);
+        } else if !same {
+            t.findings.differs_at(server.id, "all servers start as slowly as the slowest");
+        }
+    }
+    (takes && !alone).then(|| longest.clamp(Duration::from_millis(1), Duration::from_hours(24)))
 }
 
 /// A name that may be an upstream's.

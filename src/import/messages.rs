@@ -9,6 +9,7 @@ use super::location::Spot;
 use super::pass::Target;
 use super::settings::Settings;
 use super::tree::Directive;
+use super::units;
 use super::variables::{Part, Scope, parts};
 use super::write::{quote, quoted_list};
 use crate::config::{Stage, is_token, show_size};
@@ -46,7 +47,7 @@ pub(super) fn messages(
         let memory = s.body_memory.unwrap_or(16 << 10).min(1 << 30);
         settings.push(("request_buffering.memory", quote(&show_size(memory))));
     }
-    pacing(&mut settings, s, target.grpc);
+    pacing(&mut settings, s, (target.grpc, &spot.scope), f);
     let redirects = redirects(pass, target, s, spot, f);
     let absolute = !redirects.is_empty() && !s.relative_redirect;
     list(&mut settings, "redirect_rewrite", &redirects);
@@ -58,9 +59,7 @@ pub(super) fn messages(
         if !s.pass_trailers {
             settings.push(("response_trailers.pass", "false".to_owned()));
         }
-        if !hints(s, f) {
-            settings.push(("early_hints", "false".to_owned()));
-        }
+        hints(&mut settings, s, &spot.scope, f);
     }
     let trailers: Vec<_> = s.trailers.iter().filter_map(|d| trailer(d, &spot.scope, f)).collect();
     list(&mut settings, "response_trailers.add", &trailers);
@@ -81,22 +80,31 @@ pub(super) fn messages(
 }
 
 /// How responses are passed on. Where nginx would go on in a file, 1 MiB is read ahead.
-fn pacing(settings: &mut Vec<Setting>, s: &Settings<'_>, grpc: bool) {
+fn pacing(
+    settings: &mut Vec<Setting>,
+    s: &Settings<'_>,
+    (grpc, scope): (bool, &Scope),
+    f: &mut Findings<'_>,
+) {
     let buffers = s.buffers.unwrap_or(64 << 10);
     let ahead = if s.no_temp_file { buffers } else { buffers.max(1 << 20) };
     if !s.streaming && !grpc {
         settings.push(("response_buffer", quote(&show_size(ahead.min(16 << 20)))));
     }
-    let rates = [
-        ("rate.client", s.rate),
-        ("rate.client_after", s.rate_after.filter(|_| s.rate.is_some())),
-        ("rate.backend", s.backend_rate.filter(|_| !s.streaming)),
-    ];
-    for (key, rate) in rates {
-        if let Some(rate) = rate.filter(|rate| *rate > 0) {
-            settings.push((key, quote(&show_size(rate.min(1 << 40)))));
-        }
-    }
+    let after = s.rate_after.and_then(|d| rate(d, "", scope, f));
+    // What `set $limit_rate` says goes before the directive.
+    let set = if scope.knows("limit_rate") { "$limit_rate" } else { "" };
+    let client = match (s.rate, set) {
+        (Some(d), set) => rate(d, set, scope, f),
+        (None, "") => None,
+        (None, set) => scope.template(set, Stage::Response).ok().and_then(|text| sized(&text.text)),
+    };
+    let backend = s.backend_rate.and_then(|d| rate(d, "", scope, f));
+    settings.extend(client.iter().map(|rate| ("rate.client", quote(rate))));
+    let after = after.filter(|text| client.is_some() && !text.contains("${"));
+    settings.extend(after.map(|size| ("rate.client_after", quote(&size))));
+    let backend = backend.filter(|_| !s.streaming);
+    settings.extend(backend.map(|rate| ("rate.backend", quote(&rate))));
     let ignored = |name: &str| {
         let mut all = s.ignored.iter().flat_map(|d| &d.args);
         all.any(|arg| arg.text.eq_ignore_ascii_case(name))
@@ -117,15 +125,63 @@ fn list(settings: &mut Vec<Setting>, key: &'static str, values: &[String]) {
     }
 }
 
-/// Early hints go on where the directive's values may be other than empty and 0.
-fn hints(s: &Settings<'_>, f: &mut Findings<'_>) -> bool {
-    let Some(d) = s.early_hints else { return false };
-    f.carried(d);
-    if d.args.iter().any(|arg| parts(&arg.text).any(|part| matches!(part, Part::Variable(_)))) {
-        f.differs(d, "early hints are passed on, whatever the variable says");
-        return true;
+/// A rate as a size, or as a text that gives one; `None` is no limit. `set` stands in its place.
+fn rate(d: &Directive, set: &str, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
+    let text = if set.is_empty() { d.arg(0) } else { set };
+    match scope.template(text, Stage::Response) {
+        Ok(rate) if rate.text.contains("${") || units::size(&rate.text).is_some() => {
+            f.carried(d);
+            rate.notes.iter().for_each(|note| f.differs(d, note));
+            sized(&rate.text)
+        }
+        Ok(_) => {
+            f.missing(d, "this is no size", "write it like `100k`: nginx refuses it too");
+            None
+        }
+        Err(variable) => {
+            let why = format!("`{variable}` has no counterpart: nothing is slowed down");
+            f.missing(d, &why, "write a number, or a variable of Plimsoll's");
+            None
+        }
     }
-    d.args.iter().any(|arg| !arg.text.is_empty() && arg.text != "0")
+}
+
+/// A size as Plimsoll writes it, unless it is 0; a text with variables as it is.
+fn sized(text: &str) -> Option<String> {
+    if text.contains("${") {
+        return Some(text.to_owned());
+    }
+    let bytes = units::size(text).filter(|bytes| *bytes > 0)?;
+    Some(show_size(bytes.min(1 << 40)))
+}
+
+/// Early hints go on where one of the directive's values is neither empty nor 0.
+fn hints(settings: &mut Vec<Setting>, s: &Settings<'_>, scope: &Scope, f: &mut Findings<'_>) {
+    let never = ("early_hints", "false".to_owned());
+    let Some(d) = s.early_hints else { return settings.push(never) };
+    f.carried(d);
+    let mut varying = Vec::new();
+    for arg in &d.args {
+        match scope.template(&arg.text, Stage::Request) {
+            Ok(text) if text.text.contains("${") => {
+                text.notes.iter().for_each(|note| f.differs(d, note));
+                varying.push(text.text);
+            }
+            Ok(text) if text.text.is_empty() || text.text == "0" => {}
+            Ok(_) => return,
+            Err(variable) => {
+                f.differs(d, &format!("`{variable}` has no counterpart, and counts as empty"));
+            }
+        }
+    }
+    match &*varying {
+        [] => settings.push(never),
+        [one] => settings.push(("early_hints_when", quote(one))),
+        several => {
+            f.differs(d, "of several variables, two that are 0 count as one that is not");
+            settings.push(("early_hints_when", quote(&several.concat())));
+        }
+    }
 }
 
 fn redirects(
@@ -243,16 +299,25 @@ fn flags(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
         f.carried(d);
         return None;
     }
-    let mut rule = match (expression(d.arg(0)), scope.constant(d.arg(0))) {
+    let name = scope.template(d.arg(0), Stage::Response);
+    let mut rule = match (expression(d.arg(0)), name) {
         (Some(regex), _) if Regex::new(&regex).is_ok() => format!("regex = {}", quote(&regex)),
-        (None, Some(name)) => format!("cookie = {}", quote(&name)),
+        (None, Ok(name)) => format!("cookie = {}", quote(&name.text)),
         _ => {
             f.missing(d, "such a name of a cookie cannot be said", "");
             return None;
         }
     };
     f.carried(d);
+    let mut words = Vec::new();
     for flag in &d.args[1..] {
+        if parts(&flag.text).any(|part| matches!(part, Part::Variable(_))) {
+            match scope.template(&flag.text, Stage::Response) {
+                Ok(text) => words.push(text.text),
+                Err(variable) => f.missing(d, &format!("`{variable}` has no counterpart"), ""),
+            }
+            continue;
+        }
         let said = match &*flag.text.to_ascii_lowercase() {
             "secure" => "secure = true",
             "nosecure" => "secure = false",
@@ -274,6 +339,10 @@ fn flags(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
             rule.push_str(", ");
             rule.push_str(said);
         }
+    }
+    if !words.is_empty() {
+        rule.push_str(", words = ");
+        rule.push_str(&quoted_list(&words));
     }
     Some(format!("{{ {rule} }}"))
 }

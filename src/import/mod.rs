@@ -2,8 +2,8 @@
 //!
 //! The way of a file: `lexer` and `tree` read it with what it includes; `scope` takes out what may
 //! not stand where it stands; `translate` gives each server its listeners and hosts (`listen`,
-//! `names`) and its locations their routes (`location`, `routes`, with `settings` for what holds at
-//! a place); `finish` decides what depends on all routes; `write` makes TOML of the draft. What is
+//! `names`) and its locations their routes (`location`, `routes`, `mains`, with `settings` for what holds
+//! at a place, and `passing` for what is sent on); `listeners` and `finish` decide what depends on all; `write` makes TOML of the draft. What is
 //! found on the way about each directive goes to `findings`, and from there into the `report`.
 //!
 //! One `table` knows all directives; the manual's chapter is made from it too. Files are read
@@ -13,6 +13,7 @@
 //! of its modules.
 
 mod answer;
+mod branches;
 mod chosen;
 mod client;
 mod condition;
@@ -27,9 +28,11 @@ mod ifs;
 mod lexer;
 mod limits;
 mod listen;
+mod listeners;
 mod location;
 mod lookaround;
 mod made;
+mod mains;
 mod maps;
 mod messages;
 mod names;

@@ -10,13 +10,14 @@ use super::tree::Directive;
 
 /// What holds for every imported file.
 const ALWAYS: &[&str] = &[
-    "Backends are spoken to in HTTP/1.1.",
-    "Bodies are passed on as they come, in both directions; nginx collects them unless told otherwise.",
-    "The backend's Server and Date are passed on; nginx puts its own in their place.",
-    "Errors that the balancer answers itself have a line of text, where nginx has a page of HTML; when \
-     no backend can be asked the status is 503, where nginx says 502.",
-    "With which backend turns begin is drawn at start; nginx begins with the first.",
-    "Backends given by name are resolved again by TTL; nginx asks once, at start.",
+    "Backends are spoken to in HTTP/1.1 where nginx speaks 1.0; connections are then not kept, as with nginx.",
+    "Errors that the balancer answers itself have a line of text, where nginx has a page of HTML. It does not \
+     name itself in `Server`.",
+    "Responses are read ahead of slow clients in memory only, at most 1 MiB of each where nginx would go on \
+     in a file.",
+    "Backends given by name are resolved again by TTL; nginx asks once, at start, unless told otherwise.",
+    "Requests of HTTP/0.9 (a line without a version) are answered with 400, where nginx answers with a bare \
+     body.",
 ];
 
 /// One directive, and what became of it.

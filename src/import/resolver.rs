@@ -9,8 +9,9 @@ use super::settings::Settings;
 use super::tree::Directive;
 use super::units;
 use super::upstream::Group;
+use super::variables::Scope;
 use super::write::{quote, quoted_list};
-use crate::config::show_duration;
+use crate::config::{Stage, show_duration};
 
 /// Who is asked for names.
 #[derive(Debug, Default, Clone)]
@@ -104,20 +105,34 @@ pub(super) fn timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findin
     }
 }
 
-/// `proxy_bind`
-pub(super) fn bind<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
-    s.source = None;
-    let text = d.arg(0);
-    if matches!(text, "off" | "") {
-        return f.carried(d);
-    }
-    if !is_address(text) {
-        let why = "connections leave from an address that is written, not from a variable's";
-        return f.missing(d, why, "write `source` into the upstream");
-    }
+/// The address that connections to backends leave from, as `proxy_bind` has it.
+pub(super) fn source(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
     f.carried(d);
     if d.arg(1) == "transparent" {
         f.missing(d, "connections are not transparent", "take the address out of X-Forwarded-For");
     }
-    s.source = Some(text.trim_matches(['[', ']']).to_owned());
+    let text = d.arg(0);
+    if matches!(text, "off" | "") {
+        return None;
+    }
+    match scope.template(text, Stage::Request) {
+        Ok(source) if source.text.contains("${") => {
+            source.notes.iter().for_each(|note| f.differs(d, note));
+            Some(source.text)
+        }
+        Ok(source) if is_address(&source.text) => {
+            let v6 = source.text.parse::<SocketAddr>().is_err();
+            let bare = source.text.trim_matches(['[', ']']);
+            Some(if v6 { bare.to_owned() } else { source.text })
+        }
+        Ok(_) => {
+            f.missing(d, "this is no address", "correct it: nginx refuses it too");
+            None
+        }
+        Err(variable) => {
+            let why = format!("`{variable}` has no counterpart: the system chooses the address");
+            f.missing(d, &why, "write `source` into the upstream");
+            None
+        }
+    }
 }

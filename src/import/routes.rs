@@ -1,8 +1,8 @@
 //! One place of a server → its routes: what is answered under which condition, and what is sent on.
 
-use super::answer::{self, answer, not_carried, redirecting_rewrite, status};
+use super::answer;
 use super::condition::condition;
-use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Rewriting, Route};
+use super::draft::{Action, Added, Check, PathRule, ResponseEdits, Route};
 use super::ifs::{answers, only_rewrites, scripted};
 use super::location::Spot;
 use super::made::MadeVariables;
@@ -14,10 +14,8 @@ use super::table::Rule;
 use super::translate::Translator;
 use super::tree::Directive;
 use super::variables::Scope;
-use super::{headers, onward, passing, refuse};
-use crate::config::{Place, Stage};
-
-const FILE_SERVER: &str = "serve files by a file server of their own, as an upstream";
+use super::{headers, refuse};
+use crate::config::Place;
 
 /// What the routes of a server have in common.
 pub(super) struct Server<'t> {
@@ -144,10 +142,8 @@ impl<'t> Translator<'t, '_> {
         routes.extend(self.mains(&[], &edits, spot, s, server));
         // What nginx answers by itself it answers before it looks at limits.
         let limits = self.zones.uses(&s.limits, &mut self.findings);
-        for route in &mut routes {
-            if matches!(route.action, Action::Proxy(_) | Action::GoTo(_)) {
-                route.limits.clone_from(&limits);
-            }
+        for route in routes.iter_mut().filter(|route| route.is_limited) {
+            route.limits.clone_from(&limits);
         }
         routes
     }
@@ -178,6 +174,8 @@ impl<'t> Translator<'t, '_> {
             let mut route = Self::route(spot, [when, &more].concat(), action, edits, s);
             let own = |(allow, who): &(bool, &str)| (*allow, (*who).to_owned());
             let is_sent_on = proxied || matches!(route.action, Action::GoTo(_));
+            // Who may come in is asked behind the limits.
+            route.is_limited = is_sent_on || (s.answer.is_none() && s.keeps_all_out());
             // What stands behind a word about all is never asked. To let everybody in changes nothing.
             let last = s.access.iter().position(|(_, who)| *who == "all");
             let rules = &s.access[..last.map_or(s.access.len(), |last| last + 1)];
@@ -238,139 +236,6 @@ impl<'t> Translator<'t, '_> {
         route.when = when;
         route
     }
-
-    /// What is done with requests that no `if` answered, with conditions.
-    fn main(
-        &mut self,
-        spot: &Spot<'t>,
-        s: &Settings<'t>,
-        server: &Server<'t>,
-    ) -> Vec<(Vec<Check>, Action)> {
-        let f = &mut self.findings;
-        let only = |action| vec![(Vec::new(), action)];
-        if let Some(d) = s.rewrites.first().filter(|d| s.answer.is_none_or(|one| d.id < one.id))
-            && let Some(action) = redirecting_rewrite(d, s, &spot.scope, server.port, f)
-        {
-            return only(action);
-        }
-        if let Some(d) = s.answer {
-            let action = answer(d, s, &spot.scope, server.port, f);
-            return only(action);
-        }
-        if s.keeps_all_out() {
-            for d in s.pass.into_iter().chain(s.try_files) {
-                f.missing(d, "its route refuses everybody, see the access rules", "");
-            }
-            return only(refuse::answer(s));
-        }
-        if let Some(d) = s.try_files {
-            return only(self.try_files(d, spot, s, server));
-        }
-        match s.pass {
-            Some(d) => {
-                if let Some(content) = s.content {
-                    f.carried_as(content, "no files are served here");
-                }
-                // Among rules with conditions, none is made of the prefix.
-                let rewrites = if s.rewriting_ifs.is_empty() { &*s.rewrites } else { &[] };
-                self.pass(d, rewrites, spot, s)
-            }
-            None if s.rewrites.is_empty() => only(self.served(spot.location, s)),
-            // What no rewrite takes elsewhere would be a file.
-            None => only(status(404)),
-        }
-    }
-
-    /// The rewrites of a place, as far as they are not its action; `None` if one cannot be carried, so
-    /// that nobody knows where its requests belong.
-    fn rewrites_of(
-        &mut self,
-        spot: &Spot<'t>,
-        s: &Settings<'t>,
-        port: Option<u16>,
-    ) -> Option<Vec<Rewriting>> {
-        if let [one] = &*s.rewrites
-            && s.rewriting_ifs.is_empty()
-            && s.pass.is_some()
-            && passing::prefix_rewrite(one, spot).is_some()
-        {
-            return Some(Vec::new());
-        }
-        let mut rules = Vec::new();
-        let mut all: Vec<_> = s.rewrites.iter().chain(&s.rewriting_ifs).copied().collect();
-        all.sort_by_key(|d| d.id);
-        for d in all {
-            if d.name.text == "if" {
-                rules.extend(self.conditional(d, s, &spot.scope, port)?);
-                continue;
-            }
-            let f = &mut self.findings;
-            let Some(rule) = onward::rewriting(d, s, &spot.scope, port, f) else {
-                f.missing(d, "without it, all requests are refused here with 403", "");
-                return None;
-            };
-            let is_answered = s.answer.is_some();
-            if s.answer.is_some_and(|answer| answer.id < d.id)
-                || (is_answered && rule.then == "next")
-            {
-                f.carried_as(d, "the `return` beside it answers");
-            } else if is_answered && rule.then == "break" {
-                f.differs(d, "the `return` behind it answers all the same");
-            } else {
-                rules.push(rule);
-            }
-        }
-        Some(rules)
-    }
-
-    /// `try_files` without files: what it ends with takes every request.
-    fn try_files(
-        &mut self,
-        d: &'t Directive,
-        spot: &Spot<'t>,
-        s: &Settings<'t>,
-        server: &Server<'t>,
-    ) -> Action {
-        let f = &mut self.findings;
-        let last = d.args.last().map_or("", |arg| &*arg.text);
-        if let Some(content) = s.content {
-            f.missing(content, "no files are served", FILE_SERVER);
-        }
-        f.differs(d, &format!("no files are served: `{last}` takes every request"));
-        if let Some(code) = last.strip_prefix('=') {
-            let code = code.parse().ok().filter(|code| (200..600).contains(code));
-            return status(code.unwrap_or(404));
-        }
-        if last.starts_with('@') && !server.has_named(last) {
-            f.missing(d, "there is no such location: the answer is 501", "correct it");
-            return not_carried();
-        }
-        match spot.scope.template(last, Stage::Request) {
-            Ok(to) if to.text.starts_with(['/', '@']) => Action::GoTo(to.text),
-            _ => {
-                f.missing(d, "no files are served: the answer is 501", FILE_SERVER);
-                not_carried()
-            }
-        }
-    }
-
-    /// What nginx answers itself, with files and the like.
-    fn served(&mut self, location: &Directive, s: &Settings<'t>) -> Action {
-        let f = &mut self.findings;
-        if let Some(d) = s.content {
-            let row = super::table::find(&d.name.text);
-            f.missing(d, row.map_or("", |row| row.doc), row.map_or("", |row| row.instead));
-            return not_carried();
-        }
-        if location.inner().iter().any(|one| one.name.text == "location") {
-            // It holds others; what is in none of them would be a file.
-            let note = "no files are served: what is in none of its locations answers 404";
-            f.differs(location, note);
-            return status(404);
-        }
-        f.missing(location, "nginx serves files here: the route answers 501", FILE_SERVER);
-        not_carried()
-    }
 }
 
 /// Whether the rewrites of an `if` are rules with conditions; with a `return` beside it they are not,
@@ -430,6 +295,7 @@ pub(super) fn route(
         action,
         ignore_client_abort: s.ignore_client_abort,
         limits: Vec::new(),
+        is_limited: false,
         onward: None,
         body_limit: s.body_limit.unwrap_or(1 << 20),
         silent: s.silent,

@@ -72,7 +72,6 @@ fn listener<'t>(
     let mut refuses = false;
     let mut good = true;
     for (place, site) in sites.iter().enumerate() {
-        good &= carried(http, site, f);
         if let Some(d) = says(http, site, "ssl_reject_handshake").filter(|d| d.arg(0) == "on") {
             if place > 0 {
                 let why = "of one server among others, handshakes cannot be refused: the listener is left out";
@@ -127,34 +126,27 @@ fn listener<'t>(
     Some(settings)
 }
 
-/// Whether nothing stands in a server without which it would let in whom nginx keeps out.
-fn carried<'t>(http: &'t [Directive], site: &Site<'t>, f: &mut Findings<'_>) -> bool {
-    let mut good = true;
-    for (d, _) in effective(&[http, site.block.inner()]) {
-        if d.name.text == "ssl_password_file" {
-            f.missing(d, "encrypted keys are not read: the listener is left out", "decrypt them");
-            good = false;
-        }
-    }
-    good
-}
-
 /// A certificate with all that comes with it.
 struct Certificate {
     chain: String,
     key: String,
+    /// The file with the key's passwords.
+    passwords: Option<String>,
     staple: Option<String>,
     names: Vec<String>,
 }
 
 impl Certificate {
     fn written(&self) -> String {
-        let Self { chain, key, staple, names } = self;
+        let Self { chain, key, passwords, staple, names } = self;
+        let passwords =
+            passwords.as_ref().map(|path| format!(", password = {{ file = {} }}", quote(path)));
         let staple = staple.as_ref().map(|path| format!(", ocsp = {}", quote(path)));
         format!(
-            "{{ chain = {}, key = {}{}, names = {} }}",
+            "{{ chain = {}, key = {}{}{}, names = {} }}",
             quote(chain),
             quote(key),
+            passwords.unwrap_or_default(),
             staple.unwrap_or_default(),
             quoted_list(names)
         )
@@ -174,7 +166,8 @@ fn own<'t>(
     };
     let (chains, keys) = (of("ssl_certificate"), of("ssl_certificate_key"));
     let staple = of("ssl_stapling_file").first().map(|d| d.arg(0).to_owned());
-    for d in of("ssl_stapling_file") {
+    let passwords = of("ssl_password_file").first().map(|d| d.arg(0).to_owned());
+    for d in of("ssl_stapling_file").into_iter().chain(of("ssl_password_file")) {
         f.carried(d);
     }
     let mut good = true;
@@ -211,6 +204,7 @@ fn own<'t>(
             None => certificates.push(Certificate {
                 chain: chain.arg(0).to_owned(),
                 key: key.arg(0).to_owned(),
+                passwords: passwords.clone(),
                 staple: staple.clone(),
                 names: names.clone(),
             }),

@@ -1,9 +1,10 @@
 //! `proxy_pass` with variables, `proxy_method`, `proxy_set_body` and what is not passed on → `send`.
 
+use super::branches::Branch;
 use super::draft::Setting;
 use super::findings::Findings;
 use super::location::Spot;
-use super::passing::{Branch, Refusal};
+use super::passing::Refusal;
 use super::settings::Settings;
 use super::translate::Translator;
 use super::tree::Directive;
@@ -56,14 +57,7 @@ impl<'t> Translator<'t, '_> {
         }
         let at = d.name.place;
         let group = Group::of_requests(at, asked);
-        self.uses.push(Use {
-            name,
-            at,
-            grpc: false,
-            tls: self.to_tls.clone(),
-            group,
-            named: false,
-        });
+        self.uses.push(Use { name, at, grpc: false, met: self.met.clone(), group, named: false });
         let one = self.uses.len() - 1;
         let to = format!("{{ address = {}, allow = {allow} }}", quote(&address.text));
         Ok((vec![(Vec::new(), vec![(one, 1)], None)], Some(("send.to", to))))

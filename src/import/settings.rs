@@ -35,6 +35,7 @@ pub(super) struct Settings<'t> {
     /// Something that makes content, and is not carried.
     pub content: Option<&'t Directive>,
     pub http11: bool,
+    pub http2: bool,
     pub http_version: Option<&'t Directive>,
     pub proxy: Policy,
     pub grpc: Policy,
@@ -60,9 +61,9 @@ pub(super) struct Settings<'t> {
     pub streaming: bool,
     pub buffers: Option<u64>,
     pub no_temp_file: bool,
-    pub rate: Option<u64>,
-    pub rate_after: Option<u64>,
-    pub backend_rate: Option<u64>,
+    pub rate: Option<&'t Directive>,
+    pub rate_after: Option<&'t Directive>,
+    pub backend_rate: Option<&'t Directive>,
     pub ignored: Vec<&'t Directive>,
     pub body_memory: Option<u64>,
     /// Requests are not logged in the usual log.
@@ -77,8 +78,8 @@ pub(super) struct Settings<'t> {
     pub resolver_timeout: Option<Duration>,
     /// What is said of TLS to backends.
     pub to_secured: ToSecured<'t>,
-    /// The address that connections to backends leave from.
-    pub source: Option<String>,
+    /// What says which address connections to backends leave from.
+    pub source: Option<&'t Directive>,
     pub says: Says<'t>,
     pub client: Client,
     pub limits: Limits<'t>,
@@ -166,6 +167,10 @@ kept! {
     early_hints => early_hints;
     method => method;
     set_body => set_body;
+    bind => source;
+    limit_rate => rate;
+    limit_rate_after => rate_after;
+    proxy_limit_rate => backend_rate;
 }
 
 macro_rules! listed {
@@ -223,11 +228,10 @@ pub(super) fn http_version<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut F
         "1.0" => {
             f.differs(d, "backends are spoken to in HTTP/1.1, on connections that are not kept");
         }
-        "2" => f.missing(
-            d,
-            "HTTP/2 to backends is a matter of the upstream",
-            "write `protocol = \"h2c\"` there",
-        ),
+        "2" => {
+            s.http2 = true;
+            f.carried(d);
+        }
         _ => f.missing(d, "this version is not known", "use 1.1"),
     }
 }
@@ -249,28 +253,6 @@ pub(super) fn buffers(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>)
 
 pub(super) fn temp_file(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
     s.no_temp_file = size(d, f) == Some(0);
-}
-
-/// A rate that is known when the file is read.
-fn rate(d: &Directive, f: &mut Findings<'_>) -> Option<u64> {
-    let rate = units::size(d.arg(0));
-    match rate {
-        Some(_) => f.carried(d),
-        None => f.missing(d, "the rate is not known when the file is read", "write a number"),
-    }
-    rate
-}
-
-pub(super) fn limit_rate(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.rate = rate(d, f);
-}
-
-pub(super) fn limit_rate_after(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.rate_after = rate(d, f);
-}
-
-pub(super) fn proxy_limit_rate(s: &mut Settings<'_>, d: &Directive, f: &mut Findings<'_>) {
-    s.backend_rate = rate(d, f);
 }
 
 pub(super) fn ignore_headers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {

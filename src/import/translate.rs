@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Action, Draft, PathRule, ResponseEdits, Route, Setting};
+use super::draft::{Action, Draft, PathRule, ResponseEdits, Route};
 use super::findings::Findings;
 use super::limits::Zones;
 use super::listen::{At, Listen, listen};
@@ -18,9 +18,9 @@ use super::settings::Settings;
 use super::table::{self, Rule};
 use super::tree::Directive;
 use super::upstream::{Group, group};
-use super::used::Use;
+use super::used::{Met, Use};
 use super::variables::Scope;
-use super::{Files, answer, finish, headers, pages, process, refuse, scope, stream};
+use super::{Files, answer, finish, headers, listeners, pages, process, refuse, scope, stream};
 
 /// A translation under way.
 pub(super) struct Translator<'t, 'f> {
@@ -33,8 +33,8 @@ pub(super) struct Translator<'t, 'f> {
     pub zones: Zones,
     /// The TLS of each address.
     pub secured: Secured,
-    /// What holds of TLS for the `proxy_pass` that is being read.
-    pub to_tls: Vec<Setting>,
+    /// How the backends of the `proxy_pass` that is being read are met.
+    pub met: Met,
     /// The log of each `access_log`, by its number: a name, or the usual one.
     pub log_of: BTreeMap<usize, Option<String>>,
     /// Whether what nginx takes for the client's address is not known in this server.
@@ -63,7 +63,7 @@ pub(super) fn translate<'f>(
         uses: Vec::new(),
         zones: Zones::default(),
         secured: Secured::default(),
-        to_tls: Vec::new(),
+        met: Met::default(),
         log_of: BTreeMap::new(),
         address_unsure: false,
     };
@@ -105,7 +105,7 @@ pub(super) fn translate<'f>(
     }
     placed.sort_by_key(|route| is_last(&route.hosts));
     draft.routes = unique(placed);
-    draft.listeners = finish::listeners(&mut t, http, &sites, &defaults, &draft.routes);
+    draft.listeners = listeners::listeners(&mut t, http, &sites, &defaults, &draft.routes);
     finish::fields(&mut draft);
     draft.upstreams = finish::upstreams(&mut t, &draft.routes);
     for block in tree.iter().filter(|d| d.name.text == "stream") {

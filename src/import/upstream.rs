@@ -21,6 +21,8 @@ pub(super) struct Group {
     pub strategy: Option<&'static str>,
     pub key: Option<String>,
     pub two: bool,
+    /// Answers are timed to their last byte.
+    pub whole_time: bool,
     pub servers: Vec<Server>,
     /// Idle connections, and where that is said.
     pub keepalive: Option<(u64, Place)>,
@@ -44,6 +46,8 @@ pub(super) struct Server {
     pub backend: Backend,
     pub max_fails: u32,
     pub fail_timeout: Duration,
+    /// How long it takes to get its whole weight when it is back; zero is at once.
+    pub slow_start: Duration,
 }
 
 impl Group {
@@ -63,7 +67,8 @@ impl Group {
             service: None,
         };
         let fail_timeout = Duration::from_secs(10);
-        let server = Server { id: usize::MAX, backend, max_fails: 1, fail_timeout };
+        let slow_start = Duration::ZERO;
+        let server = Server { id: usize::MAX, backend, max_fails: 1, fail_timeout, slow_start };
         Self { at: Some(at), servers: vec![server], ..Self::default() }
     }
 
@@ -177,6 +182,10 @@ fn parameter(server: &mut Server, d: &Directive, text: &str, f: &mut Findings<'_
             server.fail_timeout = time;
             true
         }),
+        "slow_start=" => units::time(value).is_some_and(|time| {
+            server.slow_start = time;
+            true
+        }),
         "max_conns=" => value.parse().is_ok_and(|count| {
             backend.max_connections = count;
             true
@@ -229,7 +238,16 @@ pub(super) fn least_conn(group: &mut Group, d: &Directive, f: &mut Findings<'_>)
 }
 
 pub(super) fn least_time(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
-    f.differs(d, "`least_response_time` weighs recent answers more, until the response head");
+    let known = matches!(d.arg(0), "header" | "last_byte") && matches!(d.arg(1), "" | "inflight");
+    if !known {
+        let why = "it takes `header` or `last_byte`, and `inflight`";
+        return f.missing(d, why, "correct it: nginx refuses it too");
+    }
+    f.differs(d, "`least_response_time` weighs recent answers more");
+    group.whole_time = d.arg(0) == "last_byte";
+    if d.arg(1).is_empty() {
+        f.differs(d, "requests under way count by themselves, as with `inflight`");
+    }
     group.strategy = Some("least_response_time");
 }
 
@@ -237,10 +255,13 @@ pub(super) fn random(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     f.carried(d);
     group.strategy = Some("random");
     group.two = d.arg(0) == "two";
-    if !matches!(d.arg(0), "" | "two") {
-        f.missing(d, &format!("`{}` is not known", d.arg(0)), "it is `two`");
-    } else if !matches!(d.arg(1), "" | "least_conn") {
-        f.differs(d, "of the two the one with fewer connections is taken");
+    match (d.arg(0), d.arg(1)) {
+        ("", _) | ("two", "" | "least_conn") => {}
+        ("two", "least_time=header" | "least_time=last_byte") => {
+            f.differs(d, "of the two the one with fewer connections is taken");
+        }
+        ("two", other) => f.missing(d, &format!("`{other}` is not known"), "it is `least_conn`"),
+        (other, _) => f.missing(d, &format!("`{other}` is not known"), "it is `two`"),
     }
 }
 

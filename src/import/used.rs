@@ -11,11 +11,30 @@ pub(super) struct Use {
     pub name: String,
     pub at: Place,
     pub grpc: bool,
-    /// How its backends are met over TLS; empty: they are not.
-    pub tls: Vec<Setting>,
+    /// How its backends are met.
+    pub met: Met,
     pub group: Group,
     /// Requests may name it.
     pub named: bool,
+}
+
+/// How the backends of a `proxy_pass` are met.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Met {
+    /// Over TLS; empty: they are not.
+    pub tls: Vec<Setting>,
+    /// In HTTP/2, as `proxy_http_version` says.
+    pub http2: bool,
+    /// From this address.
+    pub source: Option<String>,
+}
+
+impl Met {
+    /// What is added to the name of an upstream that is met like this.
+    fn suffix(&self) -> String {
+        let parts = [("-h2", self.http2), ("-tls", !self.tls.is_empty())];
+        parts.into_iter().filter(|(_, is)| *is).map(|(part, _)| part).collect()
+    }
 }
 
 impl Translator<'_, '_> {
@@ -40,18 +59,18 @@ impl Translator<'_, '_> {
                 let has_port = port.is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
                 let is_bare = !has_port && !authority.starts_with("unix:");
                 let secured =
-                    (is_bare && !self.to_tls.is_empty()).then(|| format!("{authority}:443"));
+                    (is_bare && !self.met.tls.is_empty()).then(|| format!("{authority}:443"));
                 let address = secured.as_deref().unwrap_or(authority);
                 (short_name(authority), Group::of_address(d.name.place, address))
             }
         };
-        let tls = self.to_tls.clone();
+        let met = self.met.clone();
         let name = if grpc { format!("{name}-grpc") } else { name };
-        let name = if tls.is_empty() { name } else { format!("{name}-tls") };
+        let name = format!("{name}{}", met.suffix());
         let known = self.uses.iter().position(|one| {
             one.name == name
                 && one.grpc == grpc
-                && one.tls == tls
+                && one.met == met
                 && one.group.servers.len() == group.servers.len()
                 && one
                     .group
@@ -70,7 +89,7 @@ impl Translator<'_, '_> {
             unique = format!("{name}-{n}");
         }
         let at = group.at.unwrap_or(d.name.place);
-        self.uses.push(Use { name: unique, at, grpc, tls, group, named: false });
+        self.uses.push(Use { name: unique, at, grpc, met, group, named: false });
         Ok(self.uses.len() - 1)
     }
 }

@@ -246,7 +246,7 @@ struct Counterpart {
 }
 
 /// nginx's variables without an argument, with Plimsoll's.
-const PLAIN: [(&str, &str); 56] = [
+const PLAIN: [(&str, &str); 59] = [
     ("hostname", "hostname"),
     ("request_body", "request_body"),
     ("proxy_protocol_addr", "proxied.client_ip"),
@@ -257,6 +257,9 @@ const PLAIN: [(&str, &str); 56] = [
     ("binary_remote_addr", "client_ip_bytes"),
     ("remote_port", "client_port"),
     ("realip_remote_addr", "downstream_ip"),
+    ("realip_remote_port", "client_port"),
+    ("limit_req_status", "limit.rate"),
+    ("limit_conn_status", "limit.concurrency"),
     ("remote_user", "user"),
     ("proxy_add_x_forwarded_for", "forwarded_for"),
     ("server_addr", "server_ip"),
@@ -313,11 +316,12 @@ const DIFFERENT: [(&str, &str, &str); 3] = [
 ];
 
 /// Variables with an argument.
-const FAMILIES: [(&str, &str); 7] = [
+const FAMILIES: [(&str, &str); 8] = [
     // Made of `auth_request_set`.
     ("auth_http_", "auth."),
     ("upstream_http_", "upstream.header."),
     ("upstream_cookie_", "upstream.cookie."),
+    ("upstream_trailer_", "upstream.trailer."),
     ("sent_http_", "response."),
     ("http_", "header."),
     ("cookie_", "cookie."),

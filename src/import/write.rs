@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::draft::Draft;
-use super::finish::usual_body_limit;
+use super::listeners::usual_body_limit;
 use super::process::AccessLog;
 use super::write_route::common_pages;
 use crate::config::{Faults, Place, show_duration};

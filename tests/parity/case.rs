@@ -26,7 +26,8 @@
 //!
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
 //! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
-//! `stopped`, `unix` (on a Unix socket), `tls` (over TLS), `grpc` (HTTP/2), `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
+//! `stopped`, `unix` (on a Unix socket), `tls` (over TLS), `tls deep`
+//! (the same with a certificate that has two others between it and the authority's), `grpc` (HTTP/2), `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
 //! of `http`; `${listen}` is `127.0.0.1:PORT`, `${port}` the port alone, `${NAME}` an origin's
 //! address, `${NAME_port}` its port. `--- main` adds lines outside of `http`. Each request is sent
 //! on a connection of its own, `xN` times in a row; line ends become CRLF, a blank line ends the
@@ -158,7 +159,7 @@ impl Case {
                 "body" => origin.answer(Answer::Ok(rest.as_bytes().to_vec())),
                 "unix" => origin = Origin::start_unix(name).await,
                 "tls" => {
-                    let around = FILES.around(origin.socket_addr()).await;
+                    let around = FILES.around(origin.socket_addr(), rest == "deep").await;
                     origins.secured.insert(name.clone(), around);
                 }
                 "close" => origin.answer(Answer::Close),

@@ -24,6 +24,8 @@ const NAME: &str = "example.com";
 pub(crate) struct Files {
     authority: Authority,
     pair: Pair,
+    /// A certificate with two others between it and the authority's.
+    deep: Pair,
     folder: TempDir,
 }
 
@@ -35,18 +37,26 @@ pub(crate) static FILES: LazyLock<Files> = LazyLock::new(|| {
     std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
     // Who is let in where clients have to show a certificate.
     authority.issue_to("client", 7).write(folder.path(), "client");
-    Files { authority, pair, folder }
+    std::fs::write(folder.path().join("locked.key"), pair.locked("secret")).unwrap();
+    std::fs::write(folder.path().join("passwords"), "wrong\nsecret\n").unwrap();
+    let near = authority.below("near");
+    let far = near.below("far");
+    let deep = far.issue(&[NAME]).behind(&[&far, &near]);
+    Files { authority, pair, deep, folder }
 });
 
 impl Files {
-    /// Where `site.pem`, `site.key`, `ca.pem`, `client.pem` and `client.key` are.
+    /// Where `site.pem`, `site.key`, `ca.pem`, `client.pem` and `client.key` are; `locked.key` is
+    /// `site.key` encrypted with one of the lines of `passwords`.
     pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
-    /// The address of a server with TLS before this one.
-    pub(crate) async fn around(&self, server: SocketAddr) -> SocketAddr {
-        Wrapper::around_server(server, tls_server(&self.pair)).await.addr()
+    /// The address of a server with TLS before this one; `deep`: its certificate is far from the
+    /// authority's.
+    pub(crate) async fn around(&self, server: SocketAddr, deep: bool) -> SocketAddr {
+        let pair = if deep { &self.deep } else { &self.pair };
+        Wrapper::around_server(server, tls_server(pair)).await.addr()
     }
 }
 

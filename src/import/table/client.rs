@@ -163,16 +163,25 @@ pub(super) const CLIENT: Part = Part {
         needless("aio*", Contexts::ANY, "No files are served."),
         needless("directio*", Contexts::ANY, "No files are served."),
         needless("server_tokens", Contexts::ANY, "Plimsoll does not name itself in responses."),
-        needless("keepalive_disable", Contexts::ANY, "It is for browsers that are gone."),
+        row(
+            "keepalive_disable",
+            Contexts::LEVELS,
+            (1, 3),
+            Rule::Listener(client::keepalive_disable),
+            "`nginx.keepalive_disable` of the listener. Without it nginx closes for Internet Explorer 6, \
+             which the imported file does not.",
+        ),
         needless("msie_*", Contexts::ANY, "It is for browsers that are gone."),
         needless("server_names_hash_*", Contexts::ANY, "Tables grow as they need."),
         needless("variables_hash_*", Contexts::ANY, "Tables grow as they need."),
         needless("types_hash_*", Contexts::ANY, "Tables grow as they need."),
         needless("map_hash_*", Contexts::ANY, "Tables grow as they need."),
-        needless(
+        row(
             "merge_slashes",
-            Contexts::ANY,
-            "Routes are found by the path with slashes merged; what is sent on is not.",
+            HTTP_SERVER,
+            (1, 1),
+            Rule::Listener(client::merge_slashes),
+            "With `off`, `nginx.merge_slashes = false` of the listener.",
         ),
         row(
             "chunked_transfer_encoding",
@@ -283,7 +292,7 @@ pub(super) const CLIENT: Part = Part {
             Contexts::LEVELS_AND_IF,
             (1, 1),
             Rule::Route(settings::limit_rate),
-            "`rate.client`. Variables are not carried.",
+            "`rate.client`; what `set $limit_rate` says goes before it.",
         ),
         row(
             "limit_rate_after",

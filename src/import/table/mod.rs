@@ -157,6 +157,12 @@ impl Row {
         self
     }
 
+    /// The same, read where it stands and not carried.
+    const fn not_carried(mut self) -> Self {
+        self.verdict = Verdict::NotCarried;
+        self
+    }
+
     /// The same, which holds for its own level only.
     const fn own(mut self) -> Self {
         self.inherited = false;

@@ -1,7 +1,7 @@
 //! Directives of the way to the backends and back.
 
 use super::{Contexts, MANY, Part, Rule, missing, needless, row};
-use crate::import::{onward, resolver, retries, settings, to_secured};
+use crate::import::{onward, retries, settings, to_secured};
 
 const LEVELS: Contexts = Contexts::LEVELS;
 const PASS: Contexts = Contexts::LOCATION.and(Contexts::LOCATION_IF).and(Contexts::LIMIT_EXCEPT);
@@ -19,8 +19,8 @@ pub(super) const PROXY: Part = Part {
             "`upstream` with `protocol = \"h2c\"`. What goes wrong in the proxy is told to callers in \
              `grpc-status`, where nginx has a page.").differs().own(),
         row("proxy_http_version", LEVELS, (1, 1), Rule::Route(settings::http_version),
-            "Backends are always spoken to in HTTP/1.1; with 1.0, nginx's default, connections are not \
-             kept, and neither are they then by the imported file.").differs(),
+            "2 is `protocol = \"h2c\"` of the upstream, `\"h2\"` with TLS. 1.0, nginx's default before 1.29.7, is \
+             not spoken: it is HTTP/1.1 on connections that are not kept.").differs(),
         row("proxy_connect_timeout", LEVELS, (1, 1), Rule::Route(settings::connect_timeout), "`timeouts.connect`; 60 seconds if not written."),
         row("proxy_send_timeout", LEVELS, (1, 1), Rule::Route(settings::write_timeout), "`timeouts.write`."),
         row("proxy_read_timeout", LEVELS, (1, 1), Rule::Route(settings::read_timeout), "`timeouts.read`."),
@@ -63,24 +63,28 @@ pub(super) const PROXY: Part = Part {
         row("grpc_intercept_errors", LEVELS, (1, 1), Rule::Route(onward::intercept), "As `proxy_intercept_errors`."),
         row("proxy_pass_request_headers", LEVELS, (1, 1), Rule::Route(settings::pass_request_headers), "With `off`, `send.headers = false`."),
         row("proxy_pass_request_body", LEVELS, (1, 1), Rule::Route(settings::pass_request_body), "With `off`, `send.body = \"\"`; a length is not sent then."),
-        row("proxy_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "`source` of the upstream, where an address is written."),
-        row("grpc_bind", LEVELS, (1, 2), Rule::Route(resolver::bind), "As `proxy_bind`."),
+        row("proxy_bind", LEVELS, (1, 2), Rule::Route(settings::bind), "`source` of the upstream. `transparent` is not carried."),
+        row("grpc_bind", LEVELS, (1, 2), Rule::Route(settings::bind), "As `proxy_bind`."),
         row("proxy_method", LEVELS, (1, 1), Rule::Route(settings::method), "`send.method`."),
         row("proxy_set_body", LEVELS, (1, 1), Rule::Route(settings::set_body), "`send.body`."),
-        row("proxy_limit_rate", LEVELS, (1, 1), Rule::Route(settings::proxy_limit_rate), "`rate.backend`. Variables are not carried."),
+        row("proxy_limit_rate", LEVELS, (1, 1), Rule::Route(settings::proxy_limit_rate), "`rate.backend`."),
         missing("proxy_force_ranges", "Ranges are answered by the backend.", ""),
-        row("proxy_ssl_name", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.server_name` of the upstream; the host of `proxy_pass` if not written."),
+        row("proxy_ssl_name", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.server_name` of the upstream; the host of `proxy_pass` if not written. With variables no connection is kept."),
         row("proxy_ssl_server_name", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.sni`, which is off if not written."),
         row("proxy_ssl_verify", LEVELS, (1, 1), Rule::Route(to_secured::keep),
             "Without it `tls.insecure = true`, as in nginx. A name has to stand among the alternative names of a \
              certificate."),
         row("proxy_ssl_trusted_certificate", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.ca`."),
         row("proxy_ssl_crl", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.crl`."),
-        row("proxy_ssl_verify_depth", LEVELS, (1, 1), Rule::Route(to_secured::keep), "Chains may be as long as six certificates.").differs(),
+        row("proxy_ssl_verify_depth", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.depth`; 1 if not written."),
         row("proxy_ssl_certificate", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.certificate`."),
         row("proxy_ssl_certificate_key", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.key`."),
         row("proxy_ssl_protocols", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "TLS 1.2 and 1.3.").differs(),
         row("proxy_ssl_ciphers", LEVELS, (1, 1), Rule::Route(to_secured::keep), "The suites of `intermediate`.").differs(),
+        row("proxy_ssl_password_file", LEVELS, (1, 1), Rule::Route(to_secured::keep), "`tls.password`; a key that is encrypted in the form before PKCS #8 has to be written anew."),
+        row("proxy_ssl_certificate_cache", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "Files are read when they change."),
+        row("proxy_ssl_conf_command", LEVELS, (2, 2), Rule::Route(to_secured::keep), "There is no OpenSSL that would take commands.").not_carried(),
+        row("proxy_ssl_key_log", LEVELS, (1, 1), Rule::Route(to_secured::keep), "Keys are not written down.").not_carried(),
         row("proxy_ssl_session_reuse", LEVELS, (1, 1), Rule::Route(to_secured::keep), "Sessions go on where backends allow it."),
         row("proxy_ssl_*", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "The route answers 502 where TLS is spoken.").differs(),
         row("grpc_ssl_*", LEVELS, (1, MANY), Rule::Route(to_secured::keep), "As `proxy_ssl_…`.").differs(),
@@ -88,7 +92,7 @@ pub(super) const PROXY: Part = Part {
         missing("proxy_no_cache", "Responses are not cached.", ""),
         missing("proxy_store*", "Responses are not stored.", ""),
         row("early_hints", LEVELS, (1, MANY), Rule::Route(settings::early_hints),
-            "`early_hints`; without it, early hints (103) are swallowed."),
+            "`early_hints_when`, if variables are in it; without it `early_hints = false`."),
     ],
 };
 
@@ -190,7 +194,7 @@ pub(super) const HEADERS: Part = Part {
             LEVELS,
             (1, MANY),
             Rule::Route(settings::cookie_flags),
-            "`cookie_rewrite.flags`. Flags with variables are not carried.",
+            "`cookie_rewrite.flags`, with `words` for flags that variables give.",
         ),
         row(
             "proxy_pass_trailers",

@@ -19,11 +19,12 @@ pub(super) const TLS: Part = Part {
              imported file; of names that are patterns clients get the default server's.",
         ),
         shape("ssl_certificate_key", "The same."),
-        missing(
+        shape(
             "ssl_password_file",
-            "Encrypted keys are not read: the listener is left out.",
-            "decrypt them with `openssl pkey`",
+            "`password` of the certificate; a key that is encrypted in the form before PKCS #8 has to be \
+             written anew.",
         ),
+        needless("ssl_certificate_cache", Contexts::ANY, "Files are read when they change."),
         shape(
             "ssl_protocols",
             "`tls.policy` by the default server: `modern` with TLS 1.3 alone. Older ones than 1.2 are not \

@@ -50,7 +50,8 @@ pub(super) const UPSTREAM: Part = Part {
             UP,
             (1, 2),
             Rule::Upstream(upstream::least_time),
-            "`strategy = \"least_response_time\"`, which weighs recent answers more.",
+            "`strategy = \"least_response_time\"`: the time to the response's head, or with `last_byte` by \
+             `measure` to its end, in which recent answers weigh more, times the requests under way.",
         )
         .differs(),
         row(
@@ -76,7 +77,11 @@ pub(super) const UPSTREAM: Part = Part {
             Rule::Route(resolver::timeout),
             "`dns.timeout`.",
         ),
-        needless("zone", UP, "Workers share the state of backends anyhow."),
+        needless(
+            "zone",
+            UP,
+            "Workers share failures and requests under way anyhow; turns are each one's own.",
+        ),
         row(
             "sticky",
             UP,
@@ -157,8 +162,8 @@ pub(in crate::import) const SERVER: &[Parameter] = &[
     parameter("route=", Verdict::Carried, "`route`.", ""),
     parameter(
         "slow_start=",
-        Verdict::NotCarried,
-        "A backend that comes back gets its full share at once.",
-        "write `slow_start` into its upstream",
+        Verdict::Carried,
+        "`slow_start` of the upstream, as long as that of the slowest server.",
+        "",
     ),
 ];
