@@ -96,7 +96,9 @@ impl<'t> Translator<'t, '_> {
         self.findings.carried(location);
         if spot.bare {
             let f = &mut self.findings;
-            let action = answer::with_slash(location, &spot.prefix, s, &spot.scope, server.port, f);
+            // nginx redirects before it looks at what is set there.
+            let scope = spot.scope.before("args");
+            let action = answer::with_slash(location, &spot.prefix, s, &scope, server.port, f);
             return vec![Self::route(spot, Vec::new(), action, &edits, s)];
         }
         let mut routes = Vec::new();

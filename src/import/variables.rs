@@ -63,6 +63,14 @@ impl Scope {
         if numbered { Some(name.to_owned()) } else { named }
     }
 
+    /// The same before anything was set of this variable of nginx's own.
+    pub(super) fn before(&self, name: &str) -> Self {
+        let mut scope = self.clone();
+        scope.constants.remove(name);
+        scope.aliases.remove(name);
+        scope
+    }
+
     /// Notes that a variable has one value or another.
     pub(super) fn forget(&mut self, name: &str) {
         if let Some(name) = name.strip_prefix('$') {

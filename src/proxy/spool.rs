@@ -152,7 +152,7 @@ impl Spool {
         let at = self.read - self.memory.len() as u64;
         let reading = self.reading.get_or_insert_with(|| {
             let left = usize::try_from(self.written - at).unwrap_or(PIECE);
-            let (file, mut piece) = (self.file.clone(), std::mem::take(&mut self.ahead.0));
+            let (file, (mut piece, _)) = (self.file.clone(), std::mem::take(&mut self.ahead));
             spawn_blocking(move || {
                 let file = file.ok_or(io::ErrorKind::NotFound)?;
                 piece.resize(left.min(PIECE), 0);
