@@ -17,6 +17,7 @@ use crate::telemetry::{BackendSeries, UpstreamSeries};
 use crate::tls::{BackendTerms, ToBackend};
 
 /// A named group of backends with everything an attempt needs.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug)]
 pub struct Upstream {
     /// Identity across reloads.
