@@ -286,6 +286,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
 fn of_strategy(key: &str) -> &'static str {
     match key {
         "choices" => "strategy = \"random\"",
+        "measure" => "strategy = \"least_response_time\"",
         "table_size" => "strategy = \"maglev\"",
         "hot_quantile" => "strategy = \"prequal\"",
         "key" | "bounded_load" => "strategy = \"consistent_hash\"",

@@ -242,7 +242,6 @@ fn listeners_whose_tls_cannot_be_carried_whole_are_left_out() {
     for lines in [
         "ssl_verify_client optional;",
         "ssl_verify_client optional_no_ca; ssl_client_certificate /etc/ca.pem;",
-        "ssl_password_file /etc/passwords;",
         "ssl_certificate /etc/b.pem;",
         "ssl_certificate $ssl_server_name.pem; ssl_certificate_key /etc/b.key;",
     ] {
@@ -256,6 +255,18 @@ fn listeners_whose_tls_cannot_be_carried_whole_are_left_out() {
     let strict = strict.replace("a.test *.b.test", "d.test");
     let imported = imported(&[("a.conf", &(with_tls("") + &strict))]);
     assert!(!imported.toml.contains(":443"), "{}", imported.toml);
+}
+
+#[test]
+fn passwords_of_keys_are_those_of_the_file() {
+    let toml = imported(&[("a.conf", &with_tls("ssl_password_file /etc/passwords;"))]).toml;
+    let expected = "key = \"/etc/a.key\", password = { file = \"/etc/passwords\" }";
+    assert!(toml.contains(expected), "{toml}");
+    let text = "server { listen 80; location / { proxy_ssl_certificate /etc/own.pem; \
+                proxy_ssl_certificate_key /etc/own.key; proxy_ssl_password_file /etc/p; \
+                proxy_pass https://10.0.0.1; } }";
+    let toml = imported(&[("a.conf", text)]).toml;
+    assert!(toml.contains("tls.password = { file = \"/etc/p\" }"), "{toml}");
 }
 
 #[test]
@@ -346,12 +357,12 @@ fn backends_are_met_over_tls_as_nginx_meets_them() {
                     proxy_ssl_certificate /etc/own.pem; proxy_ssl_certificate_key /etc/own.key;";
     let toml = imported(&[("a.conf", &text(verified))]).toml;
     let expected = "tls.ca = \"/etc/ca.pem\"\ntls.crl = [\"/etc/crl.pem\"]\n\
-                    tls.server_name = \"api.test\"\ntls.certificate = \"/etc/own.pem\"\n\
+                    tls.depth = 1\ntls.server_name = \"api.test\"\ntls.certificate = \"/etc/own.pem\"\n\
                     tls.key = \"/etc/own.key\"\n";
     assert!(toml.contains(expected), "{toml}");
     assert!(!toml.contains("insecure"), "{toml}");
     // What cannot be kept of it is not left away.
-    for lines in ["proxy_ssl_verify on;", "proxy_ssl_password_file /etc/p;"] {
+    for lines in ["proxy_ssl_verify on;", "proxy_ssl_certificate $ssl_server_name.pem;"] {
         let toml = imported(&[("a.conf", &text(lines))]).toml;
         assert!(!toml.contains("10.0.0.1"), "{lines}: {toml}");
     }

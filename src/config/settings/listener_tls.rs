@@ -99,7 +99,7 @@ static CERTIFICATE: Section = Section {
             "the key is not encrypted",
             "The password of an encrypted key (PKCS #8). Of several lines each is one, and the first that \
              decrypts it counts.",
-            r#"{ file = "example.password" }"#,
+            r#"{ file = "secrets/token" }"#,
         ),
         Setting::optional(
             "names",

@@ -166,7 +166,7 @@ static FLAGS: Section = Section {
             "Texts with `${variables}`, each of which gives a flag that is not set by the other settings, in \
              nginx's words: `secure`, `httponly`, `samesite=strict`, `samesite=lax` and `samesite=none` add \
              one, `nosecure`, `nohttponly` and `nosamesite` take it away. Anything else does nothing.",
-            r#"["${site_flag}"]"#,
+            r#"["${header.x-cookie-flag}"]"#,
         ),
     ],
 };

@@ -78,7 +78,7 @@ pub(super) static TLS: Section = Section {
             "the key is not encrypted",
             "The password of an encrypted key (PKCS #8). Of several lines each is one, and the first that \
              decrypts it counts.",
-            r#"{ file = "plimsoll.password" }"#,
+            r#"{ file = "secrets/token" }"#,
         ),
     ],
 };
