@@ -37,7 +37,7 @@
 //! | [`control`] | the one writer: reloads, health, names, publishing |
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
 //! | [`admin`] | metrics, status and changes by hand over HTTP |
-//! | [`server`] | puts the rooms together: threads, signals, drain |
+//! | [`server`] | puts the rooms together: threads, signals, drain, upgrade |
 //! | [`import`] | nginx's configuration to ours, and what became of each directive |
 //! | [`simulate`] | load and faults in virtual time, through the code that runs |
 //! | [`cli`] | what was typed to what it means |
@@ -85,10 +85,10 @@
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `config::model` `net::Acceptor` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
-//! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `rustix` `thiserror` `tokio` `tracing` | |
+//! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
-//! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` | |
+//! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` `tracing` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!

@@ -58,7 +58,7 @@ fn commands_in_the_documents_exist_with_their_flags() {
     assert_eq!(
         known,
         all.into_iter()
-            .chain(["backend", "drain", "events", "probe", "reload", "status", "why"])
+            .chain(["backend", "drain", "events", "probe", "reload", "status", "upgrade", "why"])
             .collect()
     );
     for words in &commands {

@@ -127,6 +127,9 @@ async fn readyz(Extract(state): Extract<Shared>) -> Response {
         Phase::Draining => {
             (StatusCode::SERVICE_UNAVAILABLE, "listeners are closed, requests under way finish")
         }
+        Phase::Replaced => {
+            (StatusCode::SERVICE_UNAVAILABLE, "another process serves, requests under way finish")
+        }
     };
     told(status, &json!({ "status": phase, "why": why }))
 }

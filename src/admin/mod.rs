@@ -46,6 +46,8 @@ pub enum Phase {
     Ready,
     /// Listeners are closed; requests under way finish.
     Draining,
+    /// Another process has the listeners; requests under way finish.
+    Replaced,
 }
 
 /// What the endpoints work with.

@@ -231,6 +231,7 @@ async fn readiness_follows_the_phase_and_says_why_and_life_does_not() {
         (Phase::Starting, StatusCode::SERVICE_UNAVAILABLE, "starting"),
         (Phase::Ready, StatusCode::OK, "ready"),
         (Phase::Draining, StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (Phase::Replaced, StatusCode::SERVICE_UNAVAILABLE, "replaced"),
     ] {
         phase.send_replace(now);
         let (status, body) = json(&router, "/readyz").await;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::cli::run::{block_on, start};
 use crate::cli::{DemoArgs, FAILED, complain};
 use crate::config;
-use crate::server::Signals;
+use crate::server::{Inherited, Signals};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -50,8 +50,8 @@ async fn run(arguments: &DemoArgs) -> io::Result<()> {
         io::Error::other(format!("cannot listen on {}: {error}{ELSEWHERE}", arguments.switch))
     })?;
     let signals = Signals::listen()?;
-    let server =
-        start(loaded, None).map_err(|error| io::Error::other(format!("{error}{ELSEWHERE}")))?;
+    let server = start(loaded, None, Inherited::default())
+        .map_err(|error| io::Error::other(format!("{error}{ELSEWHERE}")))?;
     let proxy = server.addresses()["main"];
     let admin = server.admin_address().unwrap_or(arguments.admin);
     let banner = banner(&toml, proxy, admin, switch.local_addr()?);

@@ -14,6 +14,7 @@ mod run;
 pub mod schema;
 mod simulate;
 mod table;
+mod upgrade;
 mod why;
 
 use std::ffi::OsString;
@@ -46,6 +47,7 @@ enum Command {
     /// Balance, in the foreground, until a signal ends it
     ///
     /// HUP reads the configuration again; a bad one changes nothing. USR1 opens the access log anew.
+    /// USR2 has the program that lies at this one's path now take its place, as `plimsoll upgrade` does.
     /// TERM, INT and QUIT drain: requests under way finish, for at most `drain_timeout`; a second
     /// signal stops at once.
     Run {
@@ -108,6 +110,20 @@ enum Command {
     Events(operate::EventsArgs),
     /// Have the running process read its configuration again, and tell what is wrong with it
     Reload(operate::StatusArgs),
+    /// Have the program that lies at a running process's path now take its place, without losing a
+    /// connection
+    ///
+    /// The new process reads the configuration, takes over the listening sockets and says that it
+    /// serves; only then the old one stops accepting and drains. If the new one fails, the old one
+    /// goes on, the reason is told, and the exit code is 1.
+    Upgrade {
+        /// The process
+        #[arg(value_name = "PID", required_unless_present = "pid_file")]
+        pid: Option<u32>,
+        /// The file that tells the process (`pid_file` of its configuration)
+        #[arg(long, value_name = "FILE", conflicts_with = "pid")]
+        pid_file: Option<PathBuf>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -189,6 +205,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Drain(arguments) => outcome(operate::drain(&arguments, &mut out)),
         Command::Events(arguments) => outcome(operate::events(&arguments, &mut out)),
         Command::Reload(arguments) => outcome(operate::reload(&arguments, &mut out)),
+        Command::Upgrade { pid, pid_file } => {
+            outcome(upgrade::upgrade(pid, pid_file.as_deref(), &mut out))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plimsoll", &mut script);

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use crate::cli::{BAD, FAILED, complain};
 use crate::config::model::LogFormat;
 use crate::config::{self, Loaded};
-use crate::server::{Server, Signals, raise_descriptor_limit};
+use crate::server::{
+    Inherited, Predecessor, Program, Server, Signals, Supervisor, raise_descriptor_limit,
+};
 use crate::telemetry;
 
 /// Where a configuration is looked for when none is named.
@@ -27,24 +29,65 @@ pub(super) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 pub(super) fn run(config: Option<PathBuf>) -> ExitCode {
+    let (before, inherited) = match before() {
+        Ok(before) => before,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(FAILED);
+        }
+    };
+    let failed = |why: &str| {
+        if let Some(before) = &before {
+            before.failed(why);
+        }
+    };
     let Some(file) = file(config) else {
+        failed("no configuration is named, and the usual ones are not there");
         return ExitCode::from(BAD);
     };
     match config::load(&file, &config::process_environment) {
-        Ok(loaded) => serve(loaded, Some(&file)),
+        Ok(loaded) => serve(loaded, &file, (before, inherited)),
         Err(report) => {
             let colored = io::stderr().is_terminal();
             let _ = writeln!(io::stderr(), "{}", report.render(colored));
+            failed(&report.render(false));
             ExitCode::from(BAD)
         }
     }
 }
 
-/// Serves a checked configuration until a signal ends it.
-pub(super) fn serve(loaded: Loaded, file: Option<&Path>) -> ExitCode {
+/// Who was there before this process, and what it has from there.
+type Before = (Option<Predecessor>, Inherited);
+
+/// Finds the process that this one takes the place of, else what systemd has bound.
+fn before() -> io::Result<Before> {
+    match Predecessor::find()? {
+        Some((before, inherited)) => Ok((Some(before), inherited)),
+        None => Ok((None, Inherited::from_systemd()?)),
+    }
+}
+
+/// Serves a checked configuration until a signal ends it, or another process takes its place.
+fn serve(loaded: Loaded, file: &Path, (before, inherited): Before) -> ExitCode {
     let served = block_on(async {
-        let signals = Signals::listen()?;
-        signals.serve(start(loaded, file)?).await
+        let signals = Signals::listen()?.upgraded_to(Program::of_this_process()?);
+        let took_over = before.is_some();
+        let server = match (start(loaded, Some(file), inherited), before) {
+            (Ok(server), None) => server,
+            (Ok(server), Some(before)) => {
+                if let Err(error) = before.ready() {
+                    tracing::warn!(%error, "the process before this one is gone");
+                }
+                server
+            }
+            (Err(error), before) => {
+                if let Some(before) = before {
+                    before.failed(&error.to_string());
+                }
+                return Err(error);
+            }
+        };
+        signals.supervised_by(Supervisor::find(took_over)).serve(server).await
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,13 +99,18 @@ pub(super) fn serve(loaded: Loaded, file: Option<&Path>) -> ExitCode {
 }
 
 /// Starts the program log and the server, with as many descriptors as the system allows.
-pub(super) fn start(loaded: Loaded, file: Option<&Path>) -> io::Result<Server> {
+pub(super) fn start(
+    loaded: Loaded,
+    file: Option<&Path>,
+    inherited: Inherited,
+) -> io::Result<Server> {
     let log = &loaded.config.process.log;
     let log =
         telemetry::init(&log.level, log.format == LogFormat::Json).map_err(io::Error::other)?;
     telemetry::log_panics();
     raise_descriptor_limit();
-    Server::start_with_log(loaded, file.map(Path::to_owned), Some(log)).map_err(io::Error::other)
+    let file = file.map(Path::to_owned);
+    Server::start_with(loaded, file, Some(log), inherited).map_err(io::Error::other)
 }
 
 /// Runs `work` on this thread; the server's threads are its own.

@@ -58,7 +58,7 @@ pub(super) struct Tracked {
     /// It is there since the process started.
     pub(super) at_start: bool,
     /// What is known of its requests.
-    record: Record,
+    pub(super) record: Record,
 }
 
 impl Backends {

@@ -13,6 +13,7 @@
 //! | `ejection` | backends that stand out by their failures |
 //! | `hung` | backends that owe answers and give none |
 //! | `course` | tiers, failover, circuit breakers: what is decided for an upstream as a whole |
+//! | `learned` | what a process before this one knew |
 //! | `load` | how many requests an upstream is let have |
 //! | `names` | what backend names resolve to |
 //! | `said`, `operate`, `keep` | what operators say beside the files; doing it; writing it down |
@@ -29,6 +30,7 @@ mod history;
 mod hung;
 mod journal;
 mod keep;
+mod learned;
 mod load;
 mod names;
 mod operate;
@@ -55,6 +57,7 @@ use prepare::Command;
 use writer::Control;
 
 pub use journal::Entry;
+pub use learned::{Learned, learned};
 pub use operate::{KEEP_ONE, Refusal, What, Wish};
 pub use said::{Added, By, Kind, Override, Removed, Said, Word};
 
@@ -162,7 +165,18 @@ pub async fn start(
     registry: Arc<Registry>,
     stage: Box<dyn Stage>,
 ) -> Handle {
-    start_with(loaded, file, registry, stage, Dns::system()).await
+    start_knowing(loaded, file, registry, stage, Vec::new()).await
+}
+
+/// As [`start()`], with what the process before this one knew of backends.
+pub async fn start_knowing(
+    loaded: Loaded,
+    file: Option<PathBuf>,
+    registry: Arc<Registry>,
+    stage: Box<dyn Stage>,
+    learned: Vec<Learned>,
+) -> Handle {
+    start_with(loaded, file, registry, stage, (Dns::system(), learned)).await
 }
 
 async fn start_with(
@@ -170,7 +184,7 @@ async fn start_with(
     file: Option<PathBuf>,
     registry: Arc<Registry>,
     stage: Box<dyn Stage>,
-    dns: Dns,
+    (dns, learned): (Dns, Vec<Learned>),
 ) -> Handle {
     let (commands, commanded) = mpsc::channel(COMMANDS);
     let (events, heard) = mpsc::channel(EVENTS);
@@ -184,7 +198,8 @@ async fn start_with(
         tokio::spawn(keep::keep(folder, now.clone(), told));
         kept
     });
-    let control = Control::new(loaded, answers, file, registry, stage, dns, (senders, told));
+    let control =
+        Control::new((loaded, answers, learned), file, registry, stage, dns, (senders, told));
     let (reader, journal) = (control.reader(), control.journal());
     tokio::spawn(control.run(commanded, heard));
     Handle { commands, events, reader, journal, said: now, kept }
@@ -214,6 +229,20 @@ impl Handle {
     /// Only [`ReloadError::Ended`].
     pub async fn apply(&self, loaded: Loaded, origin: Origin) -> Result<Generation, ReloadError> {
         self.order(|reply| Command::Apply { loaded: Box::new(loaded), origin, reply }).await
+    }
+
+    /// Waits until no change of the configuration is under way, and lets none begin for as long as what
+    /// it gives is kept.
+    ///
+    /// # Errors
+    /// Only [`ReloadError::Ended`].
+    pub async fn hold(&self) -> Result<Held, ReloadError> {
+        let (holds, held) = oneshot::channel();
+        let (held_by, released) = oneshot::channel();
+        let command = Command::Hold { holds, released };
+        self.commands.send(command).await.map_err(|_| ReloadError::Ended)?;
+        held.await.map_err(|_| ReloadError::Ended)?;
+        Ok(Held { _held_by: held_by })
     }
 
     /// Does what an operator wants of a backend. Where what is said is written down, it is when this
@@ -273,6 +302,12 @@ impl Handle {
     pub fn journal(&self) -> Vec<Entry> {
         self.journal.entries()
     }
+}
+
+/// The configuration stays as it is until this is dropped: what is asked for waits.
+#[derive(Debug)]
+pub struct Held {
+    _held_by: oneshot::Sender<()>,
 }
 
 /// Where the outcome of a command goes.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
+use tokio::sync::oneshot;
 
 use crate::config::{self, Loaded};
 use crate::control::names::names;
@@ -44,6 +45,13 @@ pub(super) enum Command {
         wish: Box<Wish>,
         /// Where the outcome goes.
         reply: Reply,
+    },
+    /// Change nothing for a while.
+    Hold {
+        /// Where it is told that nothing is under way.
+        holds: oneshot::Sender<()>,
+        /// Ends when changes may begin again.
+        released: oneshot::Receiver<()>,
     },
 }
 

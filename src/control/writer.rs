@@ -21,6 +21,7 @@ use crate::control::ejection::Windows;
 use crate::control::hung::Silences;
 use crate::control::journal::Journal;
 use crate::control::keep;
+use crate::control::learned::{Learned, Recalled};
 use crate::control::load::Loads;
 use crate::control::names::Names;
 use crate::control::operate::What;
@@ -77,6 +78,8 @@ pub(super) struct Control {
     cell: Cell,
     /// What `cell` holds.
     pub(super) snapshot: Arc<Snapshot>,
+    /// What the process before this one knew, until the first configuration is in force.
+    recalled: Recalled,
     identities: Identities,
     pub(super) registry: Arc<Registry>,
     challenges: Arc<Challenges>,
@@ -108,7 +111,7 @@ pub(super) struct Control {
     /// For probes to report to.
     pub(super) events: mpsc::Sender<Event>,
     commands: mpsc::WeakSender<Command>,
-    preparation: JoinSet<Prepared>,
+    preparation: JoinSet<Option<Prepared>>,
     names: Names,
     file: Option<PathBuf>,
     watch: Watch,
@@ -132,8 +135,7 @@ pub(super) struct Control {
 impl Control {
     /// Builds the first snapshot.
     pub(super) fn new(
-        loaded: Loaded,
-        answers: Vec<Answer>,
+        (loaded, answers, learned): (Loaded, Vec<Answer>, Vec<Learned>),
         file: Option<PathBuf>,
         registry: Arc<Registry>,
         stage: Box<dyn Stage>,
@@ -144,10 +146,12 @@ impl Control {
         ),
     ) -> Self {
         let cell = Cell::new(Snapshot::empty());
+        let (mut identities, now) = (Identities::default(), Clock::now());
         let mut control = Self {
             snapshot: cell.load(),
             cell,
-            identities: Identities::default(),
+            recalled: Recalled::new(learned, &mut identities, now),
+            identities,
             keeper: Keeper::default(),
             challenges: Arc::default(),
             registry,
@@ -183,6 +187,8 @@ impl Control {
         let said = Said::clone(&control.told_said.borrow().1);
         control.take_up_said(said);
         control.apply(loaded, answers, Origin::Start);
+        let recalled = mem::take(&mut control.recalled);
+        control.resume_pauses(&recalled, now);
         control
     }
 
@@ -247,6 +253,16 @@ impl Control {
 
     fn prepare(&mut self, command: Command) {
         let (task, origin, reply, altered) = match command {
+            Command::Hold { holds, released } => {
+                self.preparation.spawn(async move {
+                    if holds.send(()).is_ok() {
+                        // It ends when the sender is dropped.
+                        let _ = released.await;
+                    }
+                    None
+                });
+                return;
+            }
             Command::Reload { origin, reply } => {
                 (Task::Load(self.file.clone()), origin, reply, None)
             }
@@ -277,13 +293,14 @@ impl Control {
         };
         self.preparation.spawn(async move {
             let result = prepare(task, said, names, dns).await;
-            Prepared { result, origin, reply, altered }
+            Some(Prepared { result, origin, reply, altered })
         });
     }
 
-    fn prepared(&mut self, prepared: Result<Prepared, JoinError>) {
+    fn prepared(&mut self, prepared: Result<Option<Prepared>, JoinError>) {
         let Prepared { result, origin, reply, altered } = match prepared {
-            Ok(prepared) => prepared,
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => return,
             Err(error) => return error!(%error, "a reload broke off; nothing has changed"),
         };
         let answer = match result {
@@ -363,7 +380,7 @@ impl Control {
             generation: self.snapshot.generation.next(),
             previous: Some(&*self.snapshot),
             known: Known {
-                states: &|id| self.backends.state(id),
+                states: &|id| self.backends.state(id).or_else(|| self.recalled.state(id)),
                 orders: &self.orders,
                 courses: &|name| self.courses.course(name),
                 addresses: self.names.addresses(),
@@ -409,6 +426,7 @@ impl Control {
         [
             ("workers", old.workers != new.workers),
             ("log.format", old.log.format != new.log.format),
+            ("pid_file", old.pid_file != new.pid_file),
             ("admin", *admin != config.admin),
         ]
         .into_iter()

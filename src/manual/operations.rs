@@ -15,6 +15,7 @@
 //! | `plimsoll drain BACKEND --wait` | lets a backend run empty and waits for it, for `--timeout` at most | 0 empty, 1 not |
 //! | `plimsoll events --follow` | what happened, and what happens; `--kind`, `--upstream`, `--backend` choose | 0 told, 1 not |
 //! | `plimsoll reload` | has the files read again, and tells what is wrong with them | 0 taken, 1 not |
+//! | `plimsoll upgrade PID` | has the program that lies at a running process's path now take its place, without losing a connection; `--pid-file FILE` names the process by its `pid_file` | 0 the new one serves, 1 the old one goes on |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
 //! | `plimsoll completions SHELL` | a completion script | |
@@ -28,6 +29,7 @@
 //! |---|---|
 //! | `HUP` | reads the configuration again |
 //! | `USR1` | opens the access log's file anew, for log rotation |
+//! | `USR2` | has another process take this one's place, as `plimsoll upgrade PID` does |
 //! | `TERM`, `INT`, `QUIT` | drains and ends; a second one ends at once |
 //!
 //! # Start
@@ -50,7 +52,7 @@
 //! A listener that is new or has moved is bound before the change takes effect; if that fails, the whole
 //! change is refused. One that is only renamed keeps its socket.
 //!
-//! Read at start only: `workers`, `log.format` and `[admin]`. A reload that changes one of them says so in
+//! Read at start only: `workers`, `log.format`, `pid_file` and `[admin]`. A reload that changes one of them says so in
 //! the log and applies the rest.
 //!
 //! # Certificates
@@ -111,6 +113,38 @@
 //!
 //! To empty one backend instead, see *Changes by hand*, or give it `state = "draining"` and reload.
 //!
+//! # Upgrade
+//!
+//! Put the new program in the place of the old one (`mv`, a package, or a link that leads elsewhere from now
+//! on), then `plimsoll upgrade PID`, or signal `USR2`. It needs no privilege beyond the process's own user.
+//!
+//! 1. The process starts the program at the path that it was started by itself, with the same arguments. No
+//!    change of the configuration is taken up from here on.
+//! 2. It hands over the listening sockets themselves, of all workers, of Unix sockets and of the admin
+//!    listener, and what it knows of backends: verdicts of probes, and pauses of those that are parked.
+//! 3. The new one reads the configuration as it is now. When every worker of it accepts, it says so.
+//! 4. Only then the old one stops accepting. Its requests under way have `drain_timeout` to finish, as after
+//!    `TERM`. Whoever connects, at any moment, is served by one of the two.
+//!
+//! If the new one ends, finds a fault in the configuration, cannot have an address, or is not ready within
+//! `upgrade_timeout`, it is killed, the log and `plimsoll upgrade` say why, and the old one goes on as if
+//! nothing had been asked. What starts anew: counters, the connections kept to backends, the counts of
+//! limits, learned sessions of `sticky`, what outlier ejection and slow start had counted. What was changed by
+//! hand goes on where `[admin] state` keeps it, as over any restart.
+//!
+//! In a container, whose process 1 must not end, replace the container instead. `PID` may be another program
+//! than before: going back to an older version works the same way.
+//!
+//! # systemd
+//!
+//! `conf/systemd/plimsoll.service` and `plimsoll.sysusers` beside it; the Debian package, which
+//! `scripts/package` makes, brings both, and its own upgrade is one as above. `Type=notify`: the service is
+//! started when every listener accepts, and `systemctl reload` and upgrades are told too. With
+//! `WatchdogSec` every worker has to answer twice in that time, else systemd starts the process anew.
+//!
+//! Sockets may be systemd's (`conf/systemd/plimsoll.socket`): a listener whose address is that of a socket
+//! takes it up, and while the service is restarted clients wait instead of being refused.
+//!
 //! # Logs
 //!
 //! The program log goes to standard error, as text or JSON (`[log]`). It tells of starts, reloads, changes
@@ -132,7 +166,8 @@
 //! | `attempts[].retried_because` | why another attempt followed |
 //!
 //! Writing never holds a request up. When the disk is too slow, lines are lost and counted in
-//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`. Routes
+//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`; `conf/systemd/plimsoll.logrotate`
+//! does so. Routes
 //! may log elsewhere as well: `access_logs` names logs of `[access_logs.NAME]`.
 //!
 //! # The admin listener
@@ -161,7 +196,7 @@
 //! | path | tells |
 //! |---|---|
 //! | `/livez` | the process runs |
-//! | `/readyz` | 200 when every listener accepts; 503 while starting or draining |
+//! | `/readyz` | 200 when every listener accepts; 503 while starting, draining or replaced |
 //! | `/healthz` | every upstream; 503 when none can serve |
 //! | `/metrics` | metrics, as Prometheus text |
 //! | `/api/v1/ha/status` | version, generation, configuration, listeners, upstreams in short |

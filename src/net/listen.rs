@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::listener::Listener;
 use super::unix::{self, SocketFile};
@@ -29,7 +29,8 @@ pub struct BindError {
 }
 
 impl BindError {
-    fn new(address: &dyn fmt::Display, number: usize, count: usize, source: io::Error) -> Self {
+    /// Of `count` sockets at `address`, the one of this number could not be had.
+    pub fn new(address: &dyn fmt::Display, number: usize, count: usize, source: io::Error) -> Self {
         Self { address: address.to_string(), number, count, source }
     }
 }
@@ -109,6 +110,38 @@ pub fn bind_unix(
     Ok((sockets, file))
 }
 
+/// Spreads sockets of one address, which another process has bound, over `count` workers: each gets one at
+/// least, and all of them are accepted on, for connections may wait in any. Where there are fewer than
+/// workers, more are bound beside them if they let it be, else workers share one.
+///
+/// # Errors
+/// When descriptors are short.
+pub fn take_over(sockets: Vec<Listener>, count: usize) -> io::Result<Vec<Vec<Listener>>> {
+    let mut spread: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for (number, socket) in sockets.into_iter().enumerate() {
+        spread[number % count].push(socket);
+    }
+    let (first, rest) = spread.split_at_mut(1);
+    let Some(first) = first[0].first() else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    for worker in rest.iter_mut().filter(|worker| worker.is_empty()) {
+        worker.push(beside(first)?);
+    }
+    Ok(spread)
+}
+
+/// One more socket at the address of this one, or the same once more.
+fn beside(socket: &Listener) -> io::Result<Listener> {
+    if let Listener::Tcp(tcp) = socket
+        && SockRef::from(tcp).reuse_port()?
+        && let Ok(bound) = tcp.local_addr().and_then(one)
+    {
+        return Ok(Listener::Tcp(bound));
+    }
+    socket.try_clone()
+}
+
 fn one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
@@ -140,6 +173,24 @@ mod tests {
         let ports: Vec<u16> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
         assert_ne!(ports[0], 0);
         assert!(ports.iter().all(|port| *port == ports[0]));
+    }
+
+    #[test]
+    fn sockets_that_are_taken_over_are_spread_over_fewer_or_more_workers() {
+        let bound = || bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let counts = |count| {
+            let spread = take_over(bound(), count).unwrap();
+            spread.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(2), [2, 1]);
+        assert_eq!(counts(3), [1, 1, 1]);
+        assert_eq!(counts(5), [1, 1, 1, 1, 1]);
+        assert!(take_over(Vec::new(), 2).is_err());
+        // A socket that lets none be bound beside it is shared.
+        let alone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = alone.local_addr().unwrap();
+        let spread = take_over(vec![Listener::Tcp(alone)], 2).unwrap();
+        assert!(spread.iter().flatten().all(|socket| socket.local_addr() == Some(address)));
     }
 
     #[test]

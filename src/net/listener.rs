@@ -2,7 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use socket2::{Domain, SockRef};
 
 use super::Stream;
 
@@ -27,7 +31,43 @@ pub enum Acceptor {
 /// A connection with the address at its other end; `None` of a Unix socket.
 pub type Accepted = (Stream, Option<IpAddr>);
 
+/// Where a socket listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// An address and a port.
+    Ip(SocketAddr),
+    /// A file.
+    Unix(PathBuf),
+}
+
 impl Listener {
+    /// A socket that another process made, and where it listens.
+    ///
+    /// # Errors
+    /// It is no socket that listens for connections at an address or a file.
+    pub fn adopt(socket: OwnedFd) -> io::Result<(Self, Place)> {
+        let unfit = || io::Error::from(io::ErrorKind::InvalidInput);
+        let (domain, listens) = {
+            let socket = SockRef::from(&socket);
+            (socket.domain()?, socket.is_listener()?)
+        };
+        if !listens {
+            return Err(unfit());
+        }
+        if domain == Domain::UNIX {
+            let socket = UnixListener::from(socket);
+            socket.set_nonblocking(true)?;
+            let path = socket.local_addr()?.as_pathname().map(PathBuf::from);
+            return Ok((Self::Unix(socket), Place::Unix(path.ok_or_else(unfit)?)));
+        }
+        let socket = std::net::TcpListener::from(socket);
+        // As for those of our own: accepted sockets inherit it.
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok((Self::Tcp(socket), Place::Ip(address)))
+    }
+
     /// Another handle of the same socket.
     ///
     /// # Errors
@@ -102,5 +142,14 @@ impl Acceptor {
             Self::Tcp(socket) => Listener::Tcp(socket.into_std()?),
             Self::Unix(socket) => Listener::Unix(socket.into_std()?),
         })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
     }
 }

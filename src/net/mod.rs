@@ -1,5 +1,7 @@
-//! Sockets: what is listened on, and one stream type over TCP and Unix sockets, plain or with TLS.
+//! Sockets: what is listened on, and one stream type over TCP and Unix sockets, plain or with TLS. Sockets
+//! pass from one process to the next through a [`Channel`].
 
+mod channel;
 mod client_hello;
 mod listen;
 mod listener;
@@ -9,9 +11,10 @@ mod stream;
 mod tls;
 mod unix;
 
+pub use channel::{Channel, MOST_SOCKETS};
 pub use client_hello::{Asked, ClientHello};
-pub use listen::{BindError, bind, bind_beside, bind_one, bind_unix};
-pub use listener::{Accepted, Acceptor, Listener};
+pub use listen::{BindError, bind, bind_beside, bind_one, bind_unix, take_over};
+pub use listener::{Accepted, Acceptor, Listener, Place};
 pub use pipe::Pipe;
 pub use proxy_header::{Ends as ProxyEnds, ProxyHeader};
 pub use stream::Stream;

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::SockRef;
 
@@ -18,12 +19,27 @@ use super::listen::BACKLOG;
 pub struct SocketFile {
     path: PathBuf,
     is: Identity,
+    /// Another process has the socket now, and the file with it.
+    given_away: AtomicBool,
 }
 
 /// Device and number of a file, and when it was made: numbers are given again.
 type Identity = (u64, u64, i64, i64);
 
 impl SocketFile {
+    /// The file of a socket that another process has made and given to this one.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn adopt(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), is: identity(path)?, given_away: AtomicBool::new(false) })
+    }
+
+    /// Leaves the file to the process that has the socket from now on.
+    pub fn give_away(&self) {
+        self.given_away.store(true, Ordering::Relaxed);
+    }
+
     /// Sets who may connect.
     ///
     /// # Errors
@@ -39,7 +55,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_ours() {
+        if !*self.given_away.get_mut() && self.is_ours() {
             // Nothing is left to do about a file that cannot be removed.
             let _ = fs::remove_file(&self.path);
         }
@@ -61,7 +77,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
         }
         bound => bound?,
     };
-    let file = SocketFile { path: path.to_owned(), is: identity(path)? };
+    let file = SocketFile::adopt(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     // The standard library listens with a shorter queue; asking again changes it.
     SockRef::from(&listener).listen(BACKLOG)?;
@@ -90,6 +106,19 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn file_that_was_given_away_goes_with_its_next_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sock");
+        let (_listener, before) = bind(&path, 0o660).unwrap();
+        let after = SocketFile::adopt(&path).unwrap();
+        before.give_away();
+        drop(before);
+        assert!(path.exists());
+        drop(after);
         assert!(!path.exists());
     }
 

@@ -21,6 +21,13 @@ pub struct Record {
     passed: u32,
 }
 
+impl Record {
+    /// Of a backend that is parked for so long already when it is first seen.
+    pub fn parked(pause: Duration) -> Self {
+        Self { pause, ..Self::default() }
+    }
+}
+
 /// What was heard of a backend's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {

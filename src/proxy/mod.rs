@@ -88,4 +88,4 @@ mod worker;
 
 pub use admission::{Clients, Descriptors};
 pub use memory::Memory;
-pub use worker::{Order, Parts, Sockets, run};
+pub use worker::{LentSockets, Order, Parts, Sockets, run};

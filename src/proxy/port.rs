@@ -49,7 +49,14 @@ impl Port {
 
     pub(super) fn close(&self) {
         self.closed.set(Some(Instant::now()));
-        self.close.notify_one();
+        self.close.notify_waiters();
+    }
+
+    /// Ends when the port is told to close. Each socket of the port has a task that waits for it.
+    async fn closing(&self) {
+        while self.closed.get().is_none() {
+            self.close.notified().await;
+        }
     }
 
     /// The listener's place in this view; `None` when the view has it not.
@@ -91,13 +98,13 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: Acceptor)
     while worker.view_of(&port).is_none() {
         tokio::select! {
             more = news.changed() => if !more { return },
-            () = port.close.notified() => return,
+            () = port.closing() => return,
         }
     }
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            () = port.close.notified() => break,
+            () = port.closing() => break,
         };
         match accepted {
             Ok(accepted) => admit(&worker, &port, accepted),

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::io;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -42,12 +43,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What a worker is told by the server.
 #[derive(Debug)]
 pub enum Order {
-    /// Accept on this socket, for the listener of that name, once a snapshot knows it.
+    /// Accept on these sockets, for the listener of that name, once a snapshot knows it.
     Listen {
         /// The listener's name.
         name: Arc<str>,
-        /// This worker's socket.
-        socket: net::Listener,
+        /// This worker's sockets: one, or more where a process with more workers has left them.
+        sockets: Vec<net::Listener>,
         /// Connections open on this listener in all workers.
         open: Arc<AtomicU64>,
     },
@@ -57,6 +58,11 @@ pub enum Order {
     Close {
         /// The listener's name.
         name: Arc<str>,
+    },
+    /// Tell which sockets you accept on; that you answer shows that you are alive.
+    Lend {
+        /// Where the answer goes.
+        to: mpsc::UnboundedSender<io::Result<LentSockets>>,
     },
     /// Stop accepting, finish what is under way and end, at the latest at the given time.
     Drain {
@@ -70,13 +76,24 @@ pub enum Order {
     Panic,
 }
 
+/// More handles of the sockets that a worker accepts on, by listener.
+pub type LentSockets = Vec<(Arc<str>, net::Listener)>;
+
 /// The sockets that a worker accepts on. They outlive a worker that panics, with the connections
 /// that wait in them.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    by_name: AHashMap<Arc<str>, (net::Listener, Arc<AtomicU64>)>,
+    by_name: AHashMap<Arc<str>, (Vec<net::Listener>, Arc<AtomicU64>)>,
     /// There is nothing left to do for a worker that starts anew: the one before was draining.
     drained: bool,
+}
+
+impl Sockets {
+    fn lend(&self) -> io::Result<LentSockets> {
+        let all = self.by_name.iter();
+        let all = all.flat_map(|(name, (sockets, _))| sockets.iter().map(move |one| (name, one)));
+        all.map(|(name, socket)| Ok((Arc::clone(name), socket.try_clone()?))).collect()
+    }
 }
 
 /// What a worker is made of.
@@ -150,8 +167,8 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
     let mut upkeep = pin!(upkeep(Rc::clone(&worker)));
     let mut accepting = JoinSet::new();
     let mut ports = AHashMap::new();
-    for (name, (socket, open)) in &sockets.by_name {
-        worker.listen(&mut accepting, &mut ports, name, socket, open);
+    for (name, (sockets, open)) in &sockets.by_name {
+        worker.listen(&mut accepting, &mut ports, name, sockets, open);
     }
     let until = loop {
         let order = tokio::select! {
@@ -163,9 +180,13 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             never = &mut upkeep => match never {},
         };
         match order {
-            Some(Order::Listen { name, socket, open }) => {
-                worker.listen(&mut accepting, &mut ports, &name, &socket, &open);
-                sockets.by_name.insert(name, (socket, open));
+            Some(Order::Listen { name, sockets: fresh, open }) => {
+                worker.listen(&mut accepting, &mut ports, &name, &fresh, &open);
+                sockets.by_name.insert(name, (fresh, open));
+            }
+            Some(Order::Lend { to }) => {
+                // Who asked may have given up.
+                let _ = to.send(sockets.lend());
             }
             Some(Order::Rename(names)) => {
                 rename(&mut sockets.by_name, &names);
@@ -202,6 +223,12 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             () = stopped(orders) => {}
         }
     }
+    cut(&worker).await;
+    worker.log.borrow_mut().flush();
+}
+
+/// Ends what is still open.
+async fn cut(worker: &Worker) {
     let cut = worker.connections.len();
     if cut > 0 {
         tracing::warn!(worker = worker.ix.0, connections = cut, "cut connections still open");
@@ -210,7 +237,6 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
         // They end at once, with a line in the log; this is for one that would not.
         let _ = tokio::time::timeout(LAST_WORDS, worker.connections.until_all_closed()).await;
     }
-    worker.log.borrow_mut().flush();
 }
 
 /// Two listeners may swap their names.
@@ -310,18 +336,20 @@ impl Worker {
         accepting: &mut JoinSet<()>,
         ports: &mut AHashMap<Arc<str>, Rc<Port>>,
         name: &Arc<str>,
-        socket: &net::Listener,
+        sockets: &[net::Listener],
         open: &Arc<AtomicU64>,
     ) {
-        match socket.try_clone().and_then(net::Listener::register) {
-            Ok(socket) => {
-                let port = Rc::new(Port::new(Arc::clone(name), Arc::clone(open)));
-                self.ports.borrow_mut().push(Rc::downgrade(&port));
-                accepting.spawn_local(accept(Rc::clone(self), Rc::clone(&port), socket));
-                ports.insert(Arc::clone(name), port);
+        let port = Rc::new(Port::new(Arc::clone(name), Arc::clone(open)));
+        self.ports.borrow_mut().push(Rc::downgrade(&port));
+        for socket in sockets {
+            match socket.try_clone().and_then(net::Listener::register) {
+                Ok(socket) => {
+                    accepting.spawn_local(accept(Rc::clone(self), Rc::clone(&port), socket));
+                }
+                Err(error) => tracing::error!(listener = &**name, %error, "cannot accept"),
             }
-            Err(error) => tracing::error!(listener = &**name, %error, "cannot accept"),
         }
+        ports.insert(Arc::clone(name), port);
     }
 
     /// Reports to the control loop. A full channel loses the event, which shows in a metric; the

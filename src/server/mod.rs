@@ -3,39 +3,61 @@
 //! One thread per worker, and one for everything that is not a request: the control loop, probes,
 //! name resolution, the file watch and the admin listener. That thread is never in a request's way,
 //! and no flood of requests keeps it from answering.
+//!
+//! | file | what |
+//! |---|---|
+//! | `ports`, `inherited` | which listeners are bound, and which were before this process was there |
+//! | `stage`, `limits` | what a configuration needs of the system |
+//! | `threads` | the threads, and what becomes of one that panics |
+//! | `signals`, `desk`, `supervisor` | what the process is told and asked, and what it tells systemd |
+//! | `upgrade`, `predecessor` | one process takes the place of another, seen from both sides |
 
+mod desk;
+mod inherited;
 mod limits;
 mod memory;
+mod pid_file;
 mod ports;
+mod predecessor;
 mod signals;
 mod stage;
+mod supervisor;
 mod threads;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::Phase;
-use crate::config::model::Admin;
+use crate::config::model::{Admin, Process};
 use crate::config::{Config, Loaded};
-use crate::control::{Handle, Origin, ReloadError};
+use crate::control::{Handle, Held, Origin, ReloadError};
 use crate::model::{Address, Generation, WorkerIx};
 use crate::net::{self, BindError, SocketFile};
 use crate::proxy::{self, Clients, Descriptors, Memory, Order};
 use crate::telemetry::{AccessLog, LogHandle, Registry};
 
-use ports::Ports;
+use inherited::Left;
+use pid_file::PidFile;
+use ports::{Ports, Table};
 use stage::Stage;
 use threads::{ControlParts, ControlThread, start_control, start_worker};
+use upgrade::{AdminSocket, Estate};
 
+pub use desk::ask_for_upgrade;
+pub use inherited::Inherited;
 pub use limits::raise_descriptor_limit;
+pub use predecessor::Predecessor;
 pub use signals::Signals;
+pub use supervisor::Supervisor;
+pub use upgrade::{Program, Successor};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +84,14 @@ pub enum StartError {
     /// A file or folder that is named cannot be written to.
     #[error("{0}")]
     Log(String),
+    /// The file for the process's id could not be written.
+    #[error("pid_file {path}: {source}")]
+    PidFile {
+        /// Where it should be.
+        path: String,
+        /// The reason.
+        source: io::Error,
+    },
     /// A thread or its runtime could not be made.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -73,14 +103,22 @@ pub struct Server {
     handle: Handle,
     addresses: BTreeMap<String, SocketAddr>,
     admin: Option<SocketAddr>,
-    /// The admin listener's file, removed in the end.
-    _admin_file: Option<SocketFile>,
+    /// The admin listener once more, for a process that takes this one's place.
+    admin_socket: Option<AdminSocket>,
+    /// Its file, removed in the end.
+    admin_file: Option<SocketFile>,
+    /// What is bound.
+    bound: watch::Receiver<Table>,
     orders: Vec<mpsc::UnboundedSender<Order>>,
     workers: Vec<JoinHandle<()>>,
     phase: watch::Sender<Phase>,
     /// Closed last, when nobody writes to it any more.
     access_log: Option<AccessLog>,
-    drain_timeout: watch::Receiver<Duration>,
+    /// The settings of the process that are in force.
+    process: watch::Receiver<Process>,
+    pid_file: Option<PidFile>,
+    /// Once another process has this one's place: nothing is reloaded any more.
+    held: Option<Held>,
     control: Option<ControlThread>,
     /// The clients' connections of all workers.
     clients: Arc<Clients>,
@@ -94,15 +132,16 @@ impl Server {
     ///
     /// When this returns, every worker is accepting on every listener.
     pub fn start(loaded: Loaded, file: Option<PathBuf>) -> Result<Self, StartError> {
-        Self::start_with_log(loaded, file, None)
+        Self::start_with(loaded, file, None, Inherited::default())
     }
 
-    /// As [`Server::start`]; a reload that changes the level of the program log changes that of
-    /// `log`.
-    pub fn start_with_log(
+    /// As [`Server::start`], with what was there before this process. A reload that changes the level of
+    /// the program log changes that of `log`.
+    pub fn start_with(
         loaded: Loaded,
         file: Option<PathBuf>,
         log: Option<LogHandle>,
+        mut inherited: Inherited,
     ) -> Result<Self, StartError> {
         let config = &loaded.config;
         let count = workers(config);
@@ -111,30 +150,25 @@ impl Server {
         let access_log = open_access_log(config, &registry)?;
         let (orders, inboxes): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let mut ports = Ports::new(orders.clone());
-        let bound = ports
+        let admin_left = config.admin.as_ref().and_then(|of| inherited.take_admin(&of.address));
+        let mut ports = Ports::new(orders.clone(), inherited.listeners);
+        let change = ports
             .bind(&config.listeners)
             .map_err(|(listener, source)| StartError::Listen { listener, source })?;
-        let (admin, admin_file) = match &config.admin {
-            Some(admin) => {
-                stage::can_be_kept(admin).map_err(StartError::Log)?;
-                let (listener, file) = bind_admin(admin)?;
-                (Some(listener), file)
-            }
-            None => (None, None),
-        };
+        ports.apply(change);
+        let (addresses, bound) = (ports.addresses(), ports.bound());
+        let admin = config.admin.as_ref().map(|admin| bind_admin(admin, admin_left)).transpose()?;
+        let (admin, admin_socket, admin_file) = admin.unwrap_or_default();
         let admin_at = config.admin.as_ref().map(|admin| admin.address.clone());
-        ports.apply(bound);
-        let addresses = ports.addresses();
         let admin_address = admin.as_ref().and_then(net::Listener::local_addr);
-        let (timeout, drain_timeout) = watch::channel(config.process.drain_timeout);
+        let (settings, process) = watch::channel(config.process.clone());
         let (phase, now) = watch::channel(Phase::Starting);
         let stage = Stage {
             ports,
             access_log: access_log.handle().clone(),
             access_log_path: config.process.access_log.path.clone(),
             log,
-            drain_timeout: timeout,
+            process: settings,
         };
         let memory = Arc::<Memory>::default();
         let (control, handle) = start_control(ControlParts {
@@ -142,6 +176,7 @@ impl Server {
             file,
             stage,
             admin,
+            learned: inherited.learned,
             registry: Arc::clone(&registry),
             phase: now,
             memory: Arc::clone(&memory),
@@ -151,12 +186,16 @@ impl Server {
             handle,
             addresses,
             admin: admin_address,
-            _admin_file: admin_file,
+            admin_socket,
+            admin_file,
+            bound,
             orders,
             workers: Vec::with_capacity(count),
             phase,
             access_log: Some(access_log),
-            drain_timeout,
+            process,
+            pid_file: None,
+            held: None,
             control: Some(control),
             clients: Arc::default(),
             descriptors: limits::descriptors(),
@@ -169,6 +208,8 @@ impl Server {
         if let Some(address) = bound {
             tracing::info!(%address, "admin listening");
         }
+        let pid_path = server.process.borrow().pid_file.clone();
+        server.pid_file = pid_path.map(|path| write_pid(&path)).transpose()?;
         server.phase.send_replace(Phase::Ready);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
         Ok(server)
@@ -233,11 +274,57 @@ impl Server {
     /// Stops gracefully: `/readyz` fails, listeners close, idle connections may begin one last request
     /// within a second, and requests under way have until the drain time-out. [`Server::wait`] waits for the end of it.
     pub fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
-        let timeout = *self.drain_timeout.borrow();
+        self.phase.send_if_modified(|phase| {
+            // Of a process that was replaced it stays known that it was.
+            let serves = *phase != Phase::Replaced;
+            if serves {
+                *phase = Phase::Draining;
+            }
+            serves
+        });
+        let timeout = self.process.borrow().drain_timeout;
         let until = Instant::now() + timeout;
         tracing::info!(?timeout, "draining");
         order(&self.orders, || Order::Drain { until });
+    }
+
+    /// Starts `program` and hands the listening sockets over to it. What it gives is the new process, once
+    /// that serves; this one is to be told then that it is [`Server::replaced`].
+    ///
+    /// # Errors
+    /// Why it does not serve. Nothing has changed then.
+    pub fn upgrade(
+        &self,
+        program: Program,
+    ) -> impl Future<Output = Result<Successor, String>> + Send + 'static {
+        let patience = self.process.borrow().upgrade_timeout;
+        let admin = self.admin_socket.as_ref().map(AdminSocket::try_clone).transpose();
+        let (handle, orders) = (self.handle.clone(), self.orders.clone());
+        let bound = self.bound.clone();
+        async move {
+            let admin = admin.map_err(|error| error.to_string())?;
+            upgrade::replace(program, Estate { handle, orders, bound, admin }, patience).await
+        }
+    }
+
+    /// Leaves everything that is listened on to the process that has taken this one's place. What is left
+    /// to do is to [`Server::drain`].
+    pub fn replaced(&mut self, successor: Successor) {
+        for (file, _) in self.bound.borrow().values().filter_map(|bound| bound.file.as_ref()) {
+            file.give_away();
+        }
+        if let Some(file) = &self.admin_file {
+            file.give_away();
+        }
+        self.held = Some(successor.held);
+        self.admin_socket = None;
+        self.phase.send_replace(Phase::Replaced);
+    }
+
+    /// Whether every worker answers: to be asked now and then by who restarts processes that hang.
+    pub fn alive(&self) -> impl Future<Output = bool> + Send + 'static {
+        let orders = self.orders.clone();
+        async move { upgrade::borrow(&orders).await.is_ok() }
     }
 
     /// What stops the server at once, to be kept beside [`Server::wait`].
@@ -295,15 +382,34 @@ fn open_access_log(config: &Config, registry: &Arc<Registry>) -> Result<AccessLo
     })
 }
 
-fn bind_admin(admin: &Admin) -> Result<(net::Listener, Option<SocketFile>), StartError> {
-    let bound = match &admin.address {
-        Address::Ip(address) => {
-            net::bind_one(*address).map(|socket| (net::Listener::Tcp(socket), None))
+/// What is had of the admin listener: for the thread that serves it, for the next process, and its file.
+type AdminBound = (Option<net::Listener>, Option<AdminSocket>, Option<SocketFile>);
+
+/// Binds the admin listener, or takes up what was bound before this process was there.
+fn bind_admin(admin: &Admin, left: Option<Left>) -> Result<AdminBound, StartError> {
+    stage::can_be_kept(admin).map_err(StartError::Log)?;
+    let fault = |error| StartError::Admin(BindError::new(&admin.address, 1, 1, error));
+    let (socket, file) = match (left, &admin.address) {
+        (Some(left), address) => left.into_one(address).map_err(fault)?,
+        (None, Address::Ip(address)) => {
+            let socket = net::bind_one(*address).map_err(StartError::Admin)?;
+            (net::Listener::Tcp(socket), None)
         }
-        Address::Unix(path) => net::bind_unix(path, admin.socket_mode, 1)
-            .map(|(mut sockets, file)| (sockets.swap_remove(0), Some(file))),
+        (None, Address::Unix(path)) => {
+            let bound = net::bind_unix(path, admin.socket_mode, 1).map_err(StartError::Admin)?;
+            let (mut sockets, file) = bound;
+            (sockets.swap_remove(0), Some(file))
+        }
     };
-    bound.map_err(StartError::Admin)
+    let again = socket.try_clone().map_err(StartError::Thread)?;
+    let (configured, owns_file) = (admin.address.clone(), file.is_some());
+    let again = AdminSocket { configured, owns_file, socket: again };
+    Ok((Some(socket), Some(again), file))
+}
+
+fn write_pid(path: &Path) -> Result<PidFile, StartError> {
+    PidFile::write(path)
+        .map_err(|source| StartError::PidFile { path: path.display().to_string(), source })
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Sockets are bound before a configuration is published, so that a listener that cannot be bound
 //! refuses the configuration instead of half-applying it. Untouched listeners keep their sockets,
-//! and so do those that only change their names.
+//! and so do those that only change their names. What was bound before this process was there is taken up
+//! by the first configuration.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,70 +11,91 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::model::Listener;
 use crate::model::Address;
 use crate::net::{self, BindError, SocketFile};
 use crate::proxy::Order;
 
+use super::inherited::Left;
+
 /// The bound listeners.
 #[derive(Debug)]
 pub(super) struct Ports {
     workers: Vec<mpsc::UnboundedSender<Order>>,
-    bound: BTreeMap<String, Bound>,
+    /// Told to whoever passes the sockets on.
+    bound: watch::Sender<Table>,
+    /// What was bound before this process was there, until the first configuration has taken its part.
+    left: Vec<Left>,
 }
 
+/// What is bound, by the listener's name.
+pub(super) type Table = BTreeMap<String, Bound>;
+
+/// A listener that is bound.
 #[derive(Debug, Clone)]
-struct Bound {
-    configured: Address,
-    actual: Address,
+pub(super) struct Bound {
+    /// As the configuration has it: its port may be 0.
+    pub(super) configured: Address,
+    pub(super) actual: Address,
     /// Of a Unix socket: its file, which goes with the last one who has it, and its mode.
-    file: Option<(Arc<SocketFile>, u32)>,
+    pub(super) file: Option<(Arc<SocketFile>, u32)>,
 }
 
 /// What a configuration needs beyond what is bound. Dropped, it has changed nothing.
 #[derive(Debug)]
 pub(super) struct Change {
     /// Every listener of the configuration.
-    bound: BTreeMap<String, Bound>,
+    bound: Table,
     renamed: Vec<(Arc<str>, Arc<str>)>,
     closed: Vec<Arc<str>>,
-    fresh: Vec<(Arc<str>, Vec<net::Listener>)>,
+    /// Of each worker its sockets.
+    fresh: Vec<(Arc<str>, Vec<Vec<net::Listener>>)>,
 }
 
+/// A listener that was not bound before, with the sockets of each worker.
+type Fresh = Result<(Vec<Vec<net::Listener>>, Bound), BindError>;
+
 impl Ports {
-    /// No listeners yet, for these workers.
-    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>) -> Self {
-        Self { workers, bound: BTreeMap::new() }
+    /// No listeners yet, for these workers; `left` is what they may take up.
+    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>, left: Vec<Left>) -> Self {
+        Self { workers, bound: watch::Sender::default(), left }
+    }
+
+    /// Where it is told what is bound.
+    pub(super) fn bound(&self) -> watch::Receiver<Table> {
+        self.bound.subscribe()
     }
 
     /// Binds what is new in `listeners`.
     ///
     /// # Errors
     /// The listener that could not be bound.
-    pub(super) fn bind(&self, listeners: &[Listener]) -> Result<Change, (String, BindError)> {
+    pub(super) fn bind(&mut self, listeners: &[Listener]) -> Result<Change, (String, BindError)> {
         let mut change = Change {
             bound: BTreeMap::new(),
             renamed: Vec::new(),
             closed: Vec::new(),
             fresh: Vec::new(),
         };
-        let mut unused = self.bound.clone();
+        let mut unused = self.bound.borrow().clone();
         for Listener { name, address, socket_mode: mode, .. } in listeners {
             let bound = if let Some((before, bound)) = self.standing(name, address) {
-                unused.remove(before);
-                if before != name {
+                unused.remove(&before);
+                if before != *name {
                     change.renamed.push((before.into(), name.as_str().into()));
                 }
                 let file = bound.file.map(|(file, _)| (file, *mode));
                 Bound { file, ..bound }
             } else {
                 let fault = |error| (name.clone(), error);
-                let (sockets, bound) = match address {
-                    Address::Ip(address) => self.bind_ip(*address, &change).map_err(fault)?,
-                    Address::Unix(path) => self.bind_unix(path, *mode).map_err(fault)?,
+                let bound = match (self.take_up(name, address, *mode), address) {
+                    (Some(bound), _) => bound,
+                    (None, Address::Ip(address)) => self.bind_ip(*address, &change),
+                    (None, Address::Unix(path)) => self.bind_unix(path, *mode),
                 };
+                let (sockets, bound) = bound.map_err(fault)?;
                 change.fresh.push((name.as_str().into(), sockets));
                 bound
             };
@@ -83,34 +105,49 @@ impl Ports {
         Ok(change)
     }
 
-    fn bind_ip(
-        &self,
-        address: SocketAddr,
-        change: &Change,
-    ) -> Result<(Vec<net::Listener>, Bound), BindError> {
-        let ours = is_of(&self.bound, address) || is_of(&change.bound, address);
+    /// The sockets of a listener that were bound before this process was there.
+    fn take_up(&mut self, name: &str, address: &Address, mode: u32) -> Option<Fresh> {
+        let place = self.left.iter().position(|left| left.is_for(name, address))?;
+        let Left { configured, actual, sockets, owns_file, .. } = self.left.swap_remove(place);
+        let fault = |source| BindError::new(&actual, 1, self.workers.len(), source);
+        let file = match &actual {
+            Address::Unix(path) if owns_file => match SocketFile::adopt(path) {
+                Ok(file) => Some((Arc::new(file), mode)),
+                Err(source) => return Some(Err(fault(source))),
+            },
+            _ => None,
+        };
+        let sockets = net::take_over(sockets, self.workers.len()).map_err(fault);
+        Some(sockets.map(|sockets| (sockets, Bound { configured, actual, file })))
+    }
+
+    fn bind_ip(&self, address: SocketAddr, change: &Change) -> Fresh {
+        let left = self.left.iter().any(|left| is_in_the_way(&left.actual, address));
+        let ours = is_of(&self.bound.borrow(), address) || is_of(&change.bound, address);
+        let ours = ours || left;
         let bind = if ours { net::bind_beside } else { net::bind };
         let sockets = bind(address, self.workers.len())?;
         let actual = sockets[0].local_addr().unwrap_or(address);
         let (configured, actual) = (Address::Ip(address), Address::Ip(actual));
-        Ok((sockets, Bound { configured, actual, file: None }))
+        Ok((one_each(sockets), Bound { configured, actual, file: None }))
     }
 
-    fn bind_unix(&self, path: &Path, mode: u32) -> Result<(Vec<net::Listener>, Bound), BindError> {
+    fn bind_unix(&self, path: &Path, mode: u32) -> Fresh {
         let (sockets, file) = net::bind_unix(path, mode, self.workers.len())?;
         let address = Address::Unix(path.to_owned());
         let file = Some((Arc::new(file), mode));
-        Ok((sockets, Bound { configured: address.clone(), actual: address, file }))
+        Ok((one_each(sockets), Bound { configured: address.clone(), actual: address, file }))
     }
 
     /// The bound listener that goes on as this one: of the same address, and of the same name where
     /// the address leaves the port to the system.
-    fn standing(&self, name: &str, address: &Address) -> Option<(&str, Bound)> {
+    fn standing(&self, name: &str, address: &Address) -> Option<(String, Bound)> {
         let chosen = matches!(address, Address::Ip(address) if address.port() == 0);
-        self.bound
+        let bound = self.bound.borrow();
+        bound
             .iter()
             .find(|(before, bound)| bound.configured == *address && (!chosen || *before == name))
-            .map(|(before, bound)| (before.as_str(), bound.clone()))
+            .map(|(before, bound)| (before.clone(), bound.clone()))
     }
 
     /// Hands the sockets to the workers, who accept once a snapshot knows the listeners, and has
@@ -137,9 +174,9 @@ impl Ports {
         for (name, sockets) in change.fresh {
             let address = &change.bound[&*name].actual;
             let open = Arc::new(AtomicU64::new(0));
-            for (worker, socket) in self.workers.iter().zip(sockets) {
+            for (worker, sockets) in self.workers.iter().zip(sockets) {
                 let (name, open) = (Arc::clone(&name), Arc::clone(&open));
-                let _ = worker.send(Order::Listen { name, socket, open });
+                let _ = worker.send(Order::Listen { name, sockets, open });
             }
             tracing::info!(listener = &*name, %address, workers, "listening");
         }
@@ -150,8 +187,10 @@ impl Ports {
                 tracing::warn!(listener = name, %error, "cannot set the mode of the socket's file");
             }
         }
+        // What this configuration has no listener for is somebody else's.
+        self.left.clear();
         // Files that nobody needs any more go with what was bound.
-        self.bound = change.bound;
+        self.bound.send_replace(change.bound);
     }
 
     /// Where each listener accepts that has an IP address.
@@ -160,16 +199,21 @@ impl Ports {
             Address::Ip(address) => Some((name.clone(), address)),
             Address::Unix(_) => None,
         };
-        self.bound.iter().filter_map(of_ip).collect()
+        self.bound.borrow().iter().filter_map(of_ip).collect()
     }
 }
 
 /// Whether one of these, which are our own, stands in the way of `address`: the port is the same, as
 /// with `0.0.0.0:80` and `127.0.0.1:80`.
-fn is_of(bound: &BTreeMap<String, Bound>, address: SocketAddr) -> bool {
-    let is_in_the_way = |bound: &Bound| match bound.actual {
-        Address::Ip(ours) => ours.port() == address.port(),
-        Address::Unix(_) => false,
-    };
-    bound.values().any(is_in_the_way)
+fn is_of(bound: &Table, address: SocketAddr) -> bool {
+    bound.values().any(|bound| is_in_the_way(&bound.actual, address))
+}
+
+fn is_in_the_way(bound: &Address, address: SocketAddr) -> bool {
+    matches!(bound, Address::Ip(ours) if ours.port() == address.port())
+}
+
+/// Each worker's sockets where each has one.
+fn one_each(sockets: Vec<net::Listener>) -> Vec<Vec<net::Listener>> {
+    sockets.into_iter().map(|socket| vec![socket]).collect()
 }

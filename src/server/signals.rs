@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `HUP` | reads the configuration again |
 //! | `USR1` | opens the access log anew |
+//! | `USR2` | has another program take the place of this one |
 //! | `TERM`, `INT`, `QUIT` | drains; a second one stops at once |
 //!
 //! The end of the control loop, which only a panic can bring about, drains too: without it nothing
@@ -12,10 +13,13 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::Origin;
-use crate::server::Server;
+use crate::server::desk::{Asker, Desk};
+use crate::server::{Program, Server, Successor, Supervisor};
 
 /// The signals that the process listens to, from the moment this is made: one that comes before
 /// the server is up waits for it.
@@ -26,6 +30,19 @@ pub struct Signals {
     quit: Signal,
     hangup: Signal,
     reopen: Signal,
+    upgrade: Signal,
+    program: Option<Program>,
+    supervisor: Supervisor,
+}
+
+/// How the process comes to its end.
+enum Ending {
+    /// It was told to.
+    Told,
+    /// Another one has its place.
+    Replaced(Successor),
+    /// Something is broken.
+    Broken(io::Error),
 }
 
 impl Signals {
@@ -40,15 +57,42 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+            program: None,
+            supervisor: Supervisor::default(),
         })
     }
 
-    /// Serves until a signal ends it, and has drained by then.
+    /// Says what takes the place of this process when that is asked for. Without it, nothing does.
+    #[must_use]
+    pub fn upgraded_to(self, program: Program) -> Self {
+        Self { program: Some(program), ..self }
+    }
+
+    /// Says who is to hear how the process fares.
+    #[must_use]
+    pub fn supervised_by(self, supervisor: Supervisor) -> Self {
+        Self { supervisor, ..self }
+    }
+
+    /// Serves until a signal ends it or another process has its place, and has drained by then.
     ///
     /// # Errors
     /// When the control loop has broken off.
-    pub async fn serve(mut self, server: Server) -> io::Result<()> {
-        let outcome = self.until_ending(&server).await;
+    pub async fn serve(mut self, mut server: Server) -> io::Result<()> {
+        self.supervisor.ready();
+        let outcome = match self.until_ending(&server).await {
+            Ending::Told => {
+                self.supervisor.stopping();
+                Ok(())
+            }
+            Ending::Broken(why) => Err(why),
+            Ending::Replaced(successor) => {
+                self.supervisor.replaced_by(successor.pid);
+                server.replaced(successor);
+                Ok(())
+            }
+        };
         server.drain();
         let stop = server.stopper();
         let mut drained = tokio::task::spawn_blocking(move || server.wait());
@@ -63,30 +107,102 @@ impl Signals {
         outcome
     }
 
-    /// Does what the other signals ask for until one comes that ends the process.
-    async fn until_ending(&mut self, server: &Server) -> io::Result<()> {
-        let mut reloading = JoinSet::new();
+    /// Does what the other signals ask for until the process has to end.
+    async fn until_ending(&mut self, server: &Server) -> Ending {
+        let (mut reloading, mut pulses) = (JoinSet::new(), JoinSet::new());
+        let mut upgrades = Upgrades::new(self.program.take());
+        let pulse = self.supervisor.pulse();
+        let mut beat = interval(pulse.unwrap_or(std::time::Duration::MAX / 4));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 name = ending(&mut self.term, &mut self.int, &mut self.quit) => {
                     tracing::info!(signal = name, "stopping");
-                    return Ok(());
+                    return Ending::Told;
                 }
                 () = server.control().ended() => {
                     let why = "the control loop has broken off";
                     tracing::error!("{why}: stopping, to be started anew");
-                    return Err(io::Error::other(why));
+                    return Ending::Broken(io::Error::other(why));
                 }
                 // Signals that come during a reload are one together, and make the next one.
                 _ = self.hangup.recv(), if reloading.is_empty() => {
+                    self.supervisor.reloading();
                     let control = server.control().clone();
                     reloading.spawn(async move { control.reload(Origin::Signal).await });
                 }
                 // The control loop has logged what came of it.
-                Some(_) = reloading.join_next() => {}
+                Some(_) = reloading.join_next() => self.supervisor.ready(),
                 _ = self.reopen.recv() => server.reopen_logs(),
+                _ = self.upgrade.recv() => upgrades.begin(server, None),
+                Some(asker) = upgrades.asked.recv() => upgrades.begin(server, Some(asker)),
+                Some(outcome) = upgrades.running.join_next() => {
+                    if let Some(successor) = upgrades.ended(outcome).await {
+                        return Ending::Replaced(successor);
+                    }
+                }
+                _ = beat.tick(), if pulse.is_some() && pulses.is_empty() => {
+                    pulses.spawn(server.alive());
+                }
+                // A worker that hangs gives no answer, and nobody a sign of life then.
+                Some(Ok(true)) = pulses.join_next() => self.supervisor.alive(),
             }
         }
+    }
+}
+
+/// Attempts to have another process take the place of this one; one at a time.
+struct Upgrades {
+    program: Option<Program>,
+    running: JoinSet<Result<Successor, String>>,
+    /// Who asks for one, and who waits for what comes of it.
+    asked: mpsc::Receiver<Asker>,
+    waiting: Vec<Asker>,
+}
+
+impl Upgrades {
+    fn new(program: Option<Program>) -> Self {
+        let (asks, asked) = mpsc::channel(1);
+        if program.is_some() {
+            match Desk::open() {
+                Ok(desk) => drop(tokio::spawn(desk.serve(asks))),
+                Err(error) => tracing::warn!(%error, "only USR2 can ask for an upgrade"),
+            }
+        }
+        Self { program, running: JoinSet::new(), asked, waiting: Vec::new() }
+    }
+
+    fn begin(&mut self, server: &Server, asker: Option<Asker>) {
+        self.waiting.extend(asker);
+        let Some(program) = &self.program else {
+            tracing::warn!("nothing is upgraded: only `plimsoll run` can be");
+            return;
+        };
+        if self.running.is_empty() {
+            tracing::info!("starting a process to take the place of this one");
+            self.running.spawn(server.upgrade(program.clone()));
+        }
+    }
+
+    /// What came of it: the new process, or none, which is told.
+    async fn ended(
+        &mut self,
+        outcome: Result<Result<Successor, String>, JoinError>,
+    ) -> Option<Successor> {
+        let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
+        match &outcome {
+            Ok(Successor { pid, version, .. }) => {
+                tracing::info!(pid, version, "another process has taken the place of this one");
+            }
+            Err(why) => tracing::error!(why, "not upgraded, this process goes on"),
+        }
+        for asker in self.waiting.drain(..) {
+            let told = outcome.as_ref().map_err(String::as_str);
+            asker
+                .answer(told.map(|new| format!("process {} (version {})", new.pid, new.version)))
+                .await;
+        }
+        outcome.ok()
     }
 }
 

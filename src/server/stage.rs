@@ -5,12 +5,11 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::config::model::Admin;
+use crate::config::model::{Admin, Process};
 use crate::control;
 use crate::telemetry::{self, AccessLogHandle, LogHandle};
 
@@ -24,7 +23,7 @@ pub(super) struct Stage {
     pub(super) access_log_path: Option<PathBuf>,
     /// `None`: the program log is somebody else's.
     pub(super) log: Option<LogHandle>,
-    pub(super) drain_timeout: watch::Sender<Duration>,
+    pub(super) process: watch::Sender<Process>,
 }
 
 impl control::Stage for Stage {
@@ -49,7 +48,7 @@ impl control::Stage for Stage {
     }
 
     fn applied(&mut self, config: &Config) {
-        self.drain_timeout.send_replace(config.process.drain_timeout);
+        self.process.send_replace(config.process.clone());
         if let Some(log) = &self.log
             && let Err(error) = log.set_level(&config.process.log.level)
         {

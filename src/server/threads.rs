@@ -1,5 +1,6 @@
 //! The threads of the balancer: one per worker, and one for all that is not a request.
 
+use std::future::pending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc as blocking};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{self, Phase};
 use crate::config::Loaded;
-use crate::control::{self, Handle};
+use crate::control::{self, Handle, Learned};
 use crate::net;
 use crate::proxy::{self, Order, Sockets};
 use crate::telemetry::Registry;
@@ -69,6 +70,7 @@ pub(super) struct ControlParts {
     pub(super) file: Option<std::path::PathBuf>,
     pub(super) stage: Stage,
     pub(super) admin: Option<net::Listener>,
+    pub(super) learned: Vec<Learned>,
     pub(super) registry: Arc<Registry>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<proxy::Memory>,
@@ -96,12 +98,14 @@ pub(super) fn start_control(parts: ControlParts) -> io::Result<(ControlThread, H
 async fn control(
     parts: ControlParts,
     started: blocking::Sender<io::Result<Handle>>,
-    stopped: oneshot::Receiver<()>,
+    mut stopped: oneshot::Receiver<()>,
 ) {
-    let ControlParts { loaded, file, stage, admin, registry, phase, memory } = parts;
+    let ControlParts { loaded, file, stage, admin, learned, registry, phase, memory } = parts;
     let access = loaded.config.admin.as_ref().map(admin::Access::of).unwrap_or_default();
-    let handle = control::start(loaded, file, Arc::clone(&registry), Box::new(stage)).await;
+    let (series, stage) = (Arc::clone(&registry), Box::new(stage));
+    let handle = control::start_knowing(loaded, file, series, stage, learned).await;
     let watched = memory::watch(handle.reader(), memory, Arc::clone(&registry));
+    let mut replaced = phase.clone();
     let state = admin::State {
         reader: handle.reader(),
         control: handle.clone(),
@@ -120,14 +124,25 @@ async fn control(
     if started.send(Ok(handle)).is_err() {
         return;
     }
-    // An error means that the sender was dropped: the end.
-    let end = async {
-        let _ = stopped.await;
+    // Who asks shall be answered by the process that serves, which listens here too by then. An error
+    // means that the sender was dropped: the end.
+    let replaced = async move {
+        if replaced.wait_for(|phase| *phase == Phase::Replaced).await.is_err() {
+            pending::<()>().await;
+        }
     };
     let served = async {
-        match admin {
-            Some(listener) => admin::serve(listener, state, end).await,
-            None => end.await,
+        if let Some(listener) = admin {
+            let end = async {
+                tokio::select! {
+                    _ = &mut stopped => {}
+                    () = replaced => {}
+                }
+            };
+            admin::serve(listener, state, end).await;
+        }
+        if !stopped.is_terminated() {
+            let _ = stopped.await;
         }
     };
     tokio::select! {

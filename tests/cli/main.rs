@@ -51,6 +51,7 @@ fn help_names_every_command_and_version_the_version() {
         "drain",
         "events",
         "reload",
+        "upgrade",
         "completions",
     ];
     for command in commands {

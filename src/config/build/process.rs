@@ -12,9 +12,15 @@ use crate::config::nearest::did_you_mean;
 use crate::config::tree::Table;
 
 pub(super) fn process(b: &mut Build<'_>, root: &Table) -> Process {
+    let pid_file = root.written("pid_file").map(|(_, item)| item);
+    if let Some(item) = pid_file.filter(|item| item.text().is_empty()) {
+        b.error(item.place, "pid_file is empty", "leave it out to write none");
+    }
     Process {
         workers: root.integer("workers"),
         drain_timeout: root.duration("drain_timeout").unwrap_or_default(),
+        upgrade_timeout: root.duration("upgrade_timeout").unwrap_or_default(),
+        pid_file: pid_file.map(|item| item.text().into()),
         watch_interval: root.duration("watch_interval"),
         max_connections: root.integer("max_connections").unwrap_or_default(),
         node: locality(b, root, "node"),

@@ -112,6 +112,10 @@ pub struct Process {
     pub workers: Option<u16>,
     /// How long a graceful stop waits for requests under way.
     pub drain_timeout: Duration,
+    /// How long a new program may take until it is ready to take this one's place.
+    pub upgrade_timeout: Duration,
+    /// Where the process's id is written.
+    pub pid_file: Option<PathBuf>,
     /// How often the files are looked at for a change; `None`: reload by signal only.
     pub watch_interval: Option<Duration>,
     /// Open connections of clients over all listeners; 0 is no limit.

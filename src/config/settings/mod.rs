@@ -49,6 +49,8 @@ pub(super) static ROOT: Section = Section {
     settings: &[
         process::WORKERS,
         process::DRAIN_TIMEOUT,
+        process::UPGRADE_TIMEOUT,
+        process::PID_FILE,
         process::WATCH_INTERVAL,
         process::MAX_CONNECTIONS,
         process::NODE,

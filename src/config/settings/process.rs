@@ -21,6 +21,23 @@ pub(super) const DRAIN_TIMEOUT: Setting = Setting::with_default(
     r#""1m30s""#,
 );
 
+pub(super) const UPGRADE_TIMEOUT: Setting = Setting::with_default(
+    "upgrade_timeout",
+    Kind::Duration { min: Duration::from_millis(100), max: Duration::from_hours(1), off: false },
+    r#""30s""#,
+    "How long a new program may take until it is ready to take the place of this one (`plimsoll \
+     upgrade`). Then it is given up, and this one goes on.",
+    r#""1m""#,
+);
+
+pub(super) const PID_FILE: Setting = Setting::optional(
+    "pid_file",
+    Kind::Text,
+    "none is written",
+    "The file that the process writes its id to once it serves, and removes at its end.",
+    r#""/run/plimsoll/plimsoll.pid""#,
+);
+
 pub(super) const WATCH_INTERVAL: Setting = Setting::with_default(
     "watch_interval",
     Kind::Duration { min: Duration::from_millis(100), max: Duration::from_hours(1), off: true },

@@ -76,7 +76,8 @@ async fn new_answers_are_taken_up_and_the_last_good_one_is_kept() {
     let dns = resolver(&zone).await;
     let loaded = load(&text(&["api.test:80", "10.9.9.9:80"], ""));
     let registry = Registry::new(1);
-    let handle = start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), dns).await;
+    let handle =
+        start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), (dns, Vec::new())).await;
     let first = until(&handle, |_| true).await;
     assert_eq!(labels(&first), ["api.test:80/10.0.0.1", "api.test:80/10.0.0.2", "10.9.9.9:80"]);
 
@@ -118,7 +119,8 @@ async fn a_name_without_an_answer_costs_only_its_own_backends() {
     let zone = Zone::default();
     let dns = resolver(&zone).await;
     let loaded = load(&text(&["api.test:80", "10.9.9.9:80"], ""));
-    let handle = start_with(loaded, None, Registry::new(1), Box::new(NoStage), dns).await;
+    let handle =
+        start_with(loaded, None, Registry::new(1), Box::new(NoStage), (dns, Vec::new())).await;
     let first = until(&handle, |_| true).await;
     assert_eq!(labels(&first), ["10.9.9.9:80"]);
     zone.set(&[[10, 0, 0, 1]]);
@@ -154,7 +156,8 @@ async fn an_answer_that_takes_most_away_is_held_until_it_is_confirmed() {
     let dns = resolver(&zone).await;
     let loaded = load(&text(&["api.test:80"], "[upstream.api.dns]\nconfirm = \"1s\"\n"));
     let registry = Registry::new(1);
-    let handle = start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), dns).await;
+    let handle =
+        start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), (dns, Vec::new())).await;
     let first = until(&handle, |_| true).await;
     zone.set(&[[10, 0, 0, 1]]);
     let second = until(&handle, |now| now.generation > first.generation).await;
@@ -177,7 +180,8 @@ async fn an_answer_that_is_held_is_forgotten_when_all_are_back() {
     let dns = resolver(&zone).await;
     let loaded = load(&text(&["api.test:80"], "[upstream.api.dns]\nconfirm = \"1h\"\n"));
     let registry = Registry::new(1);
-    let handle = start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), dns).await;
+    let handle =
+        start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), (dns, Vec::new())).await;
     let first = until(&handle, |_| true).await;
     zone.set(&all[..1]);
     until_held(&registry, 2).await;

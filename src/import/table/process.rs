@@ -45,7 +45,7 @@ pub(super) const PROCESS: Part = Part {
             MAIN,
             "Plimsoll runs as the user who starts it; see the systemd unit in `conf/`.",
         ),
-        needless("pid", MAIN, "Plimsoll runs in the foreground and writes no pid file."),
+        needless("pid", MAIN, "Plimsoll runs in the foreground; `pid_file` has it write one."),
         needless("daemon", MAIN, "Plimsoll runs in the foreground."),
         needless("master_process", MAIN, "Workers are threads of one process."),
         needless("load_module", MAIN, "There are no modules."),
