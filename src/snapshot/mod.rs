@@ -36,7 +36,14 @@ pub mod settings {
     pub use crate::config::model::{
         Access, AccessLog, AccessLogFormat, AddressSource, After, Asked, AskedFor, AttemptFact,
         Before, Cases, Client, Condition, CookieFlags, CookieName, CookieRules, CookieSecret,
-        ErrorPage, ErrorPages, Fits, Flags, ForwardPolicy, Forwarded, Group, HeaderEdit, Hedge, HostPolicy, LimitKind, LimitLog, LogEscape, LogLine, Made, MadeBy, OldBrowsers, Page, PageStatus, Passive, PathChange, PathMatch, PathPiece, PathRewrite, Pattern, Piece, Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Queue, Rate, Redirect, RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite, SameSite, Sending, ServerName, Source, Stage, Statuses, Template, Test, Then, TimeForm, Timeouts, TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded, is_within,
+        ErrorPage, ErrorPages, Fits, Flags, ForwardPolicy, Forwarded, Group, HeaderEdit, Hedge,
+        HostPolicy, LimitKind, LimitLog, LogEscape, LogLine, Made, MadeBy, OldBrowsers, Page,
+        PageStatus, Passive, PathChange, PathMatch, PathPiece, PathRewrite, Pattern, Piece, Pool,
+        Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Queue, Rate, Redirect,
+        RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
+        SameSite, Sending, ServerName, Source, Stage, Statuses, Template, Test, Then, TimeForm,
+        Timeouts, TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded,
+        is_within,
     };
     pub use crate::config::model::{
         Route as RouteRule, Sticky as StickyBy, StickyCookie, StickyLearn, UpstreamNginx,
