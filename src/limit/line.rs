@@ -35,6 +35,8 @@ struct Waiters {
     /// By priority and the order of coming.
     in_order: BTreeMap<Turn, Waiter>,
     next: u64,
+    /// Somebody has found a place, and has not taken it yet.
+    promised: bool,
 }
 
 /// Priority, the smaller the sooner, and number.
@@ -103,12 +105,21 @@ impl Line {
         let turn = (priority, waiters.next);
         waiters.next += 1;
         // Called at once: whoever was the first before may have been called in vain by that.
-        waiters.in_order.insert(turn, Waiter { waker: Waker::noop().clone(), called: true });
+        let called = !waiters.promised;
+        waiters.in_order.insert(turn, Waiter { waker: Waker::noop().clone(), called });
         self.waiting.fetch_add(1, Relaxed);
         drop(waiters);
         // Whoever leaves a place either sees that somebody waits, or has left it before that one looks.
         fence(SeqCst);
         Some(Waiting { line: self, turn })
+    }
+
+    /// The place that somebody [found](Waiting::found) is taken: calls the first, for whom there may be
+    /// one too.
+    pub fn taken(&self) {
+        let mut waiters = self.lock();
+        waiters.promised = false;
+        waiters.call();
     }
 
     /// Calls the first: there may be a place.
@@ -172,6 +183,20 @@ impl Waiting<'_> {
         Poll::Pending
     }
 
+    /// Leaves the line with a place found. Nobody looks before that place is taken, or they would find the
+    /// same: whoever takes it does [`Line::taken`].
+    pub fn found(self) {
+        let waiting = std::mem::ManuallyDrop::new(self);
+        let mut waiters = waiting.line.lock();
+        waiting.leave(&mut waiters);
+        waiters.promised = true;
+    }
+
+    fn leave(&self, waiters: &mut Waiters) {
+        waiters.in_order.remove(&self.turn);
+        self.line.waiting.fetch_sub(1, Relaxed);
+    }
+
     /// Whether it is the first in line.
     pub fn is_first(&self) -> bool {
         self.line.lock().is_first(self.turn)
@@ -181,8 +206,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut waiters = self.line.lock();
-        waiters.in_order.remove(&self.turn);
-        self.line.waiting.fetch_sub(1, Relaxed);
+        self.leave(&mut waiters);
         waiters.call();
     }
 }
@@ -272,6 +296,20 @@ mod tests {
         assert!(!is_called(&usual) && is_called(&urgent));
         drop(urgent);
         assert!(is_called(&usual));
+    }
+
+    #[test]
+    fn the_next_is_called_when_the_place_that_was_found_is_taken() {
+        let line = Line::default();
+        let first = line.join(9, 5).unwrap();
+        let next = line.join(9, 5).unwrap();
+        assert!(is_called(&first));
+        first.found();
+        let urgent = line.join(9, 0).unwrap();
+        assert!(!is_called(&next) && !is_called(&urgent), "the place is not taken yet");
+        let _place = line.enter();
+        line.taken();
+        assert!(!is_called(&next) && is_called(&urgent));
     }
 
     #[test]

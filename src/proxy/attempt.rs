@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::balance::InFlight;
 use crate::http1::HeadError;
-use crate::limit::Line;
+use crate::limit::{Entered, Line};
 use crate::model::{Address, Outcome};
 use crate::proxy::choice::Choice;
 use crate::proxy::done::Done;
@@ -187,6 +188,30 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// A request's place at a backend. It is let go in this order: first the place, then the call to who waits
+/// for one.
+pub(super) struct Taken<'a> {
+    _in_flight: InFlight<'a>,
+    _entered: Option<Entered<'a>>,
+}
+
+impl<'a> Passage<'a> {
+    /// Takes the place at a backend that was picked.
+    #[inline]
+    pub(super) fn take_place(&self, choice: Choice) -> Taken<'a> {
+        let upstream = &self.local.upstream;
+        let line = upstream.line.as_deref();
+        let entered = line.map(Line::enter);
+        let in_flight = upstream.live[choice.ix.index()].enter();
+        if let Some(line) = line
+            && choice.waited
+        {
+            line.taken();
+        }
+        Taken { _in_flight: in_flight, _entered: entered }
+    }
+}
+
 /// What is known of an attempt while it runs.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Default)]
@@ -226,9 +251,7 @@ impl Passage<'_> {
         let upstream = &self.local.upstream;
         let backend = &upstream.backends[choice.ix.index()];
         let cell = backend.series.worker(self.at.worker.ix);
-        // Let go in this order: first the backend's place, then the call to who waits for one.
-        let _entered = upstream.line.as_deref().map(Line::enter);
-        let _in_flight = upstream.live[choice.ix.index()].enter();
+        let _place = self.take_place(choice);
         let under_way = UnderWay::enter(cell);
         let mut progress = Progress::default();
         state.upload.sent = 0;

@@ -13,6 +13,8 @@ pub(super) struct Choice {
     pub(super) trial: bool,
     /// The pool is passed over.
     pub(super) fresh: bool,
+    /// It was waited for in line, where others wait until its place is taken.
+    pub(super) waited: bool,
 }
 
 impl Choice {
@@ -23,7 +25,7 @@ impl Choice {
 
     /// An attempt like any other.
     pub(super) fn of(ix: BackendIx) -> Self {
-        Self { ix, trial: false, fresh: false }
+        Self { ix, trial: false, fresh: false, waited: false }
     }
 }
 
@@ -39,6 +41,7 @@ impl Passage<'_> {
                     trial: true,
                     // What is left in the pool is from before it was parked.
                     fresh: true,
+                    waited: false,
                 });
             }
         }

@@ -5,11 +5,9 @@
 
 use tokio::time::Instant;
 
-use crate::balance::InFlight;
-use crate::limit::{Entered, Line};
 use crate::model::Outcome;
 use crate::net::Stream;
-use crate::proxy::attempt::{Ended, Progress, UnderWay};
+use crate::proxy::attempt::{Ended, Progress, Taken, UnderWay};
 use crate::proxy::done::Done;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -21,9 +19,7 @@ use crate::telemetry::Answering;
 /// A backend's connection. It counts as a request in flight.
 pub(super) struct Dialled<'a> {
     pub(super) stream: Stream,
-    // In this order: first the place, then the call to who waits for one.
-    _in_flight: InFlight<'a>,
-    _entered: Option<Entered<'a>>,
+    _place: Taken<'a>,
     _under_way: UnderWay<'a>,
     // That it took the connection is all that is owed.
     _answering: Answering<'a>,
@@ -52,8 +48,7 @@ impl<'a> Passage<'a> {
         let mut tries = 1;
         loop {
             let backend = &upstream.backends[choice.ix.index()];
-            let entered = upstream.line.as_deref().map(Line::enter);
-            let in_flight = upstream.live[choice.ix.index()].enter();
+            let place = self.take_place(choice);
             let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
             let mut progress = Progress::default();
             let connecting = self.connect(backend, self.origin(state), self.ends(down));
@@ -78,8 +73,7 @@ impl<'a> Passage<'a> {
             if let Some(stream) = stream {
                 return Ok(Dialled {
                     stream,
-                    _in_flight: in_flight,
-                    _entered: entered,
+                    _place: place,
                     _under_way: under_way,
                     _answering: backend.series.worker(self.at.worker.ix).answers(),
                 });

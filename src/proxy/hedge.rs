@@ -15,12 +15,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::balance::InFlight;
-use crate::limit::{Entered, Line};
 use crate::model::{Clock, Outcome, Tick};
 use crate::net::ProxyEnds;
 use crate::policy::usual::Usual;
-use crate::proxy::attempt::{Ended, Progress, UnderWay};
+use crate::proxy::attempt::{Ended, Progress, Taken, UnderWay};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::Choice;
@@ -110,9 +108,7 @@ struct Leg<'a> {
     sent: u64,
     /// Its connection, with the first bytes of the answer.
     answered: Option<Connection>,
-    // Let go in this order: first the backend's place, then the call to who waits for one.
-    _in_flight: InFlight<'a>,
-    _entered: Option<Entered<'a>>,
+    _place: Taken<'a>,
     _under_way: UnderWay<'a>,
 }
 
@@ -195,8 +191,7 @@ impl<'a> Passage<'a> {
             timer: Timer::default(),
             sent: 0,
             answered: None,
-            _in_flight: upstream.live[choice.ix.index()].enter(),
-            _entered: upstream.line.as_deref().map(Line::enter),
+            _place: self.take_place(choice),
             _under_way: UnderWay::enter(backend.series.worker(self.at.worker.ix)),
         }
     }
@@ -308,17 +303,7 @@ impl<'a> Passage<'a> {
         down: &mut Downstream,
         state: &mut State,
     ) -> Ended {
-        let Leg {
-            choice,
-            begun,
-            mut progress,
-            sent,
-            answered,
-            _in_flight,
-            _entered,
-            _under_way,
-            ..
-        } = leg;
+        let Leg { choice, begun, mut progress, sent, answered, _place, _under_way, .. } = leg;
         let result = match answered {
             Some(connection) => {
                 let backend = &self.local.upstream.backends[choice.ix.index()];

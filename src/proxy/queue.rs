@@ -132,7 +132,8 @@ impl Passage<'_> {
             }
             if let Some(choice) = self.look(line, state) {
                 cell.queued(begun.elapsed());
-                return Ok(choice);
+                waiting.found();
+                return Ok(Choice { waited: true, ..choice });
             }
         }
     }
