@@ -135,7 +135,7 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 15);
+    assert_eq!(paths.len(), 16);
     for path in paths {
         let path = path["path"].as_str().unwrap();
         if path == "/api/v1/ha/explain" {
@@ -146,6 +146,8 @@ async fn every_path_of_the_index_answers() {
         assert_eq!(status, StatusCode::OK, "{path}");
         if path == "/metrics" {
             assert!(body.contains(r#"plimsoll_backend_up{upstream="cart""#), "{body}");
+        } else if path == "/dashboard" {
+            assert!(body.starts_with("<!doctype html>"), "{body}");
         } else {
             assert!(serde_json::from_str::<Value>(&body).unwrap().is_object(), "{path}");
             assert!(body.starts_with("{\n") && body.ends_with("}\n"), "for people too: {body}");

@@ -366,13 +366,13 @@ proptest! {
         });
         if holds {
             // Connections that are passed through are no business of `http`.
-            let mut in_listener = false;
+            let mut in_route = false;
             let open = imported.toml.lines().find(|line| {
                 if line.starts_with('[') {
-                    in_listener = line.starts_with("[[listener]]");
+                    in_route = line.starts_with("[[route]]") || line.starts_with("[route.");
                 }
                 let leads = ["upstream = ", "split = "].iter().any(|key| line.starts_with(key));
-                leads && !in_listener
+                leads && in_route
             });
             prop_assert!(open.is_none(), "{open:?}\n{text}\n{}", imported.toml);
         }

@@ -44,7 +44,8 @@ fn with_free_addresses(text: &str, directory: &Path) -> String {
         } else if listens {
             copy += "address = \"127.0.0.1:0\"\n";
         } else if !(section == "access_log" && line.starts_with("path")) {
-            copy += &line.replace("\"/var/log/plimsoll/", &logs);
+            let line = line.replace("\"/var/log/plimsoll/", &logs);
+            copy += &line.replace("pid_file = \"/run/plimsoll/", &format!("pid_file = {logs}"));
             copy.push('\n');
         }
     }
