@@ -1,4 +1,4 @@
-//! A real browser without a window, told what to do over WebDriver (W3C).
+//! A real browser without a window, told what to do over `WebDriver` (W3C).
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use super::support::{Client, free_port, request, until};
 
-/// What names an element in answers (WebDriver §12).
+/// What names an element in answers (`WebDriver` §12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A session of headless Chromium. Driver and browser end when this is dropped.

@@ -1,5 +1,7 @@
 //! The dashboard in a real browser: what it shows, and what its buttons do.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what goes wrong shall end the test")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -38,7 +40,7 @@ fn button(backend: &Origin, number: usize) -> String {
 async fn backend(lb: &Lb, origin: &Origin) -> Value {
     let list = get(lb.admin_addr(), "/api/v1/ha/load-balancer/backends").await;
     let list: Value = serde_json::from_slice(&list.body).unwrap();
-    let name = origin.address().to_string();
+    let name = origin.address();
     let mut backends = list["backends"].as_array().unwrap().iter();
     backends.find(|one| one["backend"] == name.as_str()).unwrap().clone()
 }
@@ -130,7 +132,7 @@ async fn a_backend_is_drained_and_weighed_by_hand_after_a_question() {
     assert_eq!(backend(&lb, &first).await["admin_state"], "enabled");
 
     browser.click(&button(&first, 1)).await;
-    until_it_says(&browser, "#change-title", &first.address().to_string()).await;
+    until_it_says(&browser, "#change-title", &first.address()).await;
     browser.write("#change input[name=reason]", "a new disk").await;
     browser.click("#change button[value=yes]").await;
     // Anybody on this machine may look; who changes something shows a token.
