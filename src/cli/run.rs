@@ -68,31 +68,24 @@ fn before() -> io::Result<Before> {
 }
 
 /// Serves a checked configuration until a signal ends it, or another process takes its place.
-fn serve(loaded: Loaded, file: &Path, (before, inherited): Before) -> ExitCode {
+fn serve(loaded: Loaded, file: &Path, (mut before, inherited): Before) -> ExitCode {
     let served = block_on(async {
         let signals = Signals::listen()?.upgraded_to(Program::of_this_process()?);
+        let server = start(loaded, Some(file), inherited)?;
         let took_over = before.is_some();
-        let server = match (start(loaded, Some(file), inherited), before) {
-            (Ok(server), None) => server,
-            (Ok(server), Some(before)) => {
-                if let Err(error) = before.ready() {
-                    tracing::warn!(%error, "the process before this one is gone");
-                }
-                server
-            }
-            (Err(error), before) => {
-                if let Some(before) = before {
-                    before.failed(&error.to_string());
-                }
-                return Err(error);
-            }
-        };
+        if let Some(Err(error)) = before.take().map(Predecessor::ready) {
+            tracing::warn!(%error, "the process before this one is gone");
+        }
         signals.supervised_by(Supervisor::find(took_over)).serve(server).await
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
+            // Afterwards: it tells the same in the log that both write to.
+            if let Some(before) = before {
+                before.failed(&error.to_string());
+            }
             ExitCode::from(FAILED)
         }
     }
