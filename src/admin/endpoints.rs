@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::state::Shared;
 use super::view::explain::Question;
 use super::view::{self, Health};
-use super::{Phase, State, change, dashboard, follow, guard};
+use super::{Phase, State, change, dashboard, follow, guard, openapi};
 use crate::model::Clock;
 use crate::proxy::explain::explain;
 
@@ -25,9 +25,10 @@ const API: &str = "/api/v1/ha";
 const ALIAS: &str = "/api/ha";
 
 /// Every path that can be read with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 16] = [
+pub(super) const ENDPOINTS: [(&str, &str); 17] = [
     ("/", "this list"),
     ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
+    ("/openapi.json", "this API as a document that programs read (OpenAPI 3.1)"),
     ("/metrics", "metrics as Prometheus text"),
     ("/livez", "200 as long as the process runs"),
     ("/readyz", "200 when every listener accepts, 503 while starting or draining"),
@@ -53,6 +54,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/", get(index))
         .merge(dashboard::router())
+        .route("/openapi.json", get(openapi::document))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))

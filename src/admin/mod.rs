@@ -16,6 +16,7 @@ mod dashboard;
 mod endpoints;
 mod follow;
 mod guard;
+mod openapi;
 mod problem;
 mod recorded;
 mod serve;

@@ -90,7 +90,7 @@ fn snapshot(registry: &Registry, states: &[(&str, BackendState)]) -> Snapshot {
 }
 
 /// A router over a snapshot, and what keeps it going.
-fn admin(states: &[(&str, BackendState)]) -> (axum::Router, watch::Sender<Phase>, Cell) {
+pub(super) fn admin(states: &[(&str, BackendState)]) -> (axum::Router, watch::Sender<Phase>, Cell) {
     let (state, phase, cell) = admin_state(states);
     (router(state), phase, cell)
 }
@@ -135,7 +135,7 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 16);
+    assert_eq!(paths.len(), 17);
     for path in paths {
         let path = path["path"].as_str().unwrap();
         if path == "/api/v1/ha/explain" {

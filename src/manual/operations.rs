@@ -198,6 +198,7 @@
 //! | `/livez` | the process runs |
 //! | `/readyz` | 200 when every listener accepts; 503 while starting, draining or replaced |
 //! | `/dashboard` | a page for people: listeners, routes, upstreams, backends, events; drain and weight at hand |
+//! | `/openapi.json` | the API as a document that programs read (`OpenAPI` 3.1) |
 //! | `/healthz` | every upstream; 503 when none can serve |
 //! | `/metrics` | metrics, as Prometheus text |
 //! | `/api/v1/ha/status` | version, generation, configuration, listeners, upstreams in short |
