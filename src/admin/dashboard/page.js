@@ -1,6 +1,6 @@
 // The page: asks every two seconds, and shows what came.
 
-import { keepToken, read, Refused } from "./api.js";
+import { keepToken, read } from "./api.js";
 import { confirm, wire } from "./change.js";
 import { chart, element, keep, say, short, time } from "./draw.js";
 import { Rates } from "./rates.js";
@@ -18,7 +18,6 @@ const points = [];
 const opened = new Set();
 let events = [];
 let lastEvent = 0;
-let generation = null;
 let asking = false;
 
 /** Bands of the chart: by class of status. */
@@ -239,23 +238,6 @@ async function askEvents() {
   }
 }
 
-/** Revisions are only there where they are kept, and for who may see them. */
-async function askHistory() {
-  let kept = [];
-  try {
-    kept = (await read("/config/revisions")).revisions ?? [];
-  } catch (error) {
-    if (!(error instanceof Refused) || error.status === 0) {
-      throw error;
-    }
-  }
-  at("history").hidden = kept.length === 0;
-  keep(at("revisions"), [...kept].reverse().slice(0, 20), (one) => String(one.number ?? one.revision),
-    (one) => element("li", {}, element("time", { datetime: one.at, title: one.at }, one.at.slice(0, 16).replace("T", " ")),
-      element("p", {}, element("strong", {}, `${one.number ?? one.revision}`), ` ${one.state ?? ""} by ${one.author ?? "?"}`, one.reason ? `: ${one.reason}` : "")),
-    () => {});
-}
-
 async function tick() {
   if (asking || document.hidden) {
     return;
@@ -271,10 +253,6 @@ async function tick() {
     showUpstreams(status, stats, list.backends);
     showTraffic(perClass);
     showEvents();
-    if (generation !== status.generation) {
-      generation = status.generation;
-      await askHistory();
-    }
     at("trouble").hidden = true;
   } catch (error) {
     const needed = error.status === 401;
