@@ -20,10 +20,10 @@ pub(super) async fn watch(
     loop {
         let limit = reader.current().memory_limit;
         registry.process().memory_limit(limit);
-        match (limit, resident()) {
-            (Some(_), Some(resident)) => memory.note(resident, limit),
+        match limit.and_then(|_| resident()) {
+            Some(resident) => memory.note(resident, limit),
             // What cannot be measured is not limited.
-            _ => memory.note(0, None),
+            None => memory.note(0, None),
         }
         if limit.is_some() {
             tokio::time::sleep(INTERVAL).await;
@@ -34,11 +34,12 @@ pub(super) async fn watch(
     }
 }
 
-/// Bytes of the process in RAM: the second number of `statm` (proc(5)), in pages.
+/// Bytes of the process in RAM: `VmRSS` (proc(5)).
 fn resident() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
 }
 
 #[cfg(test)]
