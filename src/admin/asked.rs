@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, rejection::QueryRejection};
+use axum::extract::{FromRequest, Query, Request, rejection::QueryRejection};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, RequestExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::access::Who;
 use super::problem::Problem;
 use super::recorded::content_type;
+use super::state::Shared;
 use crate::control::{Kind, Word};
 use crate::model::{AdminState, Weight};
 
@@ -19,9 +23,6 @@ const DRAIN: u64 = 30;
 const LONGEST: (u64, u64) = (3600, 366 * 86_400);
 /// Longest reason, in characters.
 const LONGEST_REASON: usize = 1000;
-
-/// A query, as it was read.
-pub(super) type ReadHow = Result<Query<How>, QueryRejection>;
 
 /// What can be said in the query of a change.
 #[derive(Debug, Default, Deserialize)]
@@ -36,8 +37,8 @@ pub(super) struct How {
 }
 
 impl How {
-    /// Reads a query.
-    pub(super) fn read(read: ReadHow) -> Result<Self, Problem> {
+    /// Holds a query against what can be said.
+    fn read(read: Result<Query<Self>, QueryRejection>) -> Result<Self, Problem> {
         let bad = |told: String| Problem::bad_request("bad_query", told);
         let Query(how) = read.map_err(|error| bad(error.body_text()))?;
         let known = |given: &Option<String>, words: &[&str]| {
@@ -68,6 +69,30 @@ impl How {
     /// Whether only what would be done is to be told.
     pub(super) fn is_dry(&self) -> bool {
         self.dry_run.as_deref().is_some_and(|dry| matches!(dry, "1" | "true"))
+    }
+}
+
+/// A change as it is asked for: by whom, how, and what its body says.
+#[derive(Debug)]
+pub(super) struct Asked<T> {
+    pub(super) who: Who,
+    pub(super) how: How,
+    pub(super) said: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request(mut request: Request, state: &Shared) -> Result<Self, Response> {
+        let who = request.extract_parts::<Extension<Who>>().await;
+        let Extension(who) = who.map_err(IntoResponse::into_response)?;
+        let how = request.extract_parts::<Query<How>>().await;
+        let how = How::read(how).map_err(IntoResponse::into_response)?;
+        let headers = request.headers().clone();
+        let body =
+            Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        let said = read::<T>(&headers, &body).map_err(IntoResponse::into_response)?;
+        Ok(Self { who, how, said })
     }
 }
 

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,7 +13,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::access::Who;
-use super::asked::{How, New, ReadHow, Reason, Words, read, reason, weight};
+use super::asked::{Asked, How, New, Reason, Words, read, reason, weight};
 use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;
@@ -127,13 +126,9 @@ pub(super) async fn one(
 /// `PATCH load-balancer/backends/{id}`: weight and state.
 pub(super) async fn patch(
     Extract(state): Extract<Shared>,
-    Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    how: ReadHow,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked { who, how, said: words }: Asked<Words>,
 ) -> Result<Response, Problem> {
-    let (how, words) = (How::read(how)?, read::<Words>(&headers, &body)?);
     let (said, lifted) = words.wanted()?;
     if said.is_empty() && lifted.is_empty() {
         let told = "nothing is asked for: give `weight` or `state`";
@@ -145,13 +140,9 @@ pub(super) async fn patch(
 /// `PUT overrides/{id}`: what is said of a backend as a whole.
 pub(super) async fn put(
     Extract(state): Extract<Shared>,
-    Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    how: ReadHow,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked { who, how, said: words }: Asked<Words>,
 ) -> Result<Response, Problem> {
-    let (how, words) = (How::read(how)?, read::<Words>(&headers, &body)?);
     let (said, _) = words.wanted()?;
     let kinds = [Kind::Weight, Kind::State].into_iter();
     let lifted = kinds.filter(|kind| said.iter().all(|word| word.kind() != *kind)).collect();
@@ -174,20 +165,28 @@ async fn say(
     Ok(done(&mut state, &found.id(), drained, how))
 }
 
+/// Has the control loop do it to the backend that is meant.
+async fn wish(
+    state: &mut Shared,
+    id: &str,
+    what: What,
+    asked: Asked<Reason>,
+) -> Result<(Found, How), Problem> {
+    let Asked { who, how, said: why } = asked;
+    let found = Found::by(state.reader.current(), id)?;
+    let by = By::now(who.name, reason(why.reason)?, None);
+    state.control.wish(found.wish(what, by, why.bypass, &how)).await?;
+    Ok((found, how))
+}
+
 /// `DELETE overrides/{id}`: what the file says holds again.
 pub(super) async fn lift(
     Extract(mut state): Extract<Shared>,
-    Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    how: ReadHow,
-    headers: HeaderMap,
-    body: Bytes,
+    asked: Asked<Reason>,
 ) -> Result<Response, Problem> {
-    let (how, why) = (How::read(how)?, read::<Reason>(&headers, &body)?);
-    let found = Found::by(state.reader.current(), &id)?;
     let what = What::Say(Vec::new(), vec![Kind::Weight, Kind::State]);
-    let by = By::now(who.name, reason(why.reason)?, None);
-    state.control.wish(found.wish(what, by, why.bypass, &how)).await?;
+    let (found, how) = wish(&mut state, &id, what, asked).await?;
     Ok(done(&mut state, &found.id(), None, &how))
 }
 
@@ -214,12 +213,8 @@ pub(super) async fn overrides_of(
 /// `POST load-balancer/backends`: one more backend.
 pub(super) async fn add(
     Extract(mut state): Extract<Shared>,
-    Extension(who): Extension<Who>,
-    how: ReadHow,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked { who, how, said: new }: Asked<New>,
 ) -> Result<Response, Problem> {
-    let (how, new) = (How::read(how)?, read::<New>(&headers, &body)?);
     let what = What::Join {
         weight: weight(new.weight.unwrap_or(1))?,
         tier: new.tier.unwrap_or(0),
@@ -245,16 +240,10 @@ pub(super) async fn add(
 /// `DELETE load-balancer/backends/{id}`: one backend less.
 pub(super) async fn remove(
     Extract(mut state): Extract<Shared>,
-    Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    how: ReadHow,
-    headers: HeaderMap,
-    body: Bytes,
+    asked: Asked<Reason>,
 ) -> Result<Response, Problem> {
-    let (how, why) = (How::read(how)?, read::<Reason>(&headers, &body)?);
-    let found = Found::by(state.reader.current(), &id)?;
-    let by = By::now(who.name, reason(why.reason)?, None);
-    state.control.wish(found.wish(What::Leave, by, why.bypass, &how)).await?;
+    let (found, how) = wish(&mut state, &id, What::Leave, asked).await?;
     let drained = found.drained(&how).await;
     Ok(done(&mut state, &found.id(), drained, &how))
 }
@@ -262,17 +251,11 @@ pub(super) async fn remove(
 /// `POST health-checks/{id}/run`: its checks, at once. The results count as any other.
 pub(super) async fn run_checks(
     Extract(mut state): Extract<Shared>,
-    Extension(who): Extension<Who>,
     Path(id): Path<String>,
-    how: ReadHow,
-    headers: HeaderMap,
-    body: Bytes,
+    asked: Asked<Reason>,
 ) -> Result<Response, Problem> {
-    let (how, why) = (How::read(how)?, read::<Reason>(&headers, &body)?);
-    let found = Found::by(state.reader.current(), &id)?;
     let begun = Clock::now();
-    let by = By::now(who.name, reason(why.reason)?, None);
-    state.control.wish(found.wish(What::Check, by, why.bypass, &how)).await?;
+    let (found, how) = wish(&mut state, &id, What::Check, asked).await?;
     if !how.is_dry() {
         checked(&found, begun).await;
     }

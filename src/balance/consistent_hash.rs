@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use super::cursor::{Cursor, SummedLoad};
 use super::hash::{Crc32, crc32};
-use super::plan::{Candidate, Key, Pick};
+use super::plan::{Candidate, Pick};
 use super::rng::mix;
 use super::roster::{MISSES, Roster};
 
@@ -92,9 +92,8 @@ impl ConsistentHash {
         cursor: &mut Cursor,
         p: &mut Pick<'_>,
     ) -> Option<usize> {
-        let key = match p.key {
-            Key::Bytes(key) if !key.is_empty() => key,
-            _ => return roster.turn_by_weight(cursor, p),
+        let Some(key) = p.key.bytes() else {
+            return roster.turn_by_weight(cursor, p);
         };
         if self.bound.is_some() {
             cursor.load.refresh(roster, p);
@@ -273,6 +272,7 @@ fn host_and_port(label: &str) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::super::conformance::{Bed, keys};
+    use super::super::plan::Key;
     use super::super::plan::Table;
     use super::super::strategy::Strategy;
     use super::*;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::hash::crc32;
-use super::plan::{Candidate, Key, Pick};
+use super::plan::{Candidate, Pick};
 use super::rng::{fraction, mix};
 use super::roster::{MISSES, Roster};
 
@@ -60,9 +60,8 @@ impl Maglev {
         cursor: &mut Cursor,
         p: &mut Pick<'_>,
     ) -> Option<usize> {
-        let key = match p.key {
-            Key::Bytes(key) if !key.is_empty() => key,
-            _ => return roster.turn_by_weight(cursor, p),
+        let Some(key) = p.key.bytes() else {
+            return roster.turn_by_weight(cursor, p);
         };
         // One is added because 0 stays 0 when it is stirred.
         let mut hash = mix(u64::from(crc32(key)) + 1);
@@ -132,6 +131,7 @@ fn fill(candidates: &[Candidate<'_>], size: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::super::conformance::{Bed, keys};
+    use super::super::plan::Key;
     use super::super::plan::Table;
     use super::super::strategy::Strategy;
     use super::*;

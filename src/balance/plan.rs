@@ -106,6 +106,17 @@ pub enum Key<'a> {
     Bytes(&'a [u8]),
 }
 
+impl<'a> Key<'a> {
+    /// The bytes that are hashed; `None` where there are none, and backends take turns.
+    #[inline]
+    pub(super) fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Key::Bytes(bytes) if !bytes.is_empty() => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// How one tier of an upstream picks: immutable, and remade when anything in it changes.
 #[derive(Debug)]
 pub struct Plan {

@@ -4,7 +4,7 @@
 
 use super::cursor::Cursor;
 use super::hash::Crc32;
-use super::plan::{Key, Pick};
+use super::plan::Pick;
 use super::roster::{MISSES, Roster};
 use super::shares::Shares;
 
@@ -26,9 +26,8 @@ impl UrlHash {
         cursor: &mut Cursor,
         p: &mut Pick<'_>,
     ) -> Option<usize> {
-        let key = match p.key {
-            Key::Bytes(key) if !key.is_empty() => key,
-            _ => return roster.turn_by_weight(cursor, p),
+        let Some(key) = p.key.bytes() else {
+            return roster.turn_by_weight(cursor, p);
         };
         let mut sum = 0_u32;
         let mut misses = 0;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::cell::{Count, PerWorker};
 use super::check::{CheckSeries, CheckTable};
+use super::labels::{Cause, Ejected};
 use super::names::{self, Family};
 use super::text::Text;
 use super::upstream::UpstreamSeries;
@@ -79,61 +80,6 @@ impl Status {
             Self::Disabled => "disabled",
             Self::Degraded => "degraded",
             Self::Standby => "standby",
-        }
-    }
-}
-
-/// What changed a backend's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Cause {
-    /// The configuration.
-    Config,
-    /// Probes.
-    Probe,
-    /// The outcomes of requests.
-    Traffic,
-    /// The operator, by hand.
-    Operator,
-}
-
-impl Cause {
-    /// Every cause, in the order of its number.
-    pub const ALL: [Self; 4] = [Self::Config, Self::Probe, Self::Traffic, Self::Operator];
-
-    /// The label in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Probe => "probe",
-            Self::Traffic => "traffic",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-/// What became of a backend that stood out by its failures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Ejected {
-    /// It was parked.
-    Parked,
-    /// It stays: outliers are only told of.
-    DryRun,
-    /// It stays: too many are out already.
-    Capped,
-}
-
-impl Ejected {
-    /// Every one, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Parked, Self::DryRun, Self::Capped];
-
-    /// The label in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Parked => "parked",
-            Self::DryRun => "dry_run",
-            Self::Capped => "capped",
         }
     }
 }
@@ -475,9 +421,6 @@ mod tests {
     fn numbers_and_places_agree() {
         for (place, status) in Status::ALL.into_iter().enumerate() {
             assert_eq!(status as usize, place);
-        }
-        for (place, cause) in Cause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, place);
         }
     }
 

@@ -10,6 +10,7 @@ mod cell;
 mod check;
 mod downstream;
 mod history;
+mod labels;
 mod limit;
 mod log;
 pub mod names;
@@ -24,15 +25,16 @@ mod zone;
 pub use access_log::{
     AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user, can_append,
 };
-pub use backend::{Answering, BackendCell, BackendSeries, Cause, Ejected, Status};
+pub use backend::{Answering, BackendCell, BackendSeries, Status};
 pub use check::{CheckNow, CheckSeries, LastProbe};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
 pub use history::{Happened, History, at_utc};
+pub use labels::{Cause, Ejected, Hedged, QueueRejected, RetryDenied, Shed};
 pub use limit::{LimitCell, LimitSeries, Limited};
 pub use log::{LogError, LogHandle, init, log_panics};
 pub use process::ProcessSeries;
 pub use registry::Registry;
 pub use tls::{Handshake, TlsCell, TlsSeries};
-pub use upstream::{Hedged, QueueRejected, RetryDenied, Shed, UpstreamCell, UpstreamSeries};
+pub use upstream::{UpstreamCell, UpstreamSeries};
 pub use upstream_policy::PolicySeries;
 pub use zone::Zone;

@@ -6,138 +6,11 @@ use std::time::Duration;
 
 use super::backend::Status;
 use super::cell::{BOUNDS_US, Count, Distribution, Histogram, PerWorker};
+use super::labels::{Hedged, QueueRejected, RetryDenied, Shed};
 use super::names::{self, Family};
 use super::text::Text;
 use super::upstream_policy::PolicySeries;
 use crate::model::{BackendState, Outcome, WorkerIx};
-
-/// Why a failed attempt was not followed by another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RetryDenied {
-    /// The policy does not ask for a retry after this outcome.
-    NotAsked,
-    /// As many attempts as allowed were made.
-    Tries,
-    /// The time for attempts is over.
-    Timeout,
-    /// The request may have been acted on, and doing it twice could do harm (RFC 9110 §9.2.2).
-    NonIdempotent,
-    /// The request's body, or its beginning, is no longer there.
-    BodyNotKept,
-    /// Every backend that could be picked was tried.
-    NoBackendLeft,
-    /// Part of a response went to the client.
-    ResponseStarted,
-    /// Too many of the last requests were retries.
-    Budget,
-}
-
-impl RetryDenied {
-    /// Every reason, in the order of its number.
-    pub const ALL: [Self; 8] = [
-        Self::NotAsked,
-        Self::Tries,
-        Self::Timeout,
-        Self::NonIdempotent,
-        Self::BodyNotKept,
-        Self::NoBackendLeft,
-        Self::ResponseStarted,
-        Self::Budget,
-    ];
-
-    /// The label in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NotAsked => "not_asked",
-            Self::Tries => "tries",
-            Self::Timeout => "timeout",
-            Self::NonIdempotent => "non_idempotent",
-            Self::BodyNotKept => "body_not_kept",
-            Self::NoBackendLeft => "no_backend_left",
-            Self::ResponseStarted => "response_started",
-            Self::Budget => "budget",
-        }
-    }
-}
-
-/// Why a request that would wait for a backend got none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum QueueRejected {
-    /// Too many wait already.
-    Full,
-    /// Its time was up.
-    Timeout,
-    /// Its client left.
-    ClientGone,
-}
-
-impl QueueRejected {
-    /// Every reason, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Full, Self::Timeout, Self::ClientGone];
-
-    /// The label in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Timeout => "timeout",
-            Self::ClientGone => "client_gone",
-        }
-    }
-}
-
-/// Why a request was refused though a backend was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Shed {
-    /// As many are in flight as the limit that adapts itself allows.
-    Concurrency,
-    /// Too many requests fail.
-    Admission,
-}
-
-impl Shed {
-    /// Every reason, in the order of its number.
-    pub const ALL: [Self; 2] = [Self::Concurrency, Self::Admission];
-
-    /// The label in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Concurrency => "concurrency",
-            Self::Admission => "admission",
-        }
-    }
-}
-
-/// What became of a request that took long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Hedged {
-    /// The second backend answered first.
-    Won,
-    /// The first backend answered first all the same.
-    Lost,
-    /// The second attempt failed.
-    Failed,
-    /// Too many of the last requests were second ones.
-    Denied,
-}
-
-impl Hedged {
-    /// Every result, in the order of its number.
-    pub const ALL: [Self; 4] = [Self::Won, Self::Lost, Self::Failed, Self::Denied];
-
-    /// The label in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Won => "won",
-            Self::Lost => "lost",
-            Self::Failed => "failed",
-            Self::Denied => "denied",
-        }
-    }
-}
 
 /// An upstream's series.
 #[derive(Debug)]
@@ -532,25 +405,4 @@ fn encode_pool(all: &[Arc<UpstreamSeries>], text: &mut Text) {
         }
     });
     encode_plain(&names::POOL_STALE_REPLAYS, all, text, UpstreamSeries::stale_replays);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_places_agree() {
-        for (place, reason) in RetryDenied::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, place);
-        }
-        for (place, reason) in Shed::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, place);
-        }
-        for (place, result) in Hedged::ALL.into_iter().enumerate() {
-            assert_eq!(result as usize, place);
-        }
-        for (place, reason) in QueueRejected::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, place);
-        }
-    }
 }
