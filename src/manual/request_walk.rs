@@ -14,9 +14,9 @@
 //!
 //! Every worker has its own socket for each listener (`SO_REUSEPORT`, see [`net::bind`](crate::net::bind)), and
 //! the kernel spreads connections over them. A connection above the listener's `max_connections` is closed at
-//! once, as is one above those of the file or of its client (`admission.rs`). An admitted one becomes a task of
-//! its worker and stays there for its life. Where the listener has TLS, the handshake comes first
-//! (`secured.rs`).
+//! once, as is one above those of the file or of its client (`admission.rs`), and any while the process has
+//! all the memory of its `memory_limit` (`memory.rs`). An admitted one becomes a task of its worker and stays
+//! there for its life. Where the listener has TLS, the handshake comes first (`secured.rs`).
 //!
 //! Where the listener passes connections through (`mode = "tcp"`), its way is a short one: `tcp.rs` reads the
 //! name that a client of TLS asks for, if anybody wants to know, `dial.rs` picks and connects by the rules of
@@ -34,13 +34,13 @@
 //! # 3. The route (`find.rs`, `service.rs`)
 //!
 //! The path is normalised ([`normalise`](crate::http1::target::normalise)) so that no spelling gets around a
-//! route. [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that
+//! route; near `memory_limit` the answer is 503 before anything is looked up. [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that
 //! belongs to it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
 //! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight. Within TLS,
 //! a request for a name of another certificate than the client was shown comes to none: that is 421.
 //!
 //! What a route asks for besides is settled here too, and costs nothing where none asks: whom it lets in, its
-//! limits (`limits.rs`), whether the body is read whole first (`upload.rs`). A rewrite, a question or a copy
+//! limits (`limits.rs`), whether the body is read whole first (`upload/read.rs`). A rewrite, a question or a copy
 //! before the action, an error that has a page, `go_to` and `X-Accel-Redirect` take the request on to another
 //! route, at most ten times (`walk.rs`, `rewrite.rs`, `ask.rs`, `mirror.rs`): it comes back to this stop. The
 //! attempts of all its rounds stand in one access line.
@@ -53,14 +53,17 @@
 //! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
 //! settled when the snapshot was built. Where tiers share the requests, the lot falls on one first
 //! ([`Tiers`](crate::balance::Tiers)). While a circuit breaker is not closed the plans are empty, and only its
-//! trials find somebody. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where
-//! requests wait. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an address
+//! trials find somebody. Where an upstream is crowded
+//! ([`is_crowded`](crate::snapshot::Upstream::is_crowded)), the request comes to `queue.rs` first: a part is
+//! refused by lot (`admission`), or as many are under way as it bears (`adaptive`), and whoever passes looks for
+//! a backend there. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where requests wait. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an address
 //! first (`places.rs`), and the same rules go on from there.
 //!
 //! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
 //!
-//! The attempt counts itself in ([`Live::enter`](crate::balance::Live::enter); a guard counts it out however
-//! it ends). The pool gives the idle connection that was used last, after a look whether it is still quiet
+//! The attempt takes its place (`take_place`): it counts itself in at the backend
+//! ([`Live::enter`](crate::balance::Live::enter)) and at the upstream's line, and guards count it out however
+//! it ends, the place first and then the call to who waits for one. The pool gives the idle connection that was used last, after a look whether it is still quiet
 //! and not nearly as old as those that this backend has closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.
 //!
