@@ -42,30 +42,44 @@ fn ask(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, block(&asking("GET", "/")))
 }
 
-#[tokio::test]
-async fn whoever_gives_up_request_after_request_is_told_to_be_calm() {
+/// Has one misdeed after another done, each with a stream of its own, until the client is told to be calm.
+/// Others are served then.
+async fn is_calmed(most: u32, misdeed: impl Fn(u32) -> [Vec<u8>; 2]) {
     let origin = Origin::start("a").await;
     let lb = before(&origin, "", "").await;
     origin.answer(Answer::Never);
     let mut frames = Frames::open(lb.addr("main")).await;
-    let (mut told, mut stream) = (None, 1);
-    while told.is_none() {
-        assert!(stream < 20_000, "it may go on for ever");
-        let mut batch = Vec::new();
-        for _ in 0..10 {
-            batch.extend([ask(stream), frame(RST_STREAM, 0, stream, [0, 0, 0, 8])].concat());
-            stream += 2;
-        }
+    let mut streams = (1..most).step_by(2);
+    let told = loop {
+        let batch = streams.by_ref().take(10).flat_map(&misdeed).collect::<Vec<_>>().concat();
+        assert!(!batch.is_empty(), "it may go on for ever");
         frames.send([batch, frame(PING, 0, 0, [1; 8])].concat()).await;
         match frames.until(|frame| matches!(frame.kind, PING | GOAWAY)).await {
             Some(frame) if frame.kind == PING => {}
-            other => told = other.or_else(|| panic!("it ended without a word")),
+            Some(told) => break told,
+            None => panic!("it ended without a word"),
         }
-    }
-    assert_eq!(told.unwrap().code(), u32::from(Reason::ENHANCE_YOUR_CALM));
+    };
+    assert_eq!(told.code(), u32::from(Reason::ENHANCE_YOUR_CALM));
     origin.until_open(0).await;
     origin.answer(Answer::Status(200));
     is_served(lb.addr("main")).await;
+}
+
+#[tokio::test]
+async fn whoever_gives_up_request_after_request_is_told_to_be_calm() {
+    is_calmed(20_000, |stream| [ask(stream), frame(RST_STREAM, 0, stream, [0, 0, 0, 8])]).await;
+}
+
+/// Streams that it makes us reset, by windows that grow beyond all bounds (CVE-2025-8671).
+#[tokio::test]
+async fn whoever_makes_us_give_up_request_after_request_is_told_to_be_calm() {
+    is_calmed(5_000, |stream| {
+        let asked = frame(HEADERS, END_HEADERS, stream, block(&asking("POST", "/")));
+        // The largest step there is, and too large for a window that is open.
+        [asked, frame(WINDOW_UPDATE, 0, stream, [0x7f, 0xff, 0xff, 0xff])]
+    })
+    .await;
 }
 
 #[tokio::test]

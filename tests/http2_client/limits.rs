@@ -1,21 +1,16 @@
-//! What holds for every client holds for one stream too: how slow it may be, how much it may have
-//! undone, and what it gets when there is no memory.
+//! What holds for every client holds for one stream too: how slow it may be, and what it gets when
+//! there is no memory.
 
 use std::time::Duration;
 
-use h2::Reason;
 use tokio::time::{Instant, interval};
 
 use crate::peer::Peer;
 use crate::support::frames::{
-    DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, WINDOW_UPDATE, asking, block,
-    frame, setting,
+    DATA, END_HEADERS, END_STREAM, Frames, HEADERS, WINDOW_UPDATE, asking, block, frame, setting,
 };
 use crate::support::{Answer, Lb, Origin, until};
 use crate::{before, logged, text};
-
-/// The largest step by which a window may grow, and too large for one that is open.
-const MOST: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
 
 /// Sends a piece every 10 ms until the request has its line in the log.
 async fn trickle(lb: &Lb, frames: &mut Frames, piece: &[u8]) {
@@ -50,34 +45,6 @@ async fn an_answer_that_is_taken_byte_by_byte_is_given_up() {
     trickle(&lb, &mut frames, &frame(WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])).await;
     assert_eq!(logged(&lb, "/slow").await["failure"], "client_gone");
     origin.until_open(0).await;
-}
-
-/// Streams that it makes us reset, by windows that grow beyond all bounds (CVE-2025-8671).
-#[tokio::test]
-async fn whoever_makes_us_give_up_request_after_request_is_let_go() {
-    let origin = Origin::start("a").await;
-    let lb = before(&origin, "", "").await;
-    origin.answer(Answer::Never);
-    let mut frames = Frames::open(lb.addr("main")).await;
-    let (mut told, mut stream) = (None, 1);
-    while told.is_none() {
-        assert!(stream < 5_000, "it may go on for ever");
-        let mut batch = Vec::new();
-        for _ in 0..10 {
-            let ask = frame(HEADERS, END_HEADERS, stream, block(&asking("POST", "/")));
-            batch.extend([ask, frame(WINDOW_UPDATE, 0, stream, MOST)].concat());
-            stream += 2;
-        }
-        frames.send([batch, frame(PING, 0, 0, [1; 8])].concat()).await;
-        match frames.until(|frame| matches!(frame.kind, PING | GOAWAY)).await {
-            Some(frame) if frame.kind == PING => {}
-            other => told = other.or_else(|| panic!("it ended without a word")),
-        }
-    }
-    assert_eq!(told.unwrap().code(), u32::from(Reason::ENHANCE_YOUR_CALM));
-    origin.until_open(0).await;
-    origin.answer(Answer::Status(200));
-    assert_eq!(Peer::connect(lb.addr("main")).await.get("/").await.status, 200);
 }
 
 #[tokio::test]

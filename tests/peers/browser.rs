@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::support::{Answer, Lb, Origin, PATIENCE};
+use crate::support::{Answer, Lb, Origin, PATIENCE, until_within};
 use crate::{Files, PLAIN, Peer, SECURED, before};
 
 /// Says by a request what it saw.
@@ -56,16 +56,11 @@ async fn told(lb: &Lb, origin: &Origin, listener: &str) -> String {
     let scheme = if listener == SECURED { "https" } else { "http" };
     let port = lb.addr(listener).port();
     let mut browser = open(&format!("{scheme}://shop.test:{port}/"), &profile);
-    let begun = tokio::time::Instant::now();
     let told = || {
         let mut seen = origin.seen().into_iter();
         seen.find(|seen| seen.head.starts_with(b"POST /told "))
     };
-    // A browser takes its time to start.
-    while told().is_none() {
-        assert!(begun.elapsed() < PATIENCE * 3, "the page says nothing: {:#?}", lb.out());
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until_within(PATIENCE * 3, "the page has told", async || told().is_some()).await;
     browser.kill().await.unwrap();
     String::from_utf8(told().unwrap().body).unwrap()
 }

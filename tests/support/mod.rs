@@ -54,8 +54,17 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Waits until `fact` holds; fails with `what` if it does not within [`PATIENCE`].
-pub(crate) async fn until(what: &str, mut fact: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+pub(crate) async fn until(what: &str, fact: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, fact).await;
+}
+
+/// Waits until a fact holds whose making takes its own time, as the start of a browser does.
+pub(crate) async fn until_within(
+    patience: Duration,
+    what: &str,
+    mut fact: impl AsyncFnMut() -> bool,
+) {
+    let end = Instant::now() + patience;
     while !fact().await {
         assert!(Instant::now() < end, "waited in vain until {what}");
         sleep(Duration::from_millis(2)).await;
