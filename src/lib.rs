@@ -88,7 +88,7 @@
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
-//! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `hyper` `hyper_util` `serde_json` `tokio` `tracing` | |
+//! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `flate2` `hyper` `hyper_util` `jiff` `ratatui` `rustix` `serde` `serde_json` `tar` `tokio` `tracing` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!

@@ -59,7 +59,8 @@ fn commands_in_the_documents_exist_with_their_flags() {
     assert_eq!(
         known,
         all.into_iter()
-            .chain(["backend", "drain", "events", "probe", "reload", "status", "upgrade", "why"])
+            .chain(["backend", "diagnose", "drain", "events", "man", "probe", "reload", "status"])
+            .chain(["top", "upgrade", "why"])
             .collect()
     );
     for words in &commands {

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::Value;
 
 /// How long the admin listener has to answer, unless it is asked to wait.
@@ -15,21 +16,29 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The usual place.
 const USUAL: &str = "127.0.0.1:9901";
 
-/// Where the admin listener is: an address with a port, or `unix:/path`.
+/// How the running process is asked.
 ///
 /// Who asks shows the token in the variable `PLIMSOLL_TOKEN`, if there is one: on a command line everybody on
 /// the machine could read it.
-#[derive(Debug, Clone)]
-pub(super) struct Place(String);
+#[derive(Debug, Clone, Args)]
+pub(super) struct Place {
+    /// Where the admin listener is: an address, or `unix:/path`
+    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    admin: Address,
+}
 
-impl Default for Place {
+/// Where the admin listener is: an address with a port, or `unix:/path`.
+#[derive(Debug, Clone)]
+pub(super) struct Address(String);
+
+impl Default for Address {
     /// What the variable `PLIMSOLL_ADMIN` says, or the usual place.
     fn default() -> Self {
         Self(std::env::var("PLIMSOLL_ADMIN").unwrap_or_else(|_| USUAL.to_owned()))
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -42,9 +51,15 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.admin.fmt(f)
     }
 }
 
@@ -60,6 +75,11 @@ trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
 
 impl Place {
+    /// At this address.
+    pub(super) fn at(admin: Address) -> Self {
+        Self { admin }
+    }
+
     /// Reads what is at a path.
     ///
     /// # Errors
@@ -106,16 +126,41 @@ impl Place {
         body: Option<&Value>,
         patience: Duration,
     ) -> io::Result<Answer> {
+        let (status, body) = self.read(method, path, body, patience)?;
+        let body = serde_json::from_str(&body);
+        Ok(Answer { status, body: body.map_err(|_| self.refuse("did not answer in JSON"))? })
+    }
+
+    /// Reads a text at a path.
+    ///
+    /// # Errors
+    /// It cannot be reached, or answers anything but 200.
+    pub(super) fn text(&self, path: &str) -> io::Result<String> {
+        match self.read("GET", path, None, Duration::ZERO)? {
+            (200, text) => Ok(text),
+            (status, _) => Err(self.refuse(&format!("answered {status}"))),
+        }
+    }
+
+    /// Asks, and gives the status and the body of the answer.
+    fn read(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> io::Result<(u16, String)> {
         let mut stream = self.send(method, path, body, patience + PATIENCE)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        let refuse = |why: &str| io::Error::other(format!("the admin listener at {self} {why}"));
         let (head, body) =
-            answer.split_once("\r\n\r\n").ok_or_else(|| refuse("broke off its answer"))?;
+            answer.split_once("\r\n\r\n").ok_or_else(|| self.refuse("broke off its answer"))?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| refuse("does not speak HTTP"))?;
-        let body = serde_json::from_str(body).map_err(|_| refuse("did not answer in JSON"))?;
-        Ok(Answer { status, body })
+        Ok((status.ok_or_else(|| self.refuse("does not speak HTTP"))?, body.to_owned()))
+    }
+
+    fn refuse(&self, why: &str) -> io::Error {
+        io::Error::other(format!("the admin listener at {self} {why}"))
     }
 
     /// Gives each line at a path to `take`, until there are no more or it wants none.
@@ -152,7 +197,7 @@ impl Place {
         body: Option<&Value>,
         patience: Duration,
     ) -> io::Result<Box<dyn Connection>> {
-        let place = &self.0;
+        let place = &self.admin.0;
         let mut stream = connect(place, patience).map_err(|error| {
             let told = format!(
                 "cannot reach the admin listener at {place}: {error}; --admin says where it is"

@@ -6,14 +6,17 @@
 mod admin;
 pub mod check;
 mod demo;
+mod diagnose;
 mod explain;
 mod import_nginx;
+mod man;
 mod operate;
 mod probe;
 mod run;
 pub mod schema;
 mod simulate;
 mod table;
+mod top;
 mod upgrade;
 mod why;
 
@@ -95,12 +98,15 @@ enum Command {
     Why {
         /// The backend, by its name or as UPSTREAM/NAME
         backend: String,
-        /// Where the admin listener is: an address, or `unix:/path`
-        #[arg(long, default_value_t, value_name = "ADDRESS")]
+        #[command(flatten)]
         admin: admin::Place,
     },
     /// Tell how the running process is: its phase, configuration, listeners and upstreams
     Status(operate::StatusArgs),
+    /// Show the running process live: upstreams, backends, rates, latencies; with keys to drain and weigh
+    ///
+    /// Where there is no terminal it is told once, with what came within one interval.
+    Top(top::TopArgs),
     /// Weigh, drain, take out, force, add and remove backends of the running process
     #[command(subcommand)]
     Backend(operate::Backend),
@@ -108,6 +114,11 @@ enum Command {
     Drain(operate::DrainArgs),
     /// Tell what happened in the running process, and what happens
     Events(operate::EventsArgs),
+    /// Collect what somebody needs who shall help from afar, in one archive, with secrets masked
+    ///
+    /// It has the configuration and what is wrong with it, all that the running process tells of itself,
+    /// and what the kernel knows of it. What cannot be had is named: the process need not answer.
+    Diagnose(diagnose::DiagnoseArgs),
     /// Have the running process read its configuration again, and tell what is wrong with it
     Reload(operate::StatusArgs),
     /// Have the program that lies at a running process's path now take its place, without losing a
@@ -123,6 +134,12 @@ enum Command {
         /// The file that tells the process (`pid_file` of its configuration)
         #[arg(long, value_name = "FILE", conflicts_with = "pid")]
         pid_file: Option<PathBuf>,
+    },
+    /// Print the manual page of the program
+    Man {
+        /// Write it into this folder instead, with a page for each command
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
     },
     /// Print a completion script for a shell
     Completions {
@@ -201,13 +218,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
         Command::Why { backend, admin } => outcome(why::why(&admin, &backend, &mut out)),
         Command::Status(arguments) => outcome(operate::status(&arguments, &mut out)),
+        Command::Top(arguments) => outcome(top::top(&arguments, &mut out)),
         Command::Backend(command) => outcome(operate::backend(&command, &mut out)),
         Command::Drain(arguments) => outcome(operate::drain(&arguments, &mut out)),
         Command::Events(arguments) => outcome(operate::events(&arguments, &mut out)),
+        Command::Diagnose(arguments) => diagnose::command(&arguments, &mut out),
         Command::Reload(arguments) => outcome(operate::reload(&arguments, &mut out)),
         Command::Upgrade { pid, pid_file } => {
             outcome(upgrade::upgrade(pid, pid_file.as_deref(), &mut out))
         }
+        Command::Man { to } => written(man::man(Cli::command(), to.as_deref(), &mut out)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plimsoll", &mut script);

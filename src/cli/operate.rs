@@ -10,13 +10,12 @@ use super::admin::{Place, segment};
 use super::table::table;
 use crate::config::parse_duration;
 
-const BACKENDS: &str = "/api/v1/ha/load-balancer/backends";
+pub(super) const BACKENDS: &str = "/api/v1/ha/load-balancer/backends";
 
 /// How it is told.
 #[derive(Debug, Clone, Args)]
 pub(super) struct StatusArgs {
-    /// Where the admin listener is: an address, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    #[command(flatten)]
     admin: Place,
     /// Tell it as JSON
     #[arg(long)]
@@ -88,8 +87,7 @@ pub(super) struct One {
 /// How a change is done.
 #[derive(Debug, Clone, Args)]
 pub(super) struct How {
-    /// Where the admin listener is: an address, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    #[command(flatten)]
     admin: Place,
     /// Why, for whoever reads the events later
     #[arg(long, default_value = "", value_name = "TEXT")]
@@ -145,8 +143,7 @@ pub(super) struct Drain {
 /// Which events.
 #[derive(Debug, Clone, Args)]
 pub(super) struct EventsArgs {
-    /// Where the admin listener is: an address, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    #[command(flatten)]
     admin: Place,
     /// Go on with those to come
     #[arg(short, long)]
@@ -165,7 +162,7 @@ pub(super) struct EventsArgs {
     json: bool,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write it like `30s` or `1h30m`".to_owned())
 }
 

@@ -22,7 +22,7 @@ pub fn process_environment(name: &str) -> Option<String> {
 }
 
 /// Bytes of a configuration file at most.
-const LARGEST: u64 = 64 << 20;
+pub(super) const LARGEST: u64 = 64 << 20;
 
 /// A good configuration.
 #[derive(Debug, Clone)]

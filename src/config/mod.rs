@@ -12,6 +12,7 @@ mod diagnostic;
 mod faults;
 mod files;
 mod load;
+mod masked;
 pub mod model;
 mod nearest;
 mod read;
@@ -31,6 +32,7 @@ pub(crate) use build::{
 pub use diagnostic::{Diagnostic, Report, Severity, render};
 pub(crate) use faults::{Faults, Place};
 pub use load::{Environment, Loaded, load, parse, process_environment};
+pub use masked::{MASK, Masked};
 pub use model::{Config, Stage};
 pub use reference::reference;
 pub use schema::schema;

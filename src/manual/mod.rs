@@ -1,8 +1,8 @@
 //! The manual: chapters to read, no code.
 //!
 //! - [`tutorial`]: ten minutes from nothing to a service that fails over
-//! - how to: [`draining`] for a deploy, [`upgrading`] without losing a connection, [`tuning`], running it in
-//!   [`kubernetes`]
+//! - how to: [`tls`] towards clients, a [`canary`], [`draining`] for a deploy, [`upgrading`] without losing a
+//!   connection, [`tuning`], running it in [`kubernetes`]
 //! - [`operations`]: signals, reloads, logs, metrics, and what to look at at three in the morning
 //! - [`config_reference`]: every setting with type, default and example
 //! - [`algorithms`]: the ten strategies, and when to use which
@@ -15,6 +15,7 @@
 //! What the tutorial and the how-to chapters say is done by `tests/manual`, word by word.
 
 pub mod algorithms;
+pub mod canary;
 pub mod coming_from_haproxy;
 pub mod coming_from_nginx;
 pub mod config_reference;
@@ -22,6 +23,7 @@ pub mod draining;
 pub mod kubernetes;
 pub mod operations;
 pub mod request_walk;
+pub mod tls;
 pub mod tuning;
 pub mod tutorial;
 pub mod upgrading;

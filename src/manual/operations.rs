@@ -10,15 +10,18 @@
 //! | `plimsoll probe UPSTREAM/BACKEND` | runs the checks of a backend once and shows what was sent, what came, and the verdict | 0 well, 1 down, 2 not told |
 //! | `plimsoll simulate SCENARIO` | plays load and faults through an upstream in virtual time, by strategy, and tells latencies, failures, retries and who was parked; `--config FILE --upstream NAME` takes one of yours, `--log FILE` the requests of an access log in JSON, `--svg FILE` draws it; `simulate list` tells the scenarios | 0 told, 2 not |
 //! | `plimsoll status` | tells how the running process is: phase, configuration, listeners, upstreams | 0 told, 1 not |
+//! | `plimsoll top` | shows the running process live: upstreams, backends, states and since when, rates, failures, latencies; `s` sorts, `enter` shows one upstream alone, and on a chosen backend `d` drains, `m` takes out, `u` puts back, `+` and `-` weigh, `r` takes all of that back, each after a question; with `--json`, or where there is no terminal, it is told once | 0 told, 1 not |
 //! | `plimsoll backend list` | every backend of the running process: its state, its weight, whether it serves and why | 0 told, 1 not |
 //! | `plimsoll backend weight BACKEND NUMBER` | another weight; so `drain`, `enable`, `disable`, `up`, `down`, `add`, `remove`, and `reset` for what the file says; `--for 10m` ends by itself, `--reason TEXT` is told by `why`, `--bypass keep_one` takes the last one out too, `--dry-run` only tells | 0 done, 1 not |
 //! | `plimsoll drain BACKEND --wait` | lets a backend run empty and waits for it, for `--timeout` at most | 0 empty, 1 not |
 //! | `plimsoll events --follow` | what happened, and what happens; `--kind`, `--upstream`, `--backend` choose | 0 told, 1 not |
 //! | `plimsoll reload` | has the files read again, and tells what is wrong with them | 0 taken, 1 not |
+//! | `plimsoll diagnose -o FILE` | collects in one archive what somebody needs who shall help from afar: configuration and what is wrong with it, all that the process tells of itself, its threads, limits and sockets, the machine; secrets are masked, and what cannot be had is named | 0 made, 1 not |
 //! | `plimsoll upgrade PID` | has the program that lies at a running process's path now take its place, without losing a connection; `--pid-file FILE` names the process by its `pid_file` | 0 the new one serves, 1 the old one goes on |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
 //! | `plimsoll completions SHELL` | a completion script | |
+//! | `plimsoll man` | the manual page; `--to FOLDER` writes one for each command | |
 //!
 //! Commands that ask the running process find it by `--admin`, else by the variable `PLIMSOLL_ADMIN`, else at
 //! 127.0.0.1:9901; who has a token puts it into `PLIMSOLL_TOKEN`. `--json` tells all of it to programs.
@@ -267,7 +270,7 @@
 //!
 //! 1. `curl -s 127.0.0.1:9901/healthz`: which upstream?
 //! 2. `curl -s 127.0.0.1:9901/api/v1/ha/load-balancer/backends`: which backend, and `why`?
-//! 3. `plimsoll why BACKEND`: what happened to it, and what comes next.
+//! 3. `plimsoll why BACKEND`: what happened to it, and what comes next. `plimsoll top` shows all of it live.
 //! 4. The access log: `failure`, and the `attempts` of a request that failed.
 //!
 //! | clients see | most likely | do |
@@ -281,6 +284,11 @@
 //! | 408, 499 | slow clients, or clients that gave up waiting | compare `duration_seconds` with the client's own time-out |
 //! | connections refused or hanging | the process does not run, is draining, or has no descriptors left | `/readyz`; `process_open_fds` beside `process_max_fds` |
 //! | a change has no effect | the configuration was refused, or needs a restart | the program log; `plimsoll_config_last_reload_successful` |
+//!
+//! If it takes another's help, `plimsoll diagnose` collects what they will ask for. `SUMMARY.md` in it says what
+//! stands out and what is missing. Secrets are masked by what they are, and wherever they turn up: texts of
+//! settings, but those known to be harmless; users in URLs and values in queries; comments; what `{ file = … }`
+//! and `{ env = … }` refer to. The access log is left out.
 //!
 //! # Which failure is which status
 //!

@@ -6,11 +6,15 @@
 mod support;
 
 mod demo;
+mod diagnose;
 mod explain;
+mod man;
 mod operate;
 mod probe;
 mod run;
 mod simulate;
+mod terminal;
+mod top;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -47,11 +51,14 @@ fn help_names_every_command_and_version_the_version() {
         "why",
         "probe",
         "status",
+        "top",
         "backend",
         "drain",
         "events",
         "reload",
+        "diagnose",
         "upgrade",
+        "man",
         "completions",
     ];
     for command in commands {

@@ -9,7 +9,7 @@ use super::{err, out};
 use crate::support::{Lb, Origin, at, config, get, in_time};
 
 /// A balancer before two origins whose admin listener lets anybody do anything.
-async fn open() -> (Origin, Origin, Lb) {
+pub(super) async fn open() -> (Origin, Origin, Lb) {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let text = config("", "", &[at(&a), at(&b)]);
     let text = text.replace("[admin]\n", "[admin]\nanonymous = \"admin\"\n");
@@ -18,7 +18,7 @@ async fn open() -> (Origin, Origin, Lb) {
 }
 
 /// The program with these arguments, asking this balancer.
-async fn ask(lb: &Lb, arguments: &[&str]) -> Output {
+pub(super) async fn ask(lb: &Lb, arguments: &[&str]) -> Output {
     let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     program.args(arguments).env("PLIMSOLL_ADMIN", lb.admin_addr().to_string());
     in_time("the end of the command", program.output()).await.unwrap()

@@ -20,7 +20,7 @@ use shell::Shell;
 use support::free_port;
 
 /// What is written in the chapters, in the order in which each is replaced by a free one.
-const PORTS: [&str; 5] = ["8080", "9901", "9001", "9002", "9003"];
+const PORTS: [&str; 6] = ["8080", "8443", "9901", "9001", "9002", "9003"];
 
 /// A fenced block: the words behind the fence, and its content.
 struct Block {
@@ -56,11 +56,12 @@ async fn follow(chapter: &str) {
     for (Block { kind, text }, written) in blocks(&text).into_iter().zip(blocks(&as_written)) {
         match kind.as_str() {
             "toml plimsoll.toml" => {
-                match plimsoll::config::parse(chapter, &text, &|_| None) {
+                let file = shell.folder().join("plimsoll.toml");
+                fs::write(&file, &text).unwrap();
+                match plimsoll::config::load(&file, &|_| None) {
                     Ok(loaded) => assert_eq!(loaded.warnings.len(), 0, "{chapter}: {text}"),
                     Err(report) => panic!("{chapter}: {}", report.render(false)),
                 }
-                fs::write(shell.folder().join("plimsoll.toml"), text).unwrap();
             }
             "sh" => {
                 let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
@@ -110,6 +111,16 @@ async fn tuning() {
 #[tokio::test]
 async fn kubernetes() {
     follow("kubernetes.md").await;
+}
+
+#[tokio::test]
+async fn serving_https() {
+    follow("tls.md").await;
+}
+
+#[tokio::test]
+async fn trying_a_new_version_on_a_few() {
+    follow("canary.md").await;
 }
 
 #[tokio::test]

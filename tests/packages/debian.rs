@@ -48,6 +48,10 @@ fn package_is_built_installed_run_and_purged() {
     assert!(root.join(words.next_back().unwrap().trim_start_matches('/')).is_file(), "{starts}");
     let script = root.join("usr/share/bash-completion/completions/plimsoll");
     run(Command::new("bash").arg("-n").arg(script));
+    for page in ["plimsoll", "plimsoll-run", "plimsoll-backend-weight"] {
+        let page = root.join(format!("usr/share/man/man1/{page}.1.gz"));
+        assert!(run(Command::new("zcat").arg(&page)).contains(".SH NAME"), "{}", page.display());
+    }
 
     // What somebody has written stays when the package goes, and goes when it is purged.
     let configuration = root.join("etc/plimsoll/plimsoll.toml");

@@ -64,6 +64,7 @@ impl<'a> Check<'a> {
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Summary<'a> {
     version: &'static str,
+    pid: u32,
     phase: Phase,
     status: Health,
     generation: u64,
@@ -111,6 +112,7 @@ impl<'a> Summary<'a> {
         let Checks { status, checks } = Checks::of(snapshot);
         Self {
             version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
             phase,
             status,
             generation: snapshot.generation.0,

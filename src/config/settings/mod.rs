@@ -76,7 +76,7 @@ pub(super) static ROOT: Section = Section {
 pub(super) const INCLUDABLE: [&str; 5] = ["listener", "route", "upstream", "limit", "variable"];
 
 /// In place of a text that shall not stand in the configuration.
-static SECRET: Section = Section {
+pub(super) static SECRET: Section = Section {
     title: "{ file = … } or { env = … }",
     doc: "In place of a text that shall not stand in the configuration itself, such as a password. \
           Exactly one of the two. What is read is taken as it is, without `${variables}`.",
