@@ -127,7 +127,7 @@ const MANY: Case = Case {
 };
 
 /// All cases, in the order of the tables.
-pub(crate) const CASES: [Case; 27] = [
+pub(crate) const CASES: [Case; 28] = [
     case("a64", "128 B, 64 connections", 64, SMALL),
     case("a512", "128 B, 512 connections", 512, SMALL),
     case("b64", "10 KiB, 64 connections", 64, MIDDLE),
@@ -184,6 +184,10 @@ pub(crate) const CASES: [Case; 27] = [
     Case {
         spoken: Spoken { tcp: true, ..PLAIN },
         ..case("tcp64", "TCP passed through, 128 B, 64 connections", 64, SMALL)
+    },
+    Case {
+        spoken: Spoken { tcp: true, ..PLAIN },
+        ..case("tcp8", "TCP passed through, 1 MiB, 8 connections", 8, LARGE)
     },
     Case {
         kind: Kind::Idle,

@@ -51,21 +51,31 @@ impl Passage<'_> {
             progress.reused = true;
             return Ok(carrier);
         }
-        let ends = self.ends(down);
-        match upstream.protocol {
+        // Boxed: every request holds room for the largest of its ways.
+        Box::pin(self.fresh_carrier(choice, (backend, origin), begun, down, progress)).await
+    }
+
+    async fn fresh_carrier(
+        &self,
+        choice: Choice,
+        (backend, origin): (&Backend, Origin),
+        begun: Instant,
+        down: &mut Downstream,
+        progress: &mut Progress,
+    ) -> Result<Carrier, Failure> {
+        let Upstream { protocol, pool, .. } = &*self.local.upstream;
+        let stream = self.connect(backend, origin, self.ends(down));
+        match protocol {
             Protocol::Http1 => {
-                let stream = self.connect(backend, origin, ends);
                 let stream =
                     self.connected(stream, backend, begun, &mut down.timer, progress).await?;
-                let now = Instant::now();
-                Ok(Carrier::Http1(Connection::new(stream, &upstream.pool, now)))
+                Ok(Carrier::Http1(Connection::new(stream, pool, Instant::now())))
             }
             Protocol::Http2 => {
-                let stream = self.connect(backend, origin, ends);
                 let sender = async { backend_h2::begin(stream.await?).await };
                 let sender =
                     self.connected(sender, backend, begun, &mut down.timer, progress).await?;
-                pool.share(sender.clone());
+                self.local.pools[choice.ix.index()].share(sender.clone());
                 Ok(Carrier::Http2(sender))
             }
         }

@@ -89,8 +89,9 @@ impl Forward<'_> {
         progress.uploaded = exchange.upload.received;
         if response.status() == 101 {
             let asked = head.upgrade().filter(|_| asks);
-            return self
-                .switch((exchange, received), (&said, response), asked, progress, (sent, out))
+            let ends = (exchange, received);
+            // Boxed: only the request of a tunnel needs the room for one.
+            return Box::pin(self.switch(ends, (&said, response), asked, progress, (sent, out)))
                 .await;
         }
         let replayable = exchange.upload.is_replayable();

@@ -36,6 +36,8 @@ pub(super) trait Carries {
     ) -> Poll<io::Result<usize>>;
     /// See [`Stream::finish_writing`].
     fn finish_writing(&mut self) -> io::Result<()>;
+    /// The socket, if what the other side gets is what is written to it.
+    fn plain(&self) -> Option<&Stream>;
     /// Whether many of these belong to one client, so that none may keep a lent buffer while it
     /// cannot take bytes.
     fn is_one_of_many(&self) -> bool {
@@ -65,6 +67,11 @@ impl Carries for Stream {
 
     fn finish_writing(&mut self) -> io::Result<()> {
         Self::finish_writing(self)
+    }
+
+    #[inline]
+    fn plain(&self) -> Option<&Stream> {
+        self.is_plain().then_some(self)
     }
 }
 
@@ -104,20 +111,20 @@ impl Carries for Wire {
         }
     }
 
+    #[inline]
+    fn plain(&self) -> Option<&Stream> {
+        match self {
+            Self::Socket(stream) => stream.plain(),
+            Self::Http2(_) => None,
+        }
+    }
+
     fn is_one_of_many(&self) -> bool {
         matches!(self, Self::Http2(_))
     }
 }
 
 impl Wire {
-    /// The socket, if what the client gets is what is written to it.
-    pub(super) fn plain(&self) -> Option<&Stream> {
-        match self {
-            Self::Socket(stream) if stream.is_plain() => Some(stream),
-            Self::Socket(_) | Self::Http2(_) => None,
-        }
-    }
-
     /// Most of a response that is to be read at once for whoever is at the other end.
     #[inline]
     pub(super) fn room(&self) -> usize {

@@ -90,6 +90,28 @@ async fn much_goes_through_unchanged() {
 }
 
 #[tokio::test]
+async fn messages_and_much_take_turns_and_all_is_counted() {
+    let backend = Wired::bind("127.0.0.1").await;
+    let lb = passing("upstream = \"db\"", &upstream("db", "", &[&backend.address()])).await;
+    let (mut client, mut wire) = connect(&lb, &backend).await;
+    let much: Vec<u8> = (0..3 << 20).map(|n: u32| (n % 251) as u8).collect();
+    let pieces = [&b"one"[..], &much, b"two", &much[..70_000], b"three"];
+    for piece in pieces {
+        let (got, ()) = tokio::join!(client.read_exact(piece.len()), wire.send(piece));
+        assert!(got == piece, "{} bytes from the backend", piece.len());
+    }
+    wire.half_close().await;
+    let backend = tokio::spawn(async move { wire.rest().await });
+    for piece in pieces {
+        client.send(piece).await;
+    }
+    client.half_close().await;
+    assert!(backend.await.unwrap() == pieces.concat(), "to the backend");
+    let (line, all) = (line(&lb).await, pieces.concat().len());
+    assert_eq!((&line["request_bytes"], &line["response_bytes"]), (&all.into(), &all.into()));
+}
+
+#[tokio::test]
 async fn a_backend_that_refuses_is_passed_over_and_parked() {
     let gone = Wired::bind("127.0.0.1").await;
     let address = gone.address();

@@ -13,6 +13,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::pace::{ClientSide, Pace, Paced, Pacing, poll_paced};
 use crate::proxy::piped::{Piped, poll_piped};
 use crate::proxy::trailers::Trailers;
+use crate::proxy::wire::Carries as _;
 use crate::telemetry::Answering;
 
 /// Most of a body of unknown length that is read at once.
