@@ -18,7 +18,7 @@ use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;
 use super::view::{BackendView, CheckVerdict, OverrideView, Overrides};
-use crate::control::{By, Kind, Origin, What, Wish, Word};
+use crate::control::{By, Kind, Origin, What, Wish, Word, called};
 use crate::model::{BackendIx, Clock, Tick};
 use crate::snapshot::{Snapshot, Upstream};
 
@@ -81,16 +81,48 @@ impl Found {
         }
     }
 
-    /// Waits until no request is in flight, if that is asked for. `None`: it is not.
     async fn drained(&self, how: &How) -> Option<bool> {
-        if !how.waits() {
+        how.drained(|| self.in_flight()).await
+    }
+}
+
+impl How {
+    /// Waits until no request is in flight, if that is asked for. `None`: it is not.
+    async fn drained(&self, in_flight: impl Fn() -> u32) -> Option<bool> {
+        if !self.waits() {
             return None;
         }
-        let end = Instant::now() + how.patience();
-        while self.in_flight() > 0 && Instant::now() < end {
+        let end = Instant::now() + self.patience();
+        while in_flight() > 0 && Instant::now() < end {
             sleep(PAUSE).await;
         }
-        Some(self.in_flight() == 0)
+        Some(in_flight() == 0)
+    }
+}
+
+/// What is written of backends that have another name each: a name, which stands for its addresses.
+struct Entry {
+    upstream: Arc<Upstream>,
+    name: String,
+}
+
+impl Entry {
+    /// By `UPSTREAM/NAME:PORT`; `None`: that is a backend's own name, or nobody's.
+    fn by(snapshot: &Snapshot, id: &str) -> Option<Self> {
+        snapshot.upstreams.iter().find_map(|upstream| {
+            let name = id.strip_prefix(&*upstream.name)?.strip_prefix('/')?;
+            let is_backend = upstream.backends.iter().any(|one| one.label == name);
+            let is_written = upstream.written().iter().any(|entry| called(entry) == name);
+            let found = is_written && !is_backend;
+            found.then(|| Self { upstream: Arc::clone(upstream), name: name.to_owned() })
+        })
+    }
+
+    /// Requests at all its addresses.
+    fn in_flight(&self) -> u32 {
+        let places = (0..self.upstream.backends.len() as u32).map(BackendIx);
+        let own = places.filter(|ix| called(self.upstream.declared(*ix)) == self.name);
+        own.map(|ix| self.upstream.live[ix.index()].in_flight()).sum()
     }
 }
 
@@ -243,9 +275,29 @@ pub(super) async fn remove(
     Path(id): Path<String>,
     asked: Asked<Reason>,
 ) -> Result<Response, Problem> {
+    let snapshot = Arc::clone(state.reader.current());
+    if let Some(entry) = Entry::by(&snapshot, &id) {
+        return leave(state, entry, asked).await;
+    }
     let (found, how) = wish(&mut state, &id, What::Leave, asked).await?;
     let drained = found.drained(&how).await;
     Ok(done(&mut state, &found.id(), drained, &how))
+}
+
+/// A name goes with all its addresses.
+async fn leave(mut state: Shared, entry: Entry, asked: Asked<Reason>) -> Result<Response, Problem> {
+    let Asked { who, how, said: why } = asked;
+    let wish = Wish {
+        upstream: entry.upstream.name.clone(),
+        backend: entry.name.clone(),
+        what: What::Leave,
+        by: By::now(who.name, reason(why.reason)?, None),
+        bypass: why.bypass,
+        dry_run: how.is_dry(),
+    };
+    state.control.wish(wish).await?;
+    let drained = how.drained(|| entry.in_flight()).await;
+    Ok(done(&mut state, &format!("{}/{}", entry.upstream.name, entry.name), drained, &how))
 }
 
 /// `POST health-checks/{id}/run`: its checks, at once. The results count as any other.

@@ -87,7 +87,7 @@ mod conformance;
 mod golden;
 
 pub use cursor::Cursor;
-pub use eligible::{Eligibility, Panic, Policy, Standing, eligible, tiers};
+pub use eligible::{Eligibility, Panic, Policy, Standing, eligible, is_able, tiers};
 pub use live::{InFlight, Live, OwnedInFlight};
 pub use lives::Lives;
 pub use plan::{Candidate, Key, Pick, Plan, Settings};

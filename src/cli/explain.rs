@@ -224,6 +224,9 @@ fn tell_choice(text: &mut String, choice: &Value, is_one_of_many: bool, live: bo
         line(text, "bound", bound);
     }
     let order: Vec<_> = list(&choice["order"]).iter().map(word).collect();
+    for one in list(&choice["terms"]) {
+        line(text, word(&one["what"]), word(&one["says"]));
+    }
     line(text, "asks", &if order.is_empty() { "nobody: 503".into() } else { order.join(", ") });
     text.push_str("\nafter a first attempt with\n");
     for one in list(&choice["retries"]) {

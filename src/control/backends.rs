@@ -217,6 +217,7 @@ impl Control {
         self.watch_outliers(now);
         self.watch_for_silence(now);
         self.watch_loads(now);
+        self.watch_rooms(now);
     }
 
     /// Takes up one piece of news. What concerns a backend that is gone is dropped.

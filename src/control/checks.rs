@@ -201,6 +201,7 @@ impl Control {
 
     /// Makes one verdict of all that is known by checks, and writes down what changes with it.
     pub(super) fn settle(&mut self, id: BackendId, mut why: String, cause: Cause, now: Tick) {
+        let is_kept = self.is_kept_down(id, now);
         let Some(tracked) = self.backends.get_mut(id) else {
             return;
         };
@@ -210,8 +211,10 @@ impl Control {
         let upstream = self.snapshot.upstream(tracked.upstream);
         let before = tracked.state.probed;
         let mut next = tracked.checks.verdict();
-        if serves(next) && tracked.checks.flap.held(now).is_some() {
+        if serves(next) && is_kept {
             next = ProbedState::Down;
+        } else if serves(next) {
+            tracked.checks.flap.release();
         }
         if next == before {
             return;
@@ -231,6 +234,32 @@ impl Control {
         self.change((id, next.name(), cause), why, then, |tracked| tracked.state.probed = next);
         if joins && !at_start {
             self.warm_up(id, now);
+        }
+        if !serves(next) {
+            self.relieve(id, now);
+        }
+    }
+
+    /// Whether a backend is kept down whatever its checks say: not, where nobody is left without it.
+    fn is_kept_down(&self, id: BackendId, now: Tick) -> bool {
+        let Some(tracked) = self.backends.get(id) else { return false };
+        let upstream = self.snapshot.upstream(tracked.upstream);
+        tracked.checks.flap.held(now).is_some()
+            && upstream.flap().is_some()
+            && upstream.stands_without(id, |other| self.backends.state(other))
+    }
+
+    /// A backend has fallen: if nobody is left, those that are kept down and work are let go.
+    fn relieve(&mut self, fallen: BackendId, now: Tick) {
+        let Some(place) = self.backends.get(fallen).map(|tracked| tracked.upstream) else { return };
+        let upstream = Arc::clone(self.snapshot.upstream(place));
+        for other in upstream.backends.iter().map(|one| one.id).filter(|id| *id != fallen) {
+            let checks = self.backends.get(other).map(|tracked| &tracked.checks);
+            let is_held = checks.is_some_and(|checks| checks.flap.held(now).is_some());
+            if is_held && !self.is_kept_down(other, now) {
+                let why = "no other backend is left, so it is not kept down any longer";
+                self.settle(other, why.to_owned(), Cause::Probe, now);
+            }
         }
     }
 

@@ -126,7 +126,7 @@ impl Control {
     }
 
     /// Decides which tiers serve.
-    fn steer(&mut self, place: UpstreamIx, now: Tick) {
+    pub(super) fn steer(&mut self, place: UpstreamIx, now: Tick) {
         let upstream = Arc::clone(self.snapshot.upstream(place));
         let Some(steered) = self.courses.0.get_mut(&upstream.name) else {
             return;
@@ -137,7 +137,12 @@ impl Control {
         };
         let mut news = Vec::new();
         if let Some(rules) = upstream.failover() {
-            let tiers = upstream.tiers_by(|id| self.backends.state(id));
+            let mut tiers = upstream.tiers_by(|id| self.backends.state(id));
+            let rooms = upstream.room_by(|id| self.backends.state(id)).unwrap_or_default();
+            let demand = self.rooms.demand(upstream.id);
+            for (tier, room) in tiers.iter_mut().zip(rooms) {
+                tier.small = room < demand;
+            }
             let look = steered.group.look(&tiers, rules, now);
             course.shares = steered.group.shares(rules, tiers.len());
             course.strict = steered.group.is_strict(rules);

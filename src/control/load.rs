@@ -14,13 +14,16 @@ use crate::control::ejection::Sums;
 use crate::control::history::Told;
 use crate::control::writer::{Control, Due};
 use crate::model::{Tick, UpstreamId, UpstreamIx};
-use crate::policy::BUCKETS;
 use crate::policy::admission::{self, ALL, Admission};
 use crate::policy::concurrency::{self, Concurrency, Sample};
+use crate::policy::{BUCKETS, Counts};
 use crate::snapshot::Upstream;
 
 /// Between two samples of a limit that adapts itself.
 const SAMPLE: Duration = Duration::from_secs(1);
+
+/// One in so many requests that fail are few.
+const FEW: u64 = 10;
 
 /// What was seen, by upstream that adapts or refuses.
 #[derive(Debug, Default)]
@@ -37,6 +40,9 @@ struct Limit {
     /// Response heads until the last sample, and how long they took together.
     seen: (u64, Duration),
     at: Tick,
+    sums: Sums,
+    /// What was counted until the last sample.
+    counted: Counts,
 }
 
 /// Where a part of the requests is refused.
@@ -58,7 +64,17 @@ impl Limit {
         let took = (grown > 0).then(|| spent.div_f64(grown as f64));
         // On the mean of the time that has passed (Little's law), or now.
         let in_flight = (spent.as_secs_f64() / passed).max(f64::from(under_way));
-        self.adapts.sample(Sample { took, in_flight }, &self.rules)
+        let failing = self.fails(upstream);
+        let passed = Duration::from_secs_f64(passed);
+        self.adapts.sample(Sample { took, in_flight, failing, passed }, &self.rules)
+    }
+
+    /// Whether more than a few of the requests since the last sample failed.
+    fn fails(&mut self, upstream: &Upstream) -> bool {
+        let now = self.sums.count(upstream);
+        let before = std::mem::replace(&mut self.counted, now);
+        let [judged, failed] = [now.judged - before.judged, now.failed - before.failed];
+        failed * FEW > judged
     }
 }
 
@@ -73,8 +89,10 @@ impl Control {
                     if self.loads.limits.get(&id).is_some_and(|one| one.rules == *rules) => {}
                 Some(rules) => {
                     let seen = upstream.series.response_heads();
-                    let limit =
-                        Limit { rules: *rules, adapts: Concurrency::new(rules), seen, at: now };
+                    let mut sums = Sums::default();
+                    let counted = sums.count(upstream);
+                    let adapts = Concurrency::new(rules);
+                    let limit = Limit { rules: *rules, adapts, seen, at: now, sums, counted };
                     self.loads.limits.insert(id, limit);
                     upstream.series.policy().set_limit(Some(rules.initial));
                     self.timers.set(Due::Concurrency(id), now.after(SAMPLE));

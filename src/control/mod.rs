@@ -35,6 +35,7 @@ mod load;
 mod names;
 mod operate;
 mod prepare;
+mod room;
 mod said;
 mod tell;
 mod timers;
@@ -59,7 +60,7 @@ use writer::Control;
 pub use journal::Entry;
 pub use learned::{Learned, learned};
 pub use operate::{KEEP_ONE, Refusal, What, Wish};
-pub use said::{Added, By, Kind, Override, Removed, Said, Word};
+pub use said::{Added, By, Kind, Override, Removed, Said, Word, called};
 
 /// Commands that wait for their turn. Senders wait when it is full.
 const COMMANDS: usize = 16;

@@ -191,9 +191,9 @@ impl Control {
         if upstream.written().len() == 1 {
             return Err(Refusal::OnlyOne(full));
         }
-        if let Ok((_, ix)) = self.find(name, label) {
-            self.keeps_one(upstream, ix, wish)?;
-        }
+        // Of a name, all its addresses go.
+        let goes = |ix: BackendIx| called(upstream.declared(ix)) == *label;
+        self.keeps_one(upstream, goes, wish)?;
         let was_added = said.added.len();
         said.added.retain(|one| one.upstream != *name || one.address != *label);
         said.lift(name, label, &[Kind::Weight, Kind::State]);
@@ -277,15 +277,23 @@ impl Control {
             Word::State(state) => !state.in_rotation() || *state == AdminState::ForcedDown,
             Word::Weight(_) => false,
         });
-        if takes_out { self.keeps_one(upstream, ix, wish) } else { Ok(()) }
+        if takes_out { self.keeps_one(upstream, |one| one == ix, wish) } else { Ok(()) }
     }
 
-    fn keeps_one(&self, upstream: &Upstream, ix: BackendIx, wish: &Wish) -> Result<(), Refusal> {
-        let backend = &upstream.backends[ix.index()];
-        let serves = upstream.eligible[ix.index()] && !upstream.fail_open;
-        let others = || upstream.stands_without(backend.id, |id| self.backends.state(id));
+    /// Whether somebody may be picked without those that `goes` tells; where backends are used for want
+    /// of a healthy one, one of these.
+    fn keeps_one(
+        &self,
+        upstream: &Upstream,
+        goes: impl Fn(BackendIx) -> bool,
+        wish: &Wish,
+    ) -> Result<(), Refusal> {
+        let mut places = (0..).map(BackendIx).zip(&upstream.eligible);
+        let serves = places.any(|(ix, eligible)| *eligible && goes(ix));
+        let states = |id| self.backends.state(id);
+        let others = || upstream.stands_but_for(goes, states, upstream.fail_open);
         if serves && !wish.bypass.iter().any(|rule| rule == KEEP_ONE) && !others() {
-            return Err(Refusal::KeepOne(format!("{}/{}", upstream.name, backend.label)));
+            return Err(Refusal::KeepOne(format!("{}/{}", upstream.name, wish.backend)));
         }
         Ok(())
     }

@@ -134,8 +134,8 @@ pub struct Said {
     pub removed: Vec<Removed>,
 }
 
-/// What the file, or an operator, calls a backend.
-pub(super) fn called(entry: &config::model::Backend) -> String {
+/// What the file, or an operator, calls a backend; a name whatever it resolves to.
+pub fn called(entry: &config::model::Backend) -> String {
     entry.name.clone().unwrap_or_else(|| entry.address.to_string())
 }
 
@@ -207,6 +207,7 @@ impl Said {
                 region: None,
                 state: AdminState::Enabled,
                 max_connections: new.max_connections,
+                capacity: None,
                 max_fails: upstream.passive.max_fails,
                 fail_timeout: upstream.passive.fail_timeout,
                 route: None,

@@ -50,6 +50,11 @@ impl Flap {
         self.held_until.filter(|until| now < *until)
     }
 
+    /// It is let go before its time; what counts against it stays.
+    pub fn release(&mut self) {
+        self.held_until = None;
+    }
+
     fn penalty_at(&self, damping: &Damping, now: Tick) -> f64 {
         let halves = now.since(self.at).as_secs_f64() / damping.half_life.as_secs_f64();
         self.penalty * (-halves).exp2()

@@ -25,6 +25,8 @@ pub struct Line {
     most: AtomicU32,
     /// How many of 10000 that come are to be refused.
     refused: AtomicU32,
+    /// How many of 10000 that come are more than there is room for.
+    beyond: AtomicU32,
     /// As many as are in `waiters`, to be read without the lock.
     waiting: AtomicU32,
     waiters: Mutex<Waiters>,
@@ -88,6 +90,16 @@ impl Line {
     /// From now on so many of 10000 that come are to be refused.
     pub fn set_refused(&self, refused: u32) {
         self.refused.store(refused, Relaxed);
+    }
+
+    /// How many of 10000 requests that come are more than there is room for.
+    pub fn beyond(&self) -> u32 {
+        self.beyond.load(Relaxed)
+    }
+
+    /// From now on so many of 10000 that come are more than there is room for.
+    pub fn set_beyond(&self, beyond: u32) {
+        self.beyond.store(beyond, Relaxed);
     }
 
     /// Whether anybody waits.

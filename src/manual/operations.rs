@@ -256,6 +256,8 @@
 //! | Is anybody left? | `plimsoll_upstream_none_eligible_total`, `plimsoll_upstream_fail_open` |
 //! | Which tier serves, is a breaker open, is there a panic? | `plimsoll_upstream_tier_share_ratio`, `plimsoll_upstream_breaker_state`, `plimsoll_upstream_panic` |
 //! | Are requests refused before a backend is asked, or sent to two? | `plimsoll_upstream_shed_total` by `reason`, `plimsoll_upstream_concurrency_limit`, `plimsoll_upstream_refused_ratio`, `plimsoll_upstream_hedges_total` by `result` |
+//! | Are those that serve good for what is asked? | `plimsoll_upstream_room_requests_per_second`, `plimsoll_upstream_demand_requests_per_second`, `plimsoll_upstream_shed_total{reason="room"}` |
+//! | Do retries leave their zone? | `plimsoll_upstream_zone_crossings_total` |
 //! | Do requests wait for a backend? | `plimsoll_upstream_queue_depth`, `plimsoll_upstream_queue_wait_seconds`, `plimsoll_upstream_queue_rejected_total` by `reason` |
 //! | Is the load even? | `plimsoll_backend_in_flight`, `plimsoll_backend_picks_total` |
 //! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |

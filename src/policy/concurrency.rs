@@ -4,7 +4,8 @@
 //! After Netflix's Gradient2 (`concurrency-limits`). Answers that take longer than they do in the long
 //! run have waited in a queue somewhere, and fewer requests are let in; those that do not leave room for
 //! some more. The limit follows the ratio of the two, `tolerance` times which is no queue. What is not
-//! used up is not raised.
+//! used up is not raised, nor is anything while many requests fail: how fast a backend says that it
+//! cannot does not tell how long it takes when it can.
 
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ pub struct Sample {
     pub took: Option<Duration>,
     /// Requests in flight.
     pub in_flight: f64,
+    /// More than a few of them failed.
+    pub failing: bool,
+    /// The time since the last sample.
+    pub passed: Duration,
 }
 
 /// A limit that adapts itself.
@@ -50,31 +55,55 @@ pub struct Concurrency {
     /// How long answers take in the long run, in microseconds.
     long_run: f64,
     samples: u32,
+    /// How long nothing has come back, in microseconds.
+    silent: f64,
 }
 
 impl Concurrency {
     /// Nothing is known yet.
     pub fn new(rules: &Rules) -> Self {
-        Self { limit: f64::from(rules.initial), long_run: 0.0, samples: 0 }
+        Self { limit: f64::from(rules.initial), long_run: 0.0, samples: 0, silent: 0.0 }
     }
 
     /// Takes up a sample; gives the limit from now on.
     pub fn sample(&mut self, sample: Sample, rules: &Rules) -> u32 {
-        let gradient = match sample.took {
-            Some(took) => self.gradient(took.as_secs_f64() * 1e6, rules),
-            // Nothing came back at all.
-            None => LEAST_GRADIENT,
-        };
+        let Some((gradient, room)) = self.heard(sample, rules) else { return self.limit as u32 };
         if sample.in_flight >= self.limit / 2.0 {
-            let next = self.limit * gradient + QUEUE;
+            let next = self.limit * gradient + room;
             let next = self.limit * (1.0 - rules.smoothing) + next * rules.smoothing;
             self.limit = next.clamp(f64::from(rules.least), f64::from(rules.most));
         }
         self.limit as u32
     }
 
-    fn gradient(&mut self, took: f64, rules: &Rules) -> f64 {
-        let took = took.max(1.0);
+    /// What is to be left of the limit, and the room by which it is tried out; `None`: a sample that
+    /// says nothing.
+    fn heard(&mut self, sample: Sample, rules: &Rules) -> Option<(f64, f64)> {
+        let Some(took) = sample.took else {
+            self.silent += sample.passed.as_secs_f64() * 1e6;
+            // Answers that always take longer than a sample are no sign of anything.
+            let is_long = self.long_run > 0.0 && self.silent > rules.tolerance * self.long_run;
+            return is_long.then_some((LEAST_GRADIENT, QUEUE));
+        };
+        self.silent = 0.0;
+        let took = (took.as_secs_f64() * 1e6).max(1.0);
+        if sample.failing {
+            return (self.long_run > 0.0).then(|| (self.compare(took, rules), 0.0));
+        }
+        self.learn(took, rules);
+        let gradient = self.compare(took, rules);
+        if self.long_run > 2.0 * took {
+            // A long overload is over: the long run shall not take as long to forget it.
+            self.long_run *= 0.95;
+        }
+        Some((gradient, QUEUE))
+    }
+
+    fn compare(&self, took: f64, rules: &Rules) -> f64 {
+        (rules.tolerance * self.long_run / took).clamp(LEAST_GRADIENT, 1.0)
+    }
+
+    fn learn(&mut self, took: f64, rules: &Rules) {
         self.samples = self.samples.saturating_add(1);
         if self.samples <= FIRST {
             self.long_run += (took - self.long_run) / f64::from(self.samples);
@@ -82,12 +111,6 @@ impl Concurrency {
             let part = 2.0 / (f64::from(rules.long_window) + 1.0);
             self.long_run += (took - self.long_run) * part;
         }
-        let long_run = self.long_run;
-        if long_run > 2.0 * took {
-            // A long overload is over: the long run shall not take as long to forget it.
-            self.long_run *= 0.95;
-        }
-        (rules.tolerance * long_run / took).clamp(LEAST_GRADIENT, 1.0)
     }
 }
 
@@ -107,8 +130,11 @@ mod tests {
         long_window: 600,
     };
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     fn of(millis: u64, in_flight: f64) -> Sample {
-        Sample { took: Some(Duration::from_millis(millis)), in_flight }
+        let took = Some(Duration::from_millis(millis));
+        Sample { took, in_flight, failing: false, passed: SECOND }
     }
 
     /// The limit after so many samples that use it up.
@@ -156,10 +182,43 @@ mod tests {
     fn where_nothing_comes_back_it_falls_to_the_least() {
         let mut concurrency = Concurrency::new(&RULES);
         after(&mut concurrency, 300, 10);
+        let nothing = Sample { took: None, ..of(0, 200.0) };
         for _ in 0..40 {
-            concurrency.sample(Sample { took: None, in_flight: 200.0 }, &RULES);
+            concurrency.sample(nothing, &RULES);
         }
-        assert_eq!(concurrency.sample(Sample { took: None, in_flight: 200.0 }, &RULES), 20);
+        assert_eq!(concurrency.sample(nothing, &RULES), 20);
+    }
+
+    #[test]
+    fn answers_that_take_longer_than_a_sample_as_they_always_do_change_nothing() {
+        let mut concurrency = Concurrency::new(&RULES);
+        for _ in 0..50 {
+            for _ in 0..4 {
+                let nothing = Sample { took: None, ..of(0, 20.0) };
+                assert!(concurrency.sample(nothing, &RULES) >= 20);
+            }
+            concurrency.sample(of(5_000, concurrency.limit), &RULES);
+        }
+        assert!(concurrency.limit > 50.0, "{}", concurrency.limit);
+    }
+
+    #[test]
+    fn how_fast_they_fail_does_not_tell_how_long_answers_take() {
+        let mut concurrency = Concurrency::new(&RULES);
+        let failing = Sample { failing: true, ..of(1, 20.0) };
+        for _ in 0..100 {
+            assert_eq!(concurrency.sample(failing, &RULES), 20, "and nothing is raised");
+        }
+        let high = after(&mut concurrency, 200, 10);
+        assert!(high > 100, "it works: {high}");
+        for _ in 0..1_000 {
+            concurrency.sample(Sample { in_flight: 200.0, ..failing }, &RULES);
+        }
+        assert!(after(&mut concurrency, 10, 10) >= high, "what is usual was not forgotten");
+        // Slow ones that fail too are a queue all the same.
+        let slow = Sample { failing: true, ..of(100, 200.0) };
+        let low = (0..30).map(|_| concurrency.sample(slow, &RULES)).last();
+        assert!(low.unwrap() * 2 < high);
     }
 
     proptest! {
@@ -171,7 +230,8 @@ mod tests {
             let mut concurrency = Concurrency::new(&RULES);
             for (micros, in_flight) in samples {
                 let took = micros.map(Duration::from_micros);
-                let limit = concurrency.sample(Sample { took, in_flight }, &RULES);
+                let sample = Sample { took, in_flight, failing: micros == Some(7), passed: SECOND };
+                let limit = concurrency.sample(sample, &RULES);
                 prop_assert!((20..=200).contains(&limit));
             }
         }

@@ -15,6 +15,7 @@
 //! | [`breaker`] | whether requests to an upstream pass at all |
 //! | [`removal`] | whether an answer that takes many backends away is believed |
 //! | [`admission`] | which part of the requests is refused when too many fail |
+//! | [`room`] | which part of the requests is more than those that serve are good for |
 //! | [`concurrency`] | how many requests an upstream may have in flight |
 //! | [`failover`] | which tier of an upstream serves, and how the load returns |
 //! | [`spill`] | how much each tier carries when the ones before it are not whole |
@@ -28,6 +29,7 @@ pub mod hung;
 pub mod parking;
 pub mod pause;
 pub mod removal;
+pub mod room;
 pub mod spill;
 pub mod usual;
 mod window;

@@ -25,6 +25,8 @@ pub struct Tier {
     pub eligible: usize,
     /// All of them.
     pub total: usize,
+    /// Those that are eligible are good for less than is asked of the upstream.
+    pub small: bool,
 }
 
 impl Tier {
@@ -153,19 +155,19 @@ mod tests {
 
     #[test]
     fn the_degraded_carry_what_the_others_cannot() {
-        let of = |eligible, total| [Tier { eligible, total }];
+        let of = |eligible, total| [tier(eligible, total)];
         // Of ten, so many are well, and so many degraded.
         let share = |well, sick| degraded(&of(well, 10), &of(sick, 10));
         assert_eq!([share(10, 0), share(8, 2), share(7, 3), share(5, 5)], [0, 0, 2, 30]);
         assert_eq!([share(1, 9), share(0, 9)], [86, 0]);
         // Together they are good for 42 % of the requests: two of three of them at those that are well.
         assert_eq!(share(2, 1), 33);
-        let two_tiers = [Tier { eligible: 1, total: 2 }, Tier { eligible: 1, total: 2 }];
+        let two_tiers = [tier(1, 2), tier(1, 2)];
         assert_eq!(degraded(&two_tiers, &of(1, 2)), 0, "a later tier that is well goes before");
     }
 
     fn tier(eligible: usize, total: usize) -> Tier {
-        Tier { eligible, total }
+        Tier { eligible, total, small: false }
     }
 
     fn at(seconds: u64) -> Tick {

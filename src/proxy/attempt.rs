@@ -8,7 +8,7 @@ use crate::balance::InFlight;
 use crate::http1::HeadError;
 use crate::limit::{Entered, Line};
 use crate::model::{Address, Outcome};
-use crate::proxy::choice::Choice;
+use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::done::Done;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -143,6 +143,7 @@ impl Passage<'_> {
             sent: ended.sent,
             stale: ended.is_stale(),
             shown: ended.progress.shown,
+            elsewhere: self.may_cross(choice),
             ..self.facts(outcome, &state.head, state.upload.is_replayable(), tries, now)
         };
         match retry::decide(&facts) {
@@ -157,10 +158,14 @@ impl Passage<'_> {
                 })
             }
             Decision::AnotherBackend => {
-                let Some(next) = self.choose(&mut state.tried, &state.key) else {
-                    cell.retry_denied(RetryDenied::NoBackendLeft);
-                    return Err(RetryDenied::NoBackendLeft.name());
-                };
+                let unseen = matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout);
+                let seen = facts.sent && !unseen;
+                let terms = Terms { seen, leaves: retry::is_last(&facts) };
+                let next = self.choose_after(choice, (&mut state.tried, &state.key), terms);
+                let next = next.map_err(|denied| {
+                    cell.retry_denied(denied);
+                    denied.name()
+                })?;
                 cell.retry(outcome);
                 Ok(next)
             }

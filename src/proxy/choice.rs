@@ -1,11 +1,13 @@
-//! Whom a request goes to: the pick for one attempt.
+//! Whom a request goes to: the pick for one attempt, and for the one after it.
 
 use crate::balance::{Key, Need, Pick, Rng, Tried};
 use crate::model::{BackendIx, Clock};
 use crate::proxy::failure::Failure;
 use crate::proxy::passage::Passage;
+use crate::telemetry::RetryDenied;
 
 /// A backend picked for an attempt.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
     pub(super) ix: BackendIx,
@@ -15,6 +17,8 @@ pub(super) struct Choice {
     pub(super) fresh: bool,
     /// It was waited for in line, where others wait until its place is taken.
     pub(super) waited: bool,
+    /// It stands in another zone than the first one that was asked.
+    pub(super) crossed: bool,
 }
 
 impl Choice {
@@ -25,7 +29,7 @@ impl Choice {
 
     /// An attempt like any other.
     pub(super) fn of(ix: BackendIx) -> Self {
-        Self { ix, trial: false, fresh: false, waited: false }
+        Self { ix, trial: false, fresh: false, waited: false, crossed: false }
     }
 }
 
@@ -41,7 +45,7 @@ impl Passage<'_> {
                     trial: true,
                     // What is left in the pool is from before it was parked.
                     fresh: true,
-                    waited: false,
+                    ..Choice::of(*ix)
                 });
             }
         }
@@ -97,13 +101,57 @@ impl Passage<'_> {
     /// passed on.
     pub(super) fn choose_instead(
         &self,
-        tried: &mut Tried,
-        key: &[u8],
-        tries: u32,
+        failed: Choice,
+        (tried, key): (&mut Tried, &[u8]),
+        (tries, terms): (u32, Terms),
     ) -> Result<Option<Choice>, Failure> {
-        match self.choose(tried, key) {
-            None if self.goes_on(tries) => Err(self.none_eligible()),
-            next => Ok(next),
+        match self.choose_after(failed, (tried, key), terms) {
+            Err(_) if self.goes_on(tries) => Err(self.none_eligible()),
+            next => Ok(next.ok()),
         }
     }
+
+    /// Whether the request may go to another zone than that of the backend which failed.
+    pub(super) fn may_cross(&self, failed: Choice) -> bool {
+        self.local.upstream.is_placed() && !failed.crossed
+    }
+
+    /// The backend to ask after one that failed: of the same zone and region, where it is said who stands
+    /// where, else elsewhere. That happens once, and within the budget of retries, whether anybody has
+    /// seen the request or not: who loses a zone shall not overrun the next one.
+    pub(super) fn choose_after(
+        &self,
+        failed: Choice,
+        (tried, key): (&mut Tried, &[u8]),
+        terms: Terms,
+    ) -> Result<Choice, RetryDenied> {
+        let upstream = &self.local.upstream;
+        let Some(mut others) = upstream.all_but_near(failed.ix, tried) else {
+            return self.choose(tried, key).ok_or(RetryDenied::NoBackendLeft);
+        };
+        if !terms.leaves
+            && let Some(near) = self.choose(&mut others, key)
+        {
+            tried.insert(near.ix);
+            return Ok(Choice { crossed: failed.crossed, ..near });
+        }
+        if failed.crossed {
+            return Err(RetryDenied::NoBackendLeft);
+        }
+        if !self.is_within_budget() {
+            return Err(RetryDenied::Budget);
+        }
+        let far = self.choose(tried, key).ok_or(RetryDenied::NoBackendLeft)?;
+        upstream.series.worker(self.at.worker.ix).crossed(terms.seen);
+        Ok(Choice { crossed: true, ..far })
+    }
+}
+
+/// What is known of an attempt when another one is to follow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// A backend may have seen the request.
+    pub(super) seen: bool,
+    /// It has to go to another zone.
+    pub(super) leaves: bool,
 }

@@ -9,7 +9,7 @@ use crate::proxy::answer::{Answered, Apart, Said};
 use crate::proxy::attempt::Progress;
 use crate::proxy::backend_h2::{H2Exchange, Sender};
 use crate::proxy::carrier::Carrier;
-use crate::proxy::choice::Choice;
+use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::done::{Done, End, Onward};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Exchange, Received, Relayed, Way};
@@ -295,12 +295,14 @@ impl Forward<'_> {
         let facts = Facts {
             status: Some(status),
             shown: progress.shown,
+            elsewhere: self.passage.may_cross(self.choice),
             ..self.passage.facts(Outcome::Status, head, replayable, self.tries, now)
         };
         if retry::decide(&facts) != Decision::AnotherBackend {
             return None;
         }
-        match self.passage.choose_instead(tried, key, self.tries) {
+        let terms = (self.tries, Terms { seen: true, leaves: retry::is_last(&facts) });
+        match self.passage.choose_instead(self.choice, (tried, key), terms) {
             Ok(next) => progress.next = Some(next?),
             Err(nobody) => return Some(nobody),
         }

@@ -21,7 +21,7 @@ use crate::policy::usual::Usual;
 use crate::proxy::attempt::{Ended, Progress, Taken, UnderWay};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::carrier::Carrier;
-use crate::proxy::choice::Choice;
+use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::connect::Origin;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -89,12 +89,10 @@ impl Hedges {
         Counted { attempts, retries: self.made.get() }
     }
 
-    /// Whether one more second request is allowed; it is counted then.
+    /// Whether one more second request is allowed.
     fn allows(&self, upstream: &Upstream, attempts: u64) -> bool {
         let percent = upstream.hedge.as_ref().map_or(0, |hedge| hedge.budget);
-        let allows = self.budget.borrow().allows((percent, ALLOWED), self.counted(attempts));
-        self.made.set(self.made.get() + u64::from(allows));
-        allows
+        self.budget.borrow().allows((percent, ALLOWED), self.counted(attempts))
     }
 }
 
@@ -144,7 +142,7 @@ impl<'a> Passage<'a> {
         down: &mut Downstream,
         state: &mut State,
     ) -> Ended {
-        let ends = self.ends(down);
+        let (ends, first_choice) = (self.ends(down), *choice);
         let request = self.encoded(*choice, state);
         let mut first = self.leg(*choice, begun);
         let mut second = None;
@@ -152,7 +150,7 @@ impl<'a> Passage<'a> {
             let mut asking = pin!(first.ask(self, &request, (self.origin(state), ends)));
             match self.wait(down, &mut [asking.as_mut()], Some(begun + after)).await {
                 Some(race) => race,
-                None => match self.second_choice(state) {
+                None => match self.second_choice(first_choice, state) {
                     None => self.last(down, &mut [asking.as_mut()]).await,
                     Some(choice) => {
                         let request = self.encoded(choice, state);
@@ -197,7 +195,7 @@ impl<'a> Passage<'a> {
     }
 
     /// The second backend, if there is one and one more request is within the budget.
-    fn second_choice(&self, state: &mut State) -> Option<Choice> {
+    fn second_choice(&self, first: Choice, state: &mut State) -> Option<Choice> {
         let upstream = &self.local.upstream;
         let cell = upstream.series.worker(self.at.worker.ix);
         let hedges = self.local.hedges.as_ref()?;
@@ -208,7 +206,11 @@ impl<'a> Passage<'a> {
             cell.hedged(Hedged::Denied);
             return None;
         }
-        self.choose(&mut state.tried, &state.key)
+        let terms = Terms { seen: true, leaves: false };
+        let choice = self.choose_after(first, (&mut state.tried, &state.key), terms).ok();
+        // Where there is nobody else, nothing is spent.
+        hedges.made.set(hedges.made.get() + u64::from(choice.is_some()));
+        choice
     }
 
     /// Waits until somebody has answered or all have failed, at the latest until `until`.

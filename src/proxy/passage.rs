@@ -93,6 +93,7 @@ impl Passage<'_> {
             shown: false,
             idempotent: self.may_repeat && retry::is_idempotent(head.method()),
             replayable,
+            elsewhere: false,
             within_budget: self.is_within_budget(),
             tries,
             elapsed: now.saturating_duration_since(self.at.whole),
@@ -106,7 +107,7 @@ impl Passage<'_> {
         self.destination.retry.backoff.filter(|_| !self.local.upstream.nginx.failures)
     }
 
-    fn is_within_budget(&self) -> bool {
+    pub(super) fn is_within_budget(&self) -> bool {
         let retry = &self.destination.retry;
         let terms = (retry.budget, retry.budget_min);
         self.local.upstream.nginx.failures

@@ -78,17 +78,18 @@ impl Passage<'_> {
         let upstream = &self.local.upstream;
         let Some(line) = &upstream.line else { return Ok(None) };
         let cell = upstream.series.worker(self.at.worker.ix);
-        let refused = line.refused();
-        if refused > 0 && self.at.worker.rng.borrow_mut().below(admission::ALL) < refused {
-            cell.shed(Shed::Admission);
-            return Err(Failure::Shed);
+        for (refused, why) in [(line.refused(), Shed::Admission), (line.beyond(), Shed::Room)] {
+            if refused > 0 && self.at.worker.rng.borrow_mut().below(admission::ALL) < refused {
+                cell.shed(why);
+                return Err(Failure::Shed);
+            }
         }
         if line.is_full() && upstream.queue.is_none() && upstream.adaptive().is_some() {
             cell.shed(Shed::Concurrency);
             return Err(Failure::Shed);
         }
-        // Nothing else may have kept it from its backend.
-        let free = refused > 0 && !line.is_awaited() && !line.is_full();
+        // What kept it from its backend may have been that alone, or be over since it was looked at.
+        let free = !line.is_awaited() && !line.is_full();
         Ok(if free { self.choose_first(state) } else { None })
     }
 

@@ -6,7 +6,8 @@
 //! 3. A reused connection broke before a byte came back: once more on a fresh connection to the
 //!    same backend, if the request is safe to repeat. It says nothing about the backend and uses up
 //!    no try (RFC 9112 §9.3.1).
-//! 4. Tries or time are used up: never.
+//! 4. Tries or time are used up: never. Where backends stand in several zones, one more try than
+//!    there are goes to another zone.
 //! 5. No connection was made: on another backend; the request was not seen by anyone. Unless the
 //!    policy wants that listed too.
 //! 6. Nothing of the request was sent: likewise.
@@ -40,6 +41,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) replayable: bool,
     /// Attempts so far that count, this one included.
     pub(crate) tries: u32,
+    /// There is another zone that the request was not sent to yet.
+    pub(crate) elsewhere: bool,
     /// The upstream's retries are few enough for one more.
     pub(crate) within_budget: bool,
     /// Time since the first attempt began.
@@ -73,7 +76,7 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
     if facts.stale && repeatable {
         return FreshConnection;
     }
-    if policy.tries != 0 && facts.tries >= policy.tries {
+    if is_last(facts) && !(facts.elsewhere && facts.tries == policy.tries && policy.tries > 1) {
         return GiveUp(RetryDenied::Tries);
     }
     if policy.timeout.is_some_and(|limit| facts.elapsed >= limit) {
@@ -97,6 +100,11 @@ pub(crate) fn decide(facts: &Facts<'_>) -> Decision {
         }
         (true, true) => AnotherBackend,
     }
+}
+
+/// Whether tries are used up, so that what follows goes to another zone or does not happen.
+pub(crate) fn is_last(facts: &Facts<'_>) -> bool {
+    facts.policy.tries != 0 && facts.tries >= facts.policy.tries
 }
 
 /// Whether a method is idempotent (RFC 9110 §9.2.2). Unknown methods are not.
@@ -145,6 +153,7 @@ mod tests {
             shown: false,
             idempotent: true,
             replayable: true,
+            elsewhere: false,
             within_budget: true,
             tries: 1,
             elapsed: Duration::ZERO,
@@ -238,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn one_more_try_than_there_are_goes_to_another_zone() {
+        let policy = policy();
+        let at = |tries| Facts { elsewhere: true, tries, ..get(&policy, Outcome::Reset) };
+        assert_eq!(decide(&at(2)), AnotherBackend);
+        assert_eq!(decide(&at(3)), AnotherBackend);
+        assert_eq!(decide(&at(4)), GiveUp(RetryDenied::Tries));
+        let post = Facts { idempotent: false, ..at(3) };
+        assert_eq!(decide(&post), GiveUp(RetryDenied::NonIdempotent));
+        let spent = Facts { within_budget: false, ..at(3) };
+        assert_eq!(decide(&spent), GiveUp(RetryDenied::Budget));
+        let none = Retry { tries: 1, ..policy.clone() };
+        let only = Facts { policy: &none, ..at(1) };
+        assert_eq!(decide(&only), GiveUp(RetryDenied::Tries), "no retry is none");
+    }
+
+    #[test]
     fn when_the_budget_is_used_up_only_what_nobody_saw_goes_elsewhere() {
         let policy = policy();
         let spent = Facts { within_budget: false, ..get(&policy, Outcome::Reset) };
@@ -281,6 +306,7 @@ mod tests {
             policy.non_idempotent = non_idempotent;
             let facts = Facts {
                 outcome, status, sent, stale, shown, idempotent, replayable, within_budget, tries,
+                elsewhere: false,
                 elapsed: Duration::from_secs(seconds),
                 policy: &policy,
             };

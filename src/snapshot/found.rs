@@ -49,18 +49,7 @@ impl Upstream {
             second_of_equals: self.nginx.turns,
             ..Settings::default()
         };
-        let candidates: Vec<_> = (0..)
-            .zip(&backends)
-            .map(|(ix, backend)| Candidate {
-                ix: BackendIx(ix),
-                id: NOBODY,
-                label: &backend.label,
-                weight: Weight::ONE,
-                eligible: true,
-                max_connections: 0,
-                failures: None,
-            })
-            .collect();
+        let candidates: Vec<_> = (0..).map(BackendIx).zip(&backends).map(candidate).collect();
         Self {
             id: self.id,
             name: self.name.clone(),
@@ -90,6 +79,7 @@ impl Upstream {
             send_proxy: self.send_proxy,
             nginx: UpstreamNginx { failures: false, ..self.nginx },
             tallies: false,
+            placed: false,
             series: Arc::clone(&self.series),
             source: Arc::clone(&self.source),
         }
@@ -104,5 +94,17 @@ impl Upstream {
     /// How long an answer with this time to live is used.
     pub fn holds(&self, ttl: Duration) -> Duration {
         ttl.clamp(self.source.dns.min_ttl, self.source.dns.max_ttl)
+    }
+}
+
+fn candidate((ix, backend): (BackendIx, &Arc<Backend>)) -> Candidate<'_> {
+    Candidate {
+        ix,
+        id: NOBODY,
+        label: &backend.label,
+        weight: Weight::ONE,
+        eligible: true,
+        max_connections: 0,
+        failures: None,
     }
 }

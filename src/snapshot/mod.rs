@@ -12,6 +12,8 @@ mod found;
 mod limit;
 mod listener;
 mod listener_tcp;
+mod places;
+mod room;
 mod route;
 mod route_table;
 mod sticky;

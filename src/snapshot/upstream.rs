@@ -12,7 +12,7 @@ use crate::model::{
 use crate::snapshot::settings::{
     Hedge, Passive, Pool, Protocol, ProxyVersion, Queue, Source, Template, UpstreamNginx,
 };
-use crate::snapshot::{Course, Sticky};
+use crate::snapshot::{Barrier, Course, Sticky};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
 use crate::tls::{BackendTerms, ToBackend};
 
@@ -78,6 +78,8 @@ pub struct Upstream {
     pub nginx: UpstreamNginx,
     /// Failures are counted as in nginx; of a single backend they are not.
     pub tallies: bool,
+    /// It is said in which zones or regions its backends stand.
+    pub(super) placed: bool,
     /// Counters.
     pub series: Arc<UpstreamSeries>,
     /// The place in the section of the entry that each backend comes from.
@@ -107,7 +109,8 @@ impl Upstream {
     /// as allowed are under way, others wait, or a part of the requests is refused.
     #[inline]
     pub fn is_crowded(&self) -> bool {
-        let crowded = |line: &Line| line.is_awaited() || line.is_full() || line.refused() > 0;
+        let refuses = |line: &Line| line.refused() > 0 || line.beyond() > 0;
+        let crowded = |line: &Line| line.is_awaited() || line.is_full() || refuses(line);
         self.line.as_deref().is_some_and(crowded)
     }
 
@@ -116,7 +119,7 @@ impl Upstream {
         &self.source.checks
     }
 
-    /// How who goes down again and again is kept down.
+    /// How who goes down again and again is kept down; `None`: nobody is.
     pub fn flap(&self) -> Option<&config::FlapDamping> {
         self.source.flap.as_ref()
     }
@@ -193,7 +196,12 @@ impl Upstream {
     #[cold]
     fn pick_behind(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
         let (barrier, tiers) = (self.course.barrier.as_ref()?, self.behind.as_ref()?);
-        if barrier.lets_pass() { tiers.pick(cursors, pick) } else { None }
+        if let Barrier::Open { .. } = barrier {
+            return None;
+        }
+        // A permit is for who has a backend: it is not spent where all of them are full.
+        let ix = tiers.pick(cursors, pick)?;
+        barrier.lets_pass().then_some(ix)
     }
 
     /// How its tiers share the work; `None`: each serves what those before it cannot.

@@ -61,6 +61,8 @@ labels! {
         Concurrency = "concurrency",
         /// Too many requests fail.
         Admission = "admission",
+        /// Those that serve are good for less.
+        Room = "room",
     }
 
     /// What became of a request that took long.
@@ -108,6 +110,6 @@ mod tests {
             assert_eq!(why as usize, place);
         }
         let names = Shed::ALL.map(Shed::name);
-        assert_eq!(names, ["concurrency", "admission"]);
+        assert_eq!(names, ["concurrency", "admission", "room"]);
     }
 }

@@ -73,6 +73,8 @@ families! {
         = "Further attempts by the outcome that made them necessary.";
     UPSTREAM_RETRIES_DENIED: COUNTER "plimsoll_upstream_retries_denied_total" ["upstream", "reason"]
         = "Failed attempts that were not followed by another one, by what forbade it.";
+    UPSTREAM_CROSSINGS: COUNTER "plimsoll_upstream_zone_crossings_total" ["upstream"]
+        = "Further attempts that went to another zone or region than the one before.";
     UPSTREAM_NONE_ELIGIBLE: COUNTER "plimsoll_upstream_none_eligible_total" ["upstream"]
         = "Requests for which no backend could be picked.";
     UPSTREAM_FAIL_OPEN: GAUGE "plimsoll_upstream_fail_open" ["upstream"]
@@ -95,9 +97,14 @@ families! {
            or it was denied for there were too many.";
     UPSTREAM_SHED: COUNTER "plimsoll_upstream_shed_total" ["upstream", "reason"]
         = "Requests answered with 503 though a backend was there: over the limit that adapts itself \
-           (concurrency), or because too many fail (admission).";
+           (concurrency), because too many fail (admission), or more than those that serve are good for \
+           (room).";
     UPSTREAM_CONCURRENCY_LIMIT: GAUGE "plimsoll_upstream_concurrency_limit" ["upstream"]
         = "Requests that may be in flight by a limit that adapts itself; absent without one.";
+    UPSTREAM_ROOM: GAUGE "plimsoll_upstream_room_requests_per_second" ["upstream"]
+        = "What the backends that serve are good for by their `capacity`; absent where that is not said.";
+    UPSTREAM_DEMAND: GAUGE "plimsoll_upstream_demand_requests_per_second" ["upstream"]
+        = "Requests that come, of the last 5 s; absent where no `capacity` is said.";
     UPSTREAM_REFUSED: GAUGE "plimsoll_upstream_refused_ratio" ["upstream"]
         = "The part of the requests that admission control refuses; absent without it.";
     UPSTREAM_QUEUE_DEPTH: GAUGE "plimsoll_upstream_queue_depth" ["upstream"]

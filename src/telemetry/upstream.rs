@@ -39,6 +39,8 @@ pub struct UpstreamCell {
     queue_rejected: [Count; QueueRejected::ALL.len()],
     sheds: [Count; Shed::ALL.len()],
     hedges: [Count; Hedged::ALL.len()],
+    /// Of requests that no backend has seen, and of those that one may have.
+    crossings: [Count; 2],
     none_eligible: Count,
     fail_open_picks: Count,
     kept_out: Count,
@@ -61,13 +63,20 @@ impl UpstreamCell {
         self.denied[reason as usize].add(1);
     }
 
-    /// Attempts that ended, and retries of requests that a backend may have seen.
+    /// A request was sent on to another zone; a backend may have `seen` it.
+    pub fn crossed(&self, seen: bool) {
+        self.crossings[usize::from(seen)].add(1);
+    }
+
+    /// Attempts that ended, and retries of requests that a backend may have seen or that went to another
+    /// zone.
     pub fn repeated(&self) -> (u64, u64) {
         let seen = |outcome: &&Outcome| {
             !matches!(outcome, Outcome::ConnectFailed | Outcome::ConnectTimeout)
         };
         let retries = Outcome::ALL.iter().filter(seen);
-        (self.attempt.count(), retries.map(|outcome| self.retries[*outcome as usize].get()).sum())
+        let seen: u64 = retries.map(|outcome| self.retries[*outcome as usize].get()).sum();
+        (self.attempt.count(), seen + self.crossings[0].get())
     }
 
     /// A connection was made in this time.
@@ -221,6 +230,17 @@ impl UpstreamSeries {
         (seen.buckets.iter().sum(), Duration::from_micros(seen.sum_us))
     }
 
+    /// Requests that came, whatever became of them: attempts but for further and second ones, and those
+    /// that nobody was asked for.
+    pub fn asked(&self) -> u64 {
+        let attempts = self.cells.distribution(|cell| &cell.attempt).buckets.iter().sum::<u64>();
+        let retries = self.retries().iter().map(|(_, count)| count).sum::<u64>();
+        let hedges = self.hedges().into_iter().filter(|(result, _)| *result != Hedged::Denied);
+        let more = retries + hedges.map(|(_, count)| count).sum::<u64>();
+        let shed = self.sheds().iter().map(|(_, count)| count).sum::<u64>();
+        attempts.saturating_sub(more) + shed + self.none_eligible()
+    }
+
     /// Requests that were refused though a backend was there, by reason.
     pub fn sheds(&self) -> [(Shed, u64); Shed::ALL.len()] {
         Shed::ALL.map(|reason| (reason, self.cells.sum(|cell| &cell.sheds[reason as usize])))
@@ -275,6 +295,7 @@ impl UpstreamSeries {
 
     pub(super) fn encode(all: &[Arc<Self>], text: &mut Text) {
         encode_attempts(all, text);
+        encode_crossings(all, text);
         encode_queue(all, text);
         encode_sheds(all, text);
         encode_eligibility(all, text);
@@ -343,6 +364,12 @@ fn encode_attempts(all: &[Arc<UpstreamSeries>], text: &mut Text) {
                 samples.count(&[&series.name, reason.name()], count);
             }
         }
+    });
+}
+
+fn encode_crossings(all: &[Arc<UpstreamSeries>], text: &mut Text) {
+    encode_plain(&names::UPSTREAM_CROSSINGS, all, text, |series| {
+        [0, 1].map(|seen| series.cells.sum(|cell| &cell.crossings[seen])).into_iter().sum()
     });
 }
 

@@ -22,6 +22,8 @@ struct Decided {
     limit: Option<u32>,
     /// The part of the requests that is refused; `None`: none ever is.
     refused: Option<f64>,
+    /// Requests in a second that those that serve are good for, and that are asked; `None`: not known.
+    room: Option<(f64, f64)>,
     events: BTreeMap<&'static str, u64>,
 }
 
@@ -43,6 +45,17 @@ impl PolicySeries {
     /// Notes which part of the requests is refused by admission control; `None`: there is none.
     pub fn set_refused(&self, refused: Option<f64>) {
         self.lock().refused = refused;
+    }
+
+    /// Notes how many requests in a second those that serve are good for, and how many are asked; `None`:
+    /// it is not known.
+    pub fn set_room(&self, room: Option<(f64, f64)>) {
+        self.lock().room = room;
+    }
+
+    /// How many requests in a second those that serve are good for, and how many are asked.
+    pub fn room(&self) -> Option<(f64, f64)> {
+        self.lock().room
     }
 
     /// Something was decided, of this kind.
@@ -83,6 +96,17 @@ impl PolicySeries {
                 }
             }
         });
+        let room = |family, of: fn((f64, f64)) -> f64, text: &mut Text| {
+            text.family(family, |samples| {
+                for series in all {
+                    if let Some(room) = series.policy().room() {
+                        samples.value(&[series.name()], of(room));
+                    }
+                }
+            });
+        };
+        room(&names::UPSTREAM_ROOM, |(room, _)| room, text);
+        room(&names::UPSTREAM_DEMAND, |(_, demand)| demand, text);
         text.family(&names::UPSTREAM_PANIC, |samples| {
             for series in all {
                 samples.count(&[series.name()], series.policy().lock().panic.into());

@@ -141,10 +141,89 @@ fn what_follows_a_failure_is_told() {
         let all = told["upstreams"][0]["retries"].as_array().unwrap().clone();
         all.iter().find(|one| one["after"] == way).unwrap()["then"].as_str().unwrap().to_owned()
     };
-    assert_eq!(after("GET", "broken off before an answer"), "another backend");
+    let then = after("GET", "broken off before an answer");
+    assert_eq!(then, "another backend after a pause of up to 25ms, within the budget");
     assert_eq!(after("POST", "no connection"), "another backend");
     let then = after("POST", "broken off before an answer");
     assert!(then.starts_with("nobody else: POST may have been done"), "{then}");
+}
+
+/// An upstream with all that stands before and beside its backends.
+const GUARDED: &str = r#"
+breaker = { min_requests = 7 }
+admission = { success_percent = 90 }
+adaptive = { initial = 30, min = 10, max = 300 }
+queue = { depth = 12, timeout = "2s" }
+hedge = { after = "40ms" }
+retry = { budget = 33, budget_min = 4 }
+"#;
+
+/// What is said of each in an answer.
+fn terms(told: &Value) -> std::collections::BTreeMap<String, String> {
+    let all = told["upstreams"][0]["terms"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    all.map(|one| (text(&one["what"]), text(&one["says"]))).collect()
+}
+
+#[test]
+fn what_stands_before_and_beside_the_backends_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plimsoll.toml");
+    let guarded = CONFIG.replace("retry.tries = 3\n", GUARDED);
+    std::fs::write(&path, &guarded).unwrap();
+    let explain = |method: &str, more: &[&str]| -> Value {
+        let all = ["explain", "--json", "-c", path.to_str().unwrap(), method, "http://a/api"];
+        let output = plimsoll(&[&all, more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let told = terms(&explain("GET", &[]));
+    for (what, says) in [
+        ("breaker", "closed: opens when 50 % of 7 requests or more fail within 10s"),
+        ("admission", "passes: a part gets 503 when less than 90 % of 20 requests"),
+        ("in_flight", "0 of 30, which adapts itself between 10 and 300; what is more waits"),
+        ("queue", "0 of 12 wait, for 2s at most"),
+        ("hedge", "a second backend after 40ms, for 5 % of the requests at most"),
+        ("budget", "33 % of the other attempts of 10s at most, or 4"),
+    ] {
+        assert!(told[what].contains(says), "{what}: {told:?}");
+    }
+    assert_eq!(terms(&explain("POST", &[]))["hedge"], "not this one: POST may not be done twice");
+    let put = terms(&explain("PUT", &["-H", "Content-Length: 3"]));
+    assert!(put["hedge"].starts_with("not this one: it has a body"), "{put:?}");
+    // What is not declared is not told.
+    let plain = terms(&explained(&["GET", "http://a/api"]));
+    assert_eq!(plain.keys().collect::<Vec<_>>(), ["budget"]);
+}
+
+#[tokio::test]
+async fn the_running_process_tells_where_its_breaker_and_its_line_stand() {
+    let origin = Origin::start("a").await;
+    let settings = "max_in_flight = 1\nqueue = { depth = 5, timeout = \"20s\" }\n\
+                    passive = { max_fails = 0, statuses = [500] }\n\
+                    breaker = { min_requests = 1, window = \"1s\", open_for = \"1h\", max_open = \"1h\" }";
+    let lb = Lb::start(config("", settings, &[at(&origin)])).await;
+    let admin = lb.admin_addr().to_string();
+    let told = || {
+        let output = plimsoll(&["explain", "--json", "--admin", &admin, "GET", "http://a/"]);
+        terms(&serde_json::from_slice(&output.stdout).unwrap())
+    };
+    origin.hold();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(lb.addr("main")).await;
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        clients.push(client);
+    }
+    lb.until_metric("plimsoll_upstream_queue_depth", 1.0).await;
+    assert_eq!(told()["in_flight"], "1 of 1; what is more waits");
+    assert_eq!(told()["queue"], "1 of 5 wait, for 20s at most");
+    origin.answer(crate::support::Answer::Status(500));
+    origin.release();
+    for client in &mut clients {
+        client.read_response().await;
+    }
+    until("the breaker is open", async || told()["breaker"].starts_with("open: 503 for")).await;
 }
 
 #[test]

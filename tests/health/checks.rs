@@ -218,6 +218,48 @@ async fn who_goes_down_too_often_is_kept_down() {
     }
 }
 
+/// Has probes find it down and up again so often; it is up at last, or kept down.
+async fn falls(lb: &Lb, origin: &Origin, times: usize) {
+    let check = format!("plimsoll_health_check_state{{backend=\"{}\"}}", origin.address());
+    for _ in 0..times {
+        for (status, state) in [(500, DOWN), (200, UP)] {
+            origin.answer(Answer::Status(status));
+            lb.until_metric(&check, state).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_third_fall_in_a_row_keeps_down_unless_that_is_off_or_nobody_else_is_left() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let with = |flap: &str| {
+        config("", &format!("{flap}\n[upstream.api.health]\n{FAST}"), &[at(&a), at(&b)])
+    };
+    let lb = Lb::start(with("")).await;
+    until_state(&lb, &a, UP).await;
+    falls(&lb, &a, 2).await;
+    until_state(&lb, &a, UP).await;
+    falls(&lb, &a, 1).await;
+    lb.until_log("it goes down too often and is kept down for").await;
+    until_state(&lb, &a, DOWN).await;
+    ask_all_from(&lb, 10, "b").await;
+    // The other one falls, and who is kept down works.
+    b.answer(Answer::Status(500));
+    lb.until_log("no other backend is left, so it is not kept down any longer").await;
+    until_state(&lb, &a, UP).await;
+    until_state(&lb, &b, DOWN).await;
+    ask_all_from(&lb, 10, "a").await;
+    // Nor is it when it falls once more, as long as it is the only one.
+    falls(&lb, &a, 1).await;
+    until_state(&lb, &a, UP).await;
+
+    let other = Lb::start(with("flap = { max = \"off\" }")).await;
+    b.answer(Answer::Status(200));
+    until_state(&other, &a, UP).await;
+    falls(&other, &a, 4).await;
+    until_state(&other, &a, UP).await;
+}
+
 #[tokio::test]
 async fn who_is_back_gets_its_weight_bit_by_bit() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);

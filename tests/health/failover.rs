@@ -165,3 +165,67 @@ async fn active_tiers_serve_alike() {
     until_up(&lb, 1).await;
     ask_all_from(&lb, 5, "second").await;
 }
+
+/// What is told of the group and its room.
+async fn room(lb: &Lb) -> serde_json::Value {
+    lb.api("/api/v1/ha/failover/status").await["upstreams"][0].clone()
+}
+
+#[tokio::test]
+async fn what_is_more_than_those_that_serve_are_good_for_gets_503_and_is_told() {
+    let (mut origins, sections) =
+        origins([("first", "capacity = 1000000"), ("second", "tier = 1\ncapacity = 1")]).await;
+    let failover = "failover = { strategy = \"active_active\" }";
+    let lb = Lb::start(config("", &format!("{PROBES}{failover}"), &sections)).await;
+    until_up(&lb, 2).await;
+    lb.until_metric("plimsoll_upstream_room_requests_per_second", 1_000_001.0).await;
+    until("it is known what is asked", async || {
+        assert_eq!(ask(&lb).await.0, 200, "there is room");
+        lb.metric("plimsoll_upstream_demand_requests_per_second").await.unwrap() > 5.0
+    })
+    .await;
+    origins[0].stop().await;
+    until("there is too little room", async || ask(&lb).await.0 == 503).await;
+    lb.until_log("there is too little room").await;
+    let told = room(&lb).await;
+    assert_eq!(told["room"]["capacity"], 1.0, "{told}");
+    assert!(told["room"]["refused"].as_f64().unwrap() > 0.0, "{told}");
+    let status = lb.status().await;
+    assert!(status["upstreams"][0]["beyond_room"].as_f64().unwrap() > 0.0, "{status}");
+    assert!(lb.metric("plimsoll_upstream_shed_total{reason=\"room\"}").await.unwrap() >= 1.0);
+    // Who comes more seldom is served by who is left.
+    lb.until_log("there is room again").await;
+    ask_all_from(&lb, 1, "second").await;
+    let events = lb.api("/api/v1/ha/events?kind=failover.").await;
+    let kinds = events["events"].as_array().unwrap().iter();
+    let kinds: Vec<_> = kinds.map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["failover.short_of_room", "failover.room"]);
+}
+
+#[tokio::test]
+async fn who_has_somebody_is_not_left_for_who_is_good_for_less() {
+    let (mut origins, _) = origins([("a", ""), ("b", ""), ("c", "")]).await;
+    let with = |capacity: u32| {
+        let each = [("", 100_000), ("", 100_000), ("tier = 1", capacity)];
+        let sections = origins.iter().zip(each).map(|(origin, (tier, capacity))| {
+            at_with(origin, &format!("{tier}\ncapacity = {capacity}"))
+        });
+        let failover = "failover = { min_healthy = 2, detection_timeout = \"100ms\" }";
+        config("", &format!("{PROBES}{failover}"), &sections.collect::<Vec<_>>())
+    };
+    let (small, large) = (with(1), with(100_000));
+    let lb = Lb::start(small).await;
+    until_up(&lb, 3).await;
+    let load = crate::support::Load::start(lb.addr("main"), 2);
+    until("it is known what is asked", async || {
+        lb.metric("plimsoll_upstream_demand_requests_per_second").await.unwrap() > 5.0
+    })
+    .await;
+    origins[0].stop().await;
+    until("its tier is suspect", async || group(&lb).await == "suspect").await;
+    load.until_answered(200).await;
+    assert_eq!(group(&lb).await, "suspect", "the other one would drown");
+    lb.reload(large);
+    until("it has failed over", async || group(&lb).await == "failed_over").await;
+    load.expect_all_good().await;
+}

@@ -234,3 +234,60 @@ async fn what_cannot_be_meant_is_told_and_changes_nothing() {
     assert_eq!((told.status, &told.body["dry_run"]), (200, &json!(true)));
     assert_eq!(lb.generation().await, generation);
 }
+
+#[tokio::test]
+async fn the_last_one_is_kept_though_it_is_forced_up_or_only_used_for_want_of_another() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    b.answer(Answer::Status(500));
+    let health = "health = { path = \"/\", interval = \"50ms\", fast_interval = \"50ms\", \
+                  fall = 1, timeout = \"1s\" }";
+    let lb = Lb::start(open("", health, &[at(&a), at(&b)], "")).await;
+    let admin = lb.admin_addr();
+    let is_down = async |origin: &Origin| {
+        let told = ask(admin, "GET", &backend(origin), &[], "").await;
+        told.body["probed_state"] == "down"
+    };
+    until("b is down", async || is_down(&b).await).await;
+    ask(admin, "PATCH", &backend(&a), &[], r#"{"state": "forced_up"}"#).await;
+    for state in ["disabled", "forced_down"] {
+        let told =
+            ask(admin, "PATCH", &backend(&a), &[], &format!(r#"{{"state": "{state}"}}"#)).await;
+        assert_eq!((told.status, &told.body["code"]), (409, &json!("keep_one")), "{state}");
+    }
+    // All are down and used all the same: one of them may go, and not both.
+    ask(admin, "PATCH", &backend(&a), &[], r#"{"state": "enabled"}"#).await;
+    a.answer(Answer::Status(500));
+    until("a is down too", async || is_down(&a).await).await;
+    let disable = r#"{"state": "disabled"}"#;
+    assert_eq!(ask(admin, "PATCH", &backend(&a), &[], disable).await.status, 200);
+    let told = ask(admin, "PATCH", &backend(&b), &[], disable).await;
+    assert_eq!((told.status, &told.body["code"]), (409, &json!("keep_one")), "{}", told.body);
+    assert_eq!(get(lb.addr("main"), "/").await.text(), "b");
+}
+
+#[tokio::test]
+async fn a_name_is_taken_away_with_all_its_addresses_unless_nobody_else_serves() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let lb = Lb::start(open("", "", &[at(&a)], "")).await;
+    let (admin, path) = (lb.admin_addr(), "/api/v1/ha/load-balancer/backends");
+    let name = format!("localhost:{}", b.port());
+    let body = format!(r#"{{"upstream": "api", "address": "{name}"}}"#);
+    assert_eq!(ask(admin, "POST", path, &[], &body).await.status, 201);
+    until("it serves", async || get(lb.addr("main"), "/").await.text() == "b").await;
+
+    let one = format!("{path}/api%2F{name}%2F127.0.0.1");
+    let told = ask(admin, "DELETE", &one, &[], "").await;
+    assert_eq!((told.status, &told.body["code"]), (409, &json!("one_of_a_name")), "{}", told.body);
+    let whole = format!("{path}/api%2F{name}");
+    let told = ask(admin, "PATCH", &backend(&a), &[], r#"{"state": "disabled"}"#).await;
+    assert_eq!(told.status, 200);
+    let told = ask(admin, "DELETE", &whole, &[], "").await;
+    assert_eq!((told.status, &told.body["code"]), (409, &json!("keep_one")), "{}", told.body);
+    ask(admin, "PATCH", &backend(&a), &[], r#"{"state": "enabled"}"#).await;
+    let told = ask(admin, "DELETE", &format!("{whole}?wait=drained"), &[], "").await;
+    assert_eq!((told.status, &told.body["drained"]), (200, &json!(true)), "{}", told.body);
+    let left = lb.api(path).await;
+    let left: Vec<_> = left["backends"].as_array().unwrap().iter().map(|b| &b["backend"]).collect();
+    assert_eq!(left, [&json!(a.address())]);
+    assert_eq!(ask(admin, "DELETE", &whole, &[], "").await.status, 404);
+}

@@ -45,6 +45,7 @@ mod storm;
 mod strategies;
 mod upgrade;
 mod wired;
+mod zones;
 
 use std::fmt::Write as _;
 

@@ -26,6 +26,18 @@ struct Group<'a> {
     panic: bool,
     /// Where the circuit breaker stands; `null` without one.
     breaker: Option<&'static str>,
+    /// What those that serve are good for; `null` where that is not said.
+    room: Option<Room>,
+}
+
+#[derive(Debug, Serialize)]
+struct Room {
+    /// Requests in a second that they are good for.
+    capacity: f64,
+    /// Requests in a second that come.
+    demand: f64,
+    /// The part of them that gets 503 for want of room, 0 to 1.
+    refused: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +80,10 @@ impl<'a> Group<'a> {
                 })
                 .collect(),
             panic: upstream.panic,
+            room: upstream.series.policy().room().map(|(capacity, demand)| {
+                let beyond = upstream.line.as_ref().map_or(0, |line| line.beyond());
+                Room { capacity, demand, refused: f64::from(beyond) / 10_000.0 }
+            }),
             breaker: upstream
                 .breaker()
                 .map(|_| course.barrier.as_ref().map_or("closed", Barrier::name)),

@@ -30,6 +30,9 @@ struct Check<'a> {
     failover: Option<&'static str>,
     /// What each tier gets of the requests, in percent; `null` where that is not decided.
     tier_shares: Option<&'a [u32]>,
+    /// The part of the requests that gets 503, as those that serve are good for less; `null` where it is not
+    /// said what they are good for.
+    beyond_room: Option<f64>,
 }
 
 impl<'a> Checks<'a> {
@@ -56,6 +59,10 @@ impl<'a> Check<'a> {
                 .map(|_| course.barrier.as_ref().map_or("closed", Barrier::name)),
             failover: Some(course.group).filter(|group| !group.is_empty()),
             tier_shares: course.shares.as_deref(),
+            beyond_room: upstream.series.policy().room().and_then(|_| {
+                let beyond = upstream.line.as_ref()?.beyond();
+                Some(f64::from(beyond) / 10_000.0)
+            }),
         }
     }
 }

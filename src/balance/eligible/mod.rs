@@ -146,6 +146,11 @@ pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
     }
 }
 
+/// Whether nothing is known to speak against a backend.
+pub fn is_able(state: BackendState) -> bool {
+    rung(state) >= Rung::Unproven
+}
+
 /// The backends of each tier that the operator has in service, and how many of them are able to serve:
 /// nothing is known to speak against them.
 pub fn tiers(standings: &[Standing]) -> Vec<Tier> {

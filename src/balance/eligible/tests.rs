@@ -137,7 +137,7 @@ fn what_the_operator_forces_goes_before_probes_and_traffic() {
     let judged = eligible(&standings, true);
     assert_eq!(places(&judged), [0, 1]);
     assert!(!judged.fail_open && judged.trials.is_empty());
-    assert_eq!(tiers(&standings), [Tier { total: 4, eligible: 2 }]);
+    assert_eq!(tiers(&standings), [Tier { total: 4, eligible: 2, small: false }]);
     let judged = eligible(&standings[2..], true);
     assert!(judged.fail_open, "as if its probes had found it down");
     assert!(places(&eligible(&standings[2..], false)).is_empty());
@@ -221,7 +221,8 @@ fn tiers_count_who_is_able_to_serve_of_those_in_service() {
         vec![backup(Enabled, Up, PARKED), backup(Disabled, Up, Ok)],
     ];
     let counted = tiers(&standings.concat());
-    assert_eq!(counted, [Tier { eligible: 3, total: 4 }, Tier { eligible: 0, total: 1 }]);
+    let of = |eligible, total| Tier { eligible, total, small: false };
+    assert_eq!(counted, [of(3, 4), of(0, 1)]);
 }
 
 fn any_standing() -> impl Strategy<Value = Standing> {

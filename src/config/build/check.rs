@@ -351,7 +351,8 @@ fn http(b: &mut Build<'_>, table: &Table) -> HttpProbe {
 }
 
 /// Keeping down who goes down again and again.
-pub(super) fn flap(b: &mut Build<'_>, table: &Table) -> FlapDamping {
+/// Who is kept down; `None`: nobody.
+pub(super) fn flap(b: &mut Build<'_>, table: &Table) -> Option<FlapDamping> {
     let number = |key| f64::from(table.integer::<u32>(key).unwrap_or_default());
     let (suppress, reuse) = (number("suppress"), number("reuse"));
     if reuse >= suppress {
@@ -359,10 +360,6 @@ pub(super) fn flap(b: &mut Build<'_>, table: &Table) -> FlapDamping {
         let at = table.place_of_either(["reuse", "suppress"]);
         b.error(at, "who is kept down would never be let go", help);
     }
-    FlapDamping {
-        half_life: table.duration("half_life").unwrap_or_default(),
-        suppress,
-        reuse,
-        max: table.duration("max").unwrap_or_default(),
-    }
+    let half_life = table.duration("half_life").unwrap_or_default();
+    Some(FlapDamping { half_life, suppress, reuse, max: table.duration("max")? })
 }

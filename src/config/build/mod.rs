@@ -34,6 +34,7 @@ mod upstream_file;
 mod upstream_load;
 mod upstream_policy;
 mod upstream_queue;
+mod upstream_room;
 mod upstream_sticky;
 mod upstream_tls;
 pub(super) mod variables;
@@ -159,6 +160,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
         })
         .collect();
     upstream_policy::localise(b, &process, &mut upstreams);
+    upstream_room::check(b, &upstreams);
     let limits = limit::limits(b, parts);
     whole::check(b, parts, admin.as_ref(), &listeners, &routes, &upstreams);
     let limits = limit::check(b, limits, &routes);

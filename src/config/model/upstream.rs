@@ -62,7 +62,7 @@ pub struct Upstream {
     pub ejection: Option<Ejection>,
     /// Judging by probes: a check stands behind those that it names.
     pub checks: Vec<Check>,
-    /// Keeping down who goes down again and again.
+    /// Keeping down who goes down again and again by its checks; `None`: nobody.
     pub flap: Option<FlapDamping>,
     /// How long a backend that joins, or is back, takes to get its whole weight.
     pub slow_start: Option<Duration>,
@@ -74,6 +74,8 @@ pub struct Upstream {
     pub breaker: Option<Breaker>,
     /// How tiers share the work; `None`: each serves what those before it cannot.
     pub failover: Option<Failover>,
+    /// Requests in a second that come at the busiest hour.
+    pub load: Option<u32>,
     /// How backend names are resolved again.
     pub dns: Dns,
     /// What binds clients to backends.
@@ -136,6 +138,8 @@ pub struct Backend {
     pub state: AdminState,
     /// Requests in flight per process; 0 is no limit.
     pub max_connections: u32,
+    /// Requests in a second that it is good for.
+    pub capacity: Option<u32>,
     /// Failures within `fail_timeout` that park it; 0 never parks.
     pub max_fails: u32,
     /// The window in which failures count, and how long it is parked.

@@ -263,8 +263,10 @@ const SETTINGS: &[Setting] = &[
 
 pub(super) static FLAP: Section = Section {
     title: "[upstream.NAME.flap]",
-    doc: "Keeping a backend down that goes down again and again: each fall adds 1000 to a penalty that \
-          halves with time (RFC 2439).",
+    doc: "Keeping a backend down that its checks find down again and again: each fall adds 1000 to a penalty \
+          that halves with time (RFC 2439). As it is, three falls within half a minute keep it down for a \
+          minute and a half, and one fall a minute never does. Where no other backend is left nobody is \
+          kept down.",
     settings: &[
         Setting::with_default(
             "half_life",
@@ -292,10 +294,10 @@ pub(super) static FLAP: Section = Section {
             Kind::Duration {
                 min: Duration::from_millis(1),
                 max: Duration::from_hours(24),
-                off: false,
+                off: true,
             },
             r#""10m""#,
-            "The longest time that it is kept down after its last fall.",
+            "The longest time that it is kept down after its last fall. `\"off\"`: nobody is kept down.",
             r#""5m""#,
         ),
     ],

@@ -191,11 +191,11 @@ static SECTION: Section = Section {
             "Judging backends by probes of several kinds, under names.",
             r#"{ web = { path = "/healthz" }, cache = { type = "redis", port = 6379 } }"#,
         ),
-        Setting::optional(
+        Setting::with_default(
             "flap",
             Kind::Table(&FLAP),
-            "nobody is kept down",
-            "Keeping a backend down that goes down again and again.",
+            "{}",
+            "Keeping a backend down that its checks find down again and again.",
             r#"{ half_life = "2m" }"#,
         ),
         Setting::optional(

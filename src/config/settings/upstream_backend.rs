@@ -88,6 +88,16 @@ pub(super) static BACKEND: Section = Section {
             "100",
         ),
         Setting::optional(
+            "capacity",
+            Kind::Integer { min: 1, max: 10_000_000 },
+            "not known",
+            "Requests in a second that it is good for, in an upstream with `failover`. When those that serve \
+             are good for less than is asked, the rest is answered with 503 and `Retry-After`, which is told; \
+             no tier is left for one that is good for less as long as it has anybody. Of one that warms up \
+             (`slow_start`) a part counts.",
+            "500",
+        ),
+        Setting::optional(
             "max_fails",
             MAX_FAILS,
             "that of `passive`",

@@ -63,6 +63,14 @@ pub(super) static FAILOVER: Section = Section {
             r#""10s""#,
         ),
         Setting::optional(
+            "load",
+            Kind::Integer { min: 1, max: 1_000_000_000 },
+            "not known",
+            "Requests in a second that come at the busiest hour. `plimsoll check` warns when a tier may not be \
+             lost because the others, by their `capacity`, are good for less.",
+            "1200",
+        ),
+        Setting::optional(
             "pin",
             Kind::Integer { min: 0, max: 9 },
             "no tier is held",

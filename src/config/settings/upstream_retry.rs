@@ -15,7 +15,9 @@ pub(super) const RETRY_SETTINGS: &[Setting] = &[
         "tries",
         Kind::Integer { min: 0, max: 1_000 },
         "3",
-        "Attempts in all, the first one included; 1 is no retry, 0 is every backend once.",
+        "Attempts in all, the first one included; 1 is no retry, 0 is every backend once. Where backends have \
+         a `zone` or `region`, those of the same one are asked first. A request leaves it once, when nobody is \
+         left there, or for one more attempt than these when they are used up.",
         "2",
     ),
     Setting::with_default(
@@ -31,8 +33,8 @@ pub(super) const RETRY_SETTINGS: &[Setting] = &[
         "20",
         "Most retries of requests that a backend may have seen, in percent of the upstream's other attempts \
          within the last 10 s, per worker: when all backends fail, retries shall not make it worse. A \
-         request that nobody has seen (the connection was refused) always goes elsewhere. Where \
-         `nginx.failures` holds there is no budget.",
+         request that nobody has seen (the connection was refused) always goes elsewhere, but to another \
+         zone or region within the budget only. Where `nginx.failures` holds there is no budget.",
         "50",
     ),
     Setting::with_default(

@@ -24,6 +24,7 @@ use crate::control::learned::{Learned, Recalled};
 use crate::control::load::Loads;
 use crate::control::names::Names;
 use crate::control::prepare::{Command, Prepared};
+use crate::control::room::Rooms;
 use crate::control::said::Said;
 use crate::control::tell;
 use crate::control::timers::Timers;
@@ -67,6 +68,8 @@ pub(super) enum Due {
     Concurrency(UpstreamId),
     /// A step of the window of admission control is over.
     Admission(UpstreamId),
+    /// What was asked of an upstream is counted.
+    Room(UpstreamId),
     /// A name is to be resolved again.
     Resolve(config::Query),
     /// Something that operators said ends.
@@ -96,6 +99,8 @@ pub(super) struct Control {
     pub(super) silences: Silences,
     /// What was seen where the load of upstreams is watched.
     pub(super) loads: Loads,
+    /// What is asked where it is said what backends are good for.
+    pub(super) rooms: Rooms,
     /// What is decided for upstreams as a whole.
     pub(super) courses: Courses,
     /// Those for which that changed since the last snapshot.
@@ -162,6 +167,7 @@ impl Control {
             windows: Windows::default(),
             silences: Silences::default(),
             loads: Loads::default(),
+            rooms: Rooms::default(),
             courses: Courses::default(),
             steered: BTreeSet::new(),
             moved: BTreeMap::new(),
@@ -235,6 +241,7 @@ impl Control {
                     Due::Breaker(id) => self.look_at_breaker(id, now),
                     Due::Concurrency(id) => self.sample_load(id, now),
                     Due::Admission(id) => self.look_at_gate(id, now),
+                    Due::Room(id) => self.count_asked(id, now),
                     Due::Resolve(query) => self.names.ask(query),
                     Due::Words => self.words_ended(),
                 }
@@ -303,6 +310,7 @@ impl Control {
         for change in &changes {
             change.tell(&before, &self.snapshot);
         }
+        self.look_at_rooms(&touched);
         if !moved.is_empty() {
             self.track(&before);
             // Their backends are others now.

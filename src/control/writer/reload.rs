@@ -11,6 +11,7 @@ use super::Control;
 use crate::config::{Loaded, Report, model as config};
 use crate::control::operate::What;
 use crate::control::prepare::{Command, Prepared, Task, prepare};
+use crate::control::said::Override;
 use crate::control::{Origin, ReloadError};
 use crate::dns::Answer;
 use crate::model::{Clock, Generation};
@@ -64,7 +65,7 @@ impl Control {
     }
 
     pub(super) fn prepared(&mut self, prepared: Result<Option<Prepared>, JoinError>) {
-        let Prepared { result, origin, reply, altered } = match prepared {
+        let Prepared { result, origin, reply, mut altered } = match prepared {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return,
             Err(error) => return error!(%error, "a reload broke off; nothing has changed"),
@@ -80,7 +81,10 @@ impl Control {
             }
             Ok((loaded, answers)) => match self.stage.prepare(&loaded.config) {
                 Ok(()) => {
-                    if let Some(altered) = &altered {
+                    if let Some(altered) = &mut altered {
+                        // What ended while this was prepared is over.
+                        let holds = |one: &Override| self.said.overrides.contains(one);
+                        altered.0.overrides.retain(holds);
                         self.orders = altered.0.orders();
                         self.said = Arc::new(altered.0.clone());
                     }

@@ -1,7 +1,9 @@
 //! `active_passive`: one tier serves, another takes over when it is not well, and the load returns step by
 //! step.
 
-use super::{Failback, Group, Look, News, REFILL, Rules, State, best, is_well, told};
+use super::{
+    Failback, Group, Look, News, REFILL, Rules, State, best, can_take_over, is_well, told,
+};
 use crate::model::Tick;
 use crate::policy::spill::Tier;
 
@@ -29,7 +31,7 @@ impl Group {
             return self.recover(tiers, rules, (to, step, next), now, look);
         }
         if !is_well(tiers, self.active, rules) {
-            let elsewhere = (0..tiers.len()).any(|tier| is_well(tiers, tier, rules));
+            let elsewhere = (0..tiers.len()).any(|tier| can_take_over(tiers, tier, rules));
             return match self.state {
                 State::Suspect { until } if now >= until && elsewhere => {
                     self.move_away(tiers, rules, now, look);
@@ -76,7 +78,7 @@ impl Group {
     /// A later tier serves: looks whether an earlier one is well, and since when.
     fn await_return(&mut self, tiers: &[Tier], rules: &Rules, now: Tick, look: &mut Look) {
         let State::FailedOver { well } = self.state else { return };
-        let Some(to) = (0..self.active).find(|tier| is_well(tiers, *tier, rules)) else {
+        let Some(to) = (0..self.active).find(|tier| can_take_over(tiers, *tier, rules)) else {
             self.state = State::FailedOver { well: None };
             self.recommended = false;
             return;

@@ -9,7 +9,8 @@
 //!
 //! States of `active_passive`: primary → suspect → `failed_over` → recovering → primary; exhausted when
 //! no tier has anybody left; pinned while the operator holds a tier. Moving away from what does not serve
-//! is decided at once; moving back waits.
+//! is decided at once; moving back waits. A tier that still has somebody is not left for one that is good
+//! for less than is asked, and nobody goes back to one ([`room`](super::room)).
 
 mod active_passive;
 
@@ -348,19 +349,26 @@ impl Group {
 
 /// Whether a tier has enough eligible backends.
 fn is_well(tiers: &[Tier], tier: usize, rules: &Rules) -> bool {
-    let Tier { eligible, total } = tiers.get(tier).copied().unwrap_or_default();
+    let Tier { eligible, total, .. } = tiers.get(tier).copied().unwrap_or_default();
     eligible > 0 && eligible >= total.min(rules.min_healthy as usize)
 }
 
-/// The tier to go to: the first that is well, else the first that has anybody.
+/// Whether a tier is well, and good for what is asked.
+fn can_take_over(tiers: &[Tier], tier: usize, rules: &Rules) -> bool {
+    is_well(tiers, tier, rules) && !tiers[tier].small
+}
+
+/// The tier to go to: the first that is well and good for what is asked, else the first that is well, else
+/// the first that has anybody.
 fn best(tiers: &[Tier], rules: &Rules, not: Option<usize>) -> Option<usize> {
     let mut others = (0..tiers.len()).filter(|tier| Some(*tier) != not);
     let somebody = others.clone().find(|tier| tiers[*tier].eligible > 0);
-    others.find(|tier| is_well(tiers, *tier, rules)).or(somebody)
+    let well = others.clone().find(|tier| is_well(tiers, *tier, rules));
+    others.find(|tier| can_take_over(tiers, *tier, rules)).or(well).or(somebody)
 }
 
 fn told(tiers: &[Tier], tier: usize) -> String {
-    let Tier { eligible, total } = tiers.get(tier).copied().unwrap_or_default();
+    let Tier { eligible, total, .. } = tiers.get(tier).copied().unwrap_or_default();
     format!("tier {tier} has {eligible} of {total} backends eligible")
 }
 

@@ -13,7 +13,7 @@ const RULES: Rules = Rules {
 };
 
 fn tier(eligible: usize) -> Tier {
-    Tier { eligible, total: 3 }
+    Tier { eligible, total: 3, small: false }
 }
 
 /// A look at that second; what it tells: state, shares, kinds of news, when to look again.
@@ -45,6 +45,22 @@ fn a_tier_without_anybody_is_left_at_once_and_returned_to_step_by_step() {
     assert_eq!(at(&[3, 3], 360), ("recovering", vec![25, 75], vec![], Some(390)));
     assert_eq!(at(&[3, 3], 390), ("recovering", vec![50, 50], vec![], Some(420)));
     assert_eq!(at(&[3, 3], 420), ("primary", vec![100, 0], vec!["failover.handed_back"], None));
+}
+
+#[test]
+fn who_is_good_for_less_than_is_asked_takes_over_only_from_nobody() {
+    let small = |eligible| Tier { small: true, ..tier(eligible) };
+    let mut group = Group::default();
+    let mut at = |tiers: [Tier; 3], second: u64| {
+        group.look(&tiers, &RULES, Tick(second * 1_000_000));
+        group.active()
+    };
+    assert_eq!(at([tier(1), small(3), small(3)], 0), 0);
+    assert_eq!(at([tier(1), small(3), small(3)], 60), 0, "it still has somebody");
+    assert_eq!(at([tier(1), small(3), tier(3)], 61), 2, "there is room");
+    assert_eq!(at([small(3), small(3), tier(3)], 62), 2);
+    assert_eq!(at([small(3), small(3), tier(3)], 999), 2, "and none to go back to");
+    assert_eq!(at([small(3), small(3), tier(0)], 1_000), 0, "more than nobody is good for");
 }
 
 #[test]

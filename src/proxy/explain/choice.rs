@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Asker;
+use super::terms::Term;
 use crate::balance::{Key, Live, Lives, Need, Pick, Rng, Tried};
 use crate::model::{Address, BackendIx, Outcome, Tick, WorkerIx};
 use crate::proxy::retry::{Decision, Facts, decide, is_idempotent};
@@ -35,6 +36,8 @@ pub(super) struct Choice {
     pub(super) order: Vec<String>,
     /// What follows each way to fail of a first attempt.
     pub(super) retries: Vec<(&'static str, String)>,
+    /// What stands before the pick, and beside the attempts.
+    pub(super) terms: Vec<Term>,
 }
 
 /// A backend as this request finds it.
@@ -95,7 +98,10 @@ impl Asker<'_> {
         while let Some(ix) = next {
             tried.insert(ix);
             order.push(label(ix));
-            next = if order.len() == most { None } else { draw.pick(&tried) };
+            // Near by first, where it is said who stands where.
+            let near = upstream.all_but_near(ix, &tried);
+            let near = near.and_then(|others| draw.pick(&others));
+            next = if order.len() == most { None } else { near.or_else(|| draw.pick(&tried)) };
         }
         let alone = order.len() < 2;
         let picks = draw.shares();
@@ -135,7 +141,8 @@ impl Asker<'_> {
                 .map(standing)
                 .collect(),
             order,
-            retries: self.retries(&to.retry, alone),
+            retries: self.retries(upstream, &to.retry, alone),
+            terms: self.terms(upstream, &to.retry),
         }
     }
 
@@ -163,7 +170,12 @@ impl Asker<'_> {
     }
 
     /// What follows each way to fail.
-    fn retries(&self, policy: &Retry, alone: bool) -> Vec<(&'static str, String)> {
+    fn retries(
+        &self,
+        upstream: &Upstream,
+        policy: &Retry,
+        alone: bool,
+    ) -> Vec<(&'static str, String)> {
         let ways = [
             (Outcome::ConnectFailed, "no connection"),
             (Outcome::ConnectTimeout, "no connection in time"),
@@ -182,21 +194,29 @@ impl Asker<'_> {
             shown: false,
             idempotent: is_idempotent(self.head.method()),
             replayable: true,
+            elsewhere: false,
             within_budget: true,
             tries: 1,
             elapsed: Duration::ZERO,
             policy,
         };
         let follows = |(outcome, status, words)| {
-            let decision = decide(&facts(outcome, status));
-            let then = match decision {
+            let facts = facts(outcome, status);
+            let then = match decide(&facts) {
                 Decision::AnotherBackend if alone => "nobody else: there is none".to_owned(),
+                Decision::AnotherBackend if facts.sent && !upstream.nginx.failures => again(policy),
                 decision => in_words(decision, self.head.method()),
             };
             (words, then)
         };
         ways.chain(statuses.take(1)).map(follows).collect()
     }
+}
+
+/// What a backend may have seen is sent again on these terms.
+fn again(policy: &Retry) -> String {
+    let pause = policy.backoff.map(|first| format!(" after a pause of up to {first:?}"));
+    format!("another backend{}, within the budget", pause.unwrap_or_default())
 }
 
 fn in_words(decision: Decision, method: &[u8]) -> String {

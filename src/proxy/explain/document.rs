@@ -31,10 +31,12 @@ fn choice(choice: &Choice) -> Value {
             "in_flight": one.in_flight, "expected_ms": one.expected_ms,
         })
     });
+    let terms = choice.terms.iter().map(|(what, says)| json!({ "what": what, "says": says }));
     let retries = choice.retries.iter().map(|(way, then)| json!({ "after": way, "then": then }));
     json!({
         "upstream": choice.upstream, "share": choice.share, "strategy": choice.strategy,
         "key": choice.key, "bound": choice.bound, "order": choice.order,
         "backends": backends.collect::<Vec<_>>(), "retries": retries.collect::<Vec<_>>(),
+        "terms": terms.collect::<Vec<_>>(),
     })
 }

@@ -8,6 +8,7 @@
 mod ask;
 mod choice;
 mod document;
+mod terms;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;

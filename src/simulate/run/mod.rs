@@ -387,6 +387,7 @@ impl Run<'_> {
             shown: false,
             idempotent: true,
             replayable: true,
+            elsewhere: false,
             within_budget: budget.allows((self.policy.budget, self.policy.budget_min), *counted),
             tries: request.tries,
             elapsed,

@@ -22,12 +22,12 @@ use crate::balance::{
 use crate::config::model as config;
 use crate::limit::Line;
 use crate::model::{
-    Address, AdminState, BackendId, BackendIx, BackendState, Generation, PassiveState, ProbedState,
-    Share, UpstreamIx, Weight,
+    Address, AdminState, BackendId, BackendIx, BackendState, Generation, ProbedState, Share,
+    UpstreamIx, Weight,
 };
 use crate::policy::spill::Tier;
 use crate::snapshot::upstream::panic_of;
-use crate::snapshot::{Backend, Course, Snapshot, Sticky, Upstream};
+use crate::snapshot::{Backend, Course, Snapshot, Sticky, Upstream, places, room};
 use crate::telemetry::Registry;
 use crate::tls::Challenges;
 
@@ -226,6 +226,7 @@ fn upstream(
         send_proxy: source.send_proxy,
         nginx: source.nginx,
         tallies,
+        placed: places::are_told(&source),
         series: known.registry.upstream(&source.name),
         source,
     })
@@ -313,7 +314,7 @@ fn announcement(
 fn line(source: &config::Upstream, before: Option<&Upstream>) -> Option<Arc<Line>> {
     let (adaptive, admission) = (&source.adaptive, &source.admission);
     let is_limited = source.max_in_flight > 0 || adaptive.is_some() || admission.is_some();
-    if !is_limited && source.queue.is_none() {
+    if !is_limited && source.queue.is_none() && !room::is_told(source) {
         return None;
     }
     let known = before.and_then(|before| before.line.clone().zip(Some(before)));
@@ -328,6 +329,9 @@ fn line(source: &config::Upstream, before: Option<&Upstream>) -> Option<Arc<Line
     }
     if admission.is_none() {
         line.set_refused(0);
+    }
+    if !room::is_told(source) {
+        line.set_beyond(0);
     }
     Some(line)
 }
@@ -408,27 +412,39 @@ impl Upstream {
         tiers(&self.backends.iter().map(standing).collect::<Vec<_>>())
     }
 
-    /// Whether any backend could still be picked if `parked` were parked, all others being in the
-    /// states that `states` tells.
+    /// Whether any backend could still be picked, for its health, if `gone` were out, all others being
+    /// in the states that `states` tells.
     pub fn stands_without(
         &self,
-        parked: BackendId,
+        gone: BackendId,
         states: impl Fn(BackendId) -> Option<BackendState>,
     ) -> bool {
-        let standings: Vec<_> = self
-            .backends
-            .iter()
-            .map(|backend| {
+        self.stands_but_for(|ix| self.backends[ix.index()].id == gone, states, false)
+    }
+
+    /// The same if all of whom `gone` says so were out; with `fail_open` whoever is used for want of
+    /// a healthy one counts too.
+    pub fn stands_but_for(
+        &self,
+        gone: impl Fn(BackendIx) -> bool,
+        states: impl Fn(BackendId) -> Option<BackendState>,
+        fail_open: bool,
+    ) -> bool {
+        let standings: Vec<_> = (0..)
+            .map(BackendIx)
+            .zip(&self.backends)
+            .map(|(ix, backend)| {
                 let mut standing = backend.standing();
                 standing.state = states(backend.id).unwrap_or(backend.state);
-                if backend.id == parked {
-                    standing.state.passive = PassiveState::Trial;
+                if gone(ix) {
+                    // Whatever else is said of it, that it is forced up too.
+                    standing.state.admin = AdminState::Disabled;
                 }
                 standing
             })
             .collect();
         let policy = policy(&self.source, &self.course);
-        let policy = Policy { fail_open: false, panic: None, ..policy };
+        let policy = Policy { fail_open, panic: None, ..policy };
         eligible(&standings, &policy).eligible.contains(&true)
     }
 }

@@ -65,6 +65,8 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     upstream.policy().event("breaker.opened");
     upstream.policy().set_limit(Some(20));
     upstream.policy().set_refused(Some(0.25));
+    upstream.policy().set_room(Some((500.0, 750.5)));
+    upstream.worker(WorkerIx(0)).crossed(true);
     cell.hedged(Hedged::Won);
     cell.shed(Shed::Admission);
     let disabled = BackendState { admin: AdminState::Disabled, ..BackendState::default() };
