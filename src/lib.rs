@@ -84,11 +84,11 @@
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `memchr` `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
-//! | [`admin`] | `model` `config::model` `net::Acceptor` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
+//! | [`admin`] | `model` `tls::Server` `config::model` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
-//! | [`cli`] | `model` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `flate2` `hyper` `hyper_util` `jiff` `ratatui` `rustix` `serde` `serde_json` `tar` `tokio` `tracing` | |
+//! | [`cli`] | `model` `tls` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `flate2` `hyper` `hyper_util` `jiff` `ratatui` `rustix` `rustls` `serde` `serde_json` `tar` `tokio` `tracing` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!

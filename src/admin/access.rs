@@ -7,20 +7,24 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::problem::Problem;
-use crate::config::model::{Admin, AdminRole, AdminToken};
+use super::serve::Shown;
+use crate::config::model::{Admin, AdminCertificate, AdminRole, AdminToken, CertificateOf};
 
 /// Who may what, as `[admin]` says.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     anonymous: Option<AdminRole>,
     tokens: Vec<AdminToken>,
+    certificates: Vec<AdminCertificate>,
+    /// Requests a second of each; 0 is no limit.
+    pub(super) max_rate: u32,
     pub(super) audit_log: Option<PathBuf>,
 }
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Who {
-    /// The token's name, or `anonymous`.
+    /// The token's or certificate's name, or `anonymous`.
     pub(super) name: String,
     /// What they may; `None`: nothing.
     pub(super) role: Option<AdminRole>,
@@ -32,15 +36,19 @@ impl Access {
         Self {
             anonymous: admin.anonymous,
             tokens: admin.tokens.clone(),
+            certificates: admin.certificates.clone(),
+            max_rate: admin.max_rate,
             audit_log: admin.audit_log.clone(),
         }
     }
 
-    /// Finds out who asks. A token that is shown and not known is nobody's, even where anybody may.
-    pub(super) fn who(&self, headers: &HeaderMap) -> Result<Who, Problem> {
+    /// Finds out who asks. A token that is shown and not known is nobody's, even where anybody may. A
+    /// certificate was verified in the handshake; one that is none of those known is anybody's.
+    pub(super) fn who(&self, headers: &HeaderMap, client: &Shown) -> Result<Who, Problem> {
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         let Some(field) = shown.next() else {
-            return Ok(Who { name: "anonymous".to_owned(), role: self.anonymous });
+            let anonymous = || Who { name: "anonymous".to_owned(), role: self.anonymous };
+            return Ok(self.certified(client).unwrap_or_else(anonymous));
         };
         let token = field.to_str().ok().and_then(|field| {
             let (scheme, token) = field.split_once(' ')?;
@@ -49,6 +57,15 @@ impl Access {
         let known = token.filter(|_| shown.next().is_none()).and_then(|token| self.bearer(token));
         let unknown = "the token is not known; show one as `Authorization: Bearer TOKEN`";
         known.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "unknown_token", unknown))
+    }
+
+    fn certified(&self, client: &Shown) -> Option<Who> {
+        let is = |one: &&AdminCertificate| match &one.by {
+            CertificateOf::Name(name) => client.names.contains(name),
+            CertificateOf::Subject(subject) => client.subject.as_ref() == Some(subject),
+        };
+        let one = self.certificates.iter().find(is)?;
+        Some(Who { name: one.name.clone(), role: Some(one.role) })
     }
 
     fn bearer(&self, token: &str) -> Option<Who> {
@@ -111,7 +128,13 @@ mod tests {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, b"secret").as_ref());
         let token = AdminToken { name: "deploy".to_owned(), sha256, role: AdminRole::Operator };
-        Access { anonymous, tokens: vec![token], audit_log: None }
+        let by =
+            |name: &str, by| AdminCertificate { name: name.to_owned(), by, role: AdminRole::Admin };
+        let certificates = vec![
+            by("ann", CertificateOf::Name("ann@example.com".to_owned())),
+            by("bob", CertificateOf::Subject("CN=bob".to_owned())),
+        ];
+        Access { anonymous, tokens: vec![token], certificates, max_rate: 0, audit_log: None }
     }
 
     fn who(access: &Access, fields: &[&str]) -> Result<Who, StatusCode> {
@@ -119,7 +142,7 @@ mod tests {
         for field in fields {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(field).unwrap());
         }
-        access.who(&headers).map_err(|problem| problem.status)
+        access.who(&headers, &Shown::default()).map_err(|problem| problem.status)
     }
 
     #[test]
@@ -141,6 +164,28 @@ mod tests {
             assert_eq!(who(&access, fields), nobody, "{fields:?}");
         }
         assert_eq!(who(&access, &[]).unwrap().role, Some(AdminRole::Viewer));
+    }
+
+    #[test]
+    fn certificates_are_known_by_a_name_or_by_their_subject_and_tokens_go_before_them() {
+        let access = access(None);
+        let who = |names: &[&str], subject: &str, headers: &HeaderMap| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let shown = Shown { secured: true, subject: Some(subject.to_owned()), names };
+            access.who(headers, &shown).unwrap()
+        };
+        let none = HeaderMap::new();
+        let ann = who(&["x", "ann@example.com"], "CN=x", &none);
+        assert_eq!((&*ann.name, ann.role), ("ann", Some(AdminRole::Admin)));
+        assert_eq!(who(&[], "CN=bob", &none).name, "bob");
+        // A subject is no name, and a part of one is neither.
+        for (name, subject) in [("CN=bob", "ann@example.com"), ("example.com", "CN=bobby")] {
+            let nobody = who(&[name], subject, &none);
+            assert_eq!((&*nobody.name, nobody.role), ("anonymous", None));
+        }
+        let mut token = HeaderMap::new();
+        token.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
+        assert_eq!(who(&[], "CN=bob", &token).name, "deploy");
     }
 
     #[test]

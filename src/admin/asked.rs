@@ -7,8 +7,9 @@ use axum::extract::{FromRequest, Query, Request, rejection::QueryRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, RequestExt};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 
 use super::access::Who;
 use super::problem::Problem;
@@ -111,11 +112,12 @@ pub(super) struct Reason {
 #[serde(deny_unknown_fields)]
 pub(super) struct Words {
     /// `null` takes back what was said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given_whole")]
     weight: Given<i64>,
     /// `null` takes back what was said.
     #[serde(default)]
     state: Given<String>,
+    #[serde(default, deserialize_with = "whole")]
     expires_in_seconds: Option<u64>,
     #[serde(default)]
     pub(super) reason: String,
@@ -129,8 +131,11 @@ pub(super) struct Words {
 pub(super) struct New {
     pub(super) upstream: String,
     pub(super) address: String,
+    #[serde(default, deserialize_with = "whole")]
     pub(super) weight: Option<i64>,
+    #[serde(default, deserialize_with = "whole")]
     pub(super) tier: Option<u8>,
+    #[serde(default, deserialize_with = "whole")]
     pub(super) max_connections: Option<u32>,
     #[serde(default)]
     pub(super) reason: String,
@@ -152,6 +157,23 @@ impl<'d, T: Deserialize<'d>> Deserialize<'d> for Given<T> {
     fn deserialize<D: Deserializer<'d>>(from: D) -> Result<Self, D::Error> {
         Ok(Option::<T>::deserialize(from)?.map_or(Self::Null, Self::Value))
     }
+}
+
+/// A whole number, as JSON Schema means it: `3.0` is one. `null` is none.
+fn whole<'d, D: Deserializer<'d>, T: TryFrom<i64>>(from: D) -> Result<Option<T>, D::Error> {
+    /// Up to here a float tells each whole number from the next: 2⁵³.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };
+    let of_float =
+        |float: f64| (float.fract() == 0.0 && float.abs() < EXACT).then_some(float as i64);
+    let whole = number.as_i64().or_else(|| of_float(number.as_f64()?));
+    let fits = whole.and_then(|whole| T::try_from(whole).ok());
+    fits.map(Some)
+        .ok_or_else(|| Error::custom(format!("{number} is no whole number that it can be")))
+}
+
+fn given_whole<'d, D: Deserializer<'d>>(from: D) -> Result<Given<i64>, D::Error> {
+    Ok(whole(from)?.map_or(Given::Null, Given::Value))
 }
 
 /// Reads a body of JSON; none at all is an empty object.
@@ -212,5 +234,34 @@ impl Words {
             }
             seconds => Ok(seconds.map(Duration::from_secs)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(body: &str) -> Result<Words, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().unwrap());
+        read(&headers, &Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_as_floats_and_others_are_refused() {
+        let weight = |body: &str| match words(body).unwrap().weight {
+            Given::Value(weight) => Some(weight),
+            Given::Null | Given::Not => None,
+        };
+        assert_eq!(weight(r#"{"weight": 3}"#), Some(3));
+        assert_eq!(weight(r#"{"weight": 3.0}"#), Some(3));
+        assert_eq!(weight(r#"{"weight": -1e2}"#), Some(-100));
+        assert!(matches!(words(r#"{"weight": null}"#).unwrap().weight, Given::Null));
+        assert!(matches!(words("{}").unwrap().weight, Given::Not));
+        assert_eq!(words(r#"{"expires_in_seconds": 60.0}"#).unwrap().expires_in_seconds, Some(60));
+        for bad in ["3.5", "1e300", "\"3\"", "true", "18446744073709551616", "[1]"] {
+            assert!(words(&format!("{{\"weight\": {bad}}}")).is_err(), "{bad}");
+        }
+        assert!(words(r#"{"expires_in_seconds": -1}"#).is_err());
     }
 }

@@ -186,7 +186,8 @@ async fn explained(
 ) -> Result<Response, Problem> {
     let wanted = read::<Question>(&headers, &body)?.wanted();
     let explained = explain(state.reader.current(), &wanted, Clock::now());
-    let explained = explained.map_err(|error| Problem::bad_request("bad_question", error))?;
+    let explained = explained
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_question", error))?;
     Ok(told(StatusCode::OK, &explained))
 }
 

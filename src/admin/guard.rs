@@ -6,15 +6,18 @@
 //! the Internet can own.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State as Extract};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::access::{changes, needed};
-use super::problem::Problem;
+use super::access::{Who, changes, needed};
+use super::problem::{Problem, RETRY_AFTER};
 use super::recorded::record;
+use super::serve::Shown;
 use super::state::Shared;
 
 /// Lets in whom it may, and forbids caches and guesses at the content's type.
@@ -32,7 +35,9 @@ pub(super) async fn protect(
 }
 
 async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Response, Problem> {
-    if !is_trusted(request.uri(), request.headers()) {
+    let shown = request.extensions().get::<Arc<Shown>>().cloned().unwrap_or_default();
+    // Within TLS a page would need a certificate for its name that our key fits.
+    if !shown.secured && !is_trusted(request.uri(), request.headers()) {
         let told = "Host must be an IP address or a name without a dot, such as localhost";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", told));
     }
@@ -44,7 +49,7 @@ async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Resp
     }
     let needed = needed(request.method(), path.as_deref());
     // Who watches whether the process lives has no token, or an old one.
-    let who = needed.map(|_| shared.access.who(request.headers())).transpose()?;
+    let who = needed.map(|_| identify(shared, request.headers(), &shown)).transpose()?;
     who.as_ref().map_or(Ok(()), |who| who.may(needed))?;
     match who {
         Some(who) if changes => {
@@ -54,6 +59,23 @@ async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Resp
         }
         _ => Ok(next.run(request).await),
     }
+}
+
+/// Finds out who asks, and whether they may now.
+fn identify(shared: &Shared, headers: &HeaderMap, shown: &Shown) -> Result<Who, Problem> {
+    let who = shared.access.who(headers, shown);
+    // Who tries out tokens is one of many.
+    let name = who.as_ref().map_or("", |who| &who.name);
+    let pass = shared.rates.take(name, Instant::now());
+    pass.map_err(too_often)?;
+    who
+}
+
+fn too_often(wait: Duration) -> Problem {
+    let told = "too many requests a second; `max_rate` of `[admin]` says how many there may be";
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_often", told);
+    problem.with(RETRY_AFTER, seconds.into())
 }
 
 /// Whether a request comes from no web page, or from one of ours: browsers name the page's origin in each

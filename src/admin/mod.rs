@@ -18,6 +18,7 @@ mod follow;
 mod guard;
 mod openapi;
 mod problem;
+mod rate;
 mod recorded;
 mod serve;
 mod state;

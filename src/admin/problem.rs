@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::control::{Refusal, ReloadError};
 
+/// The member that is a field of the response too.
+pub(super) const RETRY_AFTER: &str = "retry_after_seconds";
+
 /// Why something is not done, for people and for programs.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -42,6 +45,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let retry_after = self.more.get(RETRY_AFTER).and_then(Value::as_u64);
         let mut body = json!({
             "type": format!("urn:plimsoll:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or_default(),
@@ -54,6 +58,9 @@ impl IntoResponse for Problem {
         }
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, content_type, format!("{body:#}\n")).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -1,6 +1,7 @@
 //! Connections of the admin listener, none of which can be held open at will.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,14 +9,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::{State, router};
-use crate::net::Acceptor;
+use crate::net::{Acceptor, Stream};
+use crate::tls::Server;
 
 /// Open connections; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -31,6 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves the endpoints on `listener` until `shutdown`, and then at most 10 s longer for requests
 /// under way. To say `draining` for as long as the drain lasts, let `shutdown` come after it.
 pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Output = ()>) {
+    let mut reader = state.reader.clone();
     let router = router(state);
     let (open, stop) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -39,9 +41,10 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = accept(&listener), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok(stream) => {
-                    connections.spawn(connection(stream, router.clone(), stop.clone()));
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    let tls = reader.current().admin_tls.clone();
+                    connections.spawn(connection(stream, tls, router.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
@@ -55,21 +58,56 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
     while connections.join_next().await.is_some() {}
 }
 
-/// A connection, of whichever kind.
-trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Who is at the other end of a connection, by what the handshake has shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    /// Whether there was one.
+    pub(super) secured: bool,
+    /// Whom the client's certificate is for, after RFC 4514; `None`: it has shown none.
+    pub(super) subject: Option<String>,
+    /// Its names.
+    pub(super) names: Vec<String>,
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+impl Shown {
+    fn of(stream: &Stream) -> Self {
+        let Some(secured) = stream.secured() else { return Self::default() };
+        let (subject, names) = match secured.client {
+            Some(client) => (Some(client.subject.clone()), client.names()),
+            None => (None, Vec::new()),
+        };
+        Self { secured: true, subject, names }
+    }
+}
 
-async fn accept(listener: &Acceptor) -> io::Result<Box<dyn Connection>> {
-    Ok(match listener {
-        Acceptor::Tcp(socket) => Box::new(socket.accept().await?.0),
-        Acceptor::Unix(socket) => Box::new(socket.accept().await?.0),
-    })
+/// Shakes hands, where that is wanted.
+async fn secure(stream: Stream, tls: Option<Arc<Server>>) -> io::Result<Stream> {
+    match tls {
+        Some(server) => {
+            let patience = server.terms().handshake_timeout;
+            timeout(patience, stream.accept(&server, &[])).await?
+        }
+        None => Ok(stream),
+    }
 }
 
 /// One connection, until it ends by itself, its time is over, or `stop`'s sender is gone.
-async fn connection(stream: Box<dyn Connection>, router: Router, mut stop: watch::Receiver<()>) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+async fn connection(
+    stream: Stream,
+    tls: Option<Arc<Server>>,
+    router: Router,
+    mut stop: watch::Receiver<()>,
+) {
+    let stream = match secure(stream, tls).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "a handshake with the admin listener failed");
+            return;
+        }
+    };
+    let shown = Arc::new(Shown::of(&stream));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&shown));
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let connection = http1::Builder::new()

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
+use super::rate::Rates;
 use super::recorded::Answered;
 use super::{Phase, State};
 use crate::control::Handle;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) access: Arc<Access>,
     /// Answers to requests that may come again.
     pub(super) answered: Arc<Answered>,
+    /// How often each may ask.
+    pub(super) rates: Arc<Rates>,
     /// Seats for who follows events.
     pub(super) followers: Arc<Semaphore>,
 }
@@ -34,6 +37,7 @@ impl From<State> for Shared {
     fn from(state: State) -> Self {
         let State { reader, control, registry, phase, started, access } = state;
         let (answered, followers) = (Arc::default(), Arc::new(Semaphore::new(FOLLOWERS)));
-        Self { reader, control, registry, phase, started, access, answered, followers }
+        let rates = Arc::new(Rates::new(access.max_rate));
+        Self { reader, control, registry, phase, started, access, answered, rates, followers }
     }
 }

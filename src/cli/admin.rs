@@ -1,14 +1,20 @@
 //! How commands ask the running process: through its admin listener.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
+
+use crate::tls::{BackendTerms, Crls, Identity, Roots, Trust};
 
 /// How long the admin listener has to answer, unless it is asked to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,12 +28,71 @@ const USUAL: &str = "127.0.0.1:9901";
 /// the machine could read it.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Place {
-    /// Where the admin listener is: an address, or `unix:/path`
+    /// Where the admin listener is: an address, `https://` and an address, or `unix:/path`
     #[arg(long, value_name = "ADDRESS", default_value_t)]
     admin: Address,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
-/// Where the admin listener is: an address with a port, or `unix:/path`.
+/// Whom to believe, and who we are, where the admin listener speaks TLS. What is not said stands in the
+/// variables `PLIMSOLL_CACERT`, `PLIMSOLL_CERT` and `PLIMSOLL_KEY`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Credentials {
+    /// The authorities that vouch for the admin listener, in PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// The certificate that is shown to it, in PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+impl Credentials {
+    fn file(said: Option<&PathBuf>, variable: &str) -> Option<PathBuf> {
+        let set = || std::env::var_os(variable).filter(|value| !value.is_empty());
+        said.cloned().or_else(|| set().map(PathBuf::from))
+    }
+
+    /// What sessions with an admin listener of this name are made of. `None`: nothing is said of TLS.
+    fn terms(&self, is_secured: bool) -> io::Result<Option<BackendTerms>> {
+        /// Certificates between its own and an authority's.
+        const DEPTH: usize = 6;
+        let cacert = Self::file(self.cacert.as_ref(), "PLIMSOLL_CACERT");
+        let cert = Self::file(self.cert.as_ref(), "PLIMSOLL_CERT");
+        let key = Self::file(self.key.as_ref(), "PLIMSOLL_KEY");
+        if !is_secured && cacert.is_none() && cert.is_none() {
+            return Ok(None);
+        }
+        let roots = match &cacert {
+            Some(path) => Roots::read(&read(path)?).map_err(|fault| bad(path, &fault))?,
+            None => Roots::system().map_err(io::Error::other)?,
+        };
+        let identity = match cert.zip(key) {
+            Some((cert, key)) => {
+                let identity = Identity::read(&read(&cert)?, &read(&key)?, None);
+                let at = |is_key| if is_key { &key } else { &cert };
+                Some(identity.map_err(|fault| bad(at(fault.is_about_key()), &fault))?)
+            }
+            None => None,
+        };
+        let trust = Trust::In(roots, Crls::default(), DEPTH);
+        let terms = BackendTerms::new(trust, identity, (None, true), b"http/1.1");
+        terms.map(Some).map_err(io::Error::other)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| bad(path, &error))
+}
+
+fn bad(path: &Path, why: &dyn fmt::Display) -> io::Error {
+    io::Error::other(format!("`{}` {why}", path.display()))
+}
+
+/// Where the admin listener is: an address with a port, which `https://` may stand before, or `unix:/path`.
 #[derive(Debug, Clone)]
 pub(super) struct Address(String);
 
@@ -43,7 +108,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with("unix:/")
-            || text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+            || bare(text).rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
         {
             return Ok(Self(text.to_owned()));
         }
@@ -76,8 +141,8 @@ impl<T: Read + Write> Connection for T {}
 
 impl Place {
     /// At this address.
-    pub(super) fn at(admin: Address) -> Self {
-        Self { admin }
+    pub(super) fn at(admin: Address, credentials: Credentials) -> Self {
+        Self { admin, credentials }
     }
 
     /// Reads what is at a path.
@@ -152,7 +217,9 @@ impl Place {
     ) -> io::Result<(u16, String)> {
         let mut stream = self.send(method, path, body, patience + PATIENCE)?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        // Who wants a certificate and gets none says so only now.
+        let read = stream.read_to_string(&mut answer);
+        read.map_err(|error| self.refuse(&format!("broke off: {error}")))?;
         let (head, body) =
             answer.split_once("\r\n\r\n").ok_or_else(|| self.refuse("broke off its answer"))?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -189,6 +256,25 @@ impl Place {
         Ok(())
     }
 
+    /// Connects, in plain or by TLS.
+    fn connect(&self, patience: Duration) -> io::Result<Box<dyn Connection>> {
+        let place = &self.admin.0;
+        let terms = self.credentials.terms(place.starts_with(SECURED))?;
+        if let Some(path) = place.strip_prefix("unix:") {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(patience))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            return secured(stream, "localhost", terms);
+        }
+        let none = || io::Error::other("it is no address with a port");
+        let address = bare(place).to_socket_addrs()?.next().ok_or_else(none)?;
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let host = bare(place).rsplit_once(':').map_or("", |(host, _)| host);
+        secured(stream, host, terms)
+    }
+
     /// Sends a request. HTTP/1.0: the answer ends with the connection.
     fn send(
         &self,
@@ -198,13 +284,13 @@ impl Place {
         patience: Duration,
     ) -> io::Result<Box<dyn Connection>> {
         let place = &self.admin.0;
-        let mut stream = connect(place, patience).map_err(|error| {
+        let mut stream = self.connect(patience).map_err(|error| {
             let told = format!(
                 "cannot reach the admin listener at {place}: {error}; --admin says where it is"
             );
-            io::Error::new(error.kind(), told)
+            io::Error::other(told)
         })?;
-        let host = if place.starts_with("unix:") { "localhost" } else { place };
+        let host = if place.starts_with("unix:") { "localhost" } else { bare(place) };
         let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n");
         if let Some(token) = std::env::var("PLIMSOLL_TOKEN").ok().filter(|token| !token.is_empty())
         {
@@ -214,24 +300,36 @@ impl Place {
         if !body.is_empty() {
             head.push_str("Content-Type: application/json\r\n");
         }
-        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+        // All at once: each piece would be a record of its own. A broken pipe here is no reader's going away.
+        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let sent = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
+        sent.map_err(|error| self.refuse(&format!("broke off: {error}")))?;
         Ok(stream)
     }
 }
 
-fn connect(place: &str, patience: Duration) -> io::Result<Box<dyn Connection>> {
-    if let Some(path) = place.strip_prefix("unix:") {
-        let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        return Ok(Box::new(stream));
+/// What stands before an address where TLS is spoken.
+const SECURED: &str = "https://";
+
+/// The address itself.
+fn bare(place: &str) -> &str {
+    place.strip_prefix(SECURED).unwrap_or(place).trim_end_matches('/')
+}
+
+/// Shakes hands with an admin listener of this name, where that is wanted.
+fn secured<S: Read + Write + 'static>(
+    mut stream: S,
+    host: &str,
+    terms: Option<BackendTerms>,
+) -> io::Result<Box<dyn Connection>> {
+    let Some(terms) = terms else { return Ok(Box::new(stream)) };
+    let to = terms.meet(host);
+    let session = ClientConnection::new(Arc::clone(&to.config), to.name.clone());
+    let mut session = session.map_err(io::Error::other)?;
+    while session.is_handshaking() {
+        session.complete_io(&mut stream)?;
     }
-    let none = || io::Error::other("it is no address with a port");
-    let address = place.to_socket_addrs()?.next().ok_or_else(none)?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(Box::new(stream))
+    Ok(Box::new(StreamOwned::new(session, stream)))
 }
 
 /// A name as one segment of a path.

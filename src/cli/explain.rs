@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::admin::{Address, Place};
+use crate::cli::admin::{Address, Credentials, Place};
 use crate::cli::{BAD, complain, run, written};
 use crate::config;
 use crate::config::model::Config;
@@ -46,6 +46,8 @@ pub(super) struct ExplainArgs {
     /// Ask the running process, where its admin listener is [as in: 127.0.0.1:9901]
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["config", "down"])]
     admin: Option<Address>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// Tell it as one JSON document
     #[arg(long)]
     json: bool,
@@ -54,7 +56,8 @@ pub(super) struct ExplainArgs {
 /// Explains a request, and writes what becomes of it.
 pub(super) fn command(arguments: &ExplainArgs, out: &mut impl Write) -> ExitCode {
     let explained = match &arguments.admin {
-        Some(at) => live(arguments, &Place::at(at.clone())).map_err(|error| error.to_string()),
+        Some(at) => live(arguments, &Place::at(at.clone(), arguments.credentials.clone()))
+            .map_err(|error| error.to_string()),
         None => match offline(arguments) {
             Ok(explained) => explained,
             Err(code) => return code,

@@ -23,6 +23,12 @@ const MORE: [(&str, &[(&str, &str)]); 3] = [
         &[
             ("PLIMSOLL_ADMIN", "Where the admin listener is, where --admin does not say so."),
             ("PLIMSOLL_TOKEN", "The token that is shown to it."),
+            (
+                "PLIMSOLL_CACERT",
+                "The authorities that vouch for it, where --cacert does not say so.",
+            ),
+            ("PLIMSOLL_CERT", "The certificate that is shown to it, where --cert does not say so."),
+            ("PLIMSOLL_KEY", "The key of that certificate."),
         ],
     ),
     (

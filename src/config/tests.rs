@@ -62,6 +62,10 @@ fn every_setting_says_what_it_is() {
     }
 }
 
+/// An admin listener that asks clients for certificates.
+const ASKS_CLIENTS: &str = "tls = { chain = \"example.pem\", key = \"example.key\", \
+                            clients = { ca = \"clients-ca.pem\" } }";
+
 /// What stands before a setting of each section, but for lines of that very setting.
 const LEADS: &[(&str, &str)] = &[
     ("[variable.NAME]", "[variable.v]\nfrom = \"a\""),
@@ -83,6 +87,17 @@ const LEADS: &[(&str, &str)] = &[
          id = \"kid-1\"\nkey = \"zWNDZM6e\"",
     ),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
+    ("[admin.tls]", "[admin.tls]\nchain = \"example.pem\"\nkey = \"example.key\""),
+    (
+        "[admin.tls.clients]",
+        "[admin.tls]\nchain = \"example.pem\"\nkey = \"example.key\"\n[admin.tls.clients]\n\
+         ca = \"clients-ca.pem\"",
+    ),
+    (
+        "[admin.certificates.NAME]",
+        "[admin.tls]\nchain = \"example.pem\"\nkey = \"example.key\"\n\
+         clients = { ca = \"clients-ca.pem\" }\n[admin.certificates.ann]\nsan = \"ann.test\"",
+    ),
     (
         "[admin.tokens.NAME]",
         "[admin.tokens.deploy]\n\
@@ -245,6 +260,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         _ if either => ["from", "cookie"],
         "socket_mode" => ["address", key],
         "acme" => ["chain", "key"],
+        "subject" => ["san", key],
         _ => [key, key],
     };
     let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));
@@ -271,6 +287,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         }
         ("[[listener]]", "upstream" | "sni") => "mode = \"tcp\"",
         ("[[listener]]", "tunnel_timeout") => "mode = \"tcp\"\nupstream = \"api\"",
+        ("[admin]", "certificates") => ASKS_CLIENTS,
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
         ("[[listener.tls.certificate]]", "acme") => "names = [\"a.test\"]",
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
@@ -324,6 +341,9 @@ fn every_example_loads() {
     }
     for (from, to) in [
         ("clients-ca.pem", "internal-ca.pem"),
+        ("clients-ca.pem", "operators-ca.pem"),
+        ("example.pem", "admin.pem"),
+        ("example.key", "admin.key"),
         ("example.pem", "plimsoll.pem"),
         ("example.key", "plimsoll.key"),
     ] {

@@ -55,7 +55,7 @@
 //! A listener that is new or has moved is bound before the change takes effect; if that fails, the whole
 //! change is refused. One that is only renamed keeps its socket.
 //!
-//! Read at start only: `workers`, `log.format`, `pid_file` and `[admin]`. A reload that changes one of them says so in
+//! Read at start only: `workers`, `log.format`, `pid_file` and `[admin]` (but for its certificate). A reload that changes one of them says so in
 //! the log and applies the rest.
 //!
 //! # Certificates
@@ -192,9 +192,28 @@
 //! role = "operator"
 //! ```
 //!
-//! Tokens cross the network as they are: let a listener with TLS lead to the admin listener's address, or
-//! use the socket. Web pages of other sites get nothing: `Host` has to be an address or a name without a
-//! dot, and `Origin`, where a change has one, this listener.
+//! Tokens cross the network as they are: give an address that others reach TLS as well, or use the socket.
+//! With `clients`, who asks is known by a certificate of theirs, and needs no token:
+//!
+//! ```toml
+//! [admin.tls]
+//! chain = "/etc/plimsoll/admin.pem"
+//! key = "/etc/plimsoll/admin.key"
+//! clients = { ca = "/etc/plimsoll/operators-ca.pem", verify = "optional" }
+//!
+//! [admin.certificates.ann]
+//! san = "ann@example.com" # or: subject = "O=Example,CN=ann"
+//! role = "admin"
+//! ```
+//!
+//! Commands find it by `--admin https://admin.example.com:9901`, with `--cacert` for an authority of your own,
+//! and `--cert` and `--key` for a certificate of yours (or by `PLIMSOLL_CACERT`, `PLIMSOLL_CERT`,
+//! `PLIMSOLL_KEY`). Its files are watched as those of listeners are. `verify = "required"` turns away whoever has
+//! no certificate, probes of `/livez` too.
+//!
+//! Each token and each certificate may ask 1,000 times a second (`max_rate`), and so may all others together;
+//! beyond that the answer is 429 with `Retry-After`. Web pages of other sites get nothing: `Host` has to be an address or a name without a
+//! dot (within TLS any name will do), and `Origin`, where a change has one, this listener.
 //!
 //! | path | tells |
 //! |---|---|

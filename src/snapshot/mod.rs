@@ -55,6 +55,7 @@ pub mod settings {
 use std::sync::Arc;
 
 use crate::model::{Generation, UpstreamIx};
+use crate::tls::Server;
 
 /// One published state of the world.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub struct Snapshot {
     pub log_when: Option<Arc<settings::Template>>,
     /// What texts with variables need to know.
     pub asked: settings::Asked,
+    /// How connections to the admin listener are secured; `None`: they are plain.
+    pub admin_tls: Option<Arc<Server>>,
 }
 
 impl Snapshot {
@@ -98,6 +101,7 @@ impl Snapshot {
             access_log: settings::AccessLogFormat::Off,
             log_when: None,
             asked: settings::Asked::default(),
+            admin_tls: None,
         }
     }
 

@@ -1,12 +1,15 @@
 //! What is told of a TLS session: to variables, logs and backends.
 
 use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rustls::{CipherSuite, CommonState, HandshakeKind, ProtocolVersion};
 use x509_cert::Certificate;
 use x509_cert::der::pem::LineEnding;
-use x509_cert::der::{Decode, EncodePem};
+use x509_cert::der::{Decode, DecodePem, EncodePem};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 /// What was agreed with a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +81,28 @@ fn openssl(suite: CipherSuite) -> &'static str {
 }
 
 impl ClientCertificate {
+    /// Its names (Subject Alternative Name, RFC 5280 §4.2.1.6) of the kinds that texts can hold: DNS,
+    /// e-mail, URI, and IP addresses.
+    pub fn names(&self) -> Vec<String> {
+        let certificate = Certificate::from_pem(&self.pem).ok();
+        let names = certificate.and_then(|certificate| {
+            let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();
+            Some(names.ok()??.1.0)
+        });
+        let text = |name: &GeneralName| match name {
+            GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) => {
+                Some(name.as_str().to_owned())
+            }
+            GeneralName::UniformResourceIdentifier(name) => Some(name.as_str().to_owned()),
+            GeneralName::IpAddress(bytes) => match *bytes.as_bytes() {
+                [a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d).to_string()),
+                ref long => Some(Ipv6Addr::from(<[u8; 16]>::try_from(long).ok()?).to_string()),
+            },
+            _ => None,
+        };
+        names.unwrap_or_default().iter().filter_map(text).collect()
+    }
+
     fn read(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let facts = certificate.tbs_certificate();

@@ -58,7 +58,7 @@ async fn keys_drain_and_weigh_the_chosen_backend_of_a_running_process() {
     top.press("q");
     let ended = in_time("its end", top.program.wait()).await.unwrap();
     assert_eq!(ended.code(), Some(0));
-    assert!(top.written().contains("\x1b[?1049l"), "the screen of before is back");
+    until("the screen of before is back", async || top.written().contains("\x1b[?1049l")).await;
 }
 
 #[tokio::test]

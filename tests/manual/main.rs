@@ -1,10 +1,10 @@
 //! The chapters of the manual that tell how to do something are done here as they stand: configurations
 //! are written and checked, commands run in a shell, and what they are said to print is waited for.
 //!
-//! A block `toml plimsoll.toml` is a file; it has to be good and without warnings. A block `sh` is run, line
-//! by line as it was written; a block `text` after it is what its last line prints among other things,
-//! sooner or later: that line is run again until it does. A block `yaml` stands in the manifest for
-//! Kubernetes. Ports are others than those that are written, for tests run beside each other.
+//! A block `toml plimsoll.toml` is a file; it has to be good and without warnings. So is `nginx nginx.conf`, to
+//! be imported. A block `sh` is run, line by line as it was written; a block `text` after it is what its last
+//! line prints among other things, sooner or later: that line is run again until it does. A block `yaml`
+//! stands in the manifest for Kubernetes. Ports are others than those that are written, for tests run beside each other.
 
 #![allow(clippy::unwrap_used, reason = "in a test, what goes wrong shall end the test")]
 
@@ -62,6 +62,9 @@ async fn follow(chapter: &str) {
                     Ok(loaded) => assert_eq!(loaded.warnings.len(), 0, "{chapter}: {text}"),
                     Err(report) => panic!("{chapter}: {}", report.render(false)),
                 }
+            }
+            "nginx nginx.conf" => {
+                fs::write(shell.folder().join("nginx.conf"), text).unwrap();
             }
             "sh" => {
                 let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
@@ -121,6 +124,11 @@ async fn serving_https() {
 #[tokio::test]
 async fn trying_a_new_version_on_a_few() {
     follow("canary.md").await;
+}
+
+#[tokio::test]
+async fn coming_from_nginx() {
+    follow("coming_from_nginx.md").await;
 }
 
 #[tokio::test]

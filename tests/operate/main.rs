@@ -4,7 +4,9 @@
 
 mod access;
 mod backends;
+mod document;
 mod kept;
+mod secured;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -98,7 +98,7 @@ fn diagnose(arguments: &DiagnoseArgs, out: &mut impl Write) -> io::Result<()> {
     let config = configuration(arguments, &mut into);
     let status = ask(&arguments.admin, &mut into);
     let pid = process::find(arguments.pid, &status, config.as_ref());
-    into.put("version.json", format!("{:#}\n", version(now)));
+    into.put("version.json", format!("{:#}\n", version(now, &arguments.admin)));
     match pid {
         Ok(pid) => process::collect(pid, &mut into),
         Err(why) => into.lacks("process", why),
@@ -128,13 +128,13 @@ fn diagnose(arguments: &DiagnoseArgs, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}: {} files, secrets are masked", path.display(), into.files.len())
 }
 
-fn version(now: Timestamp) -> Value {
+fn version(now: Timestamp, admin: &Place) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "architecture": std::env::consts::ARCH,
         "debug": cfg!(debug_assertions),
         "taken_at": now.to_string(),
-        "admin": super::admin::Address::default().to_string(),
+        "admin": admin.to_string(),
     })
 }
 

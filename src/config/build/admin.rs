@@ -1,22 +1,37 @@
 //! The admin listener: where it is, and who may what there.
 
+use std::sync::Arc;
+
 use super::address::listening;
 use super::listener::socket_mode;
-use super::{Build, field};
-use crate::config::model::{Admin, AdminRole, AdminToken};
+use super::{Build, field, listener_tls};
+use crate::config::model::{Admin, AdminCertificate, AdminRole, AdminToken, CertificateOf};
 use crate::config::tree::Table;
 use crate::model::Address;
+use crate::tls::{Named, ServerTerms};
 
 pub(super) fn admin(b: &mut Build<'_>, table: &Table) -> Admin {
     let address = listening(b, table.item("address"));
     let tokens = tokens(b, table);
+    let tls = table.table("tls").and_then(|table| tls(b, table)).map(Arc::new);
+    let certificates = certificates(b, table);
+    let asks = table.table("tls").is_some_and(|tls| tls.table("clients").is_some());
+    if !asks && !certificates.is_empty() {
+        let message = "nobody is asked for a certificate";
+        let help = "say by `[admin.tls.clients]` which authorities vouch for them";
+        b.error(table.place_of("certificates"), message, help);
+    }
+    let is_guarded = !tokens.is_empty() || !certificates.is_empty();
     let state = table.written("state").map(|(_, item)| b.base(item).join(item.text()));
     let audit_log = table.written("audit_log").map(|(_, item)| item.text().into());
     Admin {
-        anonymous: anonymous(b, table, &address, !tokens.is_empty()),
+        anonymous: anonymous(b, table, &address, is_guarded),
         address,
         socket_mode: socket_mode(b, table),
         tokens,
+        tls,
+        certificates,
+        max_rate: table.integer("max_rate").unwrap_or_default(),
         state,
         audit_log,
     }
@@ -27,11 +42,11 @@ fn anonymous(
     b: &mut Build<'_>,
     table: &Table,
     address: &Address,
-    has_tokens: bool,
+    is_guarded: bool,
 ) -> Option<AdminRole> {
     let public = matches!(address, Address::Ip(address) if !address.ip().is_loopback());
     let allowed = table.bool("allow_public");
-    if public && !allowed && !has_tokens {
+    if public && !allowed && !is_guarded {
         let message =
             format!("{address} can be reached by others, and nobody is asked who they are");
         let help = "add `[admin.tokens.NAME]`, use `127.0.0.1`, `[::1]` or `unix:/path`, or let anybody \
@@ -50,6 +65,49 @@ fn anonymous(
         b.error(place, message, "give those who may a token: `[admin.tokens.NAME]`");
     }
     role
+}
+
+/// How connections are secured. One certificate will do: who asks knows where.
+fn tls(b: &mut Build<'_>, table: &Table) -> Option<ServerTerms> {
+    let clients = table.table("clients").and_then(|table| listener_tls::clients(b, table));
+    let ((_, chain), (_, key)) = (table.written("chain")?, table.written("key")?);
+    let identity = listener_tls::identity(b, table, (chain, key))?;
+    listener_tls::check_time(b, chain, &identity);
+    let names = identity.names().to_vec();
+    Some(ServerTerms {
+        identities: vec![Named { label: chain.text().to_owned(), identity, names }],
+        awaited: Vec::new(),
+        answers_challenges: false,
+        known_names_only: false,
+        refuses_misdirected: false,
+        policy: listener_tls::policy(table),
+        protocols: vec![b"http/1.1".to_vec()],
+        // Whoever asks seldom gains nothing by them, and who is asked for a certificate shall show it.
+        tickets: false,
+        clients,
+        handshake_timeout: table.duration("handshake_timeout").unwrap_or_default(),
+    })
+}
+
+fn certificates(b: &mut Build<'_>, table: &Table) -> Vec<AdminCertificate> {
+    let mut certificates = Vec::new();
+    for (key, item) in table.map("certificates") {
+        let Some(table) = item.table() else { continue };
+        let name = field::name(b, key.place, &key.name);
+        let text = |key| table.written(key).map(|(_, item)| item.text().to_owned());
+        let by = match (text("san"), text("subject")) {
+            (Some(name), None) => CertificateOf::Name(name),
+            (None, Some(subject)) => CertificateOf::Subject(subject),
+            _ => {
+                let help = "write one of its names as `san`, or its whole `subject`";
+                b.error(table.place, "exactly one of `san` and `subject` is needed", help);
+                continue;
+            }
+        };
+        let role = role(table.text("role")).unwrap_or(AdminRole::Viewer);
+        certificates.push(AdminCertificate { name, by, role });
+    }
+    certificates
 }
 
 fn role(word: &str) -> Option<AdminRole> {

@@ -38,14 +38,19 @@ pub(super) fn tls(b: &mut Build<'_>, table: &Table, http2: bool) -> ServerTerms 
         answers_challenges: acme::is_asked(b, table, clients.as_ref()),
         known_names_only: table.text("unknown_names") == "refuse",
         refuses_misdirected: table.text("misdirected") == "refuse",
-        policy: match table.text("policy") {
-            "modern" => Policy::Modern,
-            _ => Policy::Intermediate,
-        },
+        policy: policy(table),
         protocols: PROTOCOLS[usize::from(!http2)..].iter().map(|name| name.to_vec()).collect(),
         tickets: table.bool("session_tickets"),
         clients,
         handshake_timeout: table.duration("handshake_timeout").unwrap_or_default(),
+    }
+}
+
+/// Versions and cipher suites.
+pub(super) fn policy(table: &Table) -> Policy {
+    match table.text("policy") {
+        "modern" => Policy::Modern,
+        _ => Policy::Intermediate,
     }
 }
 
@@ -142,7 +147,7 @@ pub(super) fn crls(b: &mut Build<'_>, items: &[Item]) -> Crls {
     crls
 }
 
-fn clients(b: &mut Build<'_>, table: &Table) -> Option<ClientTerms> {
+pub(super) fn clients(b: &mut Build<'_>, table: &Table) -> Option<ClientTerms> {
     let (_, ca) = table.written("ca")?;
     let (roots, crls) = (roots(b, ca), crls(b, table.list("crl")));
     let depth = table.integer("depth").unwrap_or_default();

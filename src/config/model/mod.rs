@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Address;
+use crate::tls::ServerTerms;
 
 pub use crate::policy::breaker::Rules as Breaker;
 pub use crate::policy::ejection::Rules as Ejection;
@@ -209,6 +210,12 @@ pub struct Admin {
     pub anonymous: Option<AdminRole>,
     /// Who may what.
     pub tokens: Vec<AdminToken>,
+    /// How connections are secured; `None`: they are plain.
+    pub tls: Option<Arc<ServerTerms>>,
+    /// Who may what by a client's certificate.
+    pub certificates: Vec<AdminCertificate>,
+    /// Requests a second of each of them; 0 is no limit.
+    pub max_rate: u32,
     /// Where is written down what operators say; `None`: a restart forgets it.
     pub state: Option<PathBuf>,
     /// Where each request is written down that would change something.
@@ -235,6 +242,26 @@ impl AdminRole {
             Self::Admin => "admin",
         }
     }
+}
+
+/// A client's certificate that the admin listener knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminCertificate {
+    /// Whose it is, in events and logs.
+    pub name: String,
+    /// What tells it from others.
+    pub by: CertificateOf,
+    /// What who shows it may.
+    pub role: AdminRole,
+}
+
+/// What tells a certificate from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateOf {
+    /// One of its Subject Alternative Names.
+    Name(String),
+    /// Its subject, after RFC 4514.
+    Subject(String),
 }
 
 /// A token that the admin listener knows.

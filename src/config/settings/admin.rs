@@ -1,5 +1,6 @@
 //! The admin listener: where it is, and who may what there.
 
+use super::listener_tls::{CLIENT_SETTINGS, HANDSHAKE_TIMEOUT, PASSWORD, POLICY};
 use crate::config::table::{Kind, Section, Setting};
 
 pub(super) const ADMIN: Setting = Setting::optional(
@@ -13,14 +14,14 @@ pub(super) const ADMIN: Setting = Setting::optional(
 static SECTION: Section = Section {
     title: "[admin]",
     doc: "Metrics, status and changes by hand over HTTP. Without this section there is no admin \
-          listener. It is read at start only.",
+          listener. It is read at start only, but for `tls`.",
     settings: &[
         Setting::with_default(
             "address",
             Kind::Text,
             r#""127.0.0.1:9901""#,
             "IP address and port, or `unix:/path` for a Unix socket, to which its file's mode lets in. \
-             An address that others can reach needs `tokens`, or `allow_public`.",
+             An address that others can reach needs `tokens` or `certificates`, or `allow_public`.",
             r#""unix:/run/plimsoll/admin.sock""#,
         ),
         Setting::with_default(
@@ -42,7 +43,7 @@ static SECTION: Section = Section {
             Kind::Word(&["nobody", "viewer", "operator", "admin"]),
             "`admin` on a Unix socket; `viewer` on a loopback address and with `allow_public`; else \
              `nobody`",
-            "What somebody may who shows no token: nothing but `/livez` and `/readyz`; read; change \
+            "What somebody may who shows no token and no certificate: nothing but `/livez` and `/readyz`; read; change \
              what backends do; change the configuration too. Never more than read at an address that \
              others can reach.",
             r#""operator""#,
@@ -53,6 +54,29 @@ static SECTION: Section = Section {
             "{}",
             "Tokens and what their bearers may, by name.",
             r#"{ deploy = { sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", role = "operator" } }"#,
+        ),
+        Setting::optional(
+            "tls",
+            Kind::Table(&TLS),
+            "connections are plain",
+            "TLS on the admin listener.",
+            r#"{ chain = "admin.pem", key = "admin.key" }"#,
+        ),
+        Setting::with_default(
+            "certificates",
+            Kind::Map(&CERTIFICATE),
+            "{}",
+            "Certificates of clients and what who shows them may, by name.",
+            r#"{ deploy = { san = "deploy.example.com", role = "operator" } }"#,
+        ),
+        Setting::with_default(
+            "max_rate",
+            Kind::Integer { min: 0, max: 1_000_000 },
+            "1000",
+            "Requests a second of each token, of each certificate, of all others together, and with unknown \
+             tokens; a second's worth may come at once. More get 429 with `Retry-After`. `/livez`, `/readyz` \
+             and the dashboard's own files do not count. 0 is no limit.",
+            "100",
         ),
         Setting::optional(
             "state",
@@ -89,6 +113,67 @@ static TOKEN: Kind = Kind::Table(&Section {
             Kind::Word(&["viewer", "operator", "admin"]),
             r#""viewer""#,
             "What its bearer may: read; change what backends do as well; change the configuration as well.",
+            r#""operator""#,
+        ),
+    ],
+});
+
+static TLS: Section = Section {
+    title: "[admin.tls]",
+    doc: "TLS on the admin listener. The files are watched: renewed ones are taken up without a restart.",
+    settings: &[
+        Setting::required(
+            "chain",
+            Kind::Text,
+            "The file with the certificate and behind it the intermediate ones, in PEM.",
+            r#""admin.pem""#,
+        ),
+        Setting::required("key", Kind::Text, "The file with its private key.", r#""admin.key""#),
+        PASSWORD,
+        POLICY,
+        HANDSHAKE_TIMEOUT,
+        Setting::optional(
+            "clients",
+            Kind::Table(&CLIENTS),
+            "clients are not asked for certificates",
+            "Certificates of clients. What they may is said in `certificates`.",
+            r#"{ ca = "operators-ca.pem", verify = "optional" }"#,
+        ),
+    ],
+};
+
+static CLIENTS: Section = Section {
+    title: "[admin.tls.clients]",
+    doc: "Certificates of who asks. One that is not good is turned away in the handshake; one that is good \
+          and is none of `certificates` may what `anonymous` says.",
+    settings: CLIENT_SETTINGS,
+};
+
+static CERTIFICATE: Kind = Kind::Table(&Section {
+    title: "[admin.certificates.NAME]",
+    doc: "A certificate that `[admin.tls.clients]` finds good. Its name stands in events and in the audit log. \
+          Exactly one of `san` and `subject` says whose it is. A token that is shown as well goes before it.",
+    settings: &[
+        Setting::optional(
+            "san",
+            Kind::Text,
+            "`subject` is given",
+            "One of its names (Subject Alternative Name): DNS, e-mail, URI or IP address, just as it stands \
+             there.",
+            r#""spiffe://example.com/deploy""#,
+        ),
+        Setting::optional(
+            "subject",
+            Kind::Text,
+            "`san` is given",
+            "Whom it is for, after RFC 4514, as `${tls.client.subject}` tells it.",
+            r#""O=Example,CN=deploy""#,
+        ),
+        Setting::with_default(
+            "role",
+            Kind::Word(&["viewer", "operator", "admin"]),
+            r#""viewer""#,
+            "What who shows it may: read; change what backends do as well; change the configuration as well.",
             r#""operator""#,
         ),
     ],

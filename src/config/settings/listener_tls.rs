@@ -11,6 +11,35 @@ pub(super) const TLS: Setting = Setting::optional(
     r#"{ certificate = [{ chain = "example.pem", key = "example.key" }] }"#,
 );
 
+/// Versions and cipher suites.
+pub(super) const POLICY: Setting = Setting::with_default(
+    "policy",
+    Kind::Word(&["intermediate", "modern"]),
+    r#""intermediate""#,
+    "Versions and cipher suites, after Mozilla's recommendations: `intermediate` is TLS 1.2 \
+             and 1.3 with forward secrecy and authenticated encryption only, `modern` TLS 1.3 alone.",
+    r#""modern""#,
+);
+
+/// For a handshake.
+pub(super) const HANDSHAKE_TIMEOUT: Setting = Setting::with_default(
+    "handshake_timeout",
+    TIMEOUT,
+    r#""10s""#,
+    "How long a handshake may take, from the connection on.",
+    r#""5s""#,
+);
+
+/// Of an encrypted key.
+pub(super) const PASSWORD: Setting = Setting::optional(
+    "password",
+    Kind::Or(&Kind::Text, &SECRET),
+    "the key is not encrypted",
+    "The password of an encrypted key (PKCS #8). Of several lines each is one, and the first that \
+             decrypts it counts.",
+    r#"{ file = "secrets/token" }"#,
+);
+
 static SECTION: Section = Section {
     title: "[listener.tls]",
     doc: "TLS 1.2 and 1.3 towards clients. The files are watched like the configuration itself: \
@@ -42,14 +71,7 @@ static SECTION: Section = Section {
              again on a connection of its own; or it is served.",
             r#""serve""#,
         ),
-        Setting::with_default(
-            "policy",
-            Kind::Word(&["intermediate", "modern"]),
-            r#""intermediate""#,
-            "Versions and cipher suites, after Mozilla's recommendations: `intermediate` is TLS 1.2 \
-             and 1.3 with forward secrecy and authenticated encryption only, `modern` TLS 1.3 alone.",
-            r#""modern""#,
-        ),
+        POLICY,
         Setting::with_default(
             "session_tickets",
             Kind::Bool,
@@ -58,13 +80,7 @@ static SECTION: Section = Section {
              shared by all workers, renewed every six hours, and stay over reloads.",
             "false",
         ),
-        Setting::with_default(
-            "handshake_timeout",
-            TIMEOUT,
-            r#""10s""#,
-            "How long a handshake may take, from the connection on.",
-            r#""5s""#,
-        ),
+        HANDSHAKE_TIMEOUT,
         Setting::optional(
             "clients",
             Kind::Table(&CLIENTS),
@@ -93,14 +109,7 @@ static CERTIFICATE: Section = Section {
             "The file with its private key.",
             r#""example.key""#,
         ),
-        Setting::optional(
-            "password",
-            Kind::Or(&Kind::Text, &SECRET),
-            "the key is not encrypted",
-            "The password of an encrypted key (PKCS #8). Of several lines each is one, and the first that \
-             decrypts it counts.",
-            r#"{ file = "secrets/token" }"#,
-        ),
+        PASSWORD,
         Setting::optional(
             "names",
             TEXTS,
@@ -130,35 +139,38 @@ static CLIENTS: Section = Section {
     title: "[listener.tls.clients]",
     doc: "Certificates of clients. What they say is told by `${tls.client.subject}` and its like; a \
           client whose certificate is not good is turned away in the handshake.",
-    settings: &[
-        Setting::required(
-            "ca",
-            Kind::Text,
-            "The file with the certificates, in PEM, of the authorities that may vouch for clients. \
-             Each of them is trusted by itself.",
-            r#""clients-ca.pem""#,
-        ),
-        Setting::with_default(
-            "verify",
-            Kind::Word(&["required", "optional"]),
-            r#""required""#,
-            "Whether a client without a certificate is turned away.",
-            r#""optional""#,
-        ),
-        Setting::with_default(
-            "depth",
-            Kind::Integer { min: 0, max: 6 },
-            "6",
-            "How many certificates there may be between a client's and an authority's.",
-            "1",
-        ),
-        Setting::with_default(
-            "crl",
-            TEXTS,
-            "[]",
-            "Files with lists of revoked certificates, in PEM. If there is any, there has to be a \
-             current one of each authority.",
-            r#"["revoked.pem"]"#,
-        ),
-    ],
+    settings: CLIENT_SETTINGS,
 };
+
+/// What is asked of clients.
+pub(super) const CLIENT_SETTINGS: &[Setting] = &[
+    Setting::required(
+        "ca",
+        Kind::Text,
+        "The file with the certificates, in PEM, of the authorities that may vouch for clients. \
+             Each of them is trusted by itself.",
+        r#""clients-ca.pem""#,
+    ),
+    Setting::with_default(
+        "verify",
+        Kind::Word(&["required", "optional"]),
+        r#""required""#,
+        "Whether a client without a certificate is turned away.",
+        r#""optional""#,
+    ),
+    Setting::with_default(
+        "depth",
+        Kind::Integer { min: 0, max: 6 },
+        "6",
+        "How many certificates there may be between a client's and an authority's.",
+        "1",
+    ),
+    Setting::with_default(
+        "crl",
+        TEXTS,
+        "[]",
+        "Files with lists of revoked certificates, in PEM. If there is any, there has to be a \
+             current one of each authority.",
+        r#"["revoked.pem"]"#,
+    ),
+];

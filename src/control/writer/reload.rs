@@ -202,9 +202,14 @@ impl Control {
             ("workers", old.workers != new.workers),
             ("log.format", old.log.format != new.log.format),
             ("pid_file", old.pid_file != new.pid_file),
-            ("admin", *admin != config.admin),
+            ("admin", but_for_tls(admin.as_ref()) != but_for_tls(config.admin.as_ref())),
         ]
         .into_iter()
         .filter_map(|(setting, differs)| differs.then_some(setting))
     }
+}
+
+/// What of it is read once: its certificates are those of the snapshot.
+fn but_for_tls(admin: Option<&config::Admin>) -> Option<config::Admin> {
+    admin.map(|admin| config::Admin { tls: None, ..admin.clone() })
 }

@@ -131,6 +131,7 @@ pub fn build(input: Input<'_>) -> Snapshot {
         access_log: config.process.access_log.format.clone(),
         log_when: config.process.access_log.when.clone().map(Arc::new),
         asked: config.asked,
+        admin_tls: secured::admin(config, previous, known.challenges),
     }
 }
 
@@ -159,6 +160,7 @@ pub fn rebuild(
         access_log: previous.access_log.clone(),
         log_when: previous.log_when.clone(),
         asked: previous.asked,
+        admin_tls: previous.admin_tls.clone(),
     }
 }
 

@@ -27,3 +27,14 @@ pub(super) fn tls(
     );
     Some(Arc::new(ListenerTls { server, series }))
 }
+
+/// The same of the admin listener.
+pub(super) fn admin(
+    config: &config::Config,
+    previous: Option<&Snapshot>,
+    challenges: &Arc<Challenges>,
+) -> Option<Arc<Server>> {
+    let terms = config.admin.as_ref()?.tls.as_ref()?;
+    let before = previous.and_then(|snapshot| snapshot.admin_tls.as_ref());
+    Some(Server::new(terms, before, challenges))
+}
