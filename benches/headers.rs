@@ -99,6 +99,7 @@ fn requests(c: &mut Criterion) {
                 path: head.path(),
                 host: &HostPolicy::Preserve,
                 authority: "127.0.0.1:9000",
+                trace: None,
                 framing: Framing::None,
                 trailers: true,
                 upgrade: None,

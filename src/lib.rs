@@ -35,6 +35,7 @@
 //! | [`snapshot`] | configuration and states to the world that workers read |
 //! | [`dns`] | names to addresses: how name servers are asked |
 //! | [`control`] | the one writer: reloads, health, names, publishing |
+//! | [`trace`] | which trace a request belongs to; spans, and their way to a collector |
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
 //! | [`admin`] | metrics, status and changes by hand over HTTP |
 //! | [`server`] | puts the rooms together: threads, signals, drain, upgrade |
@@ -74,7 +75,9 @@
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
-//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` | `ahash` `bytes` `httpdate` `memchr` `tempfile` `tokio` `tracing` | |
+//! | [`trace`] | `net::Stream` `config::model` `snapshot::Reader` `telemetry` | `bytes` `fastrand` `http` `http_body_util` `hyper` `hyper_util` `prost` `tokio` `tracing` | |
+//! | `trace::context` | – | – | `pure` |
+//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` `trace` | `ahash` `bytes` `httpdate` `memchr` `tempfile` `tokio` `tracing` | |
 //! | `proxy::budget` | – | – | `pure` |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |
@@ -85,7 +88,7 @@
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
 //! | [`admin`] | `model` `tls::Server` `config::model` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
-//! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
+//! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `trace` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
 //! | [`cli`] | `model` `tls` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `flate2` `hyper` `hyper_util` `jiff` `ratatui` `rustix` `rustls` `serde` `serde_json` `tar` `tokio` `tracing` | |
@@ -140,6 +143,9 @@
 //! | snapshot | the immutable world that workers read |
 //! | generation | the number of a published snapshot |
 //! | worker | a thread that owns a share of the connections |
+//! | trace | what became of one request in all programs that it went through (W3C Trace Context) |
+//! | span | a part of a trace that took its time: of ours, a request or an attempt |
+//! | collector | who takes spans (OpenTelemetry) |
 //!
 //! # House rules
 //!
@@ -175,3 +181,4 @@ pub mod simulate;
 pub mod snapshot;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;

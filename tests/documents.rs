@@ -23,7 +23,8 @@ const WALK: &str = include_str!("../src/manual/request_walk.rs");
 const ALERTS: &str = include_str!("../conf/prometheus/alerts.yaml");
 const UNIT: &str = include_str!("../conf/systemd/plimsoll.service");
 
-const DOCUMENTS: [(&str, &str); 8] = [
+const DOCUMENTS: [(&str, &str); 9] = [
+    ("tracing.md", include_str!("../src/manual/tracing.md")),
     ("tuning.md", include_str!("../src/manual/tuning.md")),
     ("README.md", README),
     ("operations", OPERATIONS),

@@ -14,9 +14,10 @@ use super::problem::Problem;
 use super::state::Shared;
 use super::view::explain::Question;
 use super::view::{self, Health};
-use super::{Phase, State, change, dashboard, follow, guard, openapi};
+use super::{Phase, State, change, dashboard, exposition, follow, guard, openapi};
 use crate::model::Clock;
 use crate::proxy::explain::explain;
+use crate::telemetry::Exposition;
 
 /// Where the API is. It answers under [`ALIAS`] as well.
 const API: &str = "/api/v1/ha";
@@ -29,7 +30,7 @@ pub(super) const ENDPOINTS: [(&str, &str); 17] = [
     ("/", "this list"),
     ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
     ("/openapi.json", "this API as a document that programs read (OpenAPI 3.1)"),
-    ("/metrics", "metrics as Prometheus text"),
+    ("/metrics", "metrics as Prometheus text, or as OpenMetrics with exemplars"),
     ("/livez", "200 as long as the process runs"),
     ("/readyz", "200 when every listener accepts, 503 while starting or draining"),
     ("/healthz", "health of every upstream; 503 when none can serve"),
@@ -112,9 +113,14 @@ async fn unknown_method(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "unknown_method", told)
 }
 
-async fn metrics(Extract(state): Extract<Shared>) -> Response {
-    let content_type = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
-    (content_type, state.registry.encode()).into_response()
+async fn metrics(Extract(state): Extract<Shared>, headers: HeaderMap) -> Response {
+    let form = exposition::accepted(&headers);
+    let media = match form {
+        Exposition::Prometheus => prometheus::TEXT_FORMAT,
+        Exposition::OpenMetrics => exposition::OPEN_METRICS,
+    };
+    let told = [(header::CONTENT_TYPE, media), (header::VARY, "accept")];
+    (told, state.registry.encode_as(form)).into_response()
 }
 
 async fn livez() -> Response {

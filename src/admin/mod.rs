@@ -14,6 +14,7 @@ mod asked;
 mod change;
 mod dashboard;
 mod endpoints;
+mod exposition;
 mod follow;
 mod guard;
 mod openapi;

@@ -86,6 +86,7 @@ const LEADS: &[(&str, &str)] = &[
         "[acme]\nstate = \"state\"\naccept_terms = true\n[acme.external_account]\n\
          id = \"kid-1\"\nkey = \"zWNDZM6e\"",
     ),
+    ("[tracing]", "[tracing]\nendpoint = \"https://collector.test\"\nca = \"internal-ca.pem\""),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
     ("[admin.tls]", "[admin.tls]\nchain = \"example.pem\"\nkey = \"example.key\""),
     (
@@ -261,6 +262,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         "socket_mode" => ["address", key],
         "acme" => ["chain", "key"],
         "subject" => ["san", key],
+        // The example speaks no TLS.
+        "endpoint" => ["ca", "ca"],
         _ => [key, key],
     };
     let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));

@@ -2,7 +2,7 @@
 //!
 //! - [`tutorial`]: ten minutes from nothing to a service that fails over
 //! - how to: [`tls`] towards clients, a [`canary`], [`draining`] for a deploy, [`upgrading`] without losing a
-//!   connection, [`tuning`], running it in [`kubernetes`]
+//!   connection, [`tuning`], [`tracing`], running it in [`kubernetes`]
 //! - [`operations`]: signals, reloads, logs, metrics, and what to look at at three in the morning
 //! - [`config_reference`]: every setting with type, default and example
 //! - [`algorithms`]: the ten strategies, and when to use which
@@ -24,6 +24,7 @@ pub mod kubernetes;
 pub mod operations;
 pub mod request_walk;
 pub mod tls;
+pub mod tracing;
 pub mod tuning;
 pub mod tutorial;
 pub mod upgrading;

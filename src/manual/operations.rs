@@ -163,6 +163,7 @@
 //! | `status`, `failure` | what the client got, and why it was not what the route says |
 //! | `duration_seconds` | from the first byte of the request to the last byte of the response |
 //! | `request_id` | as the client sent it in `X-Request-Id`, or a new one; the backend gets it too |
+//! | `trace_id` | of the trace that the request belongs to; `null` without `[tracing]` |
 //! | `attempts[].backend`, `.outcome`, `.status` | who was asked and how it ended |
 //! | `attempts[].connect_seconds`, `.first_byte_seconds`, `.duration_seconds` | where the time went |
 //! | `attempts[].reused` | whether the connection came from the pool |
@@ -222,7 +223,7 @@
 //! | `/dashboard` | a page for people: listeners, routes, upstreams, backends, events; drain and weight at hand |
 //! | `/openapi.json` | the API as a document that programs read (`OpenAPI` 3.1) |
 //! | `/healthz` | every upstream; 503 when none can serve |
-//! | `/metrics` | metrics, as Prometheus text |
+//! | `/metrics` | metrics, as Prometheus text, or as `OpenMetrics` with exemplars for who accepts that |
 //! | `/api/v1/ha/status` | version, generation, configuration, listeners, upstreams in short |
 //! | `/api/v1/ha/load-balancer`, `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
 //! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
@@ -283,7 +284,12 @@
 //! | What do probes find? | `plimsoll_health_check_state` and `plimsoll_health_checks_total` by `check`, `plimsoll_health_check_duration_seconds` |
 //! | Are backend names resolved? | `plimsoll_discovery_updates_total` by `result`, `plimsoll_discovery_last_success_timestamp_seconds` |
 //! | Is the configuration the one I wrote? | `plimsoll_config_last_reload_successful`, `plimsoll_config_info` |
+//! | Do traces reach the collector? | `plimsoll_spans_exported_total`, `plimsoll_spans_dropped_total` by `reason` |
 //! | Does the process itself run out of something? | `process_open_fds` beside `process_max_fds`, `process_resident_memory_bytes`, `plimsoll_events_dropped_total` |
+//!
+//! Who accepts `application/openmetrics-text`, as Prometheus does, gets that, and with [tracing](super::tracing)
+//! on exemplars: in the histograms of requests, attempts and first bytes the trace of the last request of each
+//! bucket.
 //!
 //! `conf/prometheus/alerts.yaml` has alerts on them.
 //!

@@ -22,7 +22,7 @@ use crate::proxy::sticky::{self, push_line};
 use crate::proxy::trail::Trail;
 use crate::proxy::trailers::Trailers;
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars, Verdicts, render};
+use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, TraceIds, Vars, Verdicts, render};
 use crate::snapshot::Captured;
 use crate::snapshot::settings::{Rate, ResponseRules};
 
@@ -37,6 +37,7 @@ pub(super) struct Said<'s> {
     pub(super) round: u8,
     pub(super) trail: Option<&'s Trail>,
     pub(super) otherwise: Option<&'s Otherwise>,
+    pub(super) trace: Option<&'s TraceIds>,
     pub(super) limited: Verdicts,
 }
 
@@ -78,6 +79,7 @@ impl<'s> Apart<'s> {
             round,
             trail: trail.as_deref(),
             otherwise: state.otherwise.as_deref(),
+            trace: state.trace.as_ref().map(|trace| &trace.ids),
             limited: state.verdicts,
         };
         Self { said, upload, to_client, response, out, tried, key, sent, trailers }
@@ -280,6 +282,7 @@ impl Forward<'_> {
             answer: Answer { status: response.status(), request_body, ..Answer::default() },
             captured: said.captured,
             auth: said.trail.and_then(|trail| trail.auth.as_deref()),
+            trace: said.trace,
             otherwise: said.otherwise,
             limited: said.limited,
             ..Vars::new(said.head, self.passage.client)

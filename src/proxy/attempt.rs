@@ -81,7 +81,7 @@ pub(super) async fn run(
             Some(after) => Box::pin(passage.hedged((&mut choice, after), begun, down, state)).await,
         };
         passage.judge(choice, &ended);
-        state.attempts.push(ended.record);
+        state.note_attempt(&ended);
         let failure = match ended.result {
             Ok(done) if is_ahead(&done, state) => {
                 let done = (done, passage.until);
@@ -99,14 +99,12 @@ pub(super) async fn run(
             // The client's doing, or no time is left.
             (None, _) => Err(failure.label()),
         };
-        let last = state.attempts.len() - 1;
         match decision {
             Ok(next) => {
                 // Only a dead connection has its backend asked again.
                 let again = next.ix == choice.ix;
                 tries += u32::from(!again);
-                state.attempts[last].retried_because =
-                    Some(if again { "stale_connection" } else { failure.label() });
+                state.note_repeat(if again { "stale_connection" } else { failure.label() });
                 choice = next;
                 if let Some(base) = passage.backoff()
                     && !again
@@ -231,6 +229,8 @@ pub(super) struct Progress {
     pub(super) body: u64,
     /// Bytes of the request's body that came by then.
     pub(super) uploaded: u64,
+    /// The id of its span; 0 where the request has no trace.
+    pub(super) span: u64,
     /// Bytes came back.
     pub(super) heard: bool,
     /// Early hints went to the client.
@@ -258,7 +258,8 @@ impl Passage<'_> {
         let cell = backend.series.worker(self.at.worker.ix);
         let _place = self.take_place(choice);
         let under_way = UnderWay::enter(cell);
-        let mut progress = Progress::default();
+        let span = self.begin_span(choice, begun, state);
+        let mut progress = Progress { span, ..Progress::default() };
         state.upload.sent = 0;
         let to = (&**backend, self.origin(state));
         let result = match self.carrier(choice, to, begun, down, &mut progress).await {
@@ -319,7 +320,7 @@ impl Passage<'_> {
     }
 
     /// Where an attempt goes.
-    fn place(&self, choice: Choice) -> At {
+    pub(super) fn place(&self, choice: Choice) -> At {
         match &self.local.upstream.backends[choice.ix.index()].address {
             Address::Ip(address) if self.found => At::Address(*address),
             _ => At::Backend(self.destination.upstream, choice.ix),

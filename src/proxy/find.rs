@@ -10,7 +10,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::read_head::normal_path;
 use crate::proxy::request::State;
-use crate::proxy::vars::{Vars, render};
+use crate::proxy::vars::{TraceIds, Vars, render};
 use crate::snapshot::{Captured, Request, RouteEntry};
 
 /// The route of a request.
@@ -25,23 +25,27 @@ pub(super) fn find<'a>(
     if at.is_misdirected(state.head.host_name()) {
         return Err(Failure::Misdirected);
     }
-    let State { head, path, id, key, ends, captured, .. } = state;
+    let State { head, path, id, key, ends, captured, trace, .. } = state;
     let path = normal_path(&at.listener.client, head, path).map_err(Failure::BadRequest)?;
-    let vars = || asked(at, client, (head, id, path), *ends);
+    let ids = trace.as_ref().map(|trace| &trace.ids);
+    let vars = || asked(at, client, (head, id, path, ids), *ends);
     let entry = look_up(at, head, vars, path, (Again::Behind(0), key)).ok_or(Failure::NoRoute)?;
     *captured = capture(entry, vars);
     Ok(entry)
 }
 
+/// Head, id, path and trace of a request.
+type Said<'v> = (&'v RequestHead, &'v [u8], &'v [u8], Option<&'v TraceIds>);
+
 /// What the texts of route rules may speak of.
 fn asked<'v>(
     at: Entrance<'v>,
     client: &'v ClientIdentity,
-    (head, request_id, path): (&'v RequestHead, &'v [u8], &'v [u8]),
+    (head, request_id, path, trace): Said<'v>,
     ends: Option<(SocketAddr, SocketAddr)>,
 ) -> Vars<'v> {
     let (link, clock) = (at.link(ends), Some(at.clock(at.whole)));
-    Vars { request_id, path, link, clock, ..Vars::new(head, client) }
+    Vars { request_id, path, link, clock, trace, ..Vars::new(head, client) }
 }
 
 /// How a request looks for its route.
@@ -60,9 +64,10 @@ pub(super) fn find_again<'a>(
     state: &mut State,
     again: Again<'_>,
 ) -> Option<&'a RouteEntry> {
-    let State { head, path, id, key, ends, captured, .. } = state;
+    let State { head, path, id, key, ends, captured, trace, .. } = state;
     let path = if path.is_empty() { head.path() } else { path };
-    let vars = || asked(at, client, (head, id, path), *ends);
+    let ids = trace.as_ref().map(|trace| &trace.ids);
+    let vars = || asked(at, client, (head, id, path, ids), *ends);
     let wanted = if let Again::Name(name) = again { name } else { path };
     let entry = look_up(at, head, vars, wanted, (again, key))?;
     *captured = capture(entry, vars);

@@ -143,8 +143,9 @@ impl<'a> Passage<'a> {
         state: &mut State,
     ) -> Ended {
         let (ends, first_choice) = (self.ends(down), *choice);
+        let span = self.begin_span(*choice, begun, state);
         let request = self.encoded(*choice, state);
-        let mut first = self.leg(*choice, begun);
+        let mut first = self.leg(*choice, (begun, span));
         let mut second = None;
         let race = {
             let mut asking = pin!(first.ask(self, &request, (self.origin(state), ends)));
@@ -153,8 +154,13 @@ impl<'a> Passage<'a> {
                 None => match self.second_choice(first_choice, state) {
                     None => self.last(down, &mut [asking.as_mut()]).await,
                     Some(choice) => {
+                        if let Some(trace) = &mut state.trace {
+                            trace.reason = Some("hedge");
+                        }
+                        let now = Instant::now();
+                        let span = self.begin_span(choice, now, state);
                         let request = self.encoded(choice, state);
-                        let leg = second.insert(self.leg(choice, Instant::now()));
+                        let leg = second.insert(self.leg(choice, (now, span)));
                         let mut other = pin!(leg.ask(self, &request, (self.origin(state), ends)));
                         self.last(down, &mut [asking.as_mut(), other.as_mut()]).await
                     }
@@ -179,13 +185,13 @@ impl<'a> Passage<'a> {
         std::mem::take(&mut state.out)
     }
 
-    fn leg(&self, choice: Choice, begun: Instant) -> Leg<'a> {
+    fn leg(&self, choice: Choice, (begun, span): (Instant, u64)) -> Leg<'a> {
         let upstream = &self.local.upstream;
         let backend = &upstream.backends[choice.ix.index()];
         Leg {
             choice,
             begun,
-            progress: Progress::default(),
+            progress: Progress { span, ..Progress::default() },
             timer: Timer::default(),
             sent: 0,
             answered: None,
@@ -293,7 +299,7 @@ impl<'a> Passage<'a> {
         let result = Err(failure.unwrap_or(Failure::Attempt(outcome)));
         let ended = Ended { result, at, record, sent: sent > 0, progress };
         self.judge(choice, &ended);
-        state.attempts.push(ended.record);
+        state.note_attempt(&ended);
     }
 
     /// Goes on with the attempt at this place as with any other.

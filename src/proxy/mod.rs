@@ -11,6 +11,7 @@
 //! connections live; `queue` has a request wait where all backends are full; `memory` keeps work out that there is no room for;
 //! `sending` finds what is sent otherwise than it came, and the `places` that requests name;
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
+//! `traced` has requests belong to traces;
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
 //! are pure. `tcp` passes whole connections through instead, with `dial` in place of `attempt`.
 
@@ -75,6 +76,7 @@ mod sticky;
 mod still;
 mod tcp;
 mod timer;
+mod traced;
 mod trail;
 mod trailers;
 mod turn;

@@ -128,6 +128,7 @@ impl Passage<'_> {
             answer: Answer { request_body: state.upload.received, ..Answer::default() },
             captured: state.captured.as_deref(),
             auth: state.auth(),
+            trace: state.trace_ids(),
             otherwise: state.otherwise.as_deref(),
             limited: state.verdicts,
             body: state.body(self.at),
@@ -191,11 +192,15 @@ impl Passage<'_> {
                 || self.local.upstream.send_proxy.is_some(),
             grpc_timeout: grpc_timeout.as_deref(),
             otherwise: state.otherwise.as_deref(),
+            trace: state.trace.as_ref().map(|trace| &trace.fields),
             trailers: self.entry.route.response.as_ref().is_none_or(|rules| rules.pass_trailers),
             edits: &self.entry.route.request_headers,
         };
         out.clear();
         write_request_head(&mut out, &context);
+        if let Some(trace) = &mut state.trace {
+            trace.sent(&out);
+        }
         state.out = out;
     }
 

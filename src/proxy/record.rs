@@ -101,6 +101,7 @@ fn one(
         referer: head.first(Known::Referer),
         user_agent: head.first(Known::UserAgent),
         request_id: &state.id,
+        trace_id: state.trace_ids().map(|ids| &ids.trace[..]),
         listener: &at.listener.name,
         route: entry.map_or("_none", |entry| &entry.route.name),
         upstream: local.map(|local| &*local.upstream.name),

@@ -10,9 +10,10 @@ use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::outgoing::Outgoing;
+use crate::proxy::traced::Trace;
 use crate::proxy::trail::Trail;
 use crate::proxy::upload::Upload;
-use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, Vars, Verdicts};
+use crate::proxy::vars::{Answer, Attempt, Attempts, Otherwise, TraceIds, Vars, Verdicts};
 use crate::snapshot::Captured;
 
 /// States kept for the next requests (measured: with 512 connections at work, 64 of them had most
@@ -56,6 +57,8 @@ pub(super) struct State {
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     /// What is sent otherwise than it came, where anything is.
     pub(super) otherwise: Option<Box<Otherwise>>,
+    /// The trace that it belongs to, where requests are traced.
+    pub(super) trace: Option<Box<Trace>>,
     /// A route's limits have judged it.
     pub(super) limited: bool,
     /// What became of it by them.
@@ -119,6 +122,7 @@ impl State {
             answer: Answer { request_body: self.upload.received, ..Answer::default() },
             captured: self.captured.as_deref(),
             auth: self.auth(),
+            trace: self.trace_ids(),
             otherwise: self.otherwise.as_deref(),
             limited: self.verdicts,
             body: self.body(at),
@@ -134,6 +138,11 @@ impl State {
     /// What was answered when it was asked whether the request may pass.
     pub(super) fn auth(&self) -> Option<&ResponseHead> {
         self.trail.as_ref()?.auth.as_deref()
+    }
+
+    /// What texts tell of its trace.
+    pub(super) fn trace_ids(&self) -> Option<&TraceIds> {
+        self.trace.as_ref().map(|trace| &trace.ids)
     }
 
     /// How many upstreams the request has been with before.
@@ -171,6 +180,7 @@ impl States {
             state.captured = None;
             state.otherwise = None;
             state.trail = None;
+            state.trace = None;
             state.ends = None;
             state.sent.clear();
             state.trailers.clear();

@@ -17,6 +17,7 @@ use crate::proxy::local;
 use crate::proxy::passage::Passage;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
+use crate::proxy::traced;
 use crate::proxy::view::Local;
 use crate::proxy::walk::{Step, Walk};
 use crate::snapshot::settings::{ErrorPage, RequestBuffering};
@@ -48,7 +49,10 @@ pub(super) async fn handle(
         // Boxed: no other request shall pay for the size of this one.
         return Box::pin(challenge(at, &client, down, state, answer)).await;
     }
-    let routed = find(at, &client, state);
+    let routed = match &at.view.snapshot.tracing {
+        None => find(at, &client, state),
+        Some(tracing) => traced::find(at, tracing, &client, state),
+    };
     let entry = routed.ok();
     let series = entry.map_or(&at.listener.unrouted, |entry| &entry.series);
     let books = Books::open(series.worker(at.worker.ix), at.started);
@@ -77,6 +81,9 @@ pub(super) async fn handle(
     books.close(done.status, duration, state.upload.received, done.body);
     let place = Place { entry, local, client: &client, line: None };
     record::access(at, place, state, &done, duration);
+    if state.trace.is_some() {
+        traced::end(at, place, down, state, (&done, ended));
+    }
     (done.end, ended)
 }
 
@@ -134,6 +141,9 @@ pub(super) fn note_cut(at: Entrance<'_>, down: &Downstream, state: &mut State) {
     let failure = Failure::Cut;
     let done = Done { status: failure.status(), failure: Some(failure), ..Done::default() };
     record::access(at, place, state, &done, at.started.elapsed());
+    if state.trace.is_some() {
+        traced::end(at, place, down, state, (&done, Instant::now()));
+    }
 }
 
 /// Who sent the request.

@@ -30,9 +30,11 @@ use crate::proxy::memory::Memory;
 use crate::proxy::places::Places;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
+use crate::proxy::traced::Traces;
 use crate::proxy::view::View;
 use crate::snapshot::Reader;
 use crate::telemetry::{LocalLog, Registry, Zone};
+use crate::trace::Outbox;
 
 /// Between two looks at pools and logs.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -107,6 +109,8 @@ pub struct Parts {
     pub log: LocalLog,
     /// Where it reports failures that crossed a threshold.
     pub events: mpsc::Sender<Event>,
+    /// Where it puts the spans of traced requests.
+    pub spans: Outbox,
     /// Process-wide counters.
     pub registry: Arc<Registry>,
     /// The clients' connections of all workers.
@@ -126,6 +130,8 @@ pub(super) struct Worker {
     pub(super) rng: RefCell<Rng>,
     pub(super) buffers: Buffers,
     pub(super) states: States,
+    pub(super) traces: Traces,
+    pub(super) spans: Outbox,
     pub(super) seats: Seats,
     pub(super) log: RefCell<LocalLog>,
     /// Places that requests name.
@@ -270,7 +276,7 @@ fn went_well(ended: Result<(), JoinError>) {
 
 impl Worker {
     fn new(parts: Parts) -> Self {
-        let Parts { ix, mut reader, log, events, registry, .. } = parts;
+        let Parts { ix, mut reader, log, events, spans, registry, .. } = parts;
         let Parts { clients, descriptors, memory, seed, .. } = parts;
         let mut rng = Rng::new(seed);
         let view = View::new(Arc::clone(reader.current()), ix, &mut rng);
@@ -279,6 +285,8 @@ impl Worker {
             rng: RefCell::new(rng),
             buffers: Buffers::default(),
             states: States::default(),
+            traces: Traces::default(),
+            spans,
             seats: Seats::default(),
             places: Places::default(),
             log: RefCell::new(log),
@@ -364,6 +372,11 @@ impl Worker {
     pub(super) fn two_random(&self) -> [u64; 2] {
         let mut rng = self.rng.borrow_mut();
         [rng.next_u64(), rng.next_u64()]
+    }
+
+    /// A random number, for the id of a span.
+    pub(super) fn random(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
     }
 
     /// A reader of its own, for a task that waits for news.

@@ -43,6 +43,7 @@ use crate::model::{Address, Generation, WorkerIx};
 use crate::net::{self, BindError, SocketFile};
 use crate::proxy::{self, Clients, Descriptors, Memory, Order};
 use crate::telemetry::{AccessLog, LogHandle, Registry};
+use crate::trace::Outbox;
 
 use inherited::Left;
 use pid_file::PidFile;
@@ -170,7 +171,7 @@ impl Server {
             log,
             process: settings,
         };
-        let memory = Arc::<Memory>::default();
+        let (memory, (outbox, spans)) = (Arc::<Memory>::default(), Outbox::new());
         let (control, handle) = start_control(ControlParts {
             loaded,
             file,
@@ -180,6 +181,7 @@ impl Server {
             registry: Arc::clone(&registry),
             phase: now,
             memory: Arc::clone(&memory),
+            spans,
         })
         .map_err(StartError::Thread)?;
         let mut server = Self {
@@ -202,10 +204,9 @@ impl Server {
             memory,
         };
         for (number, inbox) in inboxes.into_iter().enumerate() {
-            server.start_worker(number, inbox, &registry)?;
+            server.start_worker(number, inbox, (&registry, outbox.clone()))?;
         }
-        let bound = server.admin.map(Address::Ip).or(admin_at);
-        if let Some(address) = bound {
+        if let Some(address) = server.admin.map(Address::Ip).or(admin_at) {
             tracing::info!(%address, "admin listening");
         }
         let pid_path = server.process.borrow().pid_file.clone();
@@ -219,7 +220,7 @@ impl Server {
         &mut self,
         number: usize,
         inbox: mpsc::UnboundedReceiver<Order>,
-        registry: &Arc<Registry>,
+        (registry, spans): (&Arc<Registry>, Outbox),
     ) -> Result<(), StartError> {
         let Some(log) = self.access_log.as_ref().map(|log| log.handle().clone()) else {
             return Ok(());
@@ -233,6 +234,7 @@ impl Server {
             reader: reader.clone(),
             log: log.local(),
             events: events.clone(),
+            spans: spans.clone(),
             registry: Arc::clone(&registry),
             clients: Arc::clone(&clients),
             descriptors,

@@ -16,12 +16,16 @@ use crate::control::{self, Handle, Learned};
 use crate::net;
 use crate::proxy::{self, Order, Sockets};
 use crate::telemetry::Registry;
+use crate::trace::{Inbox, export};
 
 use super::memory;
 use super::stage::Stage;
 
 /// Before a worker that panicked starts anew: one that panics again and again must not eat a core.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// For the spans of the last requests, at the end of the process.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Starts a worker's thread. When the worker panics outside of a request, it is made anew from
 /// `parts` and goes on with the sockets of before.
@@ -74,6 +78,7 @@ pub(super) struct ControlParts {
     pub(super) registry: Arc<Registry>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<proxy::Memory>,
+    pub(super) spans: Inbox,
 }
 
 /// The thread of everything that is not a request; it ends when the sender is dropped.
@@ -100,11 +105,15 @@ async fn control(
     started: blocking::Sender<io::Result<Handle>>,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let ControlParts { loaded, file, stage, admin, learned, registry, phase, memory } = parts;
+    let ControlParts { loaded, file, stage, admin, learned, registry, phase, memory, spans } =
+        parts;
     let access = loaded.config.admin.as_ref().map(admin::Access::of).unwrap_or_default();
     let (series, stage) = (Arc::clone(&registry), Box::new(stage));
     let handle = control::start_knowing(loaded, file, series, stage, learned).await;
     let watched = memory::watch(handle.reader(), memory, Arc::clone(&registry));
+    let (end, ending) = watch::channel(false);
+    let exporting = export(spans, handle.reader(), Arc::clone(&registry), ending);
+    let exporting = tokio::task::spawn_local(exporting);
     let mut replaced = phase.clone();
     let state = admin::State {
         reader: handle.reader(),
@@ -148,6 +157,11 @@ async fn control(
     tokio::select! {
         () = served => {}
         never = watched => match never {},
+    }
+    // No worker is there any more: what waits is all there is.
+    end.send_replace(true);
+    if tokio::time::timeout(LAST_SPANS, exporting).await.is_err() {
+        tracing::warn!("spans are lost at the end: the collector takes too long");
     }
 }
 

@@ -40,12 +40,12 @@ pub mod settings {
         Before, Cases, Client, Condition, CookieFlags, CookieName, CookieRules, CookieSecret,
         ErrorPage, ErrorPages, Fits, Flags, ForwardPolicy, Forwarded, Group, HeaderEdit, Hedge,
         HostPolicy, LimitKind, LimitLog, LogEscape, LogLine, Made, MadeBy, OldBrowsers, Page,
-        PageStatus, Passive, PathChange, PathMatch, PathPiece, PathRewrite, Pattern, Piece, Pool,
-        Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Queue, Rate, Redirect,
-        RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn, Rewrite,
-        SameSite, Sending, ServerName, Source, Stage, Statuses, Template, Test, Then, TimeForm,
-        Timeouts, TlsFact, ToPiece, Towards, Trailer, Variable, WhenNoneEligible, XForwarded,
-        is_within,
+        PageStatus, Parent, Passive, PathChange, PathMatch, PathPiece, PathRewrite, Pattern, Piece,
+        Pool, Protocol, ProxiedEnd, ProxyProtocol, ProxyVersion, Query, Queue, Rate, Ratio,
+        Redirect, RequestBuffering, RequestIdField, Respond, ResponseRules, Retry, RetryOn,
+        Rewrite, SameSite, Sending, ServerName, Source, Stage, Statuses, Template, Test, Then,
+        TimeForm, Timeouts, TlsFact, ToPiece, Towards, Tracing, Trailer, Variable,
+        WhenNoneEligible, XForwarded, is_within,
     };
     pub use crate::config::model::{
         Route as RouteRule, Sticky as StickyBy, StickyCookie, StickyLearn, UpstreamNginx,
@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub memory_limit: Option<u64>,
     /// The limits that routes use.
     pub limits: Box<[Arc<Limit>]>,
+    /// What is traced of requests; `None`: nothing.
+    pub tracing: Option<Arc<settings::Tracing>>,
     /// Form of the access log.
     pub access_log: settings::AccessLogFormat,
     /// Only requests are logged for which this is neither empty nor `0`.
@@ -98,6 +100,7 @@ impl Snapshot {
             max_connections: 0,
             memory_limit: None,
             limits: Box::default(),
+            tracing: None,
             access_log: settings::AccessLogFormat::Off,
             log_when: None,
             asked: settings::Asked::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::balance::Rng;
 use crate::model::UpstreamIx;
 use crate::snapshot::settings::{
-    Access, AccessLog, After, Before, HeaderEdit, HostPolicy, PathRewrite, Redirect,
+    Access, AccessLog, After, Before, HeaderEdit, HostPolicy, PathRewrite, Ratio, Redirect,
     RequestBuffering, Respond, ResponseRules, Retry, Sending, Template, Timeouts,
 };
 use crate::snapshot::{LimitUse, RouteCaptures};
@@ -41,6 +41,8 @@ pub struct Route {
     pub max_body_bytes: Option<Option<u64>>,
     /// Limits that requests have to be within.
     pub limits: Option<Box<[LimitUse]>>,
+    /// Which of its requests are traced that begin a trace; `None`: as everywhere.
+    pub trace_sample: Option<Ratio>,
     /// Whether its requests are logged.
     pub logs: bool,
     /// Where they are logged besides.

@@ -4,9 +4,11 @@
 //! an increment is a relaxed load and a relaxed store, without a locked instruction. The scrape
 //! reads all cells and sums; it may miss what happens meanwhile, but never sees a number go back.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::exemplar::{Exemplar, Slot};
 use crate::model::WorkerIx;
 
 /// A number that only grows, and wraps at 2⁶⁴.
@@ -51,15 +53,27 @@ pub(super) const BOUNDS_US: [u64; BOUNDS] = [
 pub(super) struct Histogram {
     buckets: [Count; BOUNDS + 1],
     sum_us: Count,
+    /// Made with the first one: most histograms have none.
+    exemplars: OnceLock<Box<[Slot; BOUNDS + 1]>>,
 }
 
 fn micros(took: Duration) -> u64 {
     took.as_secs().wrapping_mul(1_000_000).wrapping_add(u64::from(took.subsec_micros()))
 }
 
+/// The bucket of a duration.
+fn place(us: u64) -> usize {
+    BOUNDS_US.partition_point(|bound| *bound < us)
+}
+
 impl Histogram {
     fn bucket(&self, us: u64) -> &Count {
-        &self.buckets[BOUNDS_US.partition_point(|bound| *bound < us)]
+        &self.buckets[place(us)]
+    }
+
+    /// Keeps a request whose duration was noted. For one writer only.
+    pub(super) fn exemplify(&self, one: Exemplar) {
+        self.exemplars.get_or_init(Box::default)[place(micros(one.took))].set(one);
     }
 
     /// Notes one duration. For one writer only.
@@ -90,6 +104,8 @@ pub(super) struct Distribution {
     pub(super) buckets: [u64; BOUNDS + 1],
     /// All durations together, in microseconds.
     pub(super) sum_us: u64,
+    /// The last request of a trace in each bucket.
+    pub(super) exemplars: [Option<Exemplar>; BOUNDS + 1],
 }
 
 impl Distribution {
@@ -100,6 +116,10 @@ impl Distribution {
             *sum = sum.wrapping_add(bucket.get());
         }
         self.sum_us = self.sum_us.wrapping_add(histogram.sum_us.get());
+        let theirs = histogram.exemplars.get().into_iter().flat_map(|slots| slots.iter());
+        for (last, slot) in self.exemplars.iter_mut().zip(theirs) {
+            *last = slot.get().into_iter().chain(*last).max_by_key(|one| one.at);
+        }
     }
 }
 
@@ -168,6 +188,22 @@ mod tests {
         let mut seen = Distribution::default();
         seen.add(&histogram);
         assert_eq!((seen.buckets[0], seen.buckets[BOUNDS]), (1, 1));
+    }
+
+    #[test]
+    fn of_all_workers_the_last_request_of_a_bucket_stands_for_it() {
+        let cells = PerWorker::new(2, |_| Histogram::default());
+        let note = |worker, trace, took, at| {
+            let (took, at) = (Duration::from_millis(took), Duration::from_secs(at));
+            cells.of(WorkerIx(worker)).exemplify(Exemplar { trace, took, at });
+        };
+        note(0, 1, 7, 30);
+        note(1, 2, 8, 20);
+        note(1, 3, 40_000, 10);
+        let seen = cells.distribution(|histogram| histogram).exemplars;
+        assert_eq!(seen[3].map(|one| one.trace), Some(1));
+        assert_eq!(seen[BOUNDS].map(|one| one.trace), Some(3));
+        assert_eq!(seen.iter().flatten().count(), 2);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::{Count, Histogram, PerWorker};
+use super::exemplar::Exemplar;
 use super::names;
 use super::text::Text;
 use crate::model::WorkerIx;
@@ -124,6 +125,11 @@ impl RouteCell {
         self.duration.record(took);
         self.request_bytes.add(request_bytes);
         self.response_bytes.add(response_bytes);
+    }
+
+    /// A request that is over belongs to a trace that is recorded.
+    pub fn exemplify(&self, one: Exemplar) {
+        self.duration.exemplify(one);
     }
 }
 

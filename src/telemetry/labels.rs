@@ -77,6 +77,18 @@ labels! {
         Denied = "denied",
     }
 
+    /// Why spans do not reach the collector.
+    SpansLost {
+        /// As many wait as may.
+        QueueFull = "queue_full",
+        /// It could not be reached, or had no time, for too long.
+        Unreachable = "unreachable",
+        /// It refused the delivery.
+        Refused = "refused",
+        /// It took the delivery, but not these spans.
+        Rejected = "rejected",
+    }
+
     /// What changed a backend's state.
     Cause {
         /// The configuration.

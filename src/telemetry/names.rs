@@ -172,6 +172,11 @@ families! {
         = "Reports to the control loop that were lost because its queue was full.";
     ACCESS_LOG_DROPPED: COUNTER "plimsoll_access_log_dropped_lines_total" []
         = "Access log lines that were lost because the log could not be written fast enough.";
+    SPANS_EXPORTED: COUNTER "plimsoll_spans_exported_total" []
+        = "Spans of traces that the collector has taken; absent until there is one.";
+    SPANS_DROPPED: COUNTER "plimsoll_spans_dropped_total" ["reason"]
+        = "Spans that do not reach the collector: as many wait as may (queue_full), it cannot be reached \
+           (unreachable), it refused the delivery (refused), or did not take these spans (rejected).";
     MEMORY_LIMIT: GAUGE "plimsoll_memory_limit_bytes" []
         = "Memory that the process may have in RAM (memory_limit); absent without a limit.";
     MEMORY_REFUSED: COUNTER "plimsoll_memory_refused_total" ["what"]

@@ -7,6 +7,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::cell::Count;
+use super::labels::SpansLost;
 use super::names;
 use super::text::Text;
 use crate::model::Generation;
@@ -33,6 +34,8 @@ pub struct ProcessSeries {
     resolved: Count,
     resolve_failures: Count,
     held: Count,
+    spans_exported: Count,
+    spans_lost: [Count; SpansLost::ALL.len()],
     /// Milliseconds since 1970; 0 until a name is resolved.
     resolved_at: AtomicU64,
 }
@@ -58,6 +61,8 @@ impl ProcessSeries {
             resolved: Count::default(),
             resolve_failures: Count::default(),
             held: Count::default(),
+            spans_exported: Count::default(),
+            spans_lost: Default::default(),
             resolved_at: AtomicU64::new(0),
         }
     }
@@ -122,6 +127,16 @@ impl ProcessSeries {
         self.held.add_shared(1);
     }
 
+    /// A collector has taken so many spans.
+    pub fn spans_exported(&self, spans: u64) {
+        self.spans_exported.add_shared(spans);
+    }
+
+    /// So many spans do not reach the collector.
+    pub fn spans_lost(&self, why: SpansLost, spans: u64) {
+        self.spans_lost[why as usize].add_shared(spans);
+    }
+
     /// Configurations loaded, and configurations refused.
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloads.get(), self.reloads_refused.get())
@@ -168,6 +183,7 @@ impl ProcessSeries {
         }
         text.single(&names::EVENTS_DROPPED, self.events_dropped.get() as f64);
         text.single(&names::ACCESS_LOG_DROPPED, self.access_log_dropped.get() as f64);
+        self.encode_spans(text);
         let limit = self.memory_limit.load(Relaxed);
         if limit > 0 {
             text.single(&names::MEMORY_LIMIT, limit as f64);
@@ -180,6 +196,20 @@ impl ProcessSeries {
             samples.count(&[env!("CARGO_PKG_VERSION")], 1);
         });
         self.encode_usage(text);
+    }
+
+    fn encode_spans(&self, text: &mut Text) {
+        let lost = SpansLost::ALL.map(|why| (why, self.spans_lost[why as usize].get()));
+        let exported = self.spans_exported.get();
+        // Who traces nothing has no series.
+        if exported > 0 || lost.iter().any(|(_, spans)| *spans > 0) {
+            text.single(&names::SPANS_EXPORTED, exported as f64);
+            text.family(&names::SPANS_DROPPED, |samples| {
+                for (why, spans) in lost {
+                    samples.count(&[why.name()], spans);
+                }
+            });
+        }
     }
 
     /// What every Prometheus client library tells of its process, under the usual names. What the

@@ -1,4 +1,4 @@
-//! From numbers to Prometheus text.
+//! From numbers to Prometheus text, or to that of `OpenMetrics`.
 //!
 //! One family is built, encoded and dropped at a time, so that a scrape with ten thousand backends
 //! needs memory for its text and one family, not for all of them as objects.
@@ -9,28 +9,56 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use super::cell::{BOUNDS_US, Distribution};
 use super::names::Family;
+use super::open_metrics::{self, Sample};
+
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposition {
+    /// Prometheus's text (version 0.0.4).
+    Prometheus,
+    /// `OpenMetrics` (version 1.0.0), with exemplars.
+    OpenMetrics,
+}
 
 /// The output under construction.
-#[derive(Debug, Default)]
-pub(super) struct Text(String);
+#[derive(Debug)]
+pub(super) struct Text {
+    out: String,
+    form: Exposition,
+}
 
 impl Text {
+    pub(super) fn new(form: Exposition) -> Self {
+        Self { out: String::new(), form }
+    }
+
     /// Appends a family with the samples that `fill` adds; a family without samples is left out.
     pub(super) fn family(&mut self, family: &Family, fill: impl FnOnce(&mut Samples<'_>)) {
-        let mut samples = Samples { family, metrics: Vec::new() };
+        let mut samples = Samples { family, all: Vec::new() };
         fill(&mut samples);
-        if samples.metrics.is_empty() {
+        if samples.all.is_empty() {
             return;
         }
+        // The encoder refuses only families without name or samples, and a String takes all.
+        let written = match self.form {
+            Exposition::Prometheus => self.prometheus(family, samples.all),
+            Exposition::OpenMetrics => {
+                open_metrics::write(&mut self.out, family, &samples.all).map_err(|e| e.to_string())
+            }
+        };
+        if let Err(error) = written {
+            tracing::error!(family = family.name, %error, "a metric could not be encoded");
+        }
+    }
+
+    fn prometheus(&mut self, family: &Family, samples: Vec<Sample>) -> Result<(), String> {
         let mut encoded = MetricFamily::default();
         encoded.set_name(family.name.to_owned());
         encoded.set_help(family.help.to_owned());
         encoded.set_field_type(family.kind);
-        encoded.set_metric(samples.metrics);
-        // The encoder refuses only families without name or samples, and a String takes all.
-        if let Err(error) = TextEncoder::new().encode_utf8(&[encoded], &mut self.0) {
-            tracing::error!(family = family.name, %error, "a metric could not be encoded");
-        }
+        encoded.set_metric(samples.into_iter().map(|(metric, _)| metric).collect());
+        let written = TextEncoder::new().encode_utf8(&[encoded], &mut self.out);
+        written.map_err(|error| error.to_string())
     }
 
     /// Appends a family with one sample without labels.
@@ -38,8 +66,11 @@ impl Text {
         self.family(family, |samples| samples.value(&[], value));
     }
 
-    pub(super) fn into_string(self) -> String {
-        self.0
+    pub(super) fn into_string(mut self) -> String {
+        if self.form == Exposition::OpenMetrics {
+            self.out.push_str(open_metrics::END);
+        }
+        self.out
     }
 }
 
@@ -47,7 +78,7 @@ impl Text {
 #[derive(Debug)]
 pub(super) struct Samples<'f> {
     family: &'f Family,
-    metrics: Vec<Metric>,
+    all: Vec<Sample>,
 }
 
 impl Samples<'_> {
@@ -63,7 +94,7 @@ impl Samples<'_> {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
-        self.metrics.push(metric);
+        self.all.push((metric, Vec::new()));
     }
 
     /// Adds a whole number.
@@ -92,7 +123,7 @@ impl Samples<'_> {
         histogram.set_sample_sum(seen.sum_us as f64 / 1e6);
         let mut metric = self.metric(labels);
         metric.set_histogram(histogram);
-        self.metrics.push(metric);
+        self.all.push((metric, seen.exemplars.to_vec()));
     }
 
     fn metric(&self, labels: &[&str]) -> Metric {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::backend::Status;
 use super::cell::{BOUNDS_US, Count, Distribution, Histogram, PerWorker};
+use super::exemplar::Exemplar;
 use super::labels::{Hedged, QueueRejected, RetryDenied, Shed};
 use super::names::{self, Family};
 use super::text::Text;
@@ -89,6 +90,16 @@ impl UpstreamCell {
     #[inline]
     pub fn first_byte(&self, took: Duration) {
         self.first_byte.record(took);
+    }
+
+    /// An attempt that ended belongs to a trace that is recorded.
+    pub fn exemplify_attempt(&self, one: Exemplar) {
+        self.attempt.exemplify(one);
+    }
+
+    /// The response head of an attempt belongs to a trace that is recorded.
+    pub fn exemplify_first_byte(&self, one: Exemplar) {
+        self.first_byte.exemplify(one);
     }
 
     /// A request that waited got a backend after this time.

@@ -112,6 +112,11 @@ async fn tuning() {
 }
 
 #[tokio::test]
+async fn tracing() {
+    follow("tracing.md").await;
+}
+
+#[tokio::test]
 async fn kubernetes() {
     follow("kubernetes.md").await;
 }

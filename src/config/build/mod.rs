@@ -27,6 +27,7 @@ mod route;
 mod secret;
 mod sending;
 mod template;
+mod traces;
 mod upstream;
 mod upstream_balance;
 mod upstream_ejection;
@@ -131,6 +132,7 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
     acme::define(b, &parts[0]);
     let process = process::process(b, &parts[0]);
     let resolver = dns::resolver(b, parts[0].section("dns"));
+    let tracing = traces::tracing(b, &parts[0], &process);
     let admin = parts[0].table("admin").map(|table| admin::admin(b, table));
     let mut listeners: Vec<_> = parts
         .iter()
@@ -163,11 +165,13 @@ pub(super) fn build(b: &mut Build<'_>, parts: &[Table], files: &[PathBuf]) -> Co
     upstream_room::check(b, &upstreams);
     let limits = limit::limits(b, parts);
     whole::check(b, parts, admin.as_ref(), &listeners, &routes, &upstreams);
+    traces::check(b, &parts[0], &routes);
     let limits = limit::check(b, limits, &routes);
     Config {
         process,
         admin,
         acme: b.acme.take(),
+        tracing,
         listeners: listeners.into_iter().map(|one| one.model).collect::<Vec<Listener>>(),
         routes: routes.into_iter().map(|one| one.model).collect::<Vec<Route>>(),
         upstreams: upstreams

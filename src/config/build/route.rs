@@ -10,7 +10,9 @@ use super::{
     Build, access, action, condition, field, limit, onward, process, request, response, sending,
 };
 use crate::config::faults::Place;
-use crate::config::model::{HeaderMatch, HeaderValueMatch, PathMatch, Route, TimeoutOverrides};
+use crate::config::model::{
+    HeaderMatch, HeaderValueMatch, PathMatch, Ratio, Route, TimeoutOverrides,
+};
 use crate::config::tree::{Item, Key, Table};
 
 /// Checks the `n`-th route, counted from 1.
@@ -66,6 +68,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
             .table("timeouts")
             .map_or_else(TimeoutOverrides::default, |table| timeouts(b, table)),
         retry: table.table("retry").map(retry),
+        trace_sample: table.float("trace_sample").map(Ratio::of),
         logs: table.bool("access_log"),
         more_logs: process::logs_of(b, table),
         max_body_bytes: table.written("max_body").map(|_| table.size("max_body")),

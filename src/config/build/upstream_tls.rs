@@ -98,7 +98,8 @@ fn trust(b: &mut Build<'_>, table: &Table) -> Option<Trust> {
     Some(Trust::In(roots?, crls, depth))
 }
 
-fn system(b: &mut Build<'_>, table: &Table) -> Option<Roots> {
+/// The authorities that the system trusts.
+pub(super) fn system(b: &mut Build<'_>, table: &Table) -> Option<Roots> {
     let roots = b.system_roots.get_or_init(|| Roots::system().ok()).clone();
     if roots.is_none() {
         let help = "install the package `ca-certificates`, or name a file as `ca`";

@@ -11,7 +11,7 @@ use crate::config::model::{
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 65] = [
+static PLAIN: [Plain; 67] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     (
@@ -104,6 +104,16 @@ static PLAIN: [Plain; 65] = [
     ),
     ("user", Variable::User, "The user of Basic authentication."),
     ("request_id", Variable::RequestId, "The request's id, as backends and logs get it."),
+    (
+        "trace_id",
+        Variable::TraceId,
+        "The id of the trace that the request belongs to, 32 hexadecimal digits; empty without `[tracing]`.",
+    ),
+    (
+        "span_id",
+        Variable::SpanId,
+        "The id of the request's own span, 16 hexadecimal digits; empty without `[tracing]`.",
+    ),
     ("listener", Variable::Listener, "The listener's name."),
     ("route", Variable::Route, "The route's name."),
     ("upstream", Variable::Upstream, "The upstream's name; empty where none is chosen."),

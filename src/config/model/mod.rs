@@ -21,6 +21,7 @@ mod response;
 mod route;
 mod sending;
 mod template;
+mod traces;
 mod upstream;
 mod upstream_load;
 mod upstream_nginx;
@@ -74,6 +75,7 @@ pub use template::{
     Asked, AttemptFact, Group, LimitKind, Piece, ProxiedEnd, Stage, Template, TimeForm, TlsFact,
     Variable,
 };
+pub use traces::{Collector, Parent, Ratio, Tracing};
 pub use upstream::{
     Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Source, Subset,
     Timeouts, Upstream,
@@ -92,6 +94,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// The authority that gives certificates, if one is asked.
     pub acme: Option<Acme>,
+    /// What is traced of requests; `None`: nothing.
+    pub tracing: Option<Arc<Tracing>>,
     /// Where clients connect, in the order of the files.
     pub listeners: Vec<Listener>,
     /// Which request goes where, in the order of the files.

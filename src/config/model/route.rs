@@ -7,8 +7,8 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::{
-    Access, AccessLog, After, Before, Captures, Condition, LimitUse, Pattern, RequestBuffering,
-    ResponseRules, Retry, Sending, Statuses, Template,
+    Access, AccessLog, After, Before, Captures, Condition, LimitUse, Pattern, Ratio,
+    RequestBuffering, ResponseRules, Retry, Sending, Statuses, Template,
 };
 use crate::model::Weight;
 
@@ -62,6 +62,8 @@ pub struct Route {
     pub max_body_bytes: Option<Option<u64>>,
     /// Limits of how often clients may ask, in their order.
     pub limits: Vec<LimitUse>,
+    /// Which of its requests are traced that begin a trace; `None`: as everywhere.
+    pub trace_sample: Option<Ratio>,
     /// Whether its requests are logged.
     pub logs: bool,
     /// Where they are logged besides.
@@ -99,6 +101,7 @@ impl Route {
             retry: None,
             max_body_bytes: None,
             limits: Vec::new(),
+            trace_sample: None,
             logs: true,
             more_logs: Vec::new(),
             ignore_client_abort: false,

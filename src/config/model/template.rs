@@ -73,6 +73,10 @@ pub enum Variable {
     User,
     /// `${request_id}`.
     RequestId,
+    /// `${trace_id}`: of the trace that the request belongs to.
+    TraceId,
+    /// `${span_id}`: of the request's span.
+    SpanId,
     /// `${listener}`: the listener's name.
     Listener,
     /// `${route}`: the route's name.

@@ -21,6 +21,7 @@ mod response;
 mod route;
 mod route_nginx;
 mod sending;
+mod traces;
 mod upstream;
 mod upstream_backend;
 mod upstream_balance;
@@ -63,6 +64,7 @@ pub(super) static ROOT: Section = Section {
         process::ACCESS_LOGS,
         admin::ADMIN,
         acme::ACME,
+        traces::TRACING,
         dns::OF_PROCESS,
         listener::LISTENER,
         route::ROUTE,

@@ -229,6 +229,13 @@ static SECTION: Section = Section {
             r#""10MiB""#,
         ),
         super::limit::LIMITS,
+        Setting::optional(
+            "trace_sample",
+            super::traces::RATIO,
+            "that of `[tracing]`",
+            "Which part of the requests of this route is traced, of those that begin a trace.",
+            "0.0",
+        ),
         Setting::with_default(
             "access_log",
             Kind::Bool,

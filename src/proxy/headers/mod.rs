@@ -20,7 +20,7 @@ mod rewrite;
 mod tests;
 
 pub use identity::{ClientIdentity, client_address, is_trusted, request_id};
-pub use request::{RequestContext, push_target, write_request_head};
+pub use request::{RequestContext, TraceFields, push_target, write_request_head};
 pub use response::{
     Persistence, ResponseContext, trailer_lines, write_informational, write_response_head,
 };

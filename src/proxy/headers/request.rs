@@ -31,6 +31,8 @@ pub struct RequestContext<'a> {
     pub authority: &'a str,
     /// What is sent otherwise than the client asked for, if anything.
     pub otherwise: Option<&'a Otherwise>,
+    /// The trace that the request belongs to; what is told of it takes the place of the client's word.
+    pub trace: Option<&'a TraceFields>,
     /// How the body is sent.
     pub framing: Framing,
     /// Trailer fields of the response would reach the client.
@@ -43,6 +45,15 @@ pub struct RequestContext<'a> {
     pub close: bool,
     /// The route's changes.
     pub edits: &'a [HeaderEdit],
+}
+
+/// What a backend is told of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceFields {
+    /// The value of `traceparent`.
+    pub parent: [u8; 55],
+    /// The client's `tracestate` goes with it.
+    pub keeps_state: bool,
 }
 
 /// Appends the head for the backend of this attempt, its empty line included.
@@ -71,6 +82,9 @@ pub fn write_request_head(out: &mut Vec<u8>, ctx: &RequestContext<'_>) {
     }
     push_forwarding(out, ctx);
     push_id(out, fields, ctx);
+    if let Some(trace) = ctx.trace {
+        push_trace(out, fields, trace);
+    }
     if let Some(time) = ctx.grpc_timeout {
         remove_field(out, fields, "grpc-timeout");
         push_field(out, b"grpc-timeout", time);
@@ -107,6 +121,15 @@ fn push_id(out: &mut Vec<u8>, fields: usize, ctx: &RequestContext<'_>) {
         }
         None => {}
     }
+}
+
+#[cold]
+fn push_trace(out: &mut Vec<u8>, fields: usize, trace: &TraceFields) {
+    remove_field(out, fields, "traceparent");
+    if !trace.keeps_state {
+        remove_field(out, fields, "tracestate");
+    }
+    push_field(out, b"traceparent", &trace.parent);
 }
 
 /// Appends the target: as the client sent it, or with its path rewritten.

@@ -63,6 +63,8 @@ pub struct Vars<'a> {
     pub captured: Option<&'a Captured>,
     /// What was answered when it was asked whether the request may pass.
     pub auth: Option<&'a ResponseHead>,
+    /// The trace that it belongs to, where requests are traced.
+    pub trace: Option<&'a TraceIds>,
     /// What is sent otherwise than it came, where anything is.
     pub otherwise: Option<&'a Otherwise>,
     /// What became of it by its route's limits.
@@ -71,6 +73,15 @@ pub struct Vars<'a> {
     pub body: Option<&'a [u8]>,
     /// What the expression found that gives the text.
     pub groups: Option<&'a Captures<'a>>,
+}
+
+/// A request's place in a trace, in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceIds {
+    /// The trace's id.
+    pub trace: [u8; 32],
+    /// The id of the request's own span.
+    pub span: [u8; 16],
 }
 
 /// The client's connection.
@@ -138,6 +149,7 @@ impl<'a> Vars<'a> {
             answer: Answer::default(),
             captured: None,
             auth: None,
+            trace: None,
             otherwise: None,
             limited: Verdicts::default(),
             body: None,
@@ -148,7 +160,7 @@ impl<'a> Vars<'a> {
 
 impl Clock<'_> {
     /// The time since 1970.
-    fn since_epoch(&self) -> Duration {
+    pub(super) fn since_epoch(&self) -> Duration {
         let (moment, time) = self.anchor;
         match self.now.checked_duration_since(moment) {
             Some(later) => time + later,
@@ -197,6 +209,8 @@ pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) ->
         Variable::Scheme => Some(vars.client.scheme.as_bytes()),
         Variable::Https => vars.link.secured.map(|_| &b"on"[..]),
         Variable::RequestId => Some(vars.request_id),
+        Variable::TraceId => vars.trace.map(|ids| &ids.trace[..]),
+        Variable::SpanId => vars.trace.map(|ids| &ids.span[..]),
         Variable::Listener => Some(vars.link.listener.as_bytes()),
         Variable::Route => Some(vars.route.as_bytes()),
         Variable::Upstream => Some(vars.upstream.as_bytes()),

@@ -116,6 +116,7 @@ fn passage(tcp: &config::Tcp, upstreams: &Upstreams<'_>, series: Arc<RouteSeries
         max_body_bytes: None,
         limits: None,
         sending: None,
+        trace_sample: None,
         logs: true,
         more_logs: None,
         ignore_client_abort: false,
@@ -167,6 +168,7 @@ fn route(section: &config::Route, upstreams: &Upstreams<'_>, limits: &Limits<'_>
         request_buffering: section.request_buffering.clone(),
         max_body_bytes: section.max_body_bytes,
         limits: uses(section, limits),
+        trace_sample: section.trace_sample,
         logs: section.logs,
         more_logs: Some(section.more_logs.clone().into_boxed_slice())
             .filter(|logs| !logs.is_empty()),

@@ -20,7 +20,7 @@ pub(super) fn write(entry: &Entry<'_>, out: &mut Vec<u8>) {
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let time = Timestamp::try_from(self.time).unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut line = out.serialize_struct("Entry", 19)?;
+        let mut line = out.serialize_struct("Entry", 20)?;
         // RFC 3339 in UTC with milliseconds.
         line.serialize_field("time", &format_args!("{time:.3}"))?;
         line.serialize_field("client", &format_args!("{}", self.client))?;
@@ -36,6 +36,7 @@ impl Serialize for Entry<'_> {
         line.serialize_field("referer", &self.referer.map(Text))?;
         line.serialize_field("user_agent", &self.user_agent.map(Text))?;
         line.serialize_field("request_id", &Text(self.request_id))?;
+        line.serialize_field("trace_id", &self.trace_id.map(Text))?;
         line.serialize_field("listener", self.listener)?;
         line.serialize_field("route", self.route)?;
         line.serialize_field("upstream", &self.upstream)?;

@@ -68,6 +68,8 @@ pub struct Entry<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// The request's id.
     pub request_id: &'a [u8],
+    /// The trace's id, where requests are traced.
+    pub trace_id: Option<&'a [u8]>,
     /// The listener's name.
     pub listener: &'a str,
     /// The route's name; `_none` when no route took the request.

@@ -28,6 +28,7 @@ fn entry() -> Entry<'static> {
         referer: None,
         user_agent: None,
         request_id: b"r1",
+        trace_id: Some(b"4bf92f3577b34da6a3ce929d0e0e4736"),
         listener: "web",
         route: "shop",
         upstream: Some("cart"),

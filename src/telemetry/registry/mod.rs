@@ -12,7 +12,7 @@ use super::downstream::{ListenerSeries, RouteSeries};
 use super::history::History;
 use super::limit::LimitSeries;
 use super::process::ProcessSeries;
-use super::text::Text;
+use super::text::{Exposition, Text};
 use super::tls::TlsSeries;
 use super::upstream::UpstreamSeries;
 
@@ -92,7 +92,12 @@ impl Registry {
 
     /// Prometheus text (version 0.0.4) of all series that are alive, each summed over the workers.
     pub fn encode(&self) -> String {
-        let mut text = Text::default();
+        self.encode_as(Exposition::Prometheus)
+    }
+
+    /// The same in this form.
+    pub fn encode_as(&self, form: Exposition) -> String {
+        let mut text = Text::new(form);
         ListenerSeries::encode(&self.listeners.alive(), &mut text);
         TlsSeries::encode(&self.tls.alive(), &mut text);
         RouteSeries::encode(&self.routes.alive(), &mut text);

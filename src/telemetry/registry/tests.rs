@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::model::{AdminState, BackendState, Generation, Outcome, Tick, WorkerIx};
 use crate::telemetry::{
-    Cause, Ejected, Handshake, Hedged, LastProbe, Limited, QueueRejected, RetryDenied, Shed,
-    Status, names,
+    Cause, Ejected, Exemplar, Exposition, Handshake, Hedged, LastProbe, Limited, QueueRejected,
+    RetryDenied, Shed, SpansLost, Status, names,
 };
 
 const W0: WorkerIx = WorkerIx(0);
@@ -34,6 +34,8 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     route.worker(W1).begin();
     route.worker(W1).finish(502, Duration::from_secs(31), 1, 2);
     route.worker(W1).begin();
+
+    exemplify(&route);
 
     let tls = registry.tls("web");
     tls.worker(W0).handshake(Handshake::Full);
@@ -97,6 +99,14 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     (registry, (listener, tls, route, limit, upstream, backend))
 }
 
+fn exemplify(route: &RouteSeries) {
+    route.worker(W1).exemplify(Exemplar {
+        trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+        took: Duration::from_secs(31),
+        at: Duration::from_millis(1_700_000_000_123),
+    });
+}
+
 /// What is told of the process as a whole.
 fn busy_process(registry: &Registry) {
     let process = registry.process();
@@ -108,6 +118,8 @@ fn busy_process(registry: &Registry) {
     process.memory_refused_request();
     process.certificate_ordered(true);
     process.dns_update(true);
+    process.spans_exported(3);
+    process.spans_lost(SpansLost::QueueFull, 2);
 }
 
 #[test]
@@ -164,6 +176,45 @@ fn promtool_accepts_the_text() {
         + &String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
+
+/// Read by the strict parser of Prometheus's own library for Python.
+#[test]
+fn the_parser_of_openmetrics_accepts_the_text_and_finds_the_exemplar() {
+    let (registry, _alive) = busy();
+    let text = registry.encode_as(Exposition::OpenMetrics);
+    let mut python = Command::new("/usr/bin/python3")
+        .args(["-c", OPEN_METRICS])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    let (said, fault) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{fault}");
+    let lines: Vec<_> = said.lines().collect();
+    let families = names::ALL.len().to_string();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(lines[0], families);
+    assert_eq!(
+        lines[1..],
+        [format!("plimsoll_request_duration_seconds_bucket +Inf {trace} 31 1700000000.123")]
+    );
+}
+
+/// Prints how many families there are, and every exemplar.
+const OPEN_METRICS: &str = r#"
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = list(text_string_to_metric_families(sys.stdin.read()))
+print(len(families))
+for sample in (sample for family in families for sample in family.samples):
+    if sample.exemplar:
+        one = sample.exemplar
+        print(sample.name, sample.labels["le"], one.labels["trace_id"], one.value, float(one.timestamp))
+"#;
 
 #[test]
 fn a_series_survives_as_long_as_somebody_holds_it_and_then_leaves() {

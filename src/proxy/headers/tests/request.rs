@@ -59,6 +59,7 @@ impl Case {
             path,
             host: &self.host,
             authority: "127.0.0.1:9000",
+            trace: None,
             framing: self.framing,
             trailers: true,
             upgrade: self.upgrade.map(str::as_bytes),
