@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::two_with;
 
 /// What it may take; a few seconds of it are used.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A value that nobody can mean (422) is refused though its form is good: the document says so.
 const SETTINGS: &str = "
