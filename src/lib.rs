@@ -90,7 +90,7 @@
 //! | [`admin`] | `model` `tls::Server` `config::model` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `trace` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
-//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::rise` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
+//! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::flap` `health::rise` `health::warm` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
 //! | [`cli`] | `model` `tls` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `flate2` `hyper` `hyper_util` `jiff` `ratatui` `rustix` `rustls` `serde` `serde_json` `tar` `tokio` `tracing` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |

@@ -293,6 +293,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[admin]", "certificates") => ASKS_CLIENTS,
         ("[[listener]]", "proxy_protocol") => "trusted_proxies = [\"10.0.0.1\"]",
         ("[[listener.tls.certificate]]", "acme") => "names = [\"a.test\"]",
+        ("[upstream.NAME.dns]", key) => of_sentinels(key),
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
         ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",
         ("[upstream.NAME.health] or [upstream.NAME.check.CHECK]", key) => of_check(key),
@@ -300,6 +301,15 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         _ => "",
     };
     format!("{text}{needed}\n{line}\n")
+}
+
+/// What Sentinels need so that a setting means something.
+fn of_sentinels(key: &str) -> &'static str {
+    match key {
+        "sentinel_user" => "sentinels = [\"10.0.0.5\"]\nsentinel_password = \"a\"",
+        "sentinel_password" => "sentinels = [\"10.0.0.5\"]",
+        _ => "",
+    }
 }
 
 /// The strategy that looks at a setting.

@@ -181,7 +181,8 @@ impl Control {
             return;
         };
         let (sums, rules) = (guard.sums.count(&upstream), guard.rules);
-        let look = guard.breaker.look(sums, &rules, now, draw);
+        let (judged, failed) = upstream.series.tries();
+        let look = guard.breaker.look((sums, Counts { judged, failed }), &rules, now, draw);
         if let Some(permits) = look.permits {
             guard.permits.store(permits, Relaxed);
         }

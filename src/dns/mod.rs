@@ -107,10 +107,9 @@ impl Dns {
 
     /// Asks for one name.
     pub async fn lookup(self, query: Query) -> Answer {
-        let result = if query.resolver.sentinels {
-            sentinel::ask(&query.resolver, &query.name).await
-        } else {
-            self.found(&query).await
+        let result = match &query.resolver.sentinels {
+            Some(sentinels) => sentinel::ask(sentinels, query.resolver.timeout, &query.name).await,
+            None => self.found(&query).await,
         };
         let result = result.and_then(|(mut found, until)| {
             found.sort_unstable();

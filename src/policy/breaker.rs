@@ -3,7 +3,7 @@
 //!
 //! Closed → open, when in the window enough requests were made and too large a part of them failed →
 //! half-open, when the pause is over → closed, when enough trials succeeded, or open again, for longer,
-//! when one failed. (A single backend is parked instead: [`parking`](super::parking).)
+//! when one failed. Only trials decide: what was under way before it opened may end at any time. (A single backend is parked instead: [`parking`](super::parking).)
 
 use std::mem;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub enum State {
     },
     /// A few pass, to try.
     HalfOpen {
-        /// What was counted when trials began.
+        /// What was counted of trials when these began.
         since: Counts,
         /// When requests were let pass last.
         renewed: Tick,
@@ -89,20 +89,27 @@ impl Breaker {
         self.state
     }
 
-    /// A step of the window, a tenth of it, is over: takes up what was counted until now.
-    pub fn look(&mut self, sums: Counts, rules: &Rules, now: Tick, draw: f64) -> Look {
-        self.window.tick(sums);
+    /// A step of the window, a tenth of it, is over: takes up what was counted until now, of all requests
+    /// and of those that were trials.
+    pub fn look(
+        &mut self,
+        (all, trials): (Counts, Counts),
+        rules: &Rules,
+        now: Tick,
+        draw: f64,
+    ) -> Look {
+        self.window.tick(all);
         let before = self.state;
         let why = match self.state {
             State::Closed => self.closed(rules, now, draw),
             State::Open { until } if now >= until => {
-                self.state = State::HalfOpen { since: sums, renewed: now };
+                self.state = State::HalfOpen { since: trials, renewed: now };
                 format!("open until now; {} trial requests decide", rules.trials)
             }
             State::Open { .. } => String::new(),
-            State::HalfOpen { since, .. } => self.half_open(since, sums, rules, now, draw),
+            State::HalfOpen { since, .. } => self.half_open(since, trials, rules, now, draw),
         };
-        let permits = self.permits(before, sums, rules, now);
+        let permits = self.permits(before, trials, rules, now);
         let changed = mem::discriminant(&self.state) != mem::discriminant(&before);
         Look { changed: changed.then_some(why), permits }
     }
@@ -185,16 +192,25 @@ mod tests {
     };
 
     /// A breaker, the sums of before and the time.
-    struct Story(Breaker, Counts, u64);
+    struct Story(Breaker, (Counts, Counts), u64);
 
     impl Story {
         fn new() -> Self {
-            Self(Breaker::new(Counts::default()), Counts::default(), 0)
+            Self(Breaker::new(Counts::default()), Default::default(), 0)
         }
 
         /// A second in which so many requests succeeded and failed.
         fn second(&mut self, ok: u64, failed: u64) -> (&'static str, Option<u32>) {
-            self.1 = self.1 + Counts { judged: ok + failed, failed };
+            let counts = Counts { judged: ok + failed, failed };
+            if let State::HalfOpen { .. } = self.0.state() {
+                self.1.1 = self.1.1 + counts;
+            }
+            self.late(ok, failed)
+        }
+
+        /// The same, of requests that were no trials.
+        fn late(&mut self, ok: u64, failed: u64) -> (&'static str, Option<u32>) {
+            self.1.0 = self.1.0 + Counts { judged: ok + failed, failed };
             self.2 += 1;
             let look = self.0.look(self.1, &RULES, Tick(self.2 * 1_000_000), 0.0);
             (self.0.state().name(), look.permits)
@@ -226,6 +242,18 @@ mod tests {
         assert_eq!(story.second(1, 1).0, "open");
         assert_eq!(story.seconds(19), ["open"; 19]);
         assert_eq!(story.second(0, 0).0, "half_open");
+    }
+
+    #[test]
+    fn what_was_under_way_before_it_opened_decides_nothing() {
+        let mut story = Story::new();
+        assert_eq!(story.second(0, 20).0, "open");
+        assert_eq!(story.late(5, 30), ("open", Some(0)));
+        story.seconds(8);
+        assert_eq!(story.second(0, 0).0, "half_open");
+        assert_eq!(story.late(9, 40), ("half_open", None));
+        assert_eq!(story.second(2, 0).0, "half_open");
+        assert_eq!(story.second(1, 0), ("closed", Some(0)));
     }
 
     #[test]

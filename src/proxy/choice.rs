@@ -17,6 +17,8 @@ pub(super) struct Choice {
     pub(super) fresh: bool,
     /// It was waited for in line, where others wait until its place is taken.
     pub(super) waited: bool,
+    /// A circuit breaker that is not closed let it pass, to try.
+    pub(super) tries: bool,
     /// It stands in another zone than the first one that was asked.
     pub(super) crossed: bool,
 }
@@ -29,7 +31,7 @@ impl Choice {
 
     /// An attempt like any other.
     pub(super) fn of(ix: BackendIx) -> Self {
-        Self { ix, trial: false, fresh: false, waited: false, crossed: false }
+        Self { ix, trial: false, fresh: false, waited: false, tries: false, crossed: false }
     }
 }
 
@@ -57,7 +59,7 @@ impl Passage<'_> {
         if upstream.fail_open {
             upstream.series.worker(self.at.worker.ix).fail_open_pick();
         }
-        Some(Choice::of(ix))
+        Some(Choice { tries: upstream.course.barrier.is_some(), ..Choice::of(ix) })
     }
 
     /// What a pick looks at.

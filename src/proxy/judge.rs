@@ -39,6 +39,9 @@ impl Passage<'_> {
         if choice.trial && !ended.progress.decided {
             self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
         }
+        if choice.tries {
+            upstream.series.worker(self.at.worker.ix).tried(failed);
+        }
         if !failed {
             if let Some(took) = self.measured(record) {
                 live.observe(took, now);

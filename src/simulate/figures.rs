@@ -13,6 +13,10 @@ pub struct Figures {
     pub failed: u64,
     /// Attempts beyond the first ones.
     pub retries: u64,
+    /// Second attempts, at another backend, for requests that took long.
+    pub hedges: u64,
+    /// Requests that were refused before a backend was asked.
+    pub shed: u64,
     /// How often a backend was parked for its failures.
     pub parked: u64,
     /// Of these, how often because it stood out from the others.

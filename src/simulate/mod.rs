@@ -2,20 +2,21 @@
 //!
 //! The clock, the network and the backends are made up; plans, eligibility, parking, outliers,
 //! hung backends and retries with their budget are those of the process: [`snapshot`](crate::snapshot),
-//! [`balance`](crate::balance), `health::rise`, [`policy`](crate::policy), `proxy::retry` and
-//! `proxy::budget`. Nothing waits, and the same seed
+//! [`balance`](crate::balance), `health::rise`, `health::flap`, `health::warm`, [`policy`](crate::policy),
+//! `proxy::retry` and `proxy::budget`. Nothing waits, and the same seed
 //! gives the same figures on every machine, so that two strategies or two settings can be compared,
 //! and what an upstream does when half of it is lost is known before it happens.
 //!
 //! A backend is a queue with so many places at which requests are served, each for a time that is
 //! drawn from a log-normal distribution; a time-out gives the request up, but the backend works on it
 //! all the same, as most do. Where the upstream has checks, the first is played: it fails where requests would.
-//! Tiers and the circuit breaker are decided as the process does. Damping of flaps, slow start and further
-//! checks are left out, and so are lines of requests that wait, limits of how many are in flight, and second
-//! requests (hedging).
+//! Tiers, the circuit breaker, slow start, damping of flaps, second requests (hedging), the limit that adapts
+//! itself and admission control are decided as the process does. Further checks are left out, and so are lines
+//! of requests that wait and limits of how many are in flight.
 
 mod backend;
 mod figures;
+mod guards;
 mod keeper;
 mod load;
 mod plot;
@@ -23,6 +24,8 @@ mod run;
 mod scenario;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod tails;
 #[cfg(test)]
 mod tests;
 

@@ -88,6 +88,14 @@ fn few(backends: usize, of_ten: Scenario) -> Scenario {
     Scenario { backends, rate: 100.0 * backends as f64, ..of_ten }
 }
 
+fn cold_restart() -> Scenario {
+    let away = change(10..15, 0..1, Effect::Refuses);
+    let back = change(15..45, 0..1, Effect::Warms(10.0));
+    let what =
+        "one of ten is away from second 10 to 15, and back ten times slower, warm at second 45";
+    ten("cold-restart", what, vec![away, back])
+}
+
 /// Every scenario that has a name.
 pub fn scenarios() -> Vec<Scenario> {
     let sick = |effect| vec![change(10..50, 0..1, effect)];
@@ -115,6 +123,7 @@ pub fn scenarios() -> Vec<Scenario> {
             "one of ten begins thirty times slower, and is warm after a minute",
             vec![change(0..60, 0..1, Effect::Warms(30.0))],
         ),
+        cold_restart(),
         ten(
             "herd",
             "three times as many requests from second 20 to 25",

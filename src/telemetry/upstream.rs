@@ -45,6 +45,8 @@ pub struct UpstreamCell {
     none_eligible: Count,
     fail_open_picks: Count,
     kept_out: Count,
+    /// Of requests that a circuit breaker let pass to try: those that succeeded, and that failed.
+    tries: [Count; 2],
     reuses: Count,
     opens: Count,
     open_failures: Count,
@@ -137,6 +139,11 @@ impl UpstreamCell {
     /// A request was answered at once because the circuit breaker is open.
     pub fn kept_out(&self) {
         self.kept_out.add(1);
+    }
+
+    /// A request that a circuit breaker let pass to try succeeded or `failed`.
+    pub fn tried(&self, failed: bool) {
+        self.tries[usize::from(failed)].add(1);
     }
 
     /// An attempt took an idle connection.
@@ -239,6 +246,12 @@ impl UpstreamSeries {
     pub fn response_heads(&self) -> (u64, Duration) {
         let seen = self.cells.distribution(|cell| &cell.first_byte);
         (seen.buckets.iter().sum(), Duration::from_micros(seen.sum_us))
+    }
+
+    /// Requests that a circuit breaker let pass to try, and how many of them failed.
+    pub fn tries(&self) -> (u64, u64) {
+        let [ok, failed] = [0, 1].map(|failed| self.cells.sum(|cell| &cell.tries[failed]));
+        (ok + failed, failed)
     }
 
     /// Requests that came, whatever became of them: attempts but for further and second ones, and those

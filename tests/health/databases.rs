@@ -124,14 +124,7 @@ async fn clients_are_led_to_the_primary_that_sentinels_name() {
         told.contains(&replica.port.to_string()) && !told.contains("s_down")
     })
     .await;
-    let lb = Lb::start(format!(
-        "[admin]\naddress = \"127.0.0.1:0\"\n\
-         [[listener]]\nname = \"main\"\nmode = \"tcp\"\naddress = \"127.0.0.1:0\"\nupstream = \"redis\"\n\
-         [upstream.redis.dns]\nsentinels = [\"{}\"]\n\
-         [[upstream.redis.backend]]\naddress = \"shop\"\n",
-        sentinel.address()
-    ))
-    .await;
+    let lb = Lb::start(led_by(&format!("sentinels = [\"{}\"]", sentinel.address()))).await;
     let at = async || {
         let list = lb.api("/api/v1/ha/load-balancer/backends").await;
         let backends = list["backends"].as_array().unwrap().clone();
@@ -149,4 +142,42 @@ async fn clients_are_led_to_the_primary_that_sentinels_name() {
     sentinel.signal(Signal::KILL);
     lb.until_log("1 Sentinels have to agree").await;
     assert_eq!(at().await, [moved]);
+}
+
+/// Connections that are led to the primary of these Sentinels.
+fn led_by(dns: &str) -> String {
+    format!(
+        "[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\nname = \"main\"\nmode = \"tcp\"\naddress = \"127.0.0.1:0\"\nupstream = \"redis\"\n\
+         [upstream.redis.dns]\n{dns}\n\
+         [[upstream.redis.backend]]\naddress = \"shop\"\n"
+    )
+}
+
+#[tokio::test]
+async fn sentinels_may_want_a_password_and_be_known_and_know_by_names() {
+    let primary = servers::redis(None).await;
+    let sentinel = servers::shy_sentinel(&primary).await;
+    crate::support::until("the Sentinel names its primary by its host", async || {
+        let ask = ["SENTINEL", "get-master-addr-by-name", "shop"];
+        servers::ask_redis(&sentinel, &ask).starts_with("localhost")
+    })
+    .await;
+    let dns = format!("sentinels = [\"localhost:{}\"]", sentinel.port);
+    let lb = Lb::start(led_by(&dns)).await;
+    lb.until_log("NOAUTH").await;
+    lb.reload(led_by(&format!("{dns}\nsentinel_password = \"wrong\"")));
+    lb.until_log("WRONGPASS").await;
+    for user in ["", "sentinel_user = \"default\"\n"] {
+        lb.reload(led_by(&format!("{dns}\n{user}sentinel_password = \"{PASSWORD}\"")));
+        let named = format!("shop/{}", primary.address());
+        crate::support::until("the primary is found", async || {
+            let list = lb.api("/api/v1/ha/load-balancer/backends").await;
+            list["backends"][0]["backend"] == named
+        })
+        .await;
+        let told = servers::ask_redis_at(lb.addr("main").port(), &["ROLE"]);
+        assert!(told.contains("master"), "{told}");
+    }
+    assert!(!lb.log_text().contains(PASSWORD));
 }

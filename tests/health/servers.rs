@@ -196,11 +196,21 @@ pub(crate) async fn redis(primary: Option<&Server>) -> Server {
 
 /// A Sentinel that promotes a replica of `primary` as soon as that is away.
 pub(crate) async fn sentinel(primary: &Server) -> Server {
+    sentinel_of("127.0.0.1", primary, "").await
+}
+
+/// The same, which knows its primary by a host's name and wants a password itself.
+pub(crate) async fn shy_sentinel(primary: &Server) -> Server {
+    let names = "sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n";
+    sentinel_of("localhost", primary, &format!("requirepass {PASSWORD}\n{names}")).await
+}
+
+async fn sentinel_of(host: &str, primary: &Server, more: &str) -> Server {
     serve(directory("redis"), |data, port| {
         let file = data.join("sentinel.conf");
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n\
-             sentinel monitor shop 127.0.0.1 {} 1\n\
+            "port {port}\nbind 127.0.0.1\ndir {}\n{more}\
+             sentinel monitor shop {host} {} 1\n\
              sentinel auth-pass shop {PASSWORD}\n\
              sentinel down-after-milliseconds shop 500\n\
              sentinel failover-timeout shop 5000\n",

@@ -1,10 +1,10 @@
 //! `[dns]` and `[upstream.NAME.dns]`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Build;
-use crate::config::model::{Dns, Families, Resolver};
+use crate::config::model::{BackendAddress, Dns, Families, Login, Resolver, Sentinels};
 use crate::config::tree::Table;
 use crate::policy::removal::Guard;
 
@@ -16,8 +16,8 @@ const SENTINEL_PORT: u16 = 26379;
 /// Who is asked where an upstream says nothing else.
 pub(super) fn resolver(b: &mut Build<'_>, table: &Table) -> Arc<Resolver> {
     let timeout = table.duration("timeout").unwrap_or_default();
-    let servers = servers(b, table, "servers", PORT);
-    Arc::new(Resolver { servers, sentinels: false, timeout, families: families(table) })
+    let servers = servers(b, table);
+    Arc::new(Resolver { servers, sentinels: None, timeout, families: families(table) })
 }
 
 pub(super) fn dns(b: &mut Build<'_>, table: &Table, usual: &Arc<Resolver>, empties: bool) -> Dns {
@@ -29,11 +29,8 @@ pub(super) fn dns(b: &mut Build<'_>, table: &Table, usual: &Arc<Resolver>, empti
         b.error(table.place_of("sentinels"), "Sentinels are asked in place of name servers", help);
     }
     let resolver = if servers || sentinels || timeout || families {
-        let servers = match () {
-            () if sentinels => self::servers(b, table, "sentinels", SENTINEL_PORT),
-            () if servers => self::servers(b, table, "servers", PORT),
-            () => usual.servers.clone(),
-        };
+        let servers = if servers { self::servers(b, table) } else { usual.servers.clone() };
+        let sentinels = sentinels.then(|| self::sentinels(b, table));
         Arc::new(Resolver {
             servers,
             sentinels,
@@ -43,6 +40,17 @@ pub(super) fn dns(b: &mut Build<'_>, table: &Table, usual: &Arc<Resolver>, empti
     } else {
         Arc::clone(usual)
     };
+    if resolver.sentinels.is_none() {
+        for key in ["sentinel_user", "sentinel_password"] {
+            if let Some((at, _)) = table.written(key) {
+                b.error(
+                    at,
+                    format!("`{key}` is for `sentinels`, of which there are none"),
+                    "leave it out",
+                );
+            }
+        }
+    }
     let most = table.integer("max_removal").unwrap_or(100);
     let guard = Guard { most, confirm: time("confirm") };
     let guard = (most < 100 && !empties).then_some(guard);
@@ -58,23 +66,57 @@ pub(super) fn dns(b: &mut Build<'_>, table: &Table, usual: &Arc<Resolver>, empti
     dns
 }
 
-/// Who is asked; a port that is not written is `usual`.
-fn servers(b: &mut Build<'_>, table: &Table, key: &str, usual: u16) -> Vec<SocketAddr> {
+/// The name servers that are asked.
+fn servers(b: &mut Build<'_>, table: &Table) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
-    for item in table.list(key) {
+    for item in table.list("servers") {
         let text = item.text();
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        let with_port = || bare.parse().ok().map(|ip| SocketAddr::new(ip, usual));
+        let with_port = || bare.parse().ok().map(|ip| SocketAddr::new(ip, PORT));
         let address = text.parse().ok().or_else(with_port);
         if address.is_none() {
-            let whose = if key == "sentinels" { "Sentinel" } else { "name server" };
-            let message = format!("`{text}` is no address of a {whose}");
-            let help = format!("write it like `10.0.0.2` or `10.0.0.2:{usual}`");
-            b.error(item.place, message, help);
+            let message = format!("`{text}` is no address of a name server");
+            b.error(item.place, message, format!("write it like `10.0.0.2` or `10.0.0.2:{PORT}`"));
         }
         servers.extend(address);
     }
     servers
+}
+
+/// The Sentinels that are asked, and who asks them.
+fn sentinels(b: &mut Build<'_>, table: &Table) -> Sentinels {
+    let mut servers = Vec::new();
+    for item in table.list("sentinels") {
+        let text = item.text();
+        let has_port =
+            text.parse::<SocketAddr>().is_ok() || (text.contains(':') && !text.ends_with(']'));
+        let port = |port| if has_port { port } else { SENTINEL_PORT };
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            servers.push((ip.to_string(), SENTINEL_PORT));
+            continue;
+        }
+        match super::address::backend(text) {
+            Ok(BackendAddress::Ip(at)) => servers.push((at.ip().to_string(), port(at.port()))),
+            Ok(BackendAddress::Name(name, at)) => servers.push((name, port(at))),
+            Ok(BackendAddress::Unix(_)) | Err(_) => {
+                let message = format!("`{text}` is no address of a Sentinel");
+                let help =
+                    format!("write it like `10.0.0.5`, `sentinel-1` or `[::1]:{SENTINEL_PORT}`");
+                b.error(item.place, message, help);
+            }
+        }
+    }
+    let user = table.written("sentinel_user").map(|(_, item)| item.text().to_owned());
+    let password = table.written("sentinel_password").map(|(_, item)| {
+        let bytes = b.bytes(item);
+        String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned()
+    });
+    if let (Some(_), None) = (&user, &password) {
+        let help = "write `sentinel_password` too";
+        b.error(table.place_of("sentinel_user"), "a user without a password is nobody", help);
+    }
+    let login = password.map(|password| Login { user: user.unwrap_or_default(), password });
+    Sentinels { servers, login }
 }
 
 fn families(table: &Table) -> Families {

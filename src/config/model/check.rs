@@ -125,8 +125,8 @@ impl fmt::Debug for HttpProbe {
     }
 }
 
-/// Who a probe says that it is. `Debug` does not show the password.
-#[derive(Clone, PartialEq, Eq)]
+/// Who somebody says that it is. `Debug` does not show the password.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Login {
     /// The user.
     pub user: String,

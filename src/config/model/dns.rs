@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, BackendAddress, Upstream};
+use super::{Backend, BackendAddress, Login, Upstream};
 use crate::policy::removal::Guard;
 
 /// How backend names are resolved again.
@@ -28,12 +28,21 @@ pub struct Dns {
 pub struct Resolver {
     /// Name servers; none: those of the system.
     pub servers: Vec<SocketAddr>,
-    /// They are Redis Sentinels, who are asked for the primary of that name.
-    pub sentinels: bool,
+    /// Redis Sentinels, who are asked in their place for the primary of that name.
+    pub sentinels: Option<Sentinels>,
     /// How long a question may take in all.
     pub timeout: Duration,
     /// Which addresses of a name are used.
     pub families: Families,
+}
+
+/// Redis Sentinels, and how they are asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sentinels {
+    /// Addresses or names, with ports.
+    pub servers: Vec<(String, u16)>,
+    /// Who asks, where they want to know; the default user has no name.
+    pub login: Option<Login>,
 }
 
 /// Which addresses of a name are used.

@@ -48,7 +48,7 @@ pub use check::{
     TcpProbe,
 };
 pub use condition::{Condition, Test};
-pub use dns::{Dns, Families, Query, Resolver};
+pub use dns::{Dns, Families, Query, Resolver, Sentinels};
 pub use health::{Panic, Passive, WhenNoneEligible};
 pub use limit::{Limit, LimitLog, LimitTerms, LimitUse, OwnTerms};
 pub use listener::{

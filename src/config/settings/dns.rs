@@ -1,5 +1,6 @@
 //! Settings of `[dns]` and `[upstream.NAME.dns]`.
 
+use super::SECRET;
 use super::upstream::LIFETIME;
 use crate::config::table::{Kind, Section, Setting, TEXTS, TIMEOUT};
 
@@ -73,11 +74,28 @@ pub(super) static OF_UPSTREAM: Section = Section {
             "sentinels",
             TEXTS,
             "name servers are asked",
-            "Redis Sentinels, `10.0.0.5` or `10.0.0.5:26379`. The names of this upstream are then those that \
-             Sentinels know a primary by (`address = \"mymaster\"`), and stand for the primary's address and \
-             port. More than half of them have to agree, and they are asked again after `min_ttl`. For the \
-             data itself see `mode = \"tcp\"` of a listener.",
+            "Redis Sentinels, `10.0.0.5`, `10.0.0.5:26379` or `sentinel-1.internal`. The names of this upstream \
+             are then those that Sentinels know a primary by (`address = \"mymaster\"`), and stand for the \
+             primary's address and port. More than half of them have to agree, and they are asked again after \
+             `min_ttl`. Names of Sentinels, and of a primary that they name by its host \
+             (`announce-hostnames`), are looked up as the system does it. For the data itself see \
+             `mode = \"tcp\"` of a listener.",
             r#"["10.0.0.5", "10.0.0.6", "10.0.0.7"]"#,
+        ),
+        Setting::optional(
+            "sentinel_user",
+            Kind::Text,
+            "the default user",
+            "Who asks the Sentinels, with `sentinel_password`.",
+            r#""plimsoll""#,
+        ),
+        Setting::optional(
+            "sentinel_password",
+            Kind::Or(&Kind::Text, &SECRET),
+            "none",
+            "The password that the Sentinels want (`requirepass` or an ACL of theirs); a text, \
+             `{ file = … }` or `{ env = … }`.",
+            r#"{ file = "secrets/token" }"#,
         ),
         Setting::with_default(
             "max_removal",

@@ -1,5 +1,6 @@
 //! The loop: what is due next happens next.
 
+mod hedge;
 mod serving;
 mod watch;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::balance::{Key, Need, OwnedInFlight, Pick, Rng, Tried};
 use crate::config::model::Config;
 use crate::model::{BackendIx, Found, Outcome, Tick, WorkerIx};
+use crate::policy::admission::ALL;
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::retry::{Decision, Facts, decide, longest_pause};
 use crate::simulate::backend::{Chance, Queue};
@@ -20,6 +22,7 @@ use crate::simulate::load::{Arrival, Load};
 use crate::simulate::scenario::{Effect, Scenario};
 use crate::snapshot::Cursors;
 use crate::snapshot::build::Offline;
+use hedge::Hedging;
 
 /// Workers of the process.
 const WORKERS: usize = 2;
@@ -91,6 +94,7 @@ pub fn simulate(
         picks: Rng::new(seed ^ 0x5eed),
         taken: Taken::default(),
         steers: None,
+        hedging: section.hedge.as_ref().map(|terms| Hedging::of(terms, WORKERS)),
     };
     run.taken.figures.attempts = vec![0; backends];
     run.all(load);
@@ -135,6 +139,12 @@ enum Event {
     Steer,
     /// A step of the circuit breaker's window is over.
     Breaker,
+    /// A step of admission control is over.
+    Gate,
+    /// A backend warms up, or was kept down.
+    LookAgain(BackendIx),
+    /// An attempt may take long.
+    Hedge(usize),
 }
 
 impl Event {
@@ -149,6 +159,7 @@ impl Event {
                 | Self::Probed(..)
                 | Self::Steer
                 | Self::Breaker
+                | Self::Gate
         )
     }
 }
@@ -183,6 +194,8 @@ struct Request {
     worker: usize,
     client: u32,
     service: Option<Duration>,
+    /// Two attempts beside each other.
+    pair: Option<(usize, usize)>,
 }
 
 struct Attempt {
@@ -190,6 +203,8 @@ struct Attempt {
     backend: BackendIx,
     began: Tick,
     trial: bool,
+    /// The circuit breaker let it pass to try.
+    tries: bool,
     /// Counts it as long as it is under way.
     held: Option<OwnedInFlight>,
 }
@@ -215,6 +230,7 @@ struct Run<'c> {
     taken: Taken,
     /// When the tiers are looked at again.
     steers: Option<Tick>,
+    hedging: Option<Hedging<'c>>,
 }
 
 impl Run<'_> {
@@ -240,6 +256,7 @@ impl Run<'_> {
         self.at_regularly(self.keeper.listen(), Event::Listen);
         self.at_regularly(Some(SECOND), Event::Second);
         self.at_regularly(self.keeper.breaker_step(), Event::Breaker);
+        self.at_regularly(self.keeper.guards.gate_step(), Event::Gate);
         if self.keeper.check().is_some() {
             for ix in (0..self.queues.len() as u32).map(BackendIx) {
                 let draw = self.chance.even();
@@ -264,6 +281,10 @@ impl Run<'_> {
                     for (counted, budget) in &mut self.budgets {
                         budget.mark(*counted);
                     }
+                    self.look_at_usual();
+                    if self.keeper.guards.adapts() {
+                        self.keeper.sample_load(at);
+                    }
                     self.at_regularly(Some(SECOND), Event::Second);
                 }
                 Event::Again(request) => self.attempt(request),
@@ -271,6 +292,15 @@ impl Run<'_> {
                 Event::Probed(ix, found, began) => self.probed(ix, found, began),
                 Event::Steer => self.refit(),
                 Event::Breaker => self.look_at_breaker(),
+                Event::Gate => {
+                    self.keeper.look_at_gate();
+                    self.at_regularly(self.keeper.guards.gate_step(), Event::Gate);
+                }
+                Event::LookAgain(ix) => {
+                    self.keeper.look_again(ix, at);
+                    self.refit();
+                }
+                Event::Hedge(attempt) => self.hedge(attempt),
             }
         }
     }
@@ -314,8 +344,20 @@ impl Run<'_> {
         };
         let worker = self.requests.len() % WORKERS;
         let (began, tried) = (self.now, Tried::new());
-        self.requests.push(Request { began, tries: 0, tried, worker, client, service });
+        let pair = None;
+        self.requests.push(Request { began, tries: 0, tried, worker, client, service, pair });
+        if self.sheds() {
+            self.taken.figures.shed += 1;
+            return self.taken.ended(self.now, None);
+        }
         self.attempt(self.requests.len() - 1);
+    }
+
+    /// Whether a request is refused before a backend is asked.
+    fn sheds(&mut self) -> bool {
+        let refused = self.keeper.guards.refused();
+        (refused > 0 && self.chance.below(ALL) < refused)
+            || self.keeper.guards.is_full(self.keeper.upstream())
     }
 
     /// Begins an attempt for a request, or ends it where nobody is left.
@@ -325,15 +367,26 @@ impl Run<'_> {
             return;
         };
         let request = &mut self.requests[place];
-        request.tried.insert(backend);
         request.tries += 1;
-        self.taken.figures.retries += u64::from(request.tries > 1);
+        let is_first = request.tries == 1;
+        self.taken.figures.retries += u64::from(!is_first);
+        let number = self.begin(place, backend, trial);
+        if is_first {
+            self.hedge_later(number);
+        }
+    }
+
+    /// Sends a request to a backend; gives the attempt's number.
+    fn begin(&mut self, place: usize, backend: BackendIx, trial: bool) -> usize {
+        self.requests[place].tried.insert(backend);
         self.taken.figures.attempts[backend.index()] += 1;
         let held = Some(self.keeper.upstream().live[backend.index()].enter_owned());
         let number = self.attempts.len();
         let began = self.now;
-        self.attempts.push(Attempt { request: place, backend, began, trial, held });
+        let tries = self.keeper.upstream().course.barrier.is_some();
+        self.attempts.push(Attempt { request: place, backend, began, trial, tries, held });
         self.send(number, backend);
+        number
     }
 
     fn ends(&mut self, number: usize, outcome: Outcome) {
@@ -342,7 +395,7 @@ impl Run<'_> {
             // It was given up, or has been answered.
             return;
         }
-        let (place, backend, trial) = (attempt.request, attempt.backend, attempt.trial);
+        let Attempt { request: place, backend, trial, tries, .. } = *attempt;
         let (now, took) = (self.now, self.now.since(attempt.began));
         let failed = outcome.is_failure();
         let upstream = self.keeper.upstream();
@@ -359,16 +412,24 @@ impl Run<'_> {
         self.budgets[worker].0.attempts += 1;
         let crossed =
             failed && !trial && live.record_failure(now, limits.fail_timeout, limits.max_fails);
-        self.keeper.count(backend, failed);
+        self.keeper.count(backend, failed, tries);
         let news = match (trial, crossed) {
             (true, _) => self.keeper.trial_ended(backend, !failed, now),
             (false, true) => self.keeper.crossed(backend, now),
             (false, false) => None,
         };
         self.heard(backend, news);
+        let other = self.beside(number);
         if !failed {
+            if let Some(other) = other {
+                self.give_up(other);
+            }
             let whole = now.since(self.requests[place].began);
             return self.taken.ended(now, Some(whole));
+        }
+        if other.is_some() {
+            // The other one may still answer.
+            return;
         }
         self.again(place, outcome);
     }

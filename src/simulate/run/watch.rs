@@ -58,6 +58,9 @@ impl Run<'_> {
             self.steers = Some(again);
             self.at(again.since(self.now), Event::Steer);
         }
+        for (due, ix) in self.keeper.take_dues() {
+            self.at(due.since(self.now), Event::LookAgain(ix));
+        }
         for cursors in &mut self.cursors {
             self.keeper.upstream().refit(cursors);
         }

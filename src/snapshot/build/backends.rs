@@ -227,7 +227,7 @@ fn settings(
 /// The name of a backend at `address`, one of those that an entry stands for.
 fn label(source: &config::Upstream, entry: &config::Backend, address: &Address) -> String {
     // Where the answer says the port, one address may serve at several.
-    let port_is_told = entry.service.is_some() || source.dns.resolver.sentinels;
+    let port_is_told = entry.service.is_some() || source.dns.resolver.sentinels.is_some();
     let called = |otherwise: &dyn fmt::Display| match &entry.name {
         Some(name) => name.clone(),
         None => otherwise.to_string(),

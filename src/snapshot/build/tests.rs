@@ -111,7 +111,7 @@ impl World {
     fn resolve(&mut self, name: &str, addresses: &[&str]) {
         let endpoint = |ip: &&str| Endpoint::plain(ip.parse().unwrap());
         let resolver = Arc::new(Resolver {
-            sentinels: false,
+            sentinels: None,
             servers: Vec::new(),
             timeout: Duration::from_secs(10),
             families: Families::Ipv4First,

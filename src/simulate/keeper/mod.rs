@@ -1,11 +1,14 @@
 //! What is known of the backends, and the snapshot that says so: the part of `control`, in virtual time. The
 //! books are kept and the rules are asked as there; only who is told, and when, is this room's own.
 
+mod again;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::model::Check;
+use crate::health::flap::Flap;
 use crate::health::rise::{Pace, Rise};
 use crate::model::{
     BackendId, BackendIx, BackendState, Found, PassiveState, ProbedState, Tick, UpstreamIx,
@@ -16,6 +19,7 @@ use crate::policy::failover::Group;
 use crate::policy::hung::{self, Group as Silences, Standing};
 use crate::policy::parking::{self, Case, Record, Ruling};
 use crate::policy::{BUCKETS, Counts, Window};
+use crate::simulate::guards::Guards;
 use crate::snapshot::build::Offline;
 use crate::snapshot::{Barrier, Course, Snapshot, Upstream};
 
@@ -34,7 +38,13 @@ pub(super) struct Keeper<'c> {
     /// What the group and the breaker did.
     pub(super) moves: u64,
     pub(super) opened: u64,
+    /// What was counted of requests that the breaker let pass to try.
+    tries: Counts,
     silences: Silences,
+    /// What refuses requests.
+    pub(super) guards: Guards,
+    /// Who is to be looked at again, and when.
+    dues: Vec<(Tick, BackendIx)>,
 }
 
 #[derive(Debug)]
@@ -45,6 +55,9 @@ struct Known {
     rise: Option<Rise>,
     sums: Counts,
     window: Window,
+    flap: Flap,
+    /// Since when it warms up, if it does.
+    since: Option<Tick>,
 }
 
 /// The circuit breaker, and how many may pass while it is half-open.
@@ -80,6 +93,8 @@ impl<'c> Keeper<'c> {
             }),
             sums: Counts::default(),
             window: Window::new(Counts::default()),
+            flap: Flap::default(),
+            since: None,
         });
         let known = known.collect();
         let guard = upstream.breaker().map(|rules| Guard {
@@ -88,7 +103,7 @@ impl<'c> Keeper<'c> {
             permits: Arc::default(),
         });
         let (course, place) = (upstream.course.clone(), UpstreamIx(place.try_into().ok()?));
-        let group = Group::default();
+        let (group, guards) = (Group::default(), Guards::of(upstream));
         Some(Self {
             offline,
             place,
@@ -99,7 +114,10 @@ impl<'c> Keeper<'c> {
             course,
             moves: 0,
             opened: 0,
+            tries: Counts::default(),
             silences: Silences::new(Tick(0)),
+            guards,
+            dues: Vec::new(),
         })
     }
 
@@ -107,8 +125,12 @@ impl<'c> Keeper<'c> {
         self.snapshot.upstream(self.place)
     }
 
-    /// An attempt said something of its backend.
-    pub(super) fn count(&mut self, ix: BackendIx, failed: bool) {
+    /// An attempt said something of its backend; it may be one that the circuit breaker let pass to try.
+    pub(super) fn count(&mut self, ix: BackendIx, failed: bool, tries: bool) {
+        let counts = Counts { judged: 1, failed: failed.into() };
+        if tries {
+            self.tries = self.tries + counts;
+        }
         let sums = &mut self.known[ix.index()].sums;
         sums.judged += 1;
         sums.failed += u64::from(failed);
@@ -223,11 +245,27 @@ impl<'c> Keeper<'c> {
         let Some(rise) = &mut known.rise else { return (Duration::MAX, false) };
         let verdict = rise.observe(found, now);
         let pause = rise.pause(&pace, draw);
-        if let Some((state, _)) = verdict {
-            known.state.probed = state;
-            self.rebuild();
+        if verdict.is_some() {
+            self.settle(ix, now);
         }
         (pause, verdict.is_some_and(|(state, _)| state == ProbedState::Down))
+    }
+
+    /// A step of admission control is over.
+    pub(super) fn look_at_gate(&mut self) {
+        let sums = self.sums();
+        self.guards.look_at_gate(sums);
+    }
+
+    /// A second is over: a limit that adapts itself takes a sample.
+    pub(super) fn sample_load(&mut self, now: Tick) {
+        let sums = self.sums();
+        self.guards.sample(self.snapshot.upstream(self.place), sums, now);
+    }
+
+    /// What was counted of all backends together.
+    fn sums(&self) -> Counts {
+        self.known.iter().fold(Counts::default(), |sum, known| sum + known.sums)
     }
 
     /// How often the circuit breaker is looked at, if there is one.
@@ -237,9 +275,9 @@ impl<'c> Keeper<'c> {
 
     /// A step of the circuit breaker's window is over. Gives whether it stands otherwise now.
     pub(super) fn look_at_breaker(&mut self, now: Tick) -> bool {
-        let sums = self.known.iter().fold(Counts::default(), |sum, known| sum + known.sums);
+        let sums = self.sums();
         let Some(guard) = &mut self.guard else { return false };
-        let look = guard.breaker.look(sums, &guard.rules, now, DRAW);
+        let look = guard.breaker.look((sums, self.tries), &guard.rules, now, DRAW);
         if let Some(permits) = look.permits {
             guard.permits.store(permits, Relaxed);
         }
@@ -309,6 +347,9 @@ impl<'c> Keeper<'c> {
             upstream.live[ix.index()].offer_trial();
         }
         known.state.passive = next;
+        if next == PassiveState::Ok {
+            self.is_back(ix, now);
+        }
         self.rebuild();
         match next {
             PassiveState::Parked { until } => Some(News::Parked(until)),
