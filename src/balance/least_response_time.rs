@@ -68,7 +68,7 @@ fn cheapest(roster: &Roster, p: &mut Pick<'_>) -> Option<usize> {
 }
 
 #[inline]
-fn cost(place: usize, roster: &Roster, p: &Pick<'_>) -> f64 {
+pub(super) fn cost(place: usize, roster: &Roster, p: &Pick<'_>) -> f64 {
     roster.live(place, p).score(p.now) / f64::from(roster.weight(place))
 }
 

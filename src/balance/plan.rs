@@ -31,6 +31,9 @@ pub struct Settings {
     pub strategy: Strategy,
     /// `random` only: 2 takes the less loaded of two draws, anything else is one draw.
     pub choices: u8,
+    /// `random` with two choices only: of the two the one is taken that costs less, as `least_response_time`
+    /// reckons it.
+    pub by_time: bool,
     /// `consistent_hash` only: the most requests in flight that a backend may have, as a multiple of
     /// its share of all requests in flight. Above 1; `None` is no bound.
     pub bounded_load: Option<f64>,
@@ -49,6 +52,7 @@ impl Default for Settings {
         Self {
             strategy: Strategy::default(),
             choices: 1,
+            by_time: false,
             bounded_load: None,
             second_of_equals: false,
             table_size: maglev::SLOTS,

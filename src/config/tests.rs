@@ -282,7 +282,7 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("when = [{ … }]", "value") => "is = \"a\"",
         ("[upstream.NAME.sticky]", "learn") => "lookup = [\"${cookie.a}\"]",
         ("[upstream.NAME.sticky]", "lookup") => "learn = [\"${upstream.cookie.a}\"]",
-        ("[upstream.NAME.sticky]", "timeout" | "max_sessions") => {
+        ("[upstream.NAME.sticky]", "timeout" | "known" | "max_sessions") => {
             "learn = [\"${upstream.cookie.a}\"]\nlookup = [\"${cookie.a}\"]"
         }
         ("[upstream.NAME.sticky]", other) if !["cookie", "route"].contains(&other) => {
@@ -316,6 +316,8 @@ fn of_sentinels(key: &str) -> &'static str {
 fn of_strategy(key: &str) -> &'static str {
     match key {
         "choices" => "strategy = \"random\"",
+        "transparent" => "source = \"10.0.0.100\"",
+        "compare" => "strategy = \"random\"\nchoices = 2",
         "measure" => "strategy = \"least_response_time\"",
         "table_size" => "strategy = \"maglev\"",
         "hot_quantile" => "strategy = \"prequal\"",

@@ -127,9 +127,7 @@ fn upstream(t: &mut Translator<'_, '_>, one: Use, proxies: &[&Proxy]) -> Upstrea
     if names || by_request {
         settings.extend(group.asked.clone().unwrap_or_default().settings(group.resolves));
     }
-    if let Some(source) = &one.met.source {
-        settings.push(("source", quote(source)));
-    }
+    settings.extend(one.met.source.iter().cloned());
     settings.extend(one.met.tls);
     Upstream {
         at: one.at,
@@ -148,12 +146,17 @@ pub(super) fn strategy(group: &Group) -> Vec<Setting> {
     let Some(strategy) = group.strategy else { return Vec::new() };
     let mut settings = vec![("strategy", quote(strategy))];
     match (strategy, &group.key) {
-        ("random", _) if group.two => settings.push(("choices", "2".to_owned())),
-        ("least_response_time", _) if group.whole_time => {
-            settings.push(("measure", quote("last_byte")));
+        ("random", _) if group.two => {
+            settings.push(("choices", "2".to_owned()));
+            if group.by_time {
+                settings.push(("compare", quote("time")));
+            }
         }
         ("url_hash" | "consistent_hash", Some(key)) => settings.push(("key", quote(key))),
         _ => {}
+    }
+    if group.whole_time {
+        settings.push(("measure", quote("last_byte")));
     }
     settings
 }

@@ -102,7 +102,9 @@ impl<'t> Translator<'t, '_> {
     fn met(&mut self, target: &Target, s: &Settings<'t>, spot: &Spot<'t>) -> Result<Met, Refusal> {
         let f = &mut self.findings;
         let mut met = Met { http2: s.http2 && !target.grpc, ..Met::default() };
-        met.source = s.source.and_then(|d| resolver::source(d, &spot.scope, f));
+        let shared = target.grpc || met.http2;
+        met.source =
+            s.source.map(|d| resolver::source(d, shared, &spot.scope, f)).unwrap_or_default();
         if target.tls {
             let prefix = if target.grpc { "grpc_ssl_" } else { "proxy_ssl_" };
             let one_each = !target.grpc && !met.http2;

@@ -105,12 +105,34 @@ pub(super) fn timeout<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findin
     }
 }
 
-/// The address that connections to backends leave from, as `proxy_bind` has it.
-pub(super) fn source(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
+/// The address that connections to backends leave from, as `proxy_bind` has it; `shared`: connections serve
+/// many clients.
+pub(super) fn source(
+    d: &Directive,
+    shared: bool,
+    scope: &Scope,
+    f: &mut Findings<'_>,
+) -> Vec<Setting> {
     f.carried(d);
-    if d.arg(1) == "transparent" {
-        f.missing(d, "connections are not transparent", "take the address out of X-Forwarded-For");
+    let Some(address) = address(d, scope, f) else { return Vec::new() };
+    let mut settings = vec![("source", quote(&address))];
+    match d.arg(1) {
+        "" => {}
+        "transparent" if shared && address.contains("${") => {
+            let why = "a connection of HTTP/2 serves many clients: it leaves from this machine";
+            f.missing(d, why, "take the address out of X-Forwarded-For");
+            return Vec::new();
+        }
+        "transparent" => settings.push(("transparent", "true".to_owned())),
+        other => {
+            let why = format!("`{other}` is not known");
+            f.missing(d, &why, "correct it: nginx refuses it too");
+        }
     }
+    settings
+}
+
+fn address(d: &Directive, scope: &Scope, f: &mut Findings<'_>) -> Option<String> {
     let text = d.arg(0);
     if matches!(text, "off" | "") {
         return None;

@@ -90,10 +90,7 @@ fn learn(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
         }
     }
     if !d.args.iter().any(|arg| arg.text == "header") {
-        f.differs(
-            d,
-            "sessions are known as soon as the response's head is there, as with `header`",
-        );
+        more.push(("sticky.known", quote("end")));
     }
     if create.is_empty() || lookup.is_empty() {
         let help = "write both with variables that Plimsoll has";

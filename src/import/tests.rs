@@ -361,8 +361,17 @@ fn backends_are_met_over_tls_as_nginx_meets_them() {
                     tls.key = \"/etc/own.key\"\n";
     assert!(toml.contains(expected), "{toml}");
     assert!(!toml.contains("insecure"), "{toml}");
+    let varying = "proxy_ssl_certificate /etc/$host.pem; proxy_ssl_certificate_key /etc/own.key;";
+    let toml = imported(&[("a.conf", &text(varying))]).toml;
+    let expected = "tls.certificate = \"/etc/${host}.pem\"\ntls.key = \"/etc/own.key\"\n";
+    assert!(toml.contains(expected), "{toml}");
     // What cannot be kept of it is not left away.
-    for lines in ["proxy_ssl_verify on;", "proxy_ssl_certificate $ssl_server_name.pem;"] {
+    for lines in [
+        "proxy_ssl_verify on;",
+        "proxy_ssl_certificate /etc/own.pem;",
+        "proxy_ssl_certificate /etc/$unknown.pem; proxy_ssl_certificate_key /etc/own.key;",
+        "proxy_ssl_certificate data:$ssl_client_raw_cert; proxy_ssl_certificate_key /etc/own.key;",
+    ] {
         let toml = imported(&[("a.conf", &text(lines))]).toml;
         assert!(!toml.contains("10.0.0.1"), "{lines}: {toml}");
     }

@@ -54,16 +54,32 @@ pub(super) fn settings(
     let mut settings = Vec::new();
     trust(&mut settings, &family)?;
     name(&mut settings, &family, (host, one_each), scope)?;
-    if let (Some(chain), Some(key)) = (family.of("certificate"), family.of("certificate_key"))
-        && !chain.arg(0).is_empty()
-    {
-        settings.push(("tls.certificate", quote(chain.arg(0))));
-        settings.push(("tls.key", quote(key.arg(0))));
+    if let Some(chain) = family.of("certificate").filter(|d| !d.arg(0).is_empty()) {
+        let Some(key) = family.of("certificate_key") else {
+            let why = "a certificate needs its key: the route answers 502";
+            return Err((why.to_owned(), "correct it: nginx refuses it too"));
+        };
+        settings.push(("tls.certificate", file(chain, one_each, scope)?));
+        settings.push(("tls.key", file(key, one_each, scope)?));
         if let Some(d) = family.of("password_file") {
             settings.push(("tls.password", format!("{{ file = {} }}", quote(d.arg(0)))));
         }
     }
     Ok(settings)
+}
+
+/// The path of a file, which each request may have of its own where connections are not shared.
+fn file(d: &Directive, one_each: bool, scope: &Scope) -> Result<String, Refusal> {
+    let text = d.arg(0);
+    if !text.contains('$') {
+        return Ok(quote(text));
+    }
+    let refused = |why: &str| (format!("`{text}` {why}: the route answers 502"), "write the file");
+    match scope.template(text, Stage::Request) {
+        Ok(text) if one_each => Ok(quote(&text.text)),
+        Ok(_) => Err(refused("would be for one request, and HTTP/2 shares connections")),
+        Err(variable) => Err(refused(&format!("has `{variable}` in it, which is not known"))),
+    }
 }
 
 /// Tells what becomes of a directive, by its name without that of the family.
@@ -74,7 +90,7 @@ fn told(d: &Directive, name: &str, f: &mut Findings<'_>) -> Result<(), Refusal> 
         }
         "certificate_cache" => f.carried_as(d, "files are read when they change"),
         "certificate" | "certificate_key" if d.arg(0).is_empty() => f.carried(d),
-        "certificate" | "certificate_key" if !d.arg(0).contains(['$', ':']) => f.carried(d),
+        "certificate" | "certificate_key" if !d.arg(0).contains(':') => f.carried(d),
         "protocols" | "ciphers" => {
             f.differs(d, "it is TLS 1.2 and 1.3 with the suites of `intermediate`");
         }

@@ -21,6 +21,8 @@ pub(super) struct Group {
     pub strategy: Option<&'static str>,
     pub key: Option<String>,
     pub two: bool,
+    /// Of the two the faster one.
+    pub by_time: bool,
     /// Answers are timed to their last byte.
     pub whole_time: bool,
     pub servers: Vec<Server>,
@@ -229,11 +231,13 @@ fn parameter(server: &mut Server, d: &Directive, text: &str, f: &mut Findings<'_
 
 pub(super) fn ip_hash(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     f.carried(d);
+    group.whole_time = false;
     group.strategy = Some("ip_hash");
 }
 
 pub(super) fn least_conn(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     f.carried(d);
+    group.whole_time = false;
     group.strategy = Some("least_connections");
 }
 
@@ -255,10 +259,12 @@ pub(super) fn random(group: &mut Group, d: &Directive, f: &mut Findings<'_>) {
     f.carried(d);
     group.strategy = Some("random");
     group.two = d.arg(0) == "two";
+    group.by_time = group.two && d.arg(1).starts_with("least_time=");
+    group.whole_time = group.by_time && d.arg(1) == "least_time=last_byte";
     match (d.arg(0), d.arg(1)) {
         ("", _) | ("two", "" | "least_conn") => {}
         ("two", "least_time=header" | "least_time=last_byte") => {
-            f.differs(d, "of the two the one with fewer connections is taken");
+            f.differs(d, "recent answers weigh more, and requests under way count");
         }
         ("two", other) => f.missing(d, &format!("`{other}` is not known"), "it is `least_conn`"),
         (other, _) => f.missing(d, &format!("`{other}` is not known"), "it is `two`"),

@@ -25,8 +25,8 @@ pub(super) struct Met {
     pub tls: Vec<Setting>,
     /// In HTTP/2, as `proxy_http_version` says.
     pub http2: bool,
-    /// From this address.
-    pub source: Option<String>,
+    /// From which address; empty: the system chooses.
+    pub source: Vec<Setting>,
 }
 
 impl Met {

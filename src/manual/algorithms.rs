@@ -63,7 +63,7 @@
 //! # `random`
 //!
 //! A draw by weight. `choices = 2`: two different draws, and the one with fewer requests in flight per
-//! weight is taken. Sources: nginx's `random two`; Mitzenmacher, "The Power of Two Choices in Randomized Load
+//! weight is taken; with `compare = "time"` the one that costs less as `least_response_time` reckons it. Sources: nginx's `random two`; Mitzenmacher, "The Power of Two Choices in Randomized Load
 //! Balancing" (2001).
 //!
 //! # `ip_hash`

@@ -13,6 +13,7 @@ use crate::proxy::choice::Choice;
 use crate::proxy::connect::{Introduction, Origin, connect};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
+use crate::proxy::own::Own;
 use crate::proxy::passage::Passage;
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
@@ -43,7 +44,9 @@ impl Passage<'_> {
         let pool = &self.local.pools[choice.ix.index()];
         let kept = match upstream.protocol {
             _ if choice.fresh => None,
-            Protocol::Http1 => pool.take(&upstream.pool, begun).map(Carrier::Http1),
+            Protocol::Http1 => {
+                pool.take(&upstream.pool, begun, origin.own.as_deref()).map(Carrier::Http1)
+            }
             Protocol::Http2 => pool.shared().map(Carrier::Http2),
         };
         if let Some(carrier) = kept {
@@ -64,12 +67,13 @@ impl Passage<'_> {
         progress: &mut Progress,
     ) -> Result<Carrier, Failure> {
         let Upstream { protocol, pool, .. } = &*self.local.upstream;
+        let own = origin.own.clone();
         let stream = self.connect(backend, origin, self.ends(down));
         match protocol {
             Protocol::Http1 => {
                 let stream =
                     self.connected(stream, backend, begun, &mut down.timer, progress).await?;
-                Ok(Carrier::Http1(Connection::new(stream, pool, Instant::now())))
+                Ok(Carrier::Http1(Connection::new(stream, own, pool, Instant::now())))
             }
             Protocol::Http2 => {
                 let sender = async { backend_h2::begin(stream.await?).await };
@@ -89,8 +93,9 @@ impl Passage<'_> {
 
     /// Who connects afresh, as far as the request has a say in it.
     pub(super) fn origin(&self, state: &State) -> Origin {
-        let Upstream { source_address, tls_name, .. } = &*self.local.upstream;
-        if source_address.is_none() && tls_name.is_none() {
+        let Upstream { source_address, transparent, tls_name, own_files, .. } =
+            &*self.local.upstream;
+        if source_address.is_none() && tls_name.is_none() && own_files.is_none() {
             return Origin::default();
         }
         let text = |template| {
@@ -103,7 +108,11 @@ impl Passage<'_> {
             Some(Source::Of(template)) => source_of(&text(template)),
             None => None,
         };
-        Origin { source, name: tls_name.as_ref().map(text) }
+        let transparent = *transparent;
+        let own = own_files.as_ref();
+        let own =
+            own.map(|files| Box::new(Own { chain: text(&files.chain), key: text(&files.key) }));
+        Origin { source, transparent, name: tls_name.as_ref().map(text), own }
     }
 
     /// A fresh connection, on which the backend knows who the client is if it is to be told.
@@ -116,7 +125,15 @@ impl Passage<'_> {
         let upstream = &self.local.upstream;
         let descriptors = self.at.worker.descriptors;
         let introduction = upstream.send_proxy.map(|version| Introduction { version, ends });
-        connect(backend, origin, introduction, descriptors).await
+        let identity = match (&origin.own, &upstream.own_files) {
+            (Some(own), Some(files)) if !own.chain.is_empty() => {
+                // Boxed: other connections shall not pay for the size of this.
+                let read = Box::pin(self.at.worker.owned.read(own, files)).await?;
+                Some(Box::new(read))
+            }
+            _ => None,
+        };
+        connect(backend, (origin, identity), introduction, descriptors).await
     }
 
     /// Waits for a fresh connection, within the times that are set for it.

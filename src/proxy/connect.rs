@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use tokio::net::{TcpSocket, UnixStream};
 
 use crate::model::Address;
-use crate::net::{ProxyEnds, ProxyHeader, Stream, shortage};
+use crate::net::{ProxyEnds, ProxyHeader, Stream, leave_from, shortage};
 use crate::proxy::admission::Descriptors;
+use crate::proxy::own::Own;
 use crate::snapshot::Backend;
 use crate::snapshot::settings::ProxyVersion;
-use crate::tls::ToBackend;
+use crate::tls::{Identity, ToBackend};
 
 /// Whom a connection is for, as the backend is told before anything else.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +25,12 @@ pub(super) struct Introduction {
 pub(super) struct Origin {
     /// The address that the connection leaves from, if the system shall not choose.
     pub(super) source: Option<SocketAddr>,
+    /// That may be another machine's.
+    pub(super) transparent: bool,
     /// The name by which the backend is known in TLS, if it is this request's own.
     pub(super) name: Option<String>,
+    /// The certificate that the backend is shown, if it is this request's own.
+    pub(super) own: Option<Box<Own>>,
 }
 
 /// Connects, from the origin's `source` if that is of the same family, and shakes hands where TLS is spoken. The
@@ -35,11 +40,12 @@ pub(super) struct Origin {
 /// Also when the descriptors that are left are for others.
 pub(super) async fn connect(
     backend: &Backend,
-    origin: Origin,
+    (origin, identity): (Origin, Option<Box<Identity>>),
     introduction: Option<Introduction>,
     descriptors: Descriptors,
 ) -> io::Result<Stream> {
-    let mut stream = open(&backend.address, origin.source, descriptors).await?;
+    let mut stream =
+        open(&backend.address, (origin.source, origin.transparent), descriptors).await?;
     if let Some(Introduction { version, ends }) = introduction {
         let mut header = Vec::with_capacity(128);
         match version {
@@ -51,22 +57,34 @@ pub(super) async fn connect(
     match &backend.tls {
         None => Ok(stream),
         // Boxed: plain connections shall not pay for the size of this.
-        Some(tls) => Box::pin(secure(stream, tls, origin.name)).await,
+        Some(tls) => Box::pin(secure(stream, tls, (origin.name, identity))).await,
     }
 }
 
-/// Shakes hands with the backend, by the name of its own that a request may have for it.
-async fn secure(stream: Stream, tls: &ToBackend, name: Option<String>) -> io::Result<Stream> {
-    let Some(name) = name else { return stream.meet(tls).await };
-    match tls.by_name(&name) {
-        Some(tls) => stream.meet(&tls).await,
-        None => Err(io::Error::other(format!("no certificate can be for `{name}`"))),
+/// Shakes hands with the backend, by the name of its own that a request may have for it, and shows the
+/// request's identity.
+async fn secure(
+    stream: Stream,
+    tls: &ToBackend,
+    (name, identity): (Option<String>, Option<Box<Identity>>),
+) -> io::Result<Stream> {
+    let named = match &name {
+        None => None,
+        Some(name) => Some(
+            tls.by_name(name)
+                .ok_or_else(|| io::Error::other(format!("no certificate can be for `{name}`")))?,
+        ),
+    };
+    let tls = named.as_ref().unwrap_or(tls);
+    match identity {
+        None => stream.meet(tls).await,
+        Some(identity) => stream.meet(&tls.showing(&identity)).await,
     }
 }
 
 async fn open(
     address: &Address,
-    source: Option<SocketAddr>,
+    (source, transparent): (Option<SocketAddr>, bool),
     descriptors: Descriptors,
 ) -> io::Result<Stream> {
     match address {
@@ -77,9 +95,7 @@ async fn open(
                 return Err(shortage());
             }
             if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
-                // One port may serve towards many backends.
-                socket.set_reuseaddr(source.port() != 0)?;
-                socket.bind(source)?;
+                leave_from(&socket, source, transparent)?;
             }
             let stream = socket.connect(*address).await?;
             stream.set_nodelay(true)?;

@@ -120,6 +120,9 @@ impl Forward<'_> {
         }
         let relayed = exchange.relay(&mut relay, || self.answers()).await;
         self.keep_trailers(kept, relay.theirs());
+        if let Some(sticky) = &self.passage.local.upstream.sticky {
+            self.learn_late(sticky, &said, response, progress);
+        }
         let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
         let done = outward.done(response, relayed, exchange.upload, now);
@@ -203,6 +206,9 @@ impl Forward<'_> {
         let relayed = exchange.relay(response, outward.framing, out, how, self.answers()).await;
         self.keep_shared(relayed.err());
         self.keep_trailers(kept, &exchange.theirs);
+        if let Some(sticky) = &self.passage.local.upstream.sticky {
+            self.learn_late(sticky, &said, response, progress);
+        }
         let done = outward.done(response, relayed, exchange.upload, now);
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);

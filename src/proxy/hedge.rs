@@ -338,7 +338,11 @@ impl Leg<'_> {
         let kept = if choice.fresh {
             None
         } else {
-            passage.local.pools[choice.ix.index()].take(&upstream.pool, begun)
+            passage.local.pools[choice.ix.index()].take(
+                &upstream.pool,
+                begun,
+                origin.own.as_deref(),
+            )
         };
         let mut connection = if let Some(kept) = kept {
             upstream.series.worker(passage.at.worker.ix).pool_reuse();
@@ -346,10 +350,11 @@ impl Leg<'_> {
             kept
         } else {
             let backend = &upstream.backends[choice.ix.index()];
+            let own = origin.own.clone();
             let stream = passage.connect(backend, origin, ends);
             let timer = &mut self.timer;
             let stream = passage.connected(stream, backend, begun, timer, progress).await?;
-            Connection::new(stream, &upstream.pool, Instant::now())
+            Connection::new(stream, own, &upstream.pool, Instant::now())
         };
         let timeouts = &passage.destination.timeouts;
         let (by, late) = limit(passage, timeouts.write);

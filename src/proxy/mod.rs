@@ -53,6 +53,7 @@ mod log_line;
 mod memory;
 mod mirror;
 mod outgoing;
+mod own;
 mod pace;
 mod passage;
 mod piped;

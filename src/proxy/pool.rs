@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::net::Stream;
 use crate::proxy::backend_h2::Sender;
 use crate::proxy::idle::Learned;
+use crate::proxy::own::Own;
 use crate::snapshot::settings::Pool as Settings;
 
 /// A connection to a backend.
@@ -26,17 +27,25 @@ pub(super) struct Connection {
     pub(super) reused: bool,
     /// The first bytes of the answer to a request that went out already.
     pub(super) ahead: Option<Box<[u8]>>,
+    /// The certificate that it was opened with, if each request has its own.
+    own: Option<Box<Own>>,
 }
 
 impl Connection {
     /// A fresh connection for its first request.
-    pub(super) fn new(stream: Stream, settings: &Settings, now: Instant) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        own: Option<Box<Own>>,
+        settings: &Settings,
+        now: Instant,
+    ) -> Self {
         Self {
             stream,
             retires: now + settings.max_lifetime,
             requests: 1,
             reused: false,
             ahead: None,
+            own,
         }
     }
 
@@ -58,11 +67,17 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// The newest connection that is still good. Dead ones met on the way are closed.
-    pub(super) fn take(&self, settings: &Settings, now: Instant) -> Option<Connection> {
+    /// The newest connection that is still good, and was opened with the same certificate of our own. Dead
+    /// ones met on the way are closed.
+    pub(super) fn take(
+        &self,
+        settings: &Settings,
+        now: Instant,
+        own: Option<&Own>,
+    ) -> Option<Connection> {
         let limit = settings.idle_timeout.min(self.learned.limit());
         let mut idle = self.idle.borrow_mut();
-        while let Some((since, mut connection)) = idle.pop() {
+        while let Some((since, mut connection)) = newest(&mut idle, own) {
             if !fresh(since, limit, now) || !connection.may_serve_again(settings, now) {
                 continue;
             }
@@ -151,6 +166,19 @@ impl Pool {
     }
 }
 
+/// Takes out the newest that may serve who shows this certificate.
+#[inline]
+fn newest(
+    idle: &mut Vec<(Instant, Connection)>,
+    own: Option<&Own>,
+) -> Option<(Instant, Connection)> {
+    if own.is_none() {
+        return idle.pop();
+    }
+    let place = idle.iter().rposition(|(_, one)| one.own.as_deref() == own)?;
+    Some(idle.remove(place))
+}
+
 fn fresh(since: Instant, limit: Duration, now: Instant) -> bool {
     now.saturating_duration_since(since) < limit
 }
@@ -177,7 +205,7 @@ mod tests {
     /// A connection, and the backend's end of it.
     fn connection(now: Instant) -> (Connection, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Connection::new(Stream::Unix(ours), &settings(), now), theirs)
+        (Connection::new(Stream::Unix(ours), None, &settings(), now), theirs)
     }
 
     /// Waits until the kernel's report of an end or of bytes is in.
@@ -197,11 +225,11 @@ mod tests {
         }
         assert_eq!(pool.len(), 3);
         for expected in [3, 2, 1] {
-            let connection = pool.take(&settings, now).unwrap();
+            let connection = pool.take(&settings, now, None).unwrap();
             assert!(connection.reused);
             assert_eq!(connection.retires, opened[expected] + settings.max_lifetime);
         }
-        assert!(pool.take(&settings, now).is_none());
+        assert!(pool.take(&settings, now, None).is_none());
     }
 
     #[tokio::test]
@@ -209,7 +237,7 @@ mod tests {
         let (pool, mut settings, now) = (Pool::default(), settings(), Instant::now());
         let (first, _end) = connection(now);
         pool.put(first, &settings, now);
-        assert!(pool.take(&settings, now + settings.idle_timeout).is_none());
+        assert!(pool.take(&settings, now + settings.idle_timeout, None).is_none());
         assert_eq!(pool.len(), 0);
         let (second, _end) = connection(now);
         pool.put(second, &settings, now + settings.max_lifetime);
@@ -217,7 +245,7 @@ mod tests {
         settings.max_requests = 2;
         let (third, _end) = connection(now);
         pool.put(third, &settings, now);
-        let third = pool.take(&settings, now).unwrap();
+        let third = pool.take(&settings, now, None).unwrap();
         pool.put(third, &settings, now);
         assert_eq!(pool.len(), 0);
     }
@@ -235,7 +263,7 @@ mod tests {
         for connection in [good, dead, talkative] {
             pool.put(connection, &settings, now);
         }
-        assert!(pool.take(&settings, now).is_some());
+        assert!(pool.take(&settings, now, None).is_some());
         assert_eq!(pool.len(), 0, "the bad ones were met first");
         let (dead, dead_end) = connection(now);
         drop(dead_end);
@@ -258,8 +286,8 @@ mod tests {
         }
         let (young, _end) = connection(at(20));
         pool.put(young, &settings, at(20));
-        let young = pool.take(&settings, at(23)).unwrap();
+        let young = pool.take(&settings, at(23), None).unwrap();
         pool.put(young, &settings, at(23));
-        assert!(pool.take(&settings, at(27)).is_none(), "it closes them after 5 s");
+        assert!(pool.take(&settings, at(27), None).is_none(), "it closes them after 5 s");
     }
 }

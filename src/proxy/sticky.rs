@@ -4,9 +4,15 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
+use crate::http1::ResponseHead;
 use crate::http1::encode::{CRLF, push_decimal, push_end};
 use crate::model::{BackendId, BackendIx, Clock};
+use crate::proxy::answer::Said;
+use crate::proxy::attempt::Progress;
 use crate::proxy::choice::Choice;
+use crate::proxy::forward::Forward;
 use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::vars::{self, Vars};
@@ -92,6 +98,26 @@ fn learn(sticky: &Sticky, terms: &StickyLearn, backend: BackendId, vars: &Vars<'
     learnt.bind(&session, backend, Clock::now());
 }
 
+impl Forward<'_> {
+    /// Learns the session that a response has opened which is passed on by now, if that is when it counts.
+    #[cold]
+    pub(super) fn learn_late(
+        &self,
+        sticky: &Sticky,
+        said: &Said<'_>,
+        response: &ResponseHead,
+        progress: &Progress,
+    ) {
+        if let StickyBy::Learn(terms) = &sticky.by
+            && terms.at_end
+        {
+            let running = self.passage.running(self.choice, said.round, progress);
+            let vars = self.vars(said, response, &running, progress.uploaded, Instant::now());
+            learn(sticky, terms, self.backend.id, &vars);
+        }
+    }
+}
+
 /// Adds the cookie that binds the client to `backend`, if that is how clients are bound, to a
 /// response head that is complete; or learns the session that it opens.
 #[cold]
@@ -101,7 +127,9 @@ pub(super) fn bind(
     (backend, id): (BackendIx, BackendId),
     vars: &Vars<'_>,
 ) {
-    if let StickyBy::Learn(terms) = &sticky.by {
+    if let StickyBy::Learn(terms) = &sticky.by
+        && !terms.at_end
+    {
         learn(sticky, terms, id, vars);
     }
     if let StickyBy::Cookie(cookie) = &sticky.by {

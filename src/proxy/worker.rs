@@ -27,6 +27,7 @@ use crate::proxy::complaints::Complaints;
 use crate::proxy::date::Dates;
 use crate::proxy::enrolled::Enrolled;
 use crate::proxy::memory::Memory;
+use crate::proxy::own::Owned;
 use crate::proxy::places::Places;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
@@ -155,6 +156,8 @@ pub(super) struct Worker {
     /// Its open connections.
     pub(super) connections: Enrolled,
     pub(super) complaints: Complaints,
+    /// Certificates that requests have shown to backends.
+    pub(super) owned: Owned,
     /// Copies of requests that are under way.
     pub(super) copies: Cell<u32>,
 }
@@ -304,6 +307,7 @@ impl Worker {
             ports: RefCell::default(),
             connections: Enrolled::default(),
             complaints: Complaints::default(),
+            owned: Owned::default(),
             copies: Cell::default(),
         }
     }

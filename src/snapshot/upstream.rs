@@ -10,7 +10,7 @@ use crate::model::{
     Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
 };
 use crate::snapshot::settings::{
-    Hedge, Passive, Pool, Protocol, ProxyVersion, Queue, Source, Template, UpstreamNginx,
+    Hedge, OwnFiles, Passive, Pool, Protocol, ProxyVersion, Queue, Source, Template, UpstreamNginx,
 };
 use crate::snapshot::{Barrier, Course, Sticky};
 use crate::telemetry::{BackendSeries, UpstreamSeries};
@@ -68,10 +68,14 @@ pub struct Upstream {
     pub sticky: Option<Box<Sticky>>,
     /// The address that connections leave from.
     pub source_address: Option<Source>,
+    /// That address may be another machine's.
+    pub transparent: bool,
     /// The time until a response's last byte counts, not until its head.
     pub measures_whole: bool,
     /// The text that gives the name by which each request's backend is known in TLS.
     pub tls_name: Option<Template>,
+    /// The files of our own certificate, where each request says which.
+    pub own_files: Option<Arc<OwnFiles>>,
     /// The header of the PROXY protocol that connections begin with.
     pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.

@@ -71,11 +71,7 @@ impl BackendTerms {
             .with_custom_certificate_verifier(verifier);
         let mut config = match &identity {
             None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let resolver =
-                    rustls::sign::SingleCertAndKey::from(Arc::clone(&identity.certified));
-                builder.with_client_cert_resolver(Arc::new(resolver))
-            }
+            Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
         };
         config.alpn_protocols = vec![protocol.to_vec()];
         config.enable_sni = sni;
@@ -154,6 +150,16 @@ impl ToBackend {
     pub fn by_name(&self, name: &str) -> Option<Self> {
         let name = server_name(name)?;
         Some(Self { config: Arc::clone(&self.config), name, protocol: self.protocol })
+    }
+
+    /// The same backend, shown this identity. No session goes on from one identity to another, nor from one
+    /// connection to the next.
+    #[must_use]
+    pub fn showing(&self, identity: &Identity) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = identity.resolver();
+        config.resumption = Resumption::disabled();
+        Self { config: Arc::new(config), name: self.name.clone(), protocol: self.protocol }
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use rustls::SignatureAlgorithm;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -125,6 +126,11 @@ impl Identity {
     /// Until when it is valid, since 1970.
     pub fn not_after(&self) -> Duration {
         self.not_after
+    }
+
+    /// Shows it to whoever asks for a certificate.
+    pub(super) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::new(SingleCertAndKey::from(Arc::clone(&self.certified)))
     }
 
     /// Whether its key is an RSA key, which costs more than the others.

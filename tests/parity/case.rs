@@ -18,7 +18,7 @@
 //! `lines: N` says that the access log, `${log}` in `conf`, gets so many lines; they are compared.
 //! A case with `field: NAME` in place of `conf` takes a whole configuration of `tests/import/field`
 //! instead, with what its `replace: THIS => THAT` lines say put in place of addresses that are not on
-//! this machine; `${free}` is a free port, `${dns}` a name server that says 127.0.0.1 of every name.
+//! this machine; `${free}` is a free port, another one each time, `${beside}` one that is the same throughout, `${dns}` a name server that says 127.0.0.1 of every name.
 //!
 //! `speaks: tls h2 certificate` says what is spoken with the balancer: TLS, HTTP/2, and whether the
 //! client shows a certificate; `${tls}` is a folder with `site.pem` (of `example.com`), `site.key` and
@@ -267,6 +267,9 @@ fn filled(mut text: String, port: u16, origins: &Origins) -> String {
         if !origin.is_unix() {
             text = text.replace(&format!("${{{name}_port}}"), &origin.port().to_string());
         }
+    }
+    if text.contains("${beside}") {
+        text = text.replace("${beside}", &free_port().to_string());
     }
     while text.contains("${free}") {
         text = text.replacen("${free}", &free_port().to_string(), 1);

@@ -37,6 +37,7 @@ pub(crate) static FILES: LazyLock<Files> = LazyLock::new(|| {
     std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
     // Who is let in where clients have to show a certificate.
     authority.issue_to("client", 7).write(folder.path(), "client");
+    authority.issue_to("second", 8).write(folder.path(), "second");
     std::fs::write(folder.path().join("locked.key"), pair.locked("secret")).unwrap();
     std::fs::write(folder.path().join("passwords"), "wrong\nsecret\n").unwrap();
     let near = authority.below("near");
@@ -46,7 +47,8 @@ pub(crate) static FILES: LazyLock<Files> = LazyLock::new(|| {
 });
 
 impl Files {
-    /// Where `site.pem`, `site.key`, `ca.pem`, `client.pem` and `client.key` are; `locked.key` is
+    /// Where `site.pem`, `site.key`, `ca.pem` are, and `client.pem`, `client.key`, `second.pem` and
+    /// `second.key`; `locked.key` is
     /// `site.key` encrypted with one of the lines of `passwords`.
     pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()

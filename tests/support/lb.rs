@@ -48,6 +48,11 @@ impl Lb {
         Self::launch(config.as_ref(), limited).await
     }
 
+    /// The same, started like this.
+    pub(crate) async fn start_by(config: &str, program: impl FnOnce(&Path) -> Command) -> Self {
+        Self::launch(config, program).await
+    }
+
     async fn launch(config: &str, program: impl FnOnce(&Path) -> Command) -> Self {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("plimsoll.toml");

@@ -133,10 +133,8 @@ async fn a_backend_that_does_not_shake_hands_is_given_up_in_the_time_to_connect(
     assert_eq!(get(lb.addr("web"), "/").await.status, 504);
 }
 
-#[tokio::test]
-async fn backends_may_ask_who_we_are() {
-    let authority = Authority::new("internal");
-    let origin = Origin::start("a").await;
+/// An origin behind TLS that lets in only whom this authority vouches for.
+async fn asking(authority: &Authority, origin: &Origin) -> Wrapper {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der()).unwrap();
     let provider = crate::support::provider();
@@ -148,7 +146,14 @@ async fn backends_may_ask_who_we_are() {
         .with_client_cert_verifier(verifier.build().unwrap())
         .with_single_cert(chain, key)
         .unwrap();
-    let backend = Wrapper::around_server(origin.address().parse().unwrap(), server).await;
+    Wrapper::around_server(origin.address().parse().unwrap(), server).await
+}
+
+#[tokio::test]
+async fn backends_may_ask_who_we_are() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    let backend = asking(&authority, &origin).await;
     let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"api.test\"";
     let (lb, files) = before(&authority, tls, "", &[&backend]).await;
     assert_eq!(get(lb.addr("web"), "/").await.status, 502);
@@ -301,4 +306,67 @@ async fn the_key_of_our_own_certificate_may_be_encrypted() {
         assert!(text.contains(told), "{password}: {text}");
         assert!(!text.contains("wrong"), "the password is told: {text}");
     }
+}
+
+#[tokio::test]
+async fn each_request_may_show_a_certificate_of_its_own_and_never_anothers() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    let backend = asking(&authority, &origin).await;
+    let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"api.test\"\n\
+               certificate = \"DIR/${arg.who}.pem\"\nkey = \"DIR/${arg.who}.key\"";
+    let (lb, files) = before(&authority, tls, "", &[&backend]).await;
+    let (one, two) = (authority.issue_to("one", 1), authority.issue_to("two", 2));
+    one.write(files.path(), "one");
+    two.write(files.path(), "two");
+    std::fs::create_dir(files.path().join("below")).unwrap();
+    let mut client = Client::connect(lb.addr("web")).await;
+    for (who, status) in [
+        ("one", 200),
+        ("two", 200),
+        ("one", 200),
+        ("two", 200),
+        ("three", 502),
+        ("below/../one", 502),
+        ("one", 200),
+    ] {
+        client.send(format!("GET /?who={who} HTTP/1.1\r\nHost: test\r\n\r\n")).await;
+        assert_eq!(client.read_response().await.status, status, "{who}");
+    }
+    let met = |pair: &Pair| {
+        let shakes = backend.shakes();
+        let shown = shakes.iter().flatten().filter(|shake| pair.is_of(&shake.peer[0]));
+        shown.map(|shake| shake.resumed).collect::<Vec<_>>()
+    };
+    assert_eq!((met(&one), met(&two)), (vec![false], vec![false]), "each has a connection");
+    lb.until_log("three.pem` cannot be read").await;
+    // A certificate that is renewed counts with the next fresh connection.
+    origin.answer(Answer::UntilClose(b"bye".to_vec()));
+    assert_eq!(get(lb.addr("web"), "/?who=one").await.status, 200);
+    let renewed = authority.issue_to("one", 3);
+    renewed.write(files.path(), "one");
+    for _ in 0..2 {
+        assert_eq!(get(lb.addr("web"), "/?who=one").await.status, 200);
+    }
+    assert_eq!((met(&one), met(&renewed)), (vec![false], vec![false, false]));
+}
+
+#[tokio::test]
+async fn where_no_path_comes_of_the_text_no_certificate_is_shown() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    let open = secured(&origin, &authority.issue(&["api.test"])).await;
+    let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"api.test\"\n\
+               certificate = \"${arg.who}\"\nkey = \"${arg.who}\"";
+    let (lb, files) = before(&authority, tls, "", &[&open]).await;
+    assert_eq!(get(lb.addr("web"), "/").await.status, 200);
+    // What is no regular file is not waited for.
+    for path in ["/dev/zero", "/dev/null"] {
+        assert_eq!(get(lb.addr("web"), &format!("/?who={path}")).await.status, 502, "{path}");
+    }
+    lb.until_log("not a regular file").await;
+    // No connection of HTTP/2 is one request's.
+    let output = Lb::refuse(config(&files, tls, "protocol = \"h2\"", &[&open])).await;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("shows one certificate"), "{told}");
 }

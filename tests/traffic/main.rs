@@ -43,6 +43,7 @@ mod sending;
 mod sticky;
 mod storm;
 mod strategies;
+mod transparent;
 mod upgrade;
 mod wired;
 mod zones;

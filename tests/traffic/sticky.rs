@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::support::{Answer, Lb, Origin, Response, request, until};
+use crate::GET;
+use crate::support::{Answer, Client, Lb, Origin, Response, request, until};
 
 const COOKIE: &str = "sticky = { cookie = \"srv\", path = \"/\" }";
 
@@ -106,7 +107,7 @@ async fn draining_serves_those_who_are_bound_and_nobody_else() {
 async fn a_full_backend_is_passed_over() {
     let bed = Bed::start(COOKIE, ["", "max_connections = 1", ""]).await;
     bed.origins[1].hold();
-    let mut waiting = crate::support::Client::connect(bed.lb.addr("web")).await;
+    let mut waiting = Client::connect(bed.lb.addr("web")).await;
     waiting.send("GET / HTTP/1.1\r\nHost: test\r\nCookie: srv=b\r\n\r\n").await;
     bed.origins[1].until_requests(1).await;
     assert!(!bed.who("srv=b", 2).await.contains('b'));
@@ -184,6 +185,25 @@ async fn a_session_moves_with_the_backend_that_takes_it_over() {
     bed.origins[0].restart().await;
     bed.origins[0].answer(Answer::Ok(b"a".to_vec()));
     assert_eq!(bed.who("sid=s1", 6).await, new.repeat(6));
+}
+
+#[tokio::test]
+async fn a_session_may_be_known_only_when_its_response_has_ended() {
+    for (known, during) in [("head", true), ("end", false)] {
+        let learn = LEARN.replace(" }", &format!(", known = \"{known}\" }}"));
+        let bed = Bed::start(&learn, [""; 3]).await;
+        let head = "HTTP/1.1 200 OK\r\nSet-Cookie: sid=s1\r\nContent-Length: 9\r\n\r\n";
+        bed.origins[0].answer(Answer::Raw(head.into()));
+        let mut client = Client::connect(bed.lb.addr("web")).await;
+        client.send(GET).await;
+        client.read_response_to_head().await;
+        bed.origins[0].answer(Answer::Ok(b"a".to_vec()));
+        let others = bed.who("sid=s1", 4).await;
+        assert_eq!(others == "aaaa", during, "{known}: {others}");
+        bed.origins[0].cut_connections().await;
+        client.read_to_end().await;
+        assert_eq!(bed.who("sid=s1", 4).await, "aaaa", "{known}");
+    }
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod upstream_load;
 mod upstream_policy;
 mod upstream_queue;
 mod upstream_room;
+mod upstream_source;
 mod upstream_sticky;
 mod upstream_tls;
 pub(super) mod variables;

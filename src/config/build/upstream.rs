@@ -1,6 +1,5 @@
 //! Upstreams and their backends.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ahash::AHashMap;
@@ -12,7 +11,7 @@ use super::upstream_queue::queue;
 use super::upstream_sticky::sticky;
 use super::{
     Build, address, check, field, upstream_balance, upstream_ejection, upstream_file,
-    upstream_load, upstream_policy, upstream_tls,
+    upstream_load, upstream_policy, upstream_source, upstream_tls,
 };
 use crate::balance::Strategy;
 use crate::config::faults::Place;
@@ -44,10 +43,13 @@ pub(super) fn upstream(
         _ => Protocol::Http1,
     };
     let tls_name = upstream_tls::name(b, table);
+    let (source, transparent) = upstream_source::source(b, table);
+    let for_one = transparent && matches!(source, Some(Source::Of(_)));
     let upstream = Upstream {
         name: field::name(b, key.place, &key.name),
         strategy,
         choices: table.integer("choices").unwrap_or(1),
+        by_time: table.text("compare") == "time",
         measures_whole: table.text("measure") == "last_byte",
         key: template(b, table.place_of("key"), table.text("key")),
         bounded_load: table.float("bounded_load"),
@@ -62,7 +64,7 @@ pub(super) fn upstream(
         queue: queue(b, table, &backends),
         pool: pool(
             table.section("pool"),
-            nginx.connection_close || send_proxy.is_some() || tls_name.is_some(),
+            nginx.connection_close || send_proxy.is_some() || tls_name.is_some() || for_one,
         ),
         timeouts: timeouts(b, table.section("timeouts")),
         retry: retry(table.section("retry")),
@@ -81,9 +83,11 @@ pub(super) fn upstream(
         failover: upstream_policy::failover(b, table, &backends),
         load: table.table("failover").and_then(|table| table.integer("load")),
         sticky: table.table("sticky").map(|table| sticky(b, table)),
-        source: source(b, table),
+        source,
+        transparent,
         tls: upstream_tls::tls(b, table, &backends),
         tls_name,
+        own_files: upstream_tls::own_files(b, table).map(Arc::new),
         send_proxy,
         nginx,
         backends,
@@ -347,20 +351,6 @@ fn check_route(b: &mut Build<'_>, table: &Table) {
         let message = format!("`{}` cannot be the value of a cookie", item.text());
         b.error(item.place, message, "use letters, digits, `-` and `_`");
     }
-}
-
-/// The address that connections leave from.
-fn source(b: &mut Build<'_>, table: &Table) -> Option<Source> {
-    let (_, item) = table.written("source")?;
-    let text = item.text();
-    if text.contains("${") {
-        return Some(Source::Of(template(b, item.place, text)));
-    }
-    let address = text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, 0)));
-    if address.is_none() {
-        b.error(item.place, format!("`{text}` is no IP address"), "write it like `10.0.0.100`");
-    }
-    address.map(Source::Address)
 }
 
 fn nginx(table: &Table) -> UpstreamNginx {

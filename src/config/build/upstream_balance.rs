@@ -65,13 +65,20 @@ pub(super) fn check_ring(b: &mut Build<'_>, key: &Key, upstream: &Upstream) {
 
 /// Refuses settings that the strategy does not look at.
 pub(super) fn inputs(b: &mut Build<'_>, table: &Table, strategy: Strategy) {
+    let of_two = strategy == Strategy::Random && table.integer("choices") == Some(2_u8);
+    let by_time = of_two && table.text("compare") == "time";
     let rules = [
         ("key", strategy.needs() == Need::Key, "`url_hash`, `consistent_hash` or `maglev`"),
         ("bounded_load", strategy == Strategy::ConsistentHash, "`consistent_hash`"),
         ("table_size", strategy == Strategy::Maglev, "`maglev`"),
         ("hot_quantile", strategy == Strategy::Prequal, "`prequal`"),
         ("choices", strategy == Strategy::Random, "`random`"),
-        ("measure", strategy == Strategy::LeastResponseTime, "`least_response_time`"),
+        ("compare", of_two, "`random` with `choices = 2`"),
+        (
+            "measure",
+            strategy == Strategy::LeastResponseTime || by_time,
+            "`least_response_time`, or `random` with `compare = \"time\"`",
+        ),
     ];
     for (setting, used, of) in rules {
         if let (Some((at, _)), false) = (table.written(setting), used) {

@@ -12,7 +12,7 @@ use crate::config::tree::Table;
 const WAYS: [&str; 3] = ["cookie", "route", "learn"];
 
 /// Settings that only one of the ways has.
-const OWN: [(&str, &str); 10] = [
+const OWN: [(&str, &str); 11] = [
     ("expires", "cookie"),
     ("domain", "cookie"),
     ("path", "cookie"),
@@ -22,6 +22,7 @@ const OWN: [(&str, &str); 10] = [
     ("secret", "cookie"),
     ("lookup", "learn"),
     ("timeout", "learn"),
+    ("known", "learn"),
     ("max_sessions", "learn"),
 ];
 
@@ -67,6 +68,7 @@ pub(super) fn sticky(b: &mut Build<'_>, table: &Table) -> Sticky {
                 create,
                 lookup,
                 timeout: table.duration("timeout").unwrap_or_default(),
+                at_end: table.text("known") == "end",
                 max_sessions: table.integer("max_sessions").unwrap_or_default(),
             })
         }

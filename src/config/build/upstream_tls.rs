@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Build;
 use super::listener_tls::{check_time, crls, identity, roots};
 use super::template::template;
-use crate::config::model::{Backend, BackendAddress, Template};
-use crate::config::tree::Table;
+use crate::config::model::{Backend, BackendAddress, OwnFiles, Passwords, Template};
+use crate::config::tree::{Item, Table};
 use crate::tls::{BackendTerms, Identity, Roots, Trust, is_server_name};
 
 pub(super) fn tls(
@@ -27,8 +27,8 @@ pub(super) fn tls(
         b.error(upstream.place_of("protocol"), "`h2c` is spoken without TLS", help);
     }
     let written = table.written("server_name").map(|(_, item)| item.text());
-    let varies = written.is_some_and(|name| name.contains("${"));
-    let name = written.filter(|_| !varies).map(str::to_owned);
+    let name_varies = written.is_some_and(|name| name.contains("${"));
+    let name = written.filter(|_| !name_varies).map(str::to_owned);
     let trust = trust(b, table);
     let own = own(b, table);
     let alpn: &[u8] = if protocol == "h2" { b"h2" } else { b"http/1.1" };
@@ -46,7 +46,7 @@ pub(super) fn tls(
             let help = "write it like `api.internal`";
             b.error(table.place_of("server_name"), format!("`{name}` is no name of a host"), help);
         }
-        _ if varies => {
+        _ if name_varies => {
             if protocol == "h2" {
                 let help = "write the name, or speak HTTP/1.1";
                 let message = "a connection of HTTP/2 is many requests', and has one name";
@@ -66,7 +66,11 @@ pub(super) fn tls(
         }
     }
     let is_unix = |one: &Backend| matches!(one.address, BackendAddress::Unix(_));
-    if terms.name().is_none() && !varies && !terms.is_insecure() && backends.iter().any(is_unix) {
+    if terms.name().is_none()
+        && !name_varies
+        && !terms.is_insecure()
+        && backends.iter().any(is_unix)
+    {
         let help = "write the name in its certificate as `server_name`";
         b.error(table.place, "a Unix socket has no name that could be verified", help);
     }
@@ -111,6 +115,7 @@ pub(super) fn system(b: &mut Build<'_>, table: &Table) -> Option<Roots> {
 /// What backends are shown that ask who we are.
 fn own(b: &mut Build<'_>, table: &Table) -> Option<Identity> {
     match (table.written("certificate"), table.written("key")) {
+        (Some((_, chain)), Some((_, key))) if varies(chain) || varies(key) => None,
         (Some((_, chain)), Some((_, key))) => {
             let identity = identity(b, table, (chain, key))?;
             check_time(b, chain, &identity);
@@ -126,4 +131,28 @@ fn own(b: &mut Build<'_>, table: &Table) -> Option<Identity> {
             None
         }
     }
+}
+
+fn varies(item: &Item) -> bool {
+    item.text().contains("${")
+}
+
+/// The files of what backends are shown, where each request says which.
+pub(super) fn own_files(b: &mut Build<'_>, upstream: &Table) -> Option<OwnFiles> {
+    let table = upstream.table("tls")?;
+    let (at, chain) = table.written("certificate")?;
+    let (_, key) = table.written("key")?;
+    if !varies(chain) && !varies(key) {
+        return None;
+    }
+    if upstream.text("protocol") == "h2" {
+        let message = "a connection of HTTP/2 is many requests', and shows one certificate";
+        b.error(at, message, "write the files, or speak HTTP/1.1");
+    }
+    Some(OwnFiles {
+        chain: template(b, chain.place, chain.text()),
+        key: template(b, key.place, key.text()),
+        passwords: table.written("password").map(|(_, item)| Passwords(b.bytes(item))),
+        folder: b.bases[chain.place.file].clone(),
+    })
 }

@@ -77,8 +77,8 @@ pub use template::{
 };
 pub use traces::{Collector, Parent, Ratio, Tracing};
 pub use upstream::{
-    Backend, BackendAddress, Pool, Protocol, ProxyVersion, Retry, RetryOn, Source, Subset,
-    Timeouts, Upstream,
+    Backend, BackendAddress, OwnFiles, Passwords, Pool, Protocol, ProxyVersion, Retry, RetryOn,
+    Source, Subset, Timeouts, Upstream,
 };
 pub use upstream_load::{Adaptive, Admission, Hedge};
 pub use upstream_nginx::UpstreamNginx;

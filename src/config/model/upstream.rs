@@ -23,6 +23,8 @@ pub struct Upstream {
     pub strategy: Strategy,
     /// Draws of `random`: 1 or 2.
     pub choices: u8,
+    /// `random` with two choices compares what requests are expected to cost, not how many there are.
+    pub by_time: bool,
     /// `least_response_time` only: the time until a response's last byte counts, not until its head.
     pub measures_whole: bool,
     /// Hash input of `url_hash`, `consistent_hash` and `maglev`.
@@ -82,10 +84,14 @@ pub struct Upstream {
     pub sticky: Option<Sticky>,
     /// The address that connections leave from; port 0 is any.
     pub source: Option<Source>,
+    /// That address may be another machine's.
+    pub transparent: bool,
     /// How connections are secured; `None`: they are plain.
     pub tls: Option<Arc<BackendTerms>>,
     /// The text that gives the name by which each request's backend is known.
     pub tls_name: Option<Template>,
+    /// The files of our own certificate, where each request says which.
+    pub own_files: Option<Arc<OwnFiles>>,
     /// The header of the PROXY protocol that connections begin with.
     pub send_proxy: Option<ProxyVersion>,
     /// What is done as nginx does it.
@@ -246,4 +252,28 @@ pub enum Source {
     Address(SocketAddr),
     /// What comes of the text; the system chooses where that is no address.
     Of(Template),
+}
+
+/// The files of a certificate of our own, as each request has them; where no text comes of `chain`, none is
+/// shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnFiles {
+    /// The certificate, and those that vouch for it.
+    pub chain: Template,
+    /// Its key.
+    pub key: Template,
+    /// What an encrypted key is decrypted with, one a line.
+    pub passwords: Option<Passwords>,
+    /// What relative paths are relative to.
+    pub folder: PathBuf,
+}
+
+/// Passwords of a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passwords(pub Vec<u8>);
+
+impl fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passwords(…)")
+    }
 }

@@ -25,6 +25,8 @@ pub struct StickyLearn {
     pub lookup: Vec<Template>,
     /// How long a session is known that is not used.
     pub timeout: Duration,
+    /// Sessions are known when their response has ended, not with its head.
+    pub at_end: bool,
     /// How many are known at most.
     pub max_sessions: usize,
 }

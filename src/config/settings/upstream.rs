@@ -44,10 +44,18 @@ static SECTION: Section = Section {
         balance::HOT_QUANTILE,
         balance::SUBSET,
         Setting::with_default(
+            "compare",
+            Kind::Word(&["load", "time"]),
+            r#""load""#,
+            "For `random` with `choices = 2` only: whether of the two the one with fewer requests in flight per \
+             weight is taken, or the one that costs less as `least_response_time` reckons it.",
+            r#""time""#,
+        ),
+        Setting::with_default(
             "measure",
             Kind::Word(&["first_byte", "last_byte"]),
             r#""first_byte""#,
-            "For `least_response_time` only: whether the time until the response's head counts, or until its \
+            "For `least_response_time`, and `random` that compares times: whether the time until the response's head counts, or until its \
              last byte, for which a slow client may be waited for.",
             r#""last_byte""#,
         ),
@@ -238,6 +246,16 @@ static SECTION: Section = Section {
              of the same family. Or a text with `${variables}`: where no address comes of it the system \
              chooses, and a connection that is kept is used whatever would.",
             r#""10.0.0.100""#,
+        ),
+        Setting::with_default(
+            "transparent",
+            Kind::Bool,
+            "false",
+            "Whether `source` may be an address of another machine, above all the client's own: \
+             `source = \"${client_ip}\"`. The process needs CAP_NET_ADMIN for it, and the machine routes \
+             that bring the backends' answers back to it. A connection whose `source` comes of `${variables}` \
+             then speaks for one client, and none is used for another request.",
+            "true",
         ),
         Setting::optional(
             "tls",

@@ -87,8 +87,7 @@ pub(super) static STICKY: Section = Section {
             TEXTS,
             "sessions are not learnt",
             "In place of `cookie`: texts with `${variables}`, of which the first that is not empty names \
-             the session that a response opens. It is known as soon as the response's head is there, \
-             on all workers, and over reloads; when another backend has to serve it, it moves there.",
+             the session that a response opens. It is known on all workers, and over reloads; when another backend has to serve it, it moves there.",
             r#"["${upstream.cookie.sid}"]"#,
         ),
         Setting::optional(
@@ -105,6 +104,14 @@ pub(super) static STICKY: Section = Section {
             r#""10m""#,
             "Beside `learn`: how long a session is known that no request belongs to.",
             r#""1h""#,
+        ),
+        Setting::with_default(
+            "known",
+            Kind::Word(&["head", "end"]),
+            r#""head""#,
+            "Beside `learn`: whether a session is known as soon as the head of the response that opens it \
+             is there, or when all of the response is passed on.",
+            r#""end""#,
         ),
         Setting::with_default(
             "max_sessions",

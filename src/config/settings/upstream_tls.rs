@@ -62,7 +62,11 @@ pub(super) static TLS: Section = Section {
             Kind::Text,
             "none is shown",
             "The file with a certificate of our own, in PEM, and behind it the intermediate ones, for \
-             backends that ask for one.",
+             backends that ask for one. Or a text with `${variables}`, here or in `key`: the files are \
+             then read for each fresh connection, none is shown where the text is empty, and a connection that is \
+             kept serves requests with the same files only; where they cannot be read, or their path has \
+             `..` in it, the answer is 502. Probes then show none, and with `protocol = \"h2\"` there are \
+             no variables.",
             r#""plimsoll.pem""#,
         ),
         Setting::optional(

@@ -44,7 +44,7 @@ const DECISIVE: [&str; 9] =
     ["allow", "deny", "return", "pass", "js_*", "ssl_*", "proxy_ssl*", "limit_conn", "auth_*"];
 
 /// What is read, at one of the levels.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "server",
     "upstream",
     "map",
@@ -54,6 +54,7 @@ const READ: [&str; 18] = [
     "ssl_preread",
     "preread_timeout",
     "proxy_protocol",
+    "proxy_bind",
     "proxy_timeout",
     "proxy_connect_timeout",
     "proxy_next_upstream",

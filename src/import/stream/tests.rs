@@ -96,3 +96,17 @@ fn a_key_that_is_not_known_of_a_connection_is_told() {
     assert!(by("$remote_addr").contains("strategy = \"consistent_hash\""));
     assert!(!by("$http_x").contains("strategy"));
 }
+
+#[test]
+fn connections_may_leave_from_the_clients_address() {
+    let by = |bind: &str| {
+        toml(&format!("server {{ listen 1; proxy_pass 10.0.0.1:1; proxy_bind {bind}; }}"))
+    };
+    let toml = by("$remote_addr transparent");
+    assert!(toml.contains("source = \"${client_ip}\"\ntransparent = true"), "{toml}");
+    assert!(by("$remote_addr:$remote_port").contains("source = \"${client_ip}:${client_port}\""));
+    assert!(by("10.9.0.1").contains("source = \"10.9.0.1\""));
+    for none in ["off", "$http_x"] {
+        assert!(!by(none).contains("source"), "{none}");
+    }
+}

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Refusal, Stream, at_least_some};
+use super::{Refusal, Stream, at_least_some, is_of_connection};
 use crate::config::backend_address;
-use crate::import::draft::{Draft, Upstream};
+use crate::import::draft::{Draft, Setting, Upstream};
 use crate::import::finish::{default_policy, like_nginx, passive, plain_name, strategy, weighed};
 use crate::import::resolver::{self, Asked};
 use crate::import::tree::Directive;
 use crate::import::upstream::{Group, is_name};
 use crate::import::used::short_name;
+use crate::import::variables::Scope;
 use crate::import::write::quote;
 
 impl Stream<'_, '_, '_> {
@@ -66,6 +67,7 @@ impl Stream<'_, '_, '_> {
         if self.is_on(server, "proxy_protocol") {
             settings.push(("send_proxy", quote("v1")));
         }
+        settings.extend(self.source(server));
         settings.extend(like_nginx(&group, alone, (false, true)));
         if !alone {
             passive(&mut settings, &mut group);
@@ -87,6 +89,18 @@ impl Stream<'_, '_, '_> {
             alone,
             used: true,
         }
+    }
+
+    /// Where connections leave from.
+    fn source(&mut self, server: &Directive) -> Vec<Setting> {
+        let Some(d) = self.of(server, "proxy_bind").cloned() else { return Vec::new() };
+        let found = resolver::source(&d, false, &Scope::default(), &mut self.t.findings);
+        if found.iter().all(|(_, value)| is_of_connection(value)) {
+            return found;
+        }
+        let why = "its variable is not known of a connection: the system chooses the address";
+        self.t.findings.missing(&d, why, "bind to `$remote_addr`");
+        Vec::new()
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) const UPSTREAM: Part = Part {
             UP,
             (0, 2),
             Rule::Upstream(upstream::random),
-            "`strategy = \"random\"`; `two` is `choices = 2`, by least connections.",
+            "`strategy = \"random\"`; `two` is `choices = 2`, by least connections, or with `least_time` by `compare` and `measure`.",
         ),
         row(
             "least_time",
@@ -87,7 +87,7 @@ pub(super) const UPSTREAM: Part = Part {
             UP,
             (1, MANY),
             Rule::Upstream(sticky::sticky),
-            "`sticky` of the upstream, by `cookie`, by `route`, or by `learn` (always as with `header`); \
+            "`sticky` of the upstream, by `cookie`, by `route`, or by `learn`; \
              the cookie's value is that of nginx.",
         ),
         row(

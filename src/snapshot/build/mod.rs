@@ -225,8 +225,10 @@ fn upstream(
         passive: source.passive.clone(),
         sticky,
         source_address: source.source.clone(),
+        transparent: source.transparent,
         measures_whole: source.measures_whole,
         tls_name: source.tls_name.clone(),
+        own_files: source.own_files.clone(),
         send_proxy: source.send_proxy,
         nginx: source.nginx,
         tallies,
@@ -350,6 +352,7 @@ fn plan(
     let settings = Settings {
         strategy: source.strategy,
         choices: source.choices,
+        by_time: source.by_time,
         bounded_load: source.bounded_load,
         second_of_equals: source.nginx.turns,
         table_size: source.table_size,
