@@ -10,6 +10,7 @@ use crate::http1::{Field, Framing, Known, RequestHead, Span};
 #[derive(Debug, Clone)]
 pub struct Aim {
     method: Span,
+    about: Option<Span>,
     target: Span,
     path: Span,
     query: Option<Span>,
@@ -25,6 +26,7 @@ impl RequestHead {
     pub fn aim(&self) -> Aim {
         Aim {
             method: self.method,
+            about: self.about,
             target: self.target,
             path: self.path,
             query: self.query,
@@ -39,6 +41,7 @@ impl RequestHead {
     /// Lets it ask again for what it asked for when `aim` was taken.
     pub fn restore(&mut self, aim: Aim) {
         self.method = aim.method;
+        self.about = aim.about;
         self.target = aim.target;
         self.path = aim.path;
         self.query = aim.query;
@@ -73,6 +76,17 @@ impl RequestHead {
             self.section.bytes.extend_from_slice(b"GET");
         }
         self.without_body();
+    }
+
+    /// Makes a question about the request of it: a GET without a body, which knows the request's method.
+    pub fn become_question(&mut self) {
+        self.about = Some(self.about.unwrap_or(self.method));
+        self.become_get();
+    }
+
+    /// The method of the request that this is, or that it is a question about.
+    pub fn method_in_question(&self) -> &[u8] {
+        self.about.unwrap_or(self.method).of(&self.section.bytes)
     }
 
     /// Takes the body away, with what is said of it.

@@ -76,12 +76,12 @@ impl Section {
     }
 
     /// Whether the body is chunked. Exactly one `Transfer-Encoding: chunked` says so; any other use of
-    /// the field is an error, and so is its use in HTTP/1.0 or beside `Content-Length`.
-    pub(super) fn is_chunked(&self, version: Version) -> Result<bool, HeadError> {
+    /// the field is an error, and so is its use beside `Content-Length`.
+    pub(super) fn is_chunked(&self) -> Result<bool, HeadError> {
         if !self.has(Known::TransferEncoding) {
             return Ok(false);
         }
-        if version == Version::Http10 || self.has(Known::ContentLength) {
+        if self.has(Known::ContentLength) {
             return Err(HeadError::BadFraming);
         }
         let codings = self.only(Known::TransferEncoding).ok_or(HeadError::BadFraming)?;

@@ -21,6 +21,8 @@ pub struct RequestHead {
     pub(super) section: Section,
     version: Version,
     pub(super) method: Span,
+    /// The method of the request that a question of ours is about, while it is asked.
+    pub(super) about: Option<Span>,
     pub(super) target: Span,
     /// The target before it was changed on the way.
     asked: Span,
@@ -220,7 +222,11 @@ impl RequestHead {
         self.asked = self.target;
         self.judge_host()?;
         let options = self.section.connection_options()?;
-        let chunked = self.section.is_chunked(self.version)?;
+        if self.version == Version::Http10 && self.section.has(Known::TransferEncoding) {
+            // Who does not know chunks would take the body for the next request.
+            return Err(HeadError::BadFraming);
+        }
+        let chunked = self.section.is_chunked()?;
         self.framing = match self.section.content_length()? {
             _ if chunked => Framing::Chunked,
             None | Some(0) => Framing::None,

@@ -67,6 +67,7 @@ pub(super) fn mirror_body<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Fi
 pub(super) fn answer_of_auth(d: &Directive, scope: &mut Scope) {
     if let Some(name) = d.arg(0).strip_prefix('$') {
         let value = scope.fold(d.arg(1)).replace("upstream_http_", "auth_http_");
+        let value = value.replace("${upstream_status}", "${auth_status}");
         scope.constants.insert(name.to_owned(), Some(value));
     }
 }

@@ -254,7 +254,7 @@ struct Counterpart {
 }
 
 /// nginx's variables without an argument, with Plimsoll's.
-const PLAIN: [(&str, &str); 59] = [
+const PLAIN: [(&str, &str); 60] = [
     ("hostname", "hostname"),
     ("request_body", "request_body"),
     ("proxy_protocol_addr", "proxied.client_ip"),
@@ -290,6 +290,8 @@ const PLAIN: [(&str, &str); 59] = [
     ("ssl_client_escaped_cert", "tls.client.certificate"),
     ("request", "request_line"),
     ("request_method", "method"),
+    // Made of `auth_request_set`.
+    ("auth_status", "auth_status"),
     ("request_uri", "uri"),
     ("request_id", "request_id"),
     ("request_length", "request_length"),

@@ -28,8 +28,7 @@ pub(super) async fn may_pass(walk: &mut Walk<'_, '_>, to: &[u8]) -> Result<(), F
     let state = &mut *walk.state;
     let (aim, path, attempts) = (state.head.aim(), state.path.clone(), state.attempts.len());
     let (trail, captured) = (state.trail.take(), state.captured.take());
-    state.head.become_get();
-    state.head.without_body();
+    state.head.become_question();
     state.head.without_upgrade();
     let held = state.upload.hold();
     let answered = match settle(walk.at, walk.client, walk.state, to) {

@@ -26,6 +26,9 @@ use crate::snapshot::settings::{ErrorPage, Page, PageStatus, Redirect, Respond};
 /// ends the connection instead.
 const DISCARD_UP_TO: u64 = 256 * 1024;
 
+/// The status of a limit that is no answer: the connection is closed, as nginx does.
+const CLOSED: u16 = 444;
+
 /// Methods named to a client that used another one (RFC 9110 §15.5.6).
 const ALLOWED: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -87,7 +90,9 @@ pub(super) async fn respond(
     let status = state.trail.as_ref().and_then(|trail| trail.status);
     let rendered = respond.template.as_ref().map(|template| {
         let mut body = Vec::new();
-        vars::render_raw(template, &state.vars(at, client, &entry.route.name), &mut body);
+        let mut vars = state.vars(at, client, &entry.route.name);
+        vars.answer.status = status.unwrap_or_default();
+        vars::render_raw(template, &vars, &mut body);
         body
     });
     let answer = Reply {
@@ -125,7 +130,8 @@ pub(super) async fn fail(
     failure: Failure,
 ) -> Done {
     let status = failure.status();
-    if status == Failure::ClientGone.status() {
+    let closes = failure == Failure::Limited(CLOSED);
+    if status == Failure::ClientGone.status() || closes {
         return Done { status, failure: Some(failure), ..Done::default() };
     }
     let seconds;

@@ -67,6 +67,9 @@ impl Trail {
         for field in head.fields() {
             let name = head.name(*field);
             if wanted(name, field.known) {
+                if field.known == Known::ContentType {
+                    self.kept.retain(|(name, _)| !name.eq_ignore_ascii_case(b"Content-Type"));
+                }
                 self.kept.push((name.to_vec(), head.value(*field).to_vec()));
             }
         }

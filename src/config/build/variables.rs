@@ -11,7 +11,7 @@ use crate::config::model::{
 type Plain = (&'static str, Variable, &'static str);
 
 /// The variables without an argument.
-static PLAIN: [Plain; 67] = [
+static PLAIN: [Plain; 68] = [
     ("client_ip", Variable::ClientIp, "The client's address, after `trusted_proxies`."),
     ("client_ip_bytes", Variable::ClientIpBytes, "The same as 4 or 16 bytes, for a `key`."),
     (
@@ -46,6 +46,7 @@ static PLAIN: [Plain; 67] = [
     ),
     ("host", Variable::Host, "The request's host, lower case, without port."),
     ("method", Variable::Method, "The method."),
+    ("auth_status", Variable::AuthStatus, "The status of the answer to the question of `auth`."),
     ("path", Variable::Path, "The path as the client sent it, without the query."),
     (
         "normalized_path",

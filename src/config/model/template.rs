@@ -99,6 +99,8 @@ pub enum Variable {
     Cookie(String),
     /// `${auth.NAME}`: the fields of that name of the answer to the question of `auth`, lower case.
     Auth(String),
+    /// `${auth_status}`: the status of that answer.
+    AuthStatus,
     /// `${arg.NAME}`: the query argument's raw value.
     Arg(String),
     /// `${time}` and its like.

@@ -65,7 +65,8 @@ static SECTION: Section = Section {
             "status",
             STATUS,
             "429",
-            "What a request is answered with that is refused.",
+            "What a request is answered with that is refused; with 444 the connection is closed without an \
+             answer.",
             "503",
         ),
         Setting::with_default(

@@ -20,7 +20,7 @@ use super::units;
 use super::upstream::{Group, group};
 use super::write::{quote, quoted_list};
 use crate::config::show_duration;
-use target::maps_names;
+use target::maps_asked;
 
 /// What Plimsoll needs nothing in the place of.
 const NEEDLESS: [&str; 13] = [
@@ -104,7 +104,7 @@ impl Stream<'_, '_, '_> {
             let name = &*d.name.text;
             if NEEDLESS.contains(&name) {
                 self.t.findings.carried_as(d, "Plimsoll needs nothing in its place");
-            } else if name == "map" && maps_names(d) {
+            } else if name == "map" && maps_asked(d) {
                 self.t.findings.carried(d);
             } else if !READ.contains(&name) || name == "map" {
                 let help = "see `mode = \"tcp\"` in the reference";
@@ -173,17 +173,22 @@ impl Stream<'_, '_, '_> {
         if let Some(to) = &target.otherwise {
             settings.push(("upstream", quote(&self.upstream(server, to, draft)?)));
         }
-        if !target.names.is_empty() {
+        if !target.asked.is_empty() {
             let mut by_upstream: Vec<(String, Vec<String>)> = Vec::new();
-            for (name, to) in &target.names {
+            for (name, to) in &target.asked {
                 let upstream = self.upstream(server, to, draft)?;
-                match by_upstream.iter_mut().find(|(one, _)| *one == upstream) {
+                // Of protocols the first one counts, so that their order stays.
+                let skipped =
+                    if target.by_protocol { by_upstream.len().saturating_sub(1) } else { 0 };
+                let known = by_upstream.iter_mut().skip(skipped).find(|(one, _)| *one == upstream);
+                match known {
                     Some((_, names)) => names.push(name.clone()),
                     None => by_upstream.push((upstream, vec![name.clone()])),
                 }
             }
             let tables = by_upstream.iter().map(|(upstream, names)| {
-                format!("{{ names = {}, upstream = {} }}", quoted_list(names), quote(upstream))
+                let what = if target.by_protocol { "protocols" } else { "names" };
+                format!("{{ {what} = {}, upstream = {} }}", quoted_list(names), quote(upstream))
             });
             settings.push(("sni", format!("[{}]", tables.collect::<Vec<_>>().join(", "))));
             let time = self.time(server, "preread_timeout", Duration::from_secs(30));

@@ -110,3 +110,32 @@ fn connections_may_leave_from_the_clients_address() {
         assert!(!by(none).contains("source"), "{none}");
     }
 }
+
+#[test]
+fn connections_go_by_the_protocols_that_are_offered() {
+    let by = |entries: &str| {
+        imported(&[(
+            "nginx.conf",
+            &format!(
+                "http {{ server {{ listen 80; location / {{ return 204; }} }} }} \
+                 stream {{ map $ssl_preread_alpn_protocols $to {{ {entries} }} \
+                 server {{ listen 443; ssl_preread on; proxy_pass $to; }} }}"
+            ),
+        )])
+        .toml
+    };
+    let toml = by(r"~\bacme-tls/1\b 10.0.0.1:1; ~\bhttp/1\.1\b 10.0.0.2:1; default 10.0.0.3:1;");
+    for line in [
+        "{ protocols = [\"acme-tls/1\"], upstream = \"10-0-0-1-1\" }",
+        "{ protocols = [\"http/1.1\"], upstream = \"10-0-0-2-1\" }",
+        "upstream = \"10-0-0-3-1\"",
+    ] {
+        assert!(toml.contains(line), "{line}: {toml}");
+    }
+    crate::config::parse("imported.toml", &toml, &|_| None).unwrap();
+    assert!(by("acme-tls/1 10.0.0.1:1; default 10.0.0.3:1;").contains("protocols"));
+    // All that a client offers is another thing than one of it.
+    for entries in ["h2,http/1.1 10.0.0.1:1;", "~h2 10.0.0.1:1;", "h2 10.0.0.1:1;"] {
+        assert!(!by(entries).contains("tcp"), "{entries}");
+    }
+}

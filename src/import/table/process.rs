@@ -88,7 +88,7 @@ pub(super) const PROCESS: Part = Part {
             (0, 0),
             Rule::Shape,
             "Its servers become listeners with `mode = \"tcp\"`: `listen`, `proxy_pass` to an address, an \
-             `upstream` or by a `map` of `$ssl_preread_server_name`, `ssl_preread`, `proxy_protocol`, \
+             `upstream` or by a `map` of `$ssl_preread_server_name` or `$ssl_preread_alpn_protocols`, `ssl_preread`, `proxy_protocol`, \
              `proxy_bind`, `proxy_timeout`, `proxy_connect_timeout`, `proxy_next_upstream`. A server with UDP, with \
              TLS of its own, or with rules of who is let in is left out.",
         )

@@ -199,7 +199,7 @@ pub fn push_variable(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) ->
     let value = match variable {
         Variable::Capture(group) => vars.captured.and_then(|captured| captured.get(*group)),
         Variable::Host => Some(head.host_name()),
-        Variable::Method => Some(head.method()),
+        Variable::Method => Some(head.method_in_question()),
         Variable::Path => Some(head.path()),
         Variable::NormalizedPath => Some(vars.path),
         Variable::Query => head.query(),
@@ -306,6 +306,10 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
         Variable::UpstreamHeader(name) => {
             let Some(response) = vars.attempts.response() else { return false };
             return lookup::push_joined(out, response.find_all(name), b", ");
+        }
+        Variable::AuthStatus => {
+            let Some(response) = vars.auth else { return false };
+            push_decimal(out, u64::from(response.status()));
         }
         Variable::Auth(name) => {
             let Some(response) = vars.auth else { return false };
