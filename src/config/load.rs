@@ -40,6 +40,17 @@ pub struct Loaded {
     /// Files and directories whose change calls for another load: `config.files`, the files of
     /// secrets and bodies, and the directories in which `include` looks for files.
     pub watched: Vec<PathBuf>,
+    /// What each configuration file held, the main one first.
+    pub texts: Arc<[FileText]>,
+}
+
+/// A file of a configuration, and what it held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileText {
+    /// As it was named, or found by `include`.
+    pub path: PathBuf,
+    /// What it held.
+    pub text: Arc<str>,
 }
 
 /// Loads a file and what it includes.
@@ -47,9 +58,21 @@ pub struct Loaded {
 /// # Errors
 /// Every fault of every file, when there is one.
 pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, Report> {
-    let mut load = Load::new(environment);
+    load_with(path, &[], environment)
+}
+
+/// The same as if the files of `given` held these texts, wherever they are read.
+///
+/// # Errors
+/// Every fault of every file, when there is one.
+pub fn load_with(
+    path: &Path,
+    given: &[FileText],
+    environment: Environment<'_>,
+) -> Result<Loaded, Report> {
+    let mut load = Load::new(environment, given);
     load.watched.push(path.to_owned());
-    match files::read(path, LARGEST) {
+    match load.given(path).map_or_else(|| files::read(path, LARGEST), Ok) {
         Ok(bytes) => {
             load.seen.insert(real(path));
             load.source(path, bytes);
@@ -75,7 +98,7 @@ pub fn load(path: &Path, environment: Environment<'_>) -> Result<Loaded, Report>
 /// # Errors
 /// Every fault of the text, when there is one.
 pub fn parse(name: &str, text: &str, environment: Environment<'_>) -> Result<Loaded, Report> {
-    let mut load = Load::new(environment);
+    let mut load = Load::new(environment, &[]);
     load.source(Path::new(name), text.as_bytes().to_vec());
     let include = load.parts.first().and_then(|table| table.list("include").first());
     if let Some(place) = include.map(|item| item.place) {
@@ -96,11 +119,15 @@ fn real(path: &Path) -> PathBuf {
 /// A load under way.
 struct Load<'e> {
     environment: Environment<'e>,
+    /// Files that are not read, but taken to hold this.
+    given: &'e [FileText],
     faults: Faults,
     /// What each file holds, the main one first.
     parts: Vec<Table>,
     /// The path of each file.
     paths: Vec<PathBuf>,
+    /// The text of each.
+    texts: Vec<FileText>,
     /// The same without symbolic links, so that no file is read twice.
     seen: BTreeSet<PathBuf>,
     watched: Vec<PathBuf>,
@@ -110,17 +137,25 @@ struct Load<'e> {
 }
 
 impl<'e> Load<'e> {
-    fn new(environment: Environment<'e>) -> Self {
+    fn new(environment: Environment<'e>, given: &'e [FileText]) -> Self {
         Self {
             environment,
+            given,
             faults: Faults::default(),
             parts: Vec::new(),
             paths: Vec::new(),
+            texts: Vec::new(),
             seen: BTreeSet::new(),
             watched: Vec::new(),
             hash: Hash::EMPTY,
             incomplete: false,
         }
+    }
+
+    /// What a file is taken to hold.
+    fn given(&self, path: &Path) -> Option<Vec<u8>> {
+        let given = self.given.iter().find(|file| file.path == path)?;
+        Some(given.text.as_bytes().to_vec())
     }
 
     /// Parses and reads one file's content. Gives whether its syntax is good.
@@ -151,6 +186,7 @@ impl<'e> Load<'e> {
         let part = read::read(&mut self.faults, file, &table);
         self.parts.push(part);
         self.paths.push(path.to_owned());
+        self.texts.push(FileText { path: path.to_owned(), text });
         let good = parsed == before;
         if !good {
             // What was recovered names the includes, but is no ground for further faults.
@@ -190,7 +226,7 @@ impl<'e> Load<'e> {
             return;
         }
         self.watched.push(path.to_owned());
-        match files::read_regular(path, LARGEST) {
+        match self.given(path).map_or_else(|| files::read_regular(path, LARGEST), Ok) {
             Ok(bytes) => {
                 if self.source(path, bytes) {
                     self.refuse_process_settings();
@@ -246,6 +282,7 @@ impl<'e> Load<'e> {
                 hash: self.hash.value(),
                 fingerprint: fingerprint.value(),
                 watched: self.watched,
+                texts: self.texts.into(),
             }),
             _ => Err(Report { diagnostics, watched: self.watched }),
         }

@@ -96,6 +96,27 @@ const SHOWN: [&str; 72] = [
 /// Bytes of the shortest secret that is looked for elsewhere: shorter ones stand in too many words.
 const SHORTEST: usize = 6;
 
+/// A configuration's text as it can be shown; or why it cannot.
+///
+/// # Errors
+/// It is not TOML.
+pub fn masked(text: &str) -> Result<String, String> {
+    Masked::default().text(text, None)
+}
+
+/// Whether a text has [`MASK`] in place of a secret.
+pub fn holds_mask(text: &str) -> bool {
+    fn holds(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains(MASK),
+            Value::Array(all) => all.iter().any(holds),
+            Value::Table(table) => table.values().any(holds),
+            _ => false,
+        }
+    }
+    toml::from_str(text).is_ok_and(|table: Table| table.values().any(holds))
+}
+
 /// The files of a configuration without their secrets.
 #[derive(Debug, Default)]
 pub struct Masked {
@@ -119,10 +140,14 @@ impl Masked {
     fn file(&mut self, path: &Path, environment: Environment<'_>) -> Result<String, String> {
         let bytes = files::read(path, LARGEST).map_err(|error| error.to_string())?;
         let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-        // What is wrong with it is not told: that would be an excerpt.
-        let mut table: Table = toml::from_str(&text).map_err(|_| "it is not TOML".to_owned())?;
         let base = path.parent().unwrap_or(Path::new(""));
-        Walk { masked: self, base, environment }.table(&mut table, Some(&ROOT));
+        self.text(&text, Some((base, environment)))
+    }
+
+    fn text(&mut self, text: &str, refers: Option<Refers<'_>>) -> Result<String, String> {
+        // What is wrong with it is not told: that would be an excerpt.
+        let mut table: Table = toml::from_str(text).map_err(|_| "it is not TOML".to_owned())?;
+        Walk { masked: self, refers }.table(&mut table, Some(&ROOT));
         toml::to_string(&table).map_err(|error| error.to_string())
     }
 
@@ -156,9 +181,11 @@ impl Masked {
 /// A walk through a file.
 struct Walk<'m, 'e> {
     masked: &'m mut Masked,
-    base: &'m Path,
-    environment: Environment<'e>,
+    refers: Option<Refers<'e>>,
 }
+
+/// Where secrets are found that are referred to: the folder of their files, and the environment.
+type Refers<'e> = (&'e Path, Environment<'e>);
 
 impl Walk<'_, '_> {
     fn table(&mut self, table: &mut Table, section: Option<&Section>) {
@@ -201,11 +228,11 @@ impl Walk<'_, '_> {
 
     /// What a reference refers to is a secret; the reference is none.
     fn referred(&mut self, table: &Table) {
+        let Some((base, environment)) = self.refers else { return };
         let text = |key: &str| table.get(key).and_then(Value::as_str);
-        let of_file =
-            text("file").and_then(|file| files::read(&self.base.join(file), 1 << 20).ok());
+        let of_file = text("file").and_then(|file| files::read(&base.join(file), 1 << 20).ok());
         let of_file = of_file.and_then(|bytes| String::from_utf8(bytes).ok());
-        let of_variable = text("env").and_then(|name| (self.environment)(name));
+        let of_variable = text("env").and_then(environment);
         for secret in of_file.into_iter().chain(of_variable) {
             self.masked.know(&secret);
         }
@@ -341,6 +368,14 @@ pin = 4711
         ] {
             assert!(text.contains(shown), "{shown}: {text}");
         }
+    }
+
+    #[test]
+    fn a_mask_is_known_from_a_comment() {
+        assert!(holds_mask(&masked(FULL).unwrap()));
+        assert!(!holds_mask("# *** by hand ***\nworkers = 2\n"));
+        assert!(holds_mask("[[a]]\nb = [\"https://***@c\"]\n"));
+        assert!(!masked(FULL).unwrap().contains("geheim"));
     }
 
     #[test]

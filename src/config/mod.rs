@@ -31,8 +31,8 @@ pub(crate) use build::{
 };
 pub use diagnostic::{Diagnostic, Report, Severity, render};
 pub(crate) use faults::{Faults, Place};
-pub use load::{Environment, Loaded, load, parse, process_environment};
-pub use masked::{MASK, Masked};
+pub use load::{Environment, FileText, Loaded, load, load_with, parse, process_environment};
+pub use masked::{MASK, Masked, holds_mask, masked};
 pub use model::{Config, Stage};
 pub use reference::reference;
 pub use schema::schema;

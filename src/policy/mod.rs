@@ -18,6 +18,7 @@
 //! | [`room`] | which part of the requests is more than those that serve are good for |
 //! | [`concurrency`] | how many requests an upstream may have in flight |
 //! | [`failover`] | which tier of an upstream serves, and how the load returns |
+//! | [`probation`] | whether a configuration that was put in force does harm |
 //! | [`spill`] | how much each tier carries when the ones before it are not whole |
 
 pub mod admission;
@@ -28,6 +29,7 @@ pub mod failover;
 pub mod hung;
 pub mod parking;
 pub mod pause;
+pub mod probation;
 pub mod removal;
 pub mod room;
 pub mod spill;

@@ -123,6 +123,12 @@ impl Distribution {
     }
 }
 
+/// Durations by the upper bounds of their buckets; the last ones are above all.
+pub(super) fn bounded(seen: &Distribution) -> Vec<(Option<Duration>, u64)> {
+    let bounds = BOUNDS_US.into_iter().map(|us| Some(Duration::from_micros(us)));
+    bounds.chain([None]).zip(seen.buckets).collect()
+}
+
 /// One cell per worker.
 #[derive(Debug)]
 pub(super) struct PerWorker<C>(Box<[C]>);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::{Count, Histogram, PerWorker};
+use super::cell::{Count, Histogram, PerWorker, bounded};
 use super::exemplar::Exemplar;
 use super::names;
 use super::text::Text;
@@ -151,6 +151,11 @@ impl RouteSeries {
     /// Finished requests by class of status code: `("2xx", 17)` and so on.
     pub fn requests(&self) -> [(&'static str, u64); CODES.len()] {
         std::array::from_fn(|ix| (CODES[ix], self.cells.sum(|cell| &cell.codes[ix])))
+    }
+
+    /// How long finished requests took: up to each bound, how many; the last ones took longer than any.
+    pub fn durations(&self) -> Vec<(Option<Duration>, u64)> {
+        bounded(&self.cells.distribution(|cell| &cell.duration))
     }
 
     /// Requests under way.

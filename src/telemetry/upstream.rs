@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::backend::Status;
-use super::cell::{BOUNDS_US, Count, Distribution, Histogram, PerWorker};
+use super::cell::{Count, Distribution, Histogram, PerWorker, bounded};
 use super::exemplar::Exemplar;
 use super::labels::{Hedged, QueueRejected, RetryDenied, Shed};
 use super::names::{self, Family};
@@ -237,9 +237,7 @@ impl UpstreamSeries {
     /// How long response heads were waited for: up to each bound, how many; the last ones took longer
     /// than any.
     pub fn first_bytes(&self) -> Vec<(Option<Duration>, u64)> {
-        let seen = self.cells.distribution(|cell| &cell.first_byte);
-        let bounds = BOUNDS_US.into_iter().map(|us| Some(Duration::from_micros(us)));
-        bounds.chain([None]).zip(seen.buckets).collect()
+        bounded(&self.cells.distribution(|cell| &cell.first_byte))
     }
 
     /// Response heads that came, and how long they took together.

@@ -9,6 +9,7 @@ mod captures;
 mod check;
 mod condition;
 mod dns;
+mod equal;
 mod health;
 mod limit;
 mod listener;
@@ -108,6 +109,25 @@ pub struct Config {
     pub limits: Vec<Limit>,
     /// Every configuration file that was read, the main one first.
     pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Settings that are read once, when the process starts, and that are others here than those that it
+    /// was `started` with.
+    pub fn needs_restart(
+        &self,
+        started: (&Process, Option<&Admin>),
+    ) -> impl Iterator<Item = &'static str> {
+        let ((old, admin), new) = (started, &self.process);
+        [
+            ("workers", old.workers != new.workers),
+            ("log.format", old.log.format != new.log.format),
+            ("pid_file", old.pid_file != new.pid_file),
+            ("admin", admin != self.admin.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(setting, differs)| differs.then_some(setting))
+    }
 }
 
 /// Process-wide settings: the top level of the file.

@@ -5,7 +5,7 @@ use regex::bytes::Regex;
 use super::{Condition, Template, Variable};
 
 /// What happens to a request before its route's action.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Before {
     /// Clients do not get here; requests that go on do.
     pub internal: bool,
@@ -20,7 +20,7 @@ pub struct Before {
 }
 
 /// What becomes of an answer that is not as hoped for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct After {
     /// Pages in place of errors; `None`: the listener's.
     pub error_pages: Option<ErrorPages>,

@@ -17,7 +17,7 @@ impl Statuses {
 
 /// What a route wants of its responses. Most routes want nothing of it, and hold none of this.
 #[expect(clippy::struct_excessive_bools, reason = "independent wishes, each asked for by name")]
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ResponseRules {
     /// Changes of `Location` and `Refresh`; the first that fits is made.
     pub redirects: Vec<Rewrite>,
@@ -99,7 +99,7 @@ impl Default for ResponseRules {
 }
 
 /// A change of a value, if it fits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rewrite {
     /// What the value must be.
     pub from: Fits,
@@ -126,7 +126,7 @@ pub enum ToPiece {
 }
 
 /// Changes of cookies that backends set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CookieRules {
     /// Of `Domain`.
     pub domain: Vec<Rewrite>,
@@ -144,7 +144,7 @@ impl CookieRules {
 }
 
 /// Flags of some cookies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CookieFlags {
     /// Which cookies.
     pub cookie: CookieName,
@@ -210,7 +210,7 @@ pub enum SameSite {
 }
 
 /// A trailer field that is added.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trailer {
     /// Its name.
     pub name: String,

@@ -14,7 +14,7 @@ use crate::model::Weight;
 
 /// Which requests, and what becomes of them.
 #[expect(clippy::struct_excessive_bools, reason = "independent settings")]
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// The name used in metrics and logs; made from the place in the file when not given.
     pub name: String,
@@ -139,7 +139,7 @@ pub enum PathMatch {
 }
 
 /// A header rule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HeaderMatch {
     /// The field's name, lower case.
     pub name: String,
@@ -161,7 +161,7 @@ pub enum HeaderValueMatch {
 }
 
 /// What becomes of a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Goes to one of these upstreams, by share.
     Proxy(Proxy),
@@ -178,7 +178,7 @@ pub enum Action {
 }
 
 /// Goes to an upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
     /// The upstreams with their shares; one entry for a plain route. Never empty.
     pub split: Vec<Share>,
@@ -224,7 +224,7 @@ pub enum HostPolicy {
 }
 
 /// A redirect.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
@@ -247,7 +247,7 @@ pub struct Respond {
 
 /// One change to header fields. Names keep the case in which they were written. A value that turns
 /// out empty is not sent. `Debug` shows no values: they may be secrets.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum HeaderEdit {
     /// Replaces all fields of that name with one.
     Set(String, Template),

@@ -156,6 +156,13 @@ pub struct Backend {
     pub service: Option<String>,
 }
 
+impl Backend {
+    /// What it is called in metrics, in the admin API and by operators.
+    pub fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address.to_string())
+    }
+}
+
 /// Where a backend is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BackendAddress {

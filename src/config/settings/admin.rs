@@ -82,8 +82,9 @@ static SECTION: Section = Section {
             "state",
             Kind::Text,
             "a restart forgets it",
-            "A folder in which is kept what operators say of backends, so that it holds after a restart \
-             too. It is made if it is not there, for its owner only; let one process have it.",
+            "A folder in which is kept what operators say of backends, and the revisions of the \
+             configuration, so that it holds after a restart too. It is made if it is not there, for its \
+             owner only; let one process have it.",
             r#""/var/lib/plimsoll/state""#,
         ),
         Setting::optional(
