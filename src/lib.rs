@@ -34,6 +34,7 @@
 //! | [`health`] | verdicts from probes and from traffic; the prober |
 //! | [`snapshot`] | configuration and states to the world that workers read |
 //! | [`dns`] | names to addresses: how name servers are asked |
+//! | [`effect`] | what another configuration would change, and what would come of it |
 //! | [`control`] | the one writer: reloads, health, names, publishing |
 //! | [`trace`] | which trace a request belongs to; spans, and their way to a collector |
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
@@ -74,6 +75,7 @@
 //! | `health::warm` | `model` | – | `pure` |
 //! | [`snapshot`] | `model` `tls` `policy::spill` `balance` `limit` `config::model` `telemetry` | `ahash` `arc_swap` `md5` `memchr` `regex` `tokio` | |
 //! | [`dns`] | `config::model` `snapshot::build` | `hickory_resolver` `tokio` | |
+//! | [`effect`] | `model` `balance` `config::model` `snapshot` | `serde` | `pure` |
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`trace`] | `net::Stream` `config::model` `snapshot::Reader` `telemetry` | `bytes` `fastrand` `http` `http_body_util` `hyper` `hyper_util` `prost` `tokio` `tracing` | |
 //! | `trace::context` | – | – | `pure` |
@@ -87,7 +89,7 @@
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `memchr` `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
-//! | [`admin`] | `model` `tls::Server` `config::model` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `tokio` `tower` `tracing` | |
+//! | [`admin`] | `model` `tls::Server` `config` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `effect` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `similar` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `trace` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::flap` `health::rise` `health::warm` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
@@ -142,6 +144,8 @@
 //! | probe | a health request of our own |
 //! | snapshot | the immutable world that workers read |
 //! | generation | the number of a published snapshot |
+//! | revision | a configuration that came into force, by its number |
+//! | probation | the time in which a revision has to prove itself, or it goes back |
 //! | worker | a thread that owns a share of the connections |
 //! | trace | what became of one request in all programs that it went through (W3C Trace Context) |
 //! | span | a part of a trace that took its time: of ours, a request or an attempt |
@@ -167,6 +171,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dns;
+pub mod effect;
 pub mod health;
 pub mod http1;
 pub mod import;

@@ -9,11 +9,14 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use super::problem::Problem;
 use super::serve::Shown;
 use crate::config::model::{Admin, AdminCertificate, AdminRole, AdminToken, CertificateOf};
+use crate::model::Address;
 
 /// Who may what, as `[admin]` says.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     anonymous: Option<AdminRole>,
+    /// Whether it is a Unix socket: who shows no token came by its mode.
+    by_socket: bool,
     tokens: Vec<AdminToken>,
     certificates: Vec<AdminCertificate>,
     /// Requests a second of each; 0 is no limit.
@@ -24,7 +27,7 @@ pub struct Access {
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Who {
-    /// The token's or certificate's name, or `anonymous`.
+    /// The token's or certificate's name; `unix` of who came by a Unix socket without one, else `anonymous`.
     pub(super) name: String,
     /// What they may; `None`: nothing.
     pub(super) role: Option<AdminRole>,
@@ -35,6 +38,7 @@ impl Access {
     pub fn of(admin: &Admin) -> Self {
         Self {
             anonymous: admin.anonymous,
+            by_socket: matches!(admin.address, Address::Unix(_)),
             tokens: admin.tokens.clone(),
             certificates: admin.certificates.clone(),
             max_rate: admin.max_rate,
@@ -47,8 +51,9 @@ impl Access {
     pub(super) fn who(&self, headers: &HeaderMap, client: &Shown) -> Result<Who, Problem> {
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         let Some(field) = shown.next() else {
-            let anonymous = || Who { name: "anonymous".to_owned(), role: self.anonymous };
-            return Ok(self.certified(client).unwrap_or_else(anonymous));
+            let name = if self.by_socket { "unix" } else { "anonymous" };
+            let nobody = || Who { name: name.to_owned(), role: self.anonymous };
+            return Ok(self.certified(client).unwrap_or_else(nobody));
         };
         let token = field.to_str().ok().and_then(|field| {
             let (scheme, token) = field.split_once(' ')?;
@@ -102,20 +107,27 @@ impl Who {
 /// What is needed for a request to that path, as routes name it; `None`: nothing.
 pub(super) fn needed(method: &Method, path: Option<&str>) -> Option<AdminRole> {
     let reads = !changes(method, path);
+    let is = |ends: &[&str]| path.is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));
     match path {
         Some("/livez" | "/readyz") => None,
         // The page's own files hold no facts; what they show is asked for with a token.
         Some(path) if path.starts_with("/dashboard") => None,
+        // These tell nothing of what stands in the files.
+        _ if is(&["/config/validate", "/config/plan", "/config/revisions"]) => {
+            Some(AdminRole::Viewer)
+        }
         Some(path) if path.contains("/config") => Some(AdminRole::Admin),
         _ if reads => Some(AdminRole::Viewer),
         _ => Some(AdminRole::Operator),
     }
 }
 
-/// Whether a request would change something. Of those that have a body, to explain does not.
+/// Whether a request would change something. Of those that have a body, to explain, to check and to plan
+/// does not.
 pub(super) fn changes(method: &Method, path: Option<&str>) -> bool {
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    !reads && !path.is_some_and(|path| path.ends_with("/explain"))
+    let only_tells = ["/explain", "/config/validate", "/config/plan"];
+    !reads && !path.is_some_and(|path| only_tells.iter().any(|end| path.ends_with(end)))
 }
 
 #[cfg(test)]
@@ -134,7 +146,8 @@ mod tests {
             by("ann", CertificateOf::Name("ann@example.com".to_owned())),
             by("bob", CertificateOf::Subject("CN=bob".to_owned())),
         ];
-        Access { anonymous, tokens: vec![token], certificates, max_rate: 0, audit_log: None }
+        let (by_socket, tokens, audit_log) = (false, vec![token], None);
+        Access { anonymous, by_socket, tokens, certificates, max_rate: 0, audit_log }
     }
 
     fn who(access: &Access, fields: &[&str]) -> Result<Who, StatusCode> {

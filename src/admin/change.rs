@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,7 +19,7 @@ use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;
 use super::view::{BackendView, CheckVerdict, OverrideView, Overrides};
-use crate::control::{By, Kind, Origin, What, Wish, Word, called};
+use crate::control::{By, Kind, Origin, What, Wish, Word};
 use crate::model::{BackendIx, Clock, Tick};
 use crate::snapshot::{Snapshot, Upstream};
 
@@ -112,7 +113,7 @@ impl Entry {
         snapshot.upstreams.iter().find_map(|upstream| {
             let name = id.strip_prefix(&*upstream.name)?.strip_prefix('/')?;
             let is_backend = upstream.backends.iter().any(|one| one.label == name);
-            let is_written = upstream.written().iter().any(|entry| called(entry) == name);
+            let is_written = upstream.written().iter().any(|entry| entry.called() == name);
             let found = is_written && !is_backend;
             found.then(|| Self { upstream: Arc::clone(upstream), name: name.to_owned() })
         })
@@ -121,7 +122,7 @@ impl Entry {
     /// Requests at all its addresses.
     fn in_flight(&self) -> u32 {
         let places = (0..self.upstream.backends.len() as u32).map(BackendIx);
-        let own = places.filter(|ix| called(self.upstream.declared(*ix)) == self.name);
+        let own = places.filter(|ix| self.upstream.declared(*ix).called() == self.name);
         own.map(|ix| self.upstream.live[ix.index()].in_flight()).sum()
     }
 }
@@ -345,11 +346,13 @@ async fn checked(found: &Found, begun: Tick) {
 /// `POST config/reload`: the files are read again.
 pub(super) async fn reload(
     Extract(state): Extract<Shared>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    read::<Reason>(&headers, &body)?;
-    let generation = state.control.reload(Origin::Api).await?;
+    let why = read::<Reason>(&headers, &body)?;
+    let by = By::now(who.name, reason(why.reason)?, None);
+    let generation = state.control.reload_by(Origin::Api, by).await?;
     let body = json!({ "generation": generation.0 });
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n"))
         .into_response())

@@ -1,7 +1,7 @@
 //! Paths and what answers on them.
 
 use axum::body::Bytes;
-use axum::extract::{Query, State as Extract, rejection::QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State as Extract, rejection::QueryRejection};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -11,10 +11,11 @@ use serde_json::json;
 
 use super::asked::read;
 use super::problem::Problem;
+use super::recorded::LARGEST;
 use super::state::Shared;
 use super::view::explain::Question;
 use super::view::{self, Health};
-use super::{Phase, State, change, dashboard, exposition, follow, guard, openapi};
+use super::{Phase, State, change, configure, dashboard, exposition, follow, guard, openapi};
 use crate::model::Clock;
 use crate::proxy::explain::explain;
 use crate::telemetry::Exposition;
@@ -26,7 +27,7 @@ const API: &str = "/api/v1/ha";
 const ALIAS: &str = "/api/ha";
 
 /// Every path that can be read with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 17] = [
+pub(super) const ENDPOINTS: [(&str, &str); 21] = [
     ("/", "this list"),
     ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
     ("/openapi.json", "this API as a document that programs read (OpenAPI 3.1)"),
@@ -46,6 +47,13 @@ pub(super) const ENDPOINTS: [(&str, &str); 17] = [
         "POST a request, `{\"method\", \"url\", …}`: its route, its backends, and why",
     ),
     ("/api/v1/ha/overrides", "what operators say beside the configuration"),
+    ("/api/v1/ha/config", "the configuration in force, secrets masked"),
+    (
+        "/api/v1/ha/config/revisions",
+        "those that were in force: when, from whom, why; /NUMBER has its text, /NUMBER/diff what differs",
+    ),
+    ("/api/v1/ha/config/validate", "POST a configuration: what is wrong with it"),
+    ("/api/v1/ha/config/plan", "POST a configuration: what would come of it"),
     ("/api/v1/ha/events", "what happened: ?upstream=, ?backend=, ?kind=, ?since=NUMBER, ?follow=1"),
 ];
 
@@ -86,7 +94,21 @@ fn api() -> Router<Shared> {
         .route("/failover/events", get(failover_events))
         .route("/events", get(events))
         .route("/explain", post(explained))
+        .route("/config", get(configure::current))
+        .route("/config/validate", post(configure::validate).layer(room()))
+        .route("/config/plan", post(configure::plan).layer(room()))
+        .route("/config/update", post(configure::update).layer(room()))
+        .route("/config/confirm", post(configure::confirm))
+        .route("/config/rollback", post(configure::rollback))
+        .route("/config/revisions", get(configure::revisions))
+        .route("/config/revisions/{id}", get(configure::revision))
+        .route("/config/revisions/{id}/diff", get(configure::diff))
         .route("/config/reload", post(change::reload))
+}
+
+/// Room for a whole configuration.
+fn room() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(LARGEST)
 }
 
 /// An answer as JSON that people can read in a terminal without further tools.

@@ -51,14 +51,13 @@ async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Resp
     // Who watches whether the process lives has no token, or an old one.
     let who = needed.map(|_| identify(shared, request.headers(), &shown)).transpose()?;
     who.as_ref().map_or(Ok(()), |who| who.may(needed))?;
-    match who {
-        Some(who) if changes => {
-            request.extensions_mut().insert(who.clone());
-            let kept = (&*shared.answered, shared.access.audit_log.as_deref());
-            Ok(record(kept, &who, request, next).await)
-        }
-        _ => Ok(next.run(request).await),
+    let Some(who) = who else { return Ok(next.run(request).await) };
+    request.extensions_mut().insert(who.clone());
+    if !changes {
+        return Ok(next.run(request).await);
     }
+    let kept = (&*shared.answered, shared.access.audit_log.as_deref());
+    Ok(record(kept, &who, request, next).await)
 }
 
 /// Finds out who asks, and whether they may now.

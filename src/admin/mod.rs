@@ -6,12 +6,13 @@
 //! time.
 //!
 //! The way of a request: `guard` (from where it comes, who asks, what they may), `recorded` (if it would
-//! change something: its body, its key, the audit log), then `endpoints`, which reads, or `change`.
+//! change something: its body, its key, the audit log), then `endpoints`, which reads, or `change` and `configure`.
 //! `follow` streams events. What is refused is a `problem`.
 
 mod access;
 mod asked;
 mod change;
+mod configure;
 mod dashboard;
 mod endpoints;
 mod exposition;

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::control::{Refusal, ReloadError};
+use crate::control::{Objection, Refusal, ReloadError};
 
 /// The member that is a field of the response too.
 pub(super) const RETRY_AFTER: &str = "retry_after_seconds";
@@ -73,6 +73,7 @@ impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Self {
         match error {
             ReloadError::Refused(refusal) => refusal.into(),
+            ReloadError::Objected(objection) => objection.into(),
             ReloadError::Invalid(report) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid_config",
@@ -91,6 +92,21 @@ impl From<ReloadError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "ended", error.to_string())
             }
         }
+    }
+}
+
+impl From<Objection> for Problem {
+    fn from(objection: Objection) -> Self {
+        let status = match objection {
+            Objection::OtherRevision(..) => StatusCode::PRECONDITION_FAILED,
+            Objection::NoRevision(_) => StatusCode::NOT_FOUND,
+            Objection::OnProbation(_)
+            | Objection::NothingToConfirm
+            | Objection::NoneBefore
+            | Objection::FileChanged(_)
+            | Objection::Included(..) => StatusCode::CONFLICT,
+        };
+        Self::new(status, objection.code(), objection.to_string())
     }
 }
 

@@ -23,7 +23,7 @@ use super::problem::Problem;
 use crate::telemetry::at_utc;
 
 /// Bytes of a body at most: as many as of a configuration.
-const LARGEST: usize = 64 << 20;
+pub(super) const LARGEST: usize = 64 << 20;
 /// Answers that are kept for requests that come again.
 const KEPT: usize = 256;
 /// Bytes of a key at most.
@@ -184,6 +184,7 @@ impl Done<'_> {
             "status": self.status.as_u16(),
             "code": told("code"),
             "generation": told("generation"),
+            "revision": told("revision"),
         });
         let target = path.to_owned();
         let written = tokio::task::spawn_blocking(move || {

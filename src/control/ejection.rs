@@ -51,6 +51,11 @@ impl Sums {
         }
         self.all
     }
+
+    /// The sums until the last time.
+    pub(super) fn sum(&self) -> Counts {
+        self.all
+    }
 }
 
 /// How often outliers are looked for.

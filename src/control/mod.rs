@@ -17,6 +17,9 @@
 //! | `load` | how many requests an upstream is let have |
 //! | `names` | what backend names resolve to |
 //! | `said`, `operate`, `keep` | what operators say beside the files; doing it; writing it down |
+//! | `propose`, `replace` | configurations that operators propose; writing them to the file |
+//! | `probation` | those that go back by themselves unless they prove themselves |
+//! | `ledger` | the configurations that came into force, by their numbers |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
 //! | `watch` | looks at the files for a change |
 //! | `timers` | what is due when |
@@ -31,10 +34,14 @@ mod hung;
 mod journal;
 mod keep;
 mod learned;
+mod ledger;
 mod load;
 mod names;
 mod operate;
 mod prepare;
+mod probation;
+mod propose;
+mod replace;
 mod room;
 mod said;
 mod tell;
@@ -59,8 +66,11 @@ use writer::Control;
 
 pub use journal::Entry;
 pub use learned::{Learned, learned};
+pub use ledger::{Ledger, Revision};
 pub use operate::{KEEP_ONE, Refusal, What, Wish};
-pub use said::{Added, By, Kind, Override, Removed, Said, Word, called};
+pub use probation::Probation;
+pub use propose::{Objection, Proposal, Proposed};
+pub use said::{Added, By, Kind, Override, Removed, Said, Word};
 
 /// Commands that wait for their turn. Senders wait when it is full.
 const COMMANDS: usize = 16;
@@ -84,7 +94,7 @@ pub enum Origin {
     FileWatch,
     /// Probes, or the outcomes of requests.
     Health,
-    /// Which tier serves, or whether a circuit breaker is open.
+    /// Which tier serves, whether a circuit breaker is open, or that a configuration did not prove itself.
     Policy,
     /// A backend name resolves to other addresses.
     Dns,
@@ -121,6 +131,9 @@ pub enum ReloadError {
     /// What an operator wants cannot be done.
     #[error("{0}")]
     Refused(Refusal),
+    /// A configuration that an operator proposes is not taken up.
+    #[error("{0}")]
+    Objected(Objection),
     /// It is in force, but could not be written down: a restart forgets it.
     #[error("it is in force, but could not be written down: {0}")]
     NotKept(String),
@@ -154,6 +167,9 @@ pub struct Handle {
     said: latest::Receiver<keep::Now>,
     /// How far what is said is written down; `None`: it is not.
     kept: Option<latest::Receiver<keep::Kept>>,
+    ledger: latest::Receiver<ledger::Now>,
+    /// How far the ledger is written down; `None`: it is not.
+    ledger_kept: Option<latest::Receiver<keep::Kept>>,
 }
 
 /// Starts the control loop with a first configuration, loaded from `file` if it came from one.
@@ -193,17 +209,26 @@ async fn start_with(
     let said = folder.as_deref().map(said_before).unwrap_or_default();
     let answers = dns.resolve(names::names(&said.patch(&loaded.config)).into_keys()).await;
     let (told, now) = latest::channel((0, Arc::new(said)));
+    let before = folder.as_deref().map(ledger::read).unwrap_or_default();
+    let before = Ledger { file: file.clone(), ..before };
+    let (told_ledger, ledger) = latest::channel((0, Arc::new(before)));
     let senders = (commands.downgrade(), events.clone());
-    let kept = folder.map(|folder| {
+    let kept = folder.clone().map(|folder| {
         let (told, kept) = latest::channel((0, None));
         tokio::spawn(keep::keep(folder, now.clone(), told));
         kept
     });
+    let tells = (told, told_ledger);
     let control =
-        Control::new((loaded, answers, learned), file, registry, stage, dns, (senders, told));
+        Control::new((loaded, answers, learned), file, registry, stage, dns, (senders, tells));
+    let ledger_kept = folder.map(|folder| {
+        let (told, kept) = latest::channel((0, None));
+        tokio::spawn(ledger::keep(folder, ledger.clone(), told));
+        kept
+    });
     let (reader, journal) = (control.reader(), control.journal());
     tokio::spawn(control.run(commanded, heard));
-    Handle { commands, events, reader, journal, said: now, kept }
+    Handle { commands, events, reader, journal, said: now, kept, ledger, ledger_kept }
 }
 
 /// What was said before the process ended. What cannot be read is no reason not to serve.
@@ -221,7 +246,57 @@ impl Handle {
     /// # Errors
     /// Every fault of the files; then nothing has changed.
     pub async fn reload(&self, origin: Origin) -> Result<Generation, ReloadError> {
-        self.order(|reply| Command::Reload { origin, reply }).await
+        self.reload_by(origin, By::of(origin)).await
+    }
+
+    /// The same, with who wants it and why.
+    ///
+    /// # Errors
+    /// As of [`Handle::reload`].
+    pub async fn reload_by(&self, origin: Origin, by: By) -> Result<Generation, ReloadError> {
+        self.order(|reply| Command::Reload { origin, by, reply }).await
+    }
+
+    /// Loads a text as if the configuration's file held it, and changes nothing.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub async fn check(&self, text: Arc<str>) -> Result<Loaded, ReloadError> {
+        prepare::check(self.ledger().file.clone(), text).await
+    }
+
+    /// Puts a configuration in force that is proposed. The file holds it then, and where the ledger is
+    /// written down, it is when this returns.
+    ///
+    /// # Errors
+    /// Why it is not taken up; then neither the file nor what is in force has changed. Or that it is in
+    /// force, but could not be written down.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Generation, ReloadError> {
+        let proposal = Box::new(proposal);
+        let generation = self.order(|reply| Command::Propose { proposal, reply }).await?;
+        self.ledger_is_kept().await?;
+        Ok(generation)
+    }
+
+    /// What is on probation stays in force; if that is based on another revision than the one in force, it
+    /// is refused.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn confirm(&self, by: By, based_on: Option<u64>) -> Result<Generation, ReloadError> {
+        let generation = self.order(|reply| Command::Confirm { by, based_on, reply }).await?;
+        self.ledger_is_kept().await?;
+        Ok(generation)
+    }
+
+    /// What is known of configurations.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger.borrow().1)
+    }
+
+    async fn ledger_is_kept(&self) -> Result<(), ReloadError> {
+        let number = self.ledger.borrow().0;
+        is_kept(self.ledger_kept.clone(), number).await
     }
 
     /// Applies a configuration that did not come from the files.
@@ -254,11 +329,7 @@ impl Handle {
     pub async fn wish(&self, wish: Wish) -> Result<Generation, ReloadError> {
         let generation = self.order(|reply| Command::Wish { wish: Box::new(wish), reply }).await?;
         let number = self.said.borrow().0;
-        if let Some(mut kept) = self.kept.clone() {
-            let written = kept.wait_for(|(until, _)| *until >= number).await;
-            let failed = written.map_err(|_| ReloadError::Ended)?.1.clone();
-            failed.map_or(Ok(()), |error| Err(ReloadError::NotKept(error)))?;
-        }
+        is_kept(self.kept.clone(), number).await?;
         Ok(generation)
     }
 
@@ -281,7 +352,9 @@ impl Handle {
     pub(crate) fn idle(reader: Reader) -> Self {
         let ((commands, _), (events, _)) = (mpsc::channel(1), mpsc::channel(1));
         let said = latest::channel((0, Arc::default())).1;
-        Self { commands, events, reader, journal: Journal::default(), said, kept: None }
+        let ledger = latest::channel((0, Arc::default())).1;
+        let journal = Journal::default();
+        Self { commands, events, reader, journal, said, kept: None, ledger, ledger_kept: None }
     }
 
     /// Waits for the end of the control loop. As long as there is a handle, only a panic ends it.
@@ -303,6 +376,17 @@ impl Handle {
     pub fn journal(&self) -> Vec<Entry> {
         self.journal.entries()
     }
+}
+
+/// Waits until so many changes are written down, where they are.
+async fn is_kept(
+    kept: Option<latest::Receiver<keep::Kept>>,
+    number: u64,
+) -> Result<(), ReloadError> {
+    let Some(mut kept) = kept else { return Ok(()) };
+    let written = kept.wait_for(|(until, _)| *until >= number).await;
+    let failed = written.map_err(|_| ReloadError::Ended)?.1.clone();
+    failed.map_or(Ok(()), |error| Err(ReloadError::NotKept(error)))
 }
 
 /// The configuration stays as it is until this is dropped: what is asked for waits.

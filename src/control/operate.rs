@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::config::Loaded;
 use crate::control::backends::Change;
-use crate::control::said::{Added, By, Kind, Override, Removed, Said, Word, called, unix_ms};
+use crate::control::said::{Added, By, Kind, Override, Removed, Said, Word, unix_ms};
 use crate::control::writer::{Control, Due};
 use crate::model::{AdminState, BackendIx, Clock, Generation, UpstreamIx, Weight};
 use crate::snapshot::Upstream;
@@ -162,7 +162,7 @@ impl Control {
                 let address = crate::config::backend_address(&wish.backend)
                     .map_err(|(fault, help)| Refusal::Address(fault, help))?
                     .to_string();
-                if upstream.written().iter().any(|entry| called(entry) == address) {
+                if upstream.written().iter().any(|entry| entry.called() == address) {
                     return Err(Refusal::Exists(format!("{name}/{address}")));
                 }
                 said.added.retain(|one| one.upstream != *name || one.address != address);
@@ -183,16 +183,16 @@ impl Control {
     fn take_away(&self, said: &mut Said, upstream: &Upstream, wish: &Wish) -> Result<(), Refusal> {
         let (name, label) = (&wish.upstream, &wish.backend);
         let full = format!("{name}/{label}");
-        let is_written = upstream.written().iter().any(|entry| called(entry) == *label);
+        let is_written = upstream.written().iter().any(|entry| entry.called() == *label);
         if !is_written {
             let (_, ix) = self.find(name, label)?;
-            return Err(Refusal::OneOfAName(called(upstream.declared(ix))));
+            return Err(Refusal::OneOfAName(upstream.declared(ix).called()));
         }
         if upstream.written().len() == 1 {
             return Err(Refusal::OnlyOne(full));
         }
         // Of a name, all its addresses go.
-        let goes = |ix: BackendIx| called(upstream.declared(ix)) == *label;
+        let goes = |ix: BackendIx| upstream.declared(ix).called() == *label;
         self.keeps_one(upstream, goes, wish)?;
         let was_added = said.added.len();
         said.added.retain(|one| one.upstream != *name || one.address != *label);

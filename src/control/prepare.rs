@@ -8,10 +8,11 @@ use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 use tokio::sync::oneshot;
 
-use crate::config::{self, Loaded};
+use crate::config::{self, FileText, Loaded};
 use crate::control::names::names;
 use crate::control::operate::Wish;
-use crate::control::said::Said;
+use crate::control::propose::{Accepted, Draft, Proposal, draft};
+use crate::control::said::{By, Said};
 use crate::control::{Origin, ReloadError, Reply};
 use crate::dns::{Answer, Dns};
 use crate::snapshot::build::Addresses;
@@ -25,8 +26,26 @@ const NICE: i32 = 10;
 pub(super) enum Command {
     /// Load the files again.
     Reload {
-        /// Who wants it.
+        /// Where that comes from.
         origin: Origin,
+        /// Who wants it.
+        by: By,
+        /// Where the outcome goes.
+        reply: Reply,
+    },
+    /// Take what an operator proposes.
+    Propose {
+        /// It.
+        proposal: Box<Proposal>,
+        /// Where the outcome goes.
+        reply: Reply,
+    },
+    /// Leave in force what is on probation.
+    Confirm {
+        /// Who says so.
+        by: By,
+        /// The revision that has to be in force for that.
+        based_on: Option<u64>,
         /// Where the outcome goes.
         reply: Reply,
     },
@@ -62,19 +81,33 @@ pub(super) enum Task {
     Load(Option<PathBuf>),
     /// It is there.
     Take(Box<Loaded>),
+    /// From what is proposed.
+    Draft(Box<Draft>),
 }
 
 /// A command that only needs the loop's word to take effect.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The configuration with the addresses of its new names, or why there is none.
-    pub(super) result: Result<(Loaded, Vec<Answer>), ReloadError>,
-    /// Who wants it.
+    pub(super) result: Result<Ready, ReloadError>,
+    /// Where that comes from.
     pub(super) origin: Origin,
+    /// Who wants it.
+    pub(super) by: By,
     /// Where the outcome goes.
     pub(super) reply: Reply,
     /// What operators say once it is in force, and the wish that it comes from.
     pub(super) altered: Option<Altered>,
+}
+
+/// A configuration that can be put in force.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) loaded: Loaded,
+    /// The addresses of its new names.
+    pub(super) answers: Vec<Answer>,
+    /// What comes with it, if it was proposed.
+    pub(super) accepted: Option<Accepted>,
 }
 
 /// What operators say once a wish is done, and the wish.
@@ -86,35 +119,49 @@ pub(super) async fn prepare(
     said: Arc<Said>,
     known: Addresses,
     dns: Dns,
-) -> Result<(Loaded, Vec<Answer>), ReloadError> {
-    let loaded = match task {
-        Task::Load(file) => load(file).await,
-        Task::Take(loaded) => Ok(*loaded),
-    };
-    match loaded {
-        Ok(loaded) => {
-            let mut names = names(&said.patch(&loaded.config));
-            names.retain(|name, _| !known.contains_key(name));
-            let answers = dns.resolve(names.into_keys()).await;
-            Ok((loaded, answers))
+) -> Result<Ready, ReloadError> {
+    let (loaded, accepted) = match task {
+        Task::Load(file) => (load(file).await?, None),
+        Task::Take(loaded) => (*loaded, None),
+        Task::Draft(of_it) => {
+            let (loaded, accepted) = beside(move || draft(*of_it)).await?;
+            (loaded, Some(accepted))
         }
-        Err(error) => Err(error),
-    }
+    };
+    let mut names = names(&said.patch(&loaded.config));
+    names.retain(|name, _| !known.contains_key(name));
+    let answers = dns.resolve(names.into_keys()).await;
+    Ok(Ready { loaded, answers, accepted })
 }
 
-/// Reads and checks the files, on a thread beside the loop that gives way to all others: with
-/// thousands of backends it takes tens of milliseconds of a core that a worker may want.
+/// Reads and checks the files.
 async fn load(file: Option<PathBuf>) -> Result<Loaded, ReloadError> {
     let file = file.ok_or(ReloadError::NoFile)?;
-    let loading = tokio::task::spawn_blocking(move || {
+    beside(move || config::load(&file, &config::process_environment).map_err(ReloadError::Invalid))
+        .await
+}
+
+/// Checks a text as if the file held it.
+pub(super) async fn check(file: Option<PathBuf>, text: Arc<str>) -> Result<Loaded, ReloadError> {
+    let file = file.ok_or(ReloadError::NoFile)?;
+    beside(move || {
+        let given = [FileText { path: file.clone(), text }];
+        config::load_with(&file, &given, &config::process_environment).map_err(ReloadError::Invalid)
+    })
+    .await
+}
+
+/// Does something on a thread beside the loop that gives way to all others: to check a configuration with
+/// thousands of backends takes tens of milliseconds of a core that a worker may want.
+async fn beside<T: Send + 'static>(
+    task: impl FnOnce() -> Result<T, ReloadError> + Send + 'static,
+) -> Result<T, ReloadError> {
+    let doing = tokio::task::spawn_blocking(move || {
         // It loads as well without. The thread keeps it; the loop's only other use of such threads,
         // to look at the times of files, is in no hurry either.
         let _ = setpriority_process(Some(gettid()), NICE);
-        config::load(&file, &config::process_environment)
+        task()
     });
-    match loading.await {
-        Ok(loaded) => loaded.map_err(ReloadError::Invalid),
-        // The runtime is going down.
-        Err(_) => Err(ReloadError::Ended),
-    }
+    // Else the runtime is going down.
+    doing.await.unwrap_or(Err(ReloadError::Ended))
 }

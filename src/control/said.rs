@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, Config};
+use crate::control::Origin;
 use crate::model::{AdminState, Weight};
 use crate::snapshot::build::Orders;
 
@@ -30,6 +31,12 @@ impl By {
         let since = unix_ms();
         let until = lasts.map(|lasts| since.saturating_add(lasts.as_millis() as u64));
         Self { actor, reason, since, until }
+    }
+
+    /// Whoever stands behind a change of that origin, where nobody is named.
+    pub(super) fn of(origin: Origin) -> Self {
+        let actor = if origin == Origin::FileWatch { "file" } else { origin.name() };
+        Self::now(actor.to_owned(), String::new(), None)
     }
 }
 
@@ -134,11 +141,6 @@ pub struct Said {
     pub removed: Vec<Removed>,
 }
 
-/// What the file, or an operator, calls a backend; a name whatever it resolves to.
-pub fn called(entry: &config::model::Backend) -> String {
-    entry.name.clone().unwrap_or_else(|| entry.address.to_string())
-}
-
 impl Said {
     /// Says a word, in place of what was said of the same before.
     pub(super) fn say(&mut self, word: Override) {
@@ -182,20 +184,20 @@ impl Said {
 
     /// The configuration with backends added and taken away. The file goes first: what it has is not
     /// added, and what it has alone in an upstream is not taken away.
-    pub(super) fn patch(&self, config: &Config) -> Config {
+    pub fn patch(&self, config: &Config) -> Config {
         let mut config = config.clone();
         for gone in &self.removed {
             if let Some(upstream) = config.upstreams.get_mut(&gone.upstream)
                 && upstream.backends.len() > 1
             {
-                upstream.backends.retain(|entry| called(entry) != gone.backend);
+                upstream.backends.retain(|entry| entry.called() != gone.backend);
             }
         }
         for new in &self.added {
             let Some(upstream) = config.upstreams.get_mut(&new.upstream) else { continue };
             let Ok(address) = config::backend_address(&new.address) else { continue };
             let there = address.to_string();
-            if upstream.backends.iter().any(|entry| called(entry) == there) {
+            if upstream.backends.iter().any(|entry| entry.called() == there) {
                 continue;
             }
             upstream.backends.push(config::model::Backend {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::control::Origin;
 use crate::control::prepare::Command;
+use crate::control::said::By;
 
 /// Runs at most one watching task.
 #[derive(Debug, Default)]
@@ -72,7 +73,8 @@ async fn watch(paths: Vec<PathBuf>, interval: Duration, commands: mpsc::WeakSend
             return;
         };
         let (reply, _) = oneshot::channel();
-        let command = Command::Reload { origin: Origin::FileWatch, reply };
+        let by = By::of(Origin::FileWatch);
+        let command = Command::Reload { origin: Origin::FileWatch, by, reply };
         if commands.send(command).await.is_err() {
             return;
         }

@@ -4,6 +4,7 @@
 
 mod access;
 mod backends;
+mod configure;
 mod document;
 mod kept;
 mod secured;

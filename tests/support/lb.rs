@@ -57,7 +57,19 @@ impl Lb {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("plimsoll.toml");
         std::fs::write(&file, with_json_log(config)).unwrap();
-        let mut child = program(&file)
+        Self::launch_in(directory, program(&file)).await
+    }
+
+    /// Kills the program, and starts it again with what its file holds by then.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.signal(Signal::KILL);
+        self.exit().await;
+        let program = program(&self.config_path());
+        Self::launch_in(self.directory, program).await
+    }
+
+    async fn launch_in(directory: TempDir, mut program: Command) -> Self {
+        let mut child = program
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

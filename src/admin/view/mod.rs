@@ -9,6 +9,7 @@ pub(super) mod explain;
 mod failover;
 mod health_checks;
 mod overrides;
+mod revisions;
 mod stats;
 mod status;
 
@@ -22,6 +23,7 @@ pub(super) use events::{EventView, Events, Wanted};
 pub(super) use failover::Failover;
 pub(super) use health_checks::{CheckVerdict, HealthChecks};
 pub(super) use overrides::{OverrideView, Overrides};
+pub(super) use revisions::{Difference, RevisionList, RevisionView};
 pub(super) use stats::Stats;
 pub(super) use status::{Checks, Health, Summary};
 

@@ -123,11 +123,16 @@ impl Config {
             ("workers", old.workers != new.workers),
             ("log.format", old.log.format != new.log.format),
             ("pid_file", old.pid_file != new.pid_file),
-            ("admin", admin != self.admin.as_ref()),
+            ("admin", but_for_tls(admin) != but_for_tls(self.admin.as_ref())),
         ]
         .into_iter()
         .filter_map(|(setting, differs)| differs.then_some(setting))
     }
+}
+
+/// What of it is read once: its certificates are those of the snapshot.
+fn but_for_tls(admin: Option<&Admin>) -> Option<Admin> {
+    admin.map(|admin| Admin { tls: None, ..admin.clone() })
 }
 
 /// Process-wide settings: the top level of the file.

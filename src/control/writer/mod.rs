@@ -21,11 +21,13 @@ use crate::control::hung::Silences;
 use crate::control::journal::Journal;
 use crate::control::keep;
 use crate::control::learned::{Learned, Recalled};
+use crate::control::ledger::{self, Ledger};
 use crate::control::load::Loads;
 use crate::control::names::Names;
 use crate::control::prepare::{Command, Prepared};
+use crate::control::probation::Meter;
 use crate::control::room::Rooms;
-use crate::control::said::Said;
+use crate::control::said::{By, Said};
 use crate::control::tell;
 use crate::control::timers::Timers;
 use crate::control::watch::Watch;
@@ -74,7 +76,17 @@ pub(super) enum Due {
     Resolve(config::Query),
     /// Something that operators said ends.
     Words,
+    /// What is counted of requests is to be noted.
+    Mark,
+    /// The configuration on probation is to be looked at.
+    Probation,
 }
+
+/// How the loop is reached: with commands and with news.
+type Senders = (mpsc::WeakSender<Command>, mpsc::Sender<Event>);
+
+/// Where it tells what operators say, and which configurations came into force.
+type Tells = (watch::Sender<keep::Now>, watch::Sender<ledger::Now>);
 
 /// The loop's own world.
 pub(super) struct Control {
@@ -115,10 +127,10 @@ pub(super) struct Control {
     pub(super) random: fastrand::Rng,
     /// For probes to report to.
     pub(super) events: mpsc::Sender<Event>,
-    commands: mpsc::WeakSender<Command>,
+    pub(super) commands: mpsc::WeakSender<Command>,
     preparation: JoinSet<Option<Prepared>>,
     names: Names,
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     watch: Watch,
     fingerprint: u64,
     watch_interval: Option<Duration>,
@@ -130,8 +142,16 @@ pub(super) struct Control {
     pub(super) orders: Orders,
     /// Where it is told.
     pub(super) told_said: watch::Sender<keep::Now>,
+    /// The configurations that came into force, and what is on probation.
+    pub(super) ledger: Arc<Ledger>,
+    /// Where it is told.
+    pub(super) told_ledger: watch::Sender<ledger::Now>,
+    /// Where all that is written down; `None`: it is not.
+    pub(super) folder: Option<PathBuf>,
+    /// What is counted to judge a configuration by.
+    pub(super) meter: Meter,
     /// What the process was started with, and keeps until its end.
-    started: (config::Process, Option<config::Admin>),
+    pub(super) started: (config::Process, Option<config::Admin>),
     /// What was told of the configuration that was refused last, so that it is not told again until
     /// it differs.
     refused: Option<String>,
@@ -145,12 +165,10 @@ impl Control {
         registry: Arc<Registry>,
         stage: Box<dyn Stage>,
         dns: Dns,
-        ((commands, events), told_said): (
-            (mpsc::WeakSender<Command>, mpsc::Sender<Event>),
-            watch::Sender<keep::Now>,
-        ),
+        ((commands, events), (told_said, told_ledger)): (Senders, Tells),
     ) -> Self {
         let cell = Cell::new(Snapshot::empty());
+        let ledger = Arc::clone(&told_ledger.borrow().1);
         let (mut identities, now) = (Identities::default(), Clock::now());
         let mut control = Self {
             snapshot: cell.load(),
@@ -185,6 +203,10 @@ impl Control {
             watch_interval: loaded.config.process.watch_interval,
             started: (loaded.config.process.clone(), loaded.config.admin.clone()),
             refused: None,
+            ledger,
+            told_ledger,
+            folder: loaded.config.admin.as_ref().and_then(|admin| admin.state.clone()),
+            meter: Meter::default(),
             loaded: loaded.clone(),
             said: Arc::default(),
             orders: Orders::new(),
@@ -192,7 +214,9 @@ impl Control {
         };
         let said = Said::clone(&control.told_said.borrow().1);
         control.take_up_said(said);
-        control.apply(loaded, answers, Origin::Start);
+        control.apply((loaded, answers), Origin::Start, &By::of(Origin::Start), None);
+        control.resume_probation();
+        control.begin_to_count();
         let recalled = mem::take(&mut control.recalled);
         control.resume_pauses(&recalled, now);
         control
@@ -200,6 +224,11 @@ impl Control {
 
     pub(super) fn reader(&self) -> Reader {
         self.cell.reader()
+    }
+
+    /// Whether a change is under way, or held back.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.preparation.is_empty()
     }
 
     pub(super) fn journal(&self) -> Journal {
@@ -244,6 +273,8 @@ impl Control {
                     Due::Room(id) => self.count_asked(id, now),
                     Due::Resolve(query) => self.names.ask(query),
                     Due::Words => self.words_ended(),
+                    Due::Mark => self.mark_figures(),
+                    Due::Probation => self.look_at_probation(),
                 }
             }
             self.publish_changes();
@@ -255,7 +286,8 @@ impl Control {
         let Some(commands) = self.commands.upgrade() else { return };
         let (reply, _) = oneshot::channel();
         // Where there is no room, a reload is on its way that takes it up too.
-        let _ = commands.try_send(Command::Reload { origin: Origin::Acme, reply });
+        let by = By::of(Origin::Acme);
+        let _ = commands.try_send(Command::Reload { origin: Origin::Acme, by, reply });
     }
 
     /// The answer to a name that was asked for again.

@@ -10,8 +10,10 @@ use tracing::{error, info, warn};
 use super::Control;
 use crate::config::{Loaded, Report, model as config};
 use crate::control::operate::What;
-use crate::control::prepare::{Command, Prepared, Task, prepare};
-use crate::control::said::Override;
+use crate::control::prepare::{Command, Prepared, Ready, Task, prepare};
+use crate::control::probation::Probation;
+use crate::control::propose::Accepted;
+use crate::control::said::{By, Override};
 use crate::control::{Origin, ReloadError};
 use crate::dns::Answer;
 use crate::model::{Clock, Generation};
@@ -19,7 +21,7 @@ use crate::snapshot::build::{self, Input, Known};
 
 impl Control {
     pub(super) fn prepare(&mut self, command: Command) {
-        let (task, origin, reply, altered) = match command {
+        let (task, (origin, by), reply, altered) = match command {
             Command::Hold { holds, released } => {
                 self.preparation.spawn(async move {
                     if holds.send(()).is_ok() {
@@ -30,15 +32,32 @@ impl Control {
                 });
                 return;
             }
-            Command::Reload { origin, reply } => {
-                (Task::Load(self.file.clone()), origin, reply, None)
+            Command::Reload { origin, by, reply } => {
+                (Task::Load(self.file.clone()), (origin, by), reply, None)
             }
-            Command::Apply { loaded, origin, reply } => (Task::Take(loaded), origin, reply, None),
+            Command::Apply { loaded, origin, reply } => {
+                (Task::Take(loaded), (origin, By::of(origin)), reply, None)
+            }
+            Command::Propose { mut proposal, reply } => match self.accept(&mut proposal) {
+                Ok(draft) => {
+                    let origin = proposal.origin();
+                    (Task::Draft(Box::new(draft)), (origin, proposal.by), reply, None)
+                }
+                Err(error) => {
+                    let _ = reply.send(Err(error));
+                    return;
+                }
+            },
+            Command::Confirm { by, based_on, reply } => {
+                let _ = reply.send(self.confirm(&by, based_on));
+                return;
+            }
             Command::Wish { wish, reply } => match &wish.what {
                 What::Join { .. } | What::Leave => match self.alter(&wish) {
                     Ok((said, loaded)) if !wish.dry_run => {
+                        let (task, by) = (Task::Take(Box::new(loaded)), wish.by.clone());
                         let altered = Box::new((said, *wish));
-                        (Task::Take(Box::new(loaded)), Origin::Api, reply, Some(altered))
+                        (task, (Origin::Api, by), reply, Some(altered))
                     }
                     told => {
                         let told = told.map(|_| self.snapshot.generation);
@@ -60,46 +79,56 @@ impl Control {
         };
         self.preparation.spawn(async move {
             let result = prepare(task, said, names, dns).await;
-            Some(Prepared { result, origin, reply, altered })
+            Some(Prepared { result, origin, by, reply, altered })
         });
     }
 
     pub(super) fn prepared(&mut self, prepared: Result<Option<Prepared>, JoinError>) {
-        let Prepared { result, origin, reply, mut altered } = match prepared {
+        let Prepared { result, origin, by, reply, mut altered } = match prepared {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return,
             Err(error) => return error!(%error, "a reload broke off; nothing has changed"),
         };
+        let mut replacement = None;
         let answer = match result {
             // The watch found another time on a file, but no other content.
-            Ok((loaded, _))
+            Ok(ready)
                 if matches!(origin, Origin::FileWatch | Origin::Acme)
-                    && loaded.fingerprint == self.fingerprint
+                    && ready.loaded.fingerprint == self.fingerprint
                     && self.refused.is_none() =>
             {
                 Ok(self.snapshot.generation)
             }
-            Ok((loaded, answers)) => match self.stage.prepare(&loaded.config) {
-                Ok(()) => {
-                    if let Some(altered) = &mut altered {
-                        // What ended while this was prepared is over.
-                        let holds = |one: &Override| self.said.overrides.contains(one);
-                        altered.0.overrides.retain(holds);
-                        self.orders = altered.0.orders();
-                        self.said = Arc::new(altered.0.clone());
+            Ok(Ready { accepted: Some(Accepted { dry_run: true, .. }), .. }) => {
+                Ok(self.snapshot.generation)
+            }
+            Ok(Ready { loaded, answers, mut accepted }) => {
+                match self.stage(&loaded.config, accepted.as_ref()) {
+                    Ok(()) => {
+                        if let Some(altered) = &mut altered {
+                            // What ended while this was prepared is over.
+                            let holds = |one: &Override| self.said.overrides.contains(one);
+                            altered.0.overrides.retain(holds);
+                            self.orders = altered.0.orders();
+                            self.said = Arc::new(altered.0.clone());
+                        }
+                        let probation = accepted.as_mut().and_then(|one| one.probation.take());
+                        replacement = accepted.and_then(|one| one.replacement);
+                        let generation = self.apply((loaded, answers), origin, &by, probation);
+                        if let Some(altered) = altered {
+                            let (said, wish) = *altered;
+                            self.altered(&wish, said);
+                        }
+                        Ok(generation)
                     }
-                    let generation = self.apply(loaded, answers, origin);
-                    if let Some(altered) = altered {
-                        let (said, wish) = *altered;
-                        self.altered(&wish, said);
+                    Err(why) => {
+                        // What was written down of a probation is taken back.
+                        self.tell_ledger();
+                        self.refuse(&why, origin);
+                        Err(ReloadError::Unavailable(why))
                     }
-                    Ok(generation)
                 }
-                Err(why) => {
-                    self.refuse(&why, origin);
-                    Err(ReloadError::Unavailable(why))
-                }
-            },
+            }
             Err(ReloadError::Invalid(report)) => {
                 self.watch_too(&report);
                 self.refuse(&report.render(false), origin);
@@ -111,7 +140,34 @@ impl Control {
             }
         };
         // Who asked may have gone away; the change stands all the same.
-        let _ = reply.send(answer);
+        match replacement {
+            None => drop(reply.send(answer)),
+            Some(replacement) => drop(tokio::task::spawn_blocking(move || {
+                let settled = replacement.settle();
+                let told = |error: std::io::Error| ReloadError::NotKept(error.to_string());
+                let _ = reply.send(answer.and_then(|it| settled.map_err(told).map(|()| it)));
+            })),
+        }
+    }
+
+    /// Gets what a configuration needs outside, its file before all else; if something is not to be had,
+    /// the file is what it was.
+    fn stage(
+        &mut self,
+        config: &config::Config,
+        accepted: Option<&Accepted>,
+    ) -> Result<(), String> {
+        let replacement = accepted.and_then(|one| one.replacement.as_ref());
+        if let Some(replacement) = replacement {
+            replacement.put().map_err(|error| format!("the file cannot be replaced: {error}"))?;
+        }
+        let staged = self.stage.prepare(config);
+        if let (Err(_), Some(replacement)) = (&staged, replacement)
+            && let Err(error) = replacement.put_back()
+        {
+            error!(%error, "the file holds a configuration that was refused");
+        }
+        staged
     }
 
     /// What may mend a bad configuration can lie in a file that was not read before.
@@ -137,9 +193,10 @@ impl Control {
 
     pub(super) fn apply(
         &mut self,
-        loaded: Loaded,
-        answers: Vec<Answer>,
+        (loaded, answers): (Loaded, Vec<Answer>),
         origin: Origin,
+        by: &By,
+        probation: Option<Probation>,
     ) -> Generation {
         for warning in &loaded.warnings {
             warn!("configuration: {}", warning.render(false));
@@ -169,6 +226,7 @@ impl Control {
         self.track(&before);
         self.take_courses(Clock::now());
         self.publish_changes();
+        self.enter_in_ledger(origin, by, probation);
         let generation = self.snapshot.generation;
         self.registry.process().reloaded(SystemTime::now(), generation, hash);
         self.stage.applied(&config);
@@ -178,12 +236,14 @@ impl Control {
             origin = origin.name(),
             generation = generation.0,
             hash = format_args!("{hash:016x}"),
+            revision = self.ledger.running().map_or(0, |one| one.number),
             listeners = config.listeners.len(),
             routes = config.routes.len(),
             upstreams = config.upstreams.len(),
             "configuration applied",
         );
-        for setting in self.needs_restart(&config) {
+        let (process, admin) = &self.started;
+        for setting in config.needs_restart((process, admin.as_ref())) {
             warn!(setting, "this change takes effect after a restart");
         }
         self.watch_interval = config.process.watch_interval;
@@ -194,22 +254,4 @@ impl Control {
         }
         generation
     }
-
-    /// Settings that are read once, when the process starts, and that are others in `config`.
-    fn needs_restart(&self, config: &config::Config) -> impl Iterator<Item = &'static str> {
-        let ((old, admin), new) = (&self.started, &config.process);
-        [
-            ("workers", old.workers != new.workers),
-            ("log.format", old.log.format != new.log.format),
-            ("pid_file", old.pid_file != new.pid_file),
-            ("admin", but_for_tls(admin.as_ref()) != but_for_tls(config.admin.as_ref())),
-        ]
-        .into_iter()
-        .filter_map(|(setting, differs)| differs.then_some(setting))
-    }
-}
-
-/// What of it is read once: its certificates are those of the snapshot.
-fn but_for_tls(admin: Option<&config::Admin>) -> Option<config::Admin> {
-    admin.map(|admin| config::Admin { tls: None, ..admin.clone() })
 }

@@ -1,0 +1,306 @@
+//! Configurations that came into force, by their numbers: kept in memory, and in the folder of
+//! `admin.state` where there is one, so that a restart forgets none.
+//!
+//! A configuration is its text. Loaded again without another text it is the same revision, though secrets
+//! in other files may be new.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tracing::error;
+
+use crate::config::{Config, FileText, Loaded};
+use crate::control::Origin;
+use crate::control::keep::{Kept, replace};
+use crate::control::probation::Probation;
+use crate::control::said::{By, unix_ms};
+
+/// Revisions that are kept.
+const KEPT: usize = 50;
+
+/// Bytes of text in them: of more the oldest go. The running one and the one before are always kept.
+const LARGEST: usize = 16 << 20;
+
+/// The folder within that of `admin.state`, with a file for each revision.
+const FOLDER: &str = "revisions";
+
+/// The file within that of `admin.state` which says what is on probation.
+const PROBATION: &str = "probation.json";
+
+/// A configuration that came into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// Since when, in milliseconds of Unix time.
+    pub at: u64,
+    /// How it came into force: `start`, `signal`, `api` and so on.
+    pub origin: String,
+    /// Who brought it: a token's name, `start`, `signal`, `file`, or `policy` where Plimsoll itself did.
+    pub author: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// The hash of its texts, as in logs and metrics.
+    pub hash: String,
+    /// What each file held, the main one first. It may hold secrets.
+    #[serde(with = "texts")]
+    pub files: Vec<FileText>,
+}
+
+impl Revision {
+    fn bytes(&self) -> usize {
+        self.files.iter().map(|file| file.text.len()).sum()
+    }
+}
+
+/// All that is known of configurations.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// The revisions, oldest first; the last one is in force.
+    pub revisions: Vec<Arc<Revision>>,
+    /// What is in force, as it was loaded, without what operators say beside it; `None`: nothing yet.
+    pub config: Option<Arc<Config>>,
+    /// What its load has read.
+    pub watched: Arc<[PathBuf]>,
+    /// Whether the one in force has to prove itself.
+    pub probation: Option<Arc<Probation>>,
+    /// The file that it comes from; `None`: from none.
+    pub file: Option<PathBuf>,
+    /// Whether it is kept over a restart.
+    pub is_kept: bool,
+}
+
+/// The ledger, with the number of changes until then.
+pub(super) type Now = (u64, Arc<Ledger>);
+
+impl Ledger {
+    /// The one in force.
+    pub fn running(&self) -> Option<&Arc<Revision>> {
+        self.revisions.last()
+    }
+
+    /// The one of that number.
+    pub fn revision(&self, number: u64) -> Option<&Arc<Revision>> {
+        self.revisions.iter().find(|one| one.number == number)
+    }
+
+    /// The one that was in force before.
+    pub fn before(&self) -> Option<&Arc<Revision>> {
+        self.revisions.iter().rev().nth(1)
+    }
+
+    /// Takes up what came into force. Gives its number where it is a new revision.
+    pub(super) fn take_up(&mut self, loaded: &Loaded, origin: Origin, by: &By) -> Option<u64> {
+        self.config = Some(Arc::new(loaded.config.clone()));
+        self.watched = loaded.watched.clone().into();
+        let is_same = |one: &Arc<Revision>| {
+            let texts = one.files.iter().map(|file| &file.text);
+            texts.eq(loaded.texts.iter().map(|file| &file.text))
+        };
+        if self.running().is_some_and(is_same) {
+            return None;
+        }
+        let number = self.running().map_or(1, |last| last.number + 1);
+        self.revisions.push(Arc::new(Revision {
+            number,
+            at: unix_ms(),
+            origin: origin.name().to_owned(),
+            author: by.actor.clone(),
+            reason: by.reason.clone(),
+            hash: format!("{:016x}", loaded.hash),
+            files: loaded.texts.to_vec(),
+        }));
+        self.prune();
+        Some(number)
+    }
+
+    /// Forgets the oldest where there are too many.
+    fn prune(&mut self) {
+        let mut bytes = 0;
+        let newest_first = self.revisions.iter().rev().enumerate();
+        let stay = newest_first.take_while(|(place, one)| {
+            bytes += one.bytes();
+            *place < 2 || (*place < KEPT && bytes <= LARGEST)
+        });
+        let stay = stay.count();
+        self.revisions.drain(..self.revisions.len() - stay);
+    }
+}
+
+/// What was written down in a folder. What cannot be read is told, and left out.
+pub(super) fn read(folder: &Path) -> Ledger {
+    let told = |path: &Path, error: &dyn std::fmt::Display| {
+        let path = path.display();
+        error!(%path, %error, "a revision of the configuration is not known any more");
+    };
+    let mut revisions = Vec::new();
+    for path in files(&folder.join(FOLDER)) {
+        match fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<Revision>(&text)?)) {
+            Ok(revision) => revisions.push(Arc::new(revision)),
+            Err(error) => told(&path, &error),
+        }
+    }
+    revisions.sort_by_key(|one| one.number);
+    let path = folder.join(PROBATION);
+    let probation = match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| told(&path, &error)).ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            told(&path, &error);
+            None
+        }
+    };
+    Ledger { revisions, probation: probation.map(Arc::new), is_kept: true, ..Ledger::default() }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect()
+}
+
+/// Writes down each change, and tells how far it is, until nobody changes anything any more.
+pub(super) async fn keep(
+    folder: PathBuf,
+    mut now: watch::Receiver<Now>,
+    kept: watch::Sender<Kept>,
+) {
+    loop {
+        let (number, ledger) = now.borrow_and_update().clone();
+        let place = folder.clone();
+        let written = tokio::task::spawn_blocking(move || write(&place, &ledger));
+        let failed = match written.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &failed {
+            let folder = folder.display();
+            error!(%folder, error, "a configuration is in force, but could not be written down");
+        }
+        kept.send_replace((number, failed));
+        if now.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Has the folder hold what the ledger holds.
+fn write(folder: &Path, ledger: &Ledger) -> io::Result<()> {
+    let revisions = folder.join(FOLDER);
+    DirBuilder::new().recursive(true).mode(0o700).create(&revisions)?;
+    let path = |one: &Arc<Revision>| revisions.join(format!("{}.json", one.number));
+    let there: BTreeSet<_> = files(&revisions).into_iter().collect();
+    for one in &ledger.revisions {
+        if !there.contains(&path(one)) {
+            replace(&path(one), &serde_json::to_vec(&**one)?)?;
+        }
+    }
+    // Those that could not be read are not ours to take away.
+    let oldest = ledger.revisions.first().map_or(0, |one| one.number);
+    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    for gone in there.iter().filter(|path| number(path).is_some_and(|number| number < oldest)) {
+        fs::remove_file(gone)?;
+    }
+    write_probation(folder, ledger.probation.as_deref())
+}
+
+/// Writes down what is on probation, or that nothing is.
+pub(super) fn write_probation(folder: &Path, probation: Option<&Probation>) -> io::Result<()> {
+    let path = folder.join(PROBATION);
+    match probation {
+        Some(probation) => replace(&path, &serde_json::to_vec(probation)?),
+        None => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Files as pairs.
+mod texts {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::config::FileText;
+
+    pub(super) fn serialize<S: Serializer>(files: &[FileText], to: S) -> Result<S::Ok, S::Error> {
+        let pairs: Vec<_> = files.iter().map(|file| (&file.path, &*file.text)).collect();
+        pairs.serialize(to)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<FileText>, D::Error> {
+        let pairs = Vec::<(PathBuf, String)>::deserialize(from)?;
+        Ok(pairs.into_iter().map(|(path, text)| FileText { path, text: text.into() }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str) -> Loaded {
+        crate::config::parse("plimsoll.toml", text, &|_| None).unwrap()
+    }
+
+    fn text(workers: usize, padding: usize) -> String {
+        let pad = "x".repeat(padding);
+        format!(
+            "workers = {workers}\n# {pad}\n[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\nname = \"all\"\nupstream = \"api\"\n\
+             [[upstream.api.backend]]\naddress = \"127.0.0.1:1\"\n"
+        )
+    }
+
+    fn by() -> By {
+        By::now("ann".to_owned(), "why".to_owned(), None)
+    }
+
+    #[test]
+    fn another_text_is_another_revision_and_the_oldest_go() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.take_up(&loaded(&text(1, 0)), Origin::Start, &by()), Some(1));
+        assert_eq!(ledger.take_up(&loaded(&text(1, 0)), Origin::Signal, &by()), None);
+        for number in 2..=60 {
+            let of_it = loaded(&text(number as usize, 0));
+            assert_eq!(ledger.take_up(&of_it, Origin::Api, &by()), Some(number));
+        }
+        assert_eq!(ledger.revisions.len(), KEPT);
+        assert_eq!(ledger.revisions[0].number, 11);
+        // Two that are larger than all may be together.
+        for workers in [61, 62] {
+            ledger.take_up(&loaded(&text(workers, LARGEST)), Origin::Api, &by());
+        }
+        let left: Vec<_> = ledger.revisions.iter().map(|one| one.number).collect();
+        assert_eq!(left, [61, 62]);
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger { is_kept: true, ..Ledger::default() };
+        for workers in 1..=3 {
+            ledger.take_up(&loaded(&text(workers, 0)), Origin::Api, &by());
+            write(folder.path(), &ledger).unwrap();
+        }
+        assert_eq!(read(folder.path()).revisions, ledger.revisions);
+        let mode = |path: &Path| {
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions())
+        };
+        assert_eq!(mode(&folder.path().join("revisions/3.json")) & 0o777, 0o600);
+        assert_eq!(mode(&folder.path().join("revisions")) & 0o777, 0o700);
+        fs::write(folder.path().join("revisions/2.json"), "{").unwrap();
+        let read = read(folder.path());
+        assert_eq!(read.revisions.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 3]);
+        ledger.revisions.remove(0);
+        write(folder.path(), &ledger).unwrap();
+        assert!(!folder.path().join("revisions/1.json").exists());
+    }
+}

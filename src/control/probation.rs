@@ -1,0 +1,379 @@
+//! A configuration on probation: it goes back by itself unless it is confirmed in time, or when it does
+//! harm.
+//!
+//! `policy::probation` judges harm; here is counted what it judges by, and what follows is done. It outlives
+//! the process where `admin.state` names a folder.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ahash::AHashMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::control::ejection::Sums;
+use crate::control::prepare::Command;
+use crate::control::propose::{Objection, Proposal};
+use crate::control::said::{By, unix_ms};
+use crate::control::writer::{Control, Due};
+use crate::control::{Origin, ReloadError};
+use crate::model::{Clock, Generation, UpstreamId};
+use crate::policy::probation::{Figures, Rules, judge};
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Happened, RouteSeries};
+
+/// Between two looks at what was counted since.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Between two notes of what was counted, for the time before.
+const MARK: Duration = Duration::from_secs(15);
+
+/// Notes that are kept: the time before is the last five minutes.
+const MARKS: usize = 20;
+
+/// Before going back is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What a configuration has to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probation {
+    /// The revision on probation.
+    pub revision: u64,
+    /// Its hash: of another configuration it says nothing.
+    pub hash: String,
+    /// The revision that it goes back to.
+    pub back_to: u64,
+    /// Until when it has to be confirmed, in milliseconds of Unix time; `None`: it need not be.
+    pub confirm_until: Option<u64>,
+    /// Until when it is watched, in the same; `None`: it is not.
+    pub guard_until: Option<u64>,
+    /// Who put it in force, and why.
+    pub by: By,
+    /// What was counted before.
+    pub(super) before: Option<Before>,
+}
+
+/// [`Figures`], as they are written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Before {
+    requests: (u64, u64),
+    attempts: (u64, u64),
+    /// By bounds, in microseconds.
+    took: Vec<(Option<u64>, u64)>,
+}
+
+impl From<Figures> for Before {
+    fn from(figures: Figures) -> Self {
+        let micros = |bound: Duration| bound.as_micros() as u64;
+        Self {
+            requests: (figures.requests, figures.failed),
+            attempts: (figures.attempts, figures.failed_attempts),
+            took: figures.took.into_iter().map(|(to, count)| (to.map(micros), count)).collect(),
+        }
+    }
+}
+
+impl From<&Before> for Figures {
+    fn from(before: &Before) -> Self {
+        let took = before.took.iter();
+        Self {
+            requests: before.requests.0,
+            failed: before.requests.1,
+            attempts: before.attempts.0,
+            failed_attempts: before.attempts.1,
+            took: took.map(|(to, count)| (to.map(Duration::from_micros), *count)).collect(),
+        }
+    }
+}
+
+/// What is counted of all requests, across configurations.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    all: Figures,
+    /// What was counted of each route, by listener.
+    seen: AHashMap<(String, String), Figures>,
+    attempts: AHashMap<UpstreamId, Sums>,
+    /// What there was at some moments of the last minutes, the oldest first.
+    marks: VecDeque<Figures>,
+    /// What there was when the configuration on probation came into force.
+    begun: Figures,
+}
+
+fn figures(series: &RouteSeries) -> Figures {
+    let requests = series.requests();
+    Figures {
+        requests: requests.iter().map(|(_, count)| count).sum(),
+        failed: requests.iter().filter(|(code, _)| *code == "5xx").map(|(_, count)| count).sum(),
+        took: series.durations(),
+        ..Figures::default()
+    }
+}
+
+/// What has come between `was` and `is`.
+fn grown(is: &Figures, was: &Figures) -> Figures {
+    let before = |place: usize| was.took.get(place).map_or(0, |(_, count)| *count);
+    let took = is.took.iter().enumerate();
+    Figures {
+        requests: is.requests.saturating_sub(was.requests),
+        failed: is.failed.saturating_sub(was.failed),
+        attempts: is.attempts.saturating_sub(was.attempts),
+        failed_attempts: is.failed_attempts.saturating_sub(was.failed_attempts),
+        took: took.map(|(place, (to, n))| (*to, n.saturating_sub(before(place)))).collect(),
+    }
+}
+
+fn add(to: &mut Figures, more: &Figures) {
+    to.requests += more.requests;
+    to.failed += more.failed;
+    if to.took.is_empty() {
+        to.took.clone_from(&more.took);
+    } else {
+        to.took.iter_mut().zip(&more.took).for_each(|((_, sum), (_, count))| *sum += count);
+    }
+}
+
+impl Meter {
+    /// Takes up what was counted until now. A route that is new or came back counts from then on.
+    fn count(&mut self, snapshot: &Snapshot) -> Figures {
+        let mut seen = AHashMap::new();
+        for listener in &snapshot.listeners {
+            let routed = listener.routes.iter().map(|one| (&*one.route.name, &one.series));
+            for (name, series) in routed.chain([("", &listener.unrouted)]) {
+                let key = (listener.name.clone(), name.to_owned());
+                let now = figures(series);
+                if let Some(was) = self.seen.get(&key) {
+                    add(&mut self.all, &grown(&now, was));
+                }
+                seen.insert(key, now);
+            }
+        }
+        self.seen = seen;
+        self.attempts.retain(|id, _| snapshot.upstreams.iter().any(|one| one.id == *id));
+        for upstream in &snapshot.upstreams {
+            let sums = self.attempts.entry(upstream.id).or_default();
+            let was = sums.sum();
+            let now = sums.count(upstream);
+            self.all.attempts += now.judged - was.judged;
+            self.all.failed_attempts += now.failed - was.failed;
+        }
+        self.all.clone()
+    }
+
+    fn mark(&mut self, snapshot: &Snapshot) {
+        let now = self.count(snapshot);
+        if self.marks.len() == MARKS {
+            self.marks.pop_front();
+        }
+        self.marks.push_back(now);
+    }
+}
+
+impl Control {
+    /// Begins to count, where somebody may want to know: by the admin listener a configuration can be put
+    /// on probation.
+    pub(super) fn begin_to_count(&mut self) {
+        if self.started.1.is_some() {
+            self.mark_figures();
+        }
+    }
+
+    /// Notes what was counted until now.
+    pub(super) fn mark_figures(&mut self) {
+        self.meter.mark(&self.snapshot);
+        self.timers.set(Due::Mark, Clock::now().after(MARK));
+    }
+
+    /// What was counted in the last minutes.
+    pub(super) fn figures_before(&mut self) -> Figures {
+        let first = self.meter.marks.front().cloned().unwrap_or_default();
+        grown(&self.meter.count(&self.snapshot), &first)
+    }
+
+    /// Puts what is in force on probation, or takes up a probation of before a restart.
+    pub(super) fn put_on_probation(&mut self, probation: Probation) {
+        self.meter.begun = self.meter.count(&self.snapshot);
+        let ledger = Arc::make_mut(&mut self.ledger);
+        ledger.probation = Some(Arc::new(probation));
+        self.timers.set(Due::Probation, Clock::now());
+    }
+
+    /// What was put on probation before the process ended goes on, if it is what is in force.
+    pub(super) fn resume_probation(&mut self) {
+        let Some(probation) = self.ledger.probation.clone() else { return };
+        let is_it = self.ledger.running().is_some_and(|one| one.hash == probation.hash);
+        if is_it && self.ledger.revision(probation.back_to).is_some() {
+            self.put_on_probation((*probation).clone());
+        } else {
+            self.end_probation();
+        }
+    }
+
+    /// Nothing has to prove itself any more.
+    pub(super) fn end_probation(&mut self) -> Option<Arc<Probation>> {
+        self.timers.clear(&Due::Probation);
+        Arc::make_mut(&mut self.ledger).probation.take()
+    }
+
+    /// Looks whether what is on probation has to go back.
+    pub(super) fn look_at_probation(&mut self) {
+        let Some(probation) = self.ledger.probation.clone() else { return };
+        // What is under way may end it. After an upgrade that is for ever, and the next process sees to it.
+        if self.is_busy() {
+            return self.timers.set(Due::Probation, Clock::now().after(LOOK));
+        }
+        let (now, mut left) = (unix_ms(), Vec::new());
+        if let Some(until) = probation.guard_until {
+            let since = grown(&self.meter.count(&self.snapshot), &self.meter.begun);
+            let before = probation.before.as_ref().map(Figures::from).unwrap_or_default();
+            if let Some(worse) = judge(&before, &since, &Rules::default()) {
+                return self.go_back(&probation, worse.to_string());
+            }
+            if until <= now {
+                self.guard_passed(&probation, since.requests);
+            } else {
+                left.extend([LOOK, Duration::from_millis(until - now)]);
+            }
+        }
+        if let Some(until) = probation.confirm_until {
+            if until <= now {
+                return self.go_back(&probation, "nobody confirmed it in time".to_owned());
+            }
+            left.push(Duration::from_millis(until - now));
+        }
+        if let Some(left) = left.into_iter().min() {
+            self.timers.set(Due::Probation, Clock::now().after(left));
+        }
+    }
+
+    /// Nothing spoke against it for as long as it was watched.
+    fn guard_passed(&mut self, probation: &Probation, requests: u64) {
+        let told = format!("nothing is worse than before, by {requests} requests since");
+        let next = match probation.confirm_until {
+            Some(_) => "it has to be confirmed",
+            None => "it stays in force",
+        };
+        self.note_config("config.guard_passed", "policy".to_owned(), told, next.to_owned());
+        let left = Probation { guard_until: None, ..probation.clone() };
+        let left = left.confirm_until.is_some().then(|| Arc::new(left));
+        Arc::make_mut(&mut self.ledger).probation = left;
+        self.tell_ledger();
+    }
+
+    /// Asks for the revision before. It goes the way of any proposal, and is asked for again until it is
+    /// there.
+    fn go_back(&mut self, probation: &Probation, why: String) {
+        let (from, to) = (probation.revision, probation.back_to);
+        warn!(revision = from, to, why, "the configuration goes back");
+        let running = self.ledger.running().map_or(0, |one| one.number);
+        let proposal = Box::new(Proposal::back(to, running, why));
+        if let Some(commands) = self.commands.upgrade() {
+            let (reply, _) = oneshot::channel();
+            // Where there is no room it is asked for again.
+            let _ = commands.try_send(Command::Propose { proposal, reply });
+        }
+        self.timers.set(Due::Probation, Clock::now().after(AGAIN));
+    }
+
+    /// An operator says that it shall stay.
+    pub(super) fn confirm(
+        &mut self,
+        by: &By,
+        based_on: Option<u64>,
+    ) -> Result<Generation, ReloadError> {
+        let running = self.ledger.running().map_or(0, |one| one.number);
+        if let Some(wanted) = based_on.filter(|wanted| *wanted != running) {
+            return Err(ReloadError::Objected(Objection::OtherRevision(wanted, running)));
+        }
+        if self.end_probation().is_none() {
+            return Err(ReloadError::Objected(Objection::NothingToConfirm));
+        }
+        info!(revision = running, by = by.actor, cause = by.reason, "configuration confirmed");
+        let cause = with_reason(format!("revision {running} stays in force"), by);
+        self.note_config("config.confirmed", actor(Origin::Api, by), cause, String::new());
+        self.tell_ledger();
+        Ok(self.snapshot.generation)
+    }
+
+    /// Takes down what came into force, and from whom.
+    pub(super) fn enter_in_ledger(
+        &mut self,
+        origin: Origin,
+        by: &By,
+        probation: Option<Probation>,
+    ) {
+        let number = Arc::make_mut(&mut self.ledger).take_up(&self.loaded, origin, by);
+        if let Some(number) = number.filter(|_| origin != Origin::Start) {
+            let before = self.end_probation();
+            let (kind, next) = match (&before, &probation) {
+                (Some(_), _) if origin == Origin::Policy => ("config.reverted", String::new()),
+                (_, Some(probation)) => ("config.applied", until(probation)),
+                _ => ("config.applied", String::new()),
+            };
+            let what = match before.filter(|_| origin != Origin::Policy) {
+                Some(before) => {
+                    format!("revision {number}, in place of {} on probation", before.revision)
+                }
+                None => format!("revision {number}"),
+            };
+            self.note_config(kind, actor(origin, by), with_reason(what, by), next);
+            if let Some(probation) = probation {
+                self.put_on_probation(probation);
+            }
+        } else if origin == Origin::Policy {
+            // It went back to what is in force anyhow.
+            self.end_probation();
+        }
+        self.tell_ledger();
+    }
+
+    /// Tells what is known of configurations.
+    pub(super) fn tell_ledger(&mut self) {
+        let ledger = Arc::clone(&self.ledger);
+        self.told_ledger.send_modify(|(number, now)| {
+            *number += 1;
+            *now = ledger;
+        });
+    }
+
+    fn note_config(&self, kind: &'static str, actor: String, cause: String, next: String) {
+        self.registry.history().note(Happened {
+            number: 0,
+            at: SystemTime::now(),
+            generation: self.snapshot.generation,
+            upstream: None,
+            backend: None,
+            kind,
+            actor: actor.into(),
+            cause,
+            next,
+        });
+    }
+}
+
+/// Who, as events name them.
+fn actor(origin: Origin, by: &By) -> String {
+    if origin == Origin::Api { format!("operator:{}", by.actor) } else { by.actor.clone() }
+}
+
+fn with_reason(what: String, by: &By) -> String {
+    if by.reason.is_empty() { what } else { format!("{what}: {}", by.reason) }
+}
+
+/// What comes next of it.
+fn until(probation: &Probation) -> String {
+    let back = format!("it goes back to revision {}", probation.back_to);
+    let lasts = |until: u64| {
+        let left = Duration::from_millis(until.saturating_sub(probation.by.since));
+        crate::config::show_duration(Duration::from_secs(left.as_secs_f64().round() as u64))
+    };
+    let mut ways = Vec::new();
+    if let Some(until) = probation.guard_until {
+        ways.push(format!("if it does harm within {}", lasts(until)));
+    }
+    if let Some(until) = probation.confirm_until {
+        ways.push(format!("unless it is confirmed within {}", lasts(until)));
+    }
+    format!("{back} {}", ways.join(", and "))
+}
