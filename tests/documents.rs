@@ -62,6 +62,7 @@ fn commands_in_the_documents_exist_with_their_flags() {
         all.into_iter()
             .chain(["backend", "diagnose", "drain", "events", "man", "probe", "reload", "status"])
             .chain(["top", "upgrade", "why"])
+            .chain(["apply", "config", "confirm", "plan"])
             .collect()
     );
     for words in &commands {

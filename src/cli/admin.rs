@@ -191,7 +191,25 @@ impl Place {
         body: Option<&Value>,
         patience: Duration,
     ) -> io::Result<Answer> {
-        let (status, body) = self.read(method, path, body, patience)?;
+        let body = body.map(|body| ("application/json", body.to_string()));
+        self.answer(self.read(method, path, body, patience)?)
+    }
+
+    /// Sends a configuration to a path, and gives whatever is answered.
+    ///
+    /// # Errors
+    /// As of [`Place::ask`].
+    pub(super) fn send_text(
+        &self,
+        path: &str,
+        text: &str,
+        patience: Duration,
+    ) -> io::Result<Answer> {
+        let body = Some(("application/toml", text.to_owned()));
+        self.answer(self.read("POST", path, body, patience)?)
+    }
+
+    fn answer(&self, (status, body): (u16, String)) -> io::Result<Answer> {
         let body = serde_json::from_str(&body);
         Ok(Answer { status, body: body.map_err(|_| self.refuse("did not answer in JSON"))? })
     }
@@ -212,7 +230,7 @@ impl Place {
         &self,
         method: &str,
         path: &str,
-        body: Option<&Value>,
+        body: Option<(&str, String)>,
         patience: Duration,
     ) -> io::Result<(u16, String)> {
         let mut stream = self.send(method, path, body, patience + PATIENCE)?;
@@ -275,12 +293,12 @@ impl Place {
         secured(stream, host, terms)
     }
 
-    /// Sends a request. HTTP/1.0: the answer ends with the connection.
+    /// Sends a request, with a body of a type. HTTP/1.0: the answer ends with the connection.
     fn send(
         &self,
         method: &str,
         path: &str,
-        body: Option<&Value>,
+        body: Option<(&str, String)>,
         patience: Duration,
     ) -> io::Result<Box<dyn Connection>> {
         let place = &self.admin.0;
@@ -296,9 +314,9 @@ impl Place {
         {
             head.extend(["Authorization: Bearer ", &token, "\r\n"]);
         }
-        let body = body.map(Value::to_string).unwrap_or_default();
+        let (kind, body) = body.unwrap_or_default();
         if !body.is_empty() {
-            head.push_str("Content-Type: application/json\r\n");
+            head.extend(["Content-Type: ", kind, "\r\n"]);
         }
         // All at once: each piece would be a record of its own. A broken pipe here is no reader's going away.
         let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());

@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod check;
+mod configure;
 mod demo;
 mod diagnose;
 mod explain;
@@ -119,6 +120,21 @@ enum Command {
     /// It has the configuration and what is wrong with it, all that the running process tells of itself,
     /// and what the kernel knows of it. What cannot be had is named: the process need not answer.
     Diagnose(diagnose::DiagnoseArgs),
+    /// Tell what a configuration would change in the running process, and what would come of it
+    ///
+    /// Backends and connections that stay, leave and join, the keys of hashes that move, what has to
+    /// finish, what needs a restart. Nothing is changed. Exits with 2 if the configuration is bad.
+    Plan(configure::PlanArgs),
+    /// Put a configuration in force in the running process, and into its file
+    ///
+    /// The file is replaced as a whole, and only if the configuration is taken. Exits with 2 if the
+    /// configuration is bad, with 1 if it is refused or went back.
+    Apply(configure::ApplyArgs),
+    /// Leave in force what `apply --confirm` put on probation
+    Confirm(configure::ConfirmArgs),
+    /// Tell which configurations were in force, and put one in force again
+    #[command(subcommand)]
+    Config(configure::Config),
     /// Have the running process read its configuration again, and tell what is wrong with it
     Reload(operate::StatusArgs),
     /// Have the program that lies at a running process's path now take its place, without losing a
@@ -224,6 +240,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Events(arguments) => outcome(operate::events(&arguments, &mut out)),
         Command::Diagnose(arguments) => diagnose::command(&arguments, &mut out),
         Command::Reload(arguments) => outcome(operate::reload(&arguments, &mut out)),
+        Command::Plan(arguments) => coded(configure::plan(&arguments, &mut out)),
+        Command::Apply(arguments) => coded(configure::apply(&arguments, &mut out)),
+        Command::Confirm(arguments) => coded(configure::confirm(&arguments, &mut out)),
+        Command::Config(command) => coded(configure::config(&command, &mut out)),
         Command::Upgrade { pid, pid_file } => {
             outcome(upgrade::upgrade(pid, pid_file.as_deref(), &mut out))
         }
@@ -243,6 +263,11 @@ fn outcome(result: io::Result<bool>) -> ExitCode {
         Ok(false) => ExitCode::from(FAILED),
         Err(error) => output_failed(&error),
     }
+}
+
+/// What ended with this exit code.
+fn coded(result: io::Result<u8>) -> ExitCode {
+    result.map_or_else(|error| output_failed(&error), ExitCode::from)
 }
 
 fn written(result: io::Result<()>) -> ExitCode {

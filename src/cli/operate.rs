@@ -395,14 +395,20 @@ pub(super) fn reload(arguments: &StatusArgs, out: &mut impl Write) -> io::Result
         writeln!(out, "generation {} is in force", answer.body["generation"])?;
     } else {
         writeln!(out, "{}", text(&answer.body, "detail"))?;
-        for fault in list(&answer.body["diagnostics"]) {
-            let [severity, file, message, help] =
-                ["severity", "file", "message", "help"].map(|key| text(fault, key));
-            let (line, column) = (&fault["line"], &fault["column"]);
-            writeln!(out, "{severity}: {message}\n  --> {file}:{line}:{column}\n   = {help}")?;
-        }
+        faults(&answer.body, out)?;
     }
     Ok(good)
+}
+
+/// Tells what is wrong with a configuration.
+pub(super) fn faults(answer: &Value, out: &mut impl Write) -> io::Result<()> {
+    for fault in list(&answer["diagnostics"]) {
+        let [severity, file, message, help] =
+            ["severity", "file", "message", "help"].map(|key| text(fault, key));
+        let (line, column) = (&fault["line"], &fault["column"]);
+        writeln!(out, "{severity}: {message}\n  --> {file}:{line}:{column}\n   = {help}")?;
+    }
+    Ok(())
 }
 
 pub(super) fn list(value: &Value) -> &[Value] {

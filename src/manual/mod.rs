@@ -1,8 +1,8 @@
 //! The manual: chapters to read, no code.
 //!
 //! - [`tutorial`]: ten minutes from nothing to a service that fails over
-//! - how to: [`tls`] towards clients, a [`canary`], [`draining`] for a deploy, [`upgrading`] without losing a
-//!   connection, [`tuning`], [`tracing`], running it in [`kubernetes`]
+//! - how to: [`configuring`] safely, [`tls`] towards clients, a [`canary`], [`draining`] for a deploy,
+//!   [`upgrading`] without losing a connection, [`tuning`], [`tracing`], running it in [`kubernetes`]
 //! - [`operations`]: signals, reloads, logs, metrics, and what to look at at three in the morning
 //! - [`config_reference`]: every setting with type, default and example
 //! - [`algorithms`]: the ten strategies, and when to use which
@@ -19,6 +19,7 @@ pub mod canary;
 pub mod coming_from_haproxy;
 pub mod coming_from_nginx;
 pub mod config_reference;
+pub mod configuring;
 pub mod draining;
 pub mod kubernetes;
 pub mod operations;

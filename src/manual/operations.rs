@@ -17,6 +17,10 @@
 //! | `plimsoll events --follow` | what happened, and what happens; `--kind`, `--upstream`, `--backend` choose | 0 told, 1 not |
 //! | `plimsoll reload` | has the files read again, and tells what is wrong with them | 0 taken, 1 not |
 //! | `plimsoll diagnose -o FILE` | collects in one archive what somebody needs who shall help from afar: configuration and what is wrong with it, all that the process tells of itself, its threads, limits and sockets, the machine; secrets are masked, and what cannot be had is named | 0 made, 1 not |
+//! | `plimsoll plan FILE` | tells what a configuration would change in the running process, and what would come of it: connections kept, requests that have to finish, keys that move, what needs a restart | 0 told, 1 not, 2 bad configuration |
+//! | `plimsoll apply FILE` | puts it in force and into the process's file; `--confirm 5m` goes back unless confirmed, `--guard` if it does harm, `--expect HASH` refuses what was not planned, `--reason TEXT` stands in the history, `--overwrite` loses what was written into the file and not loaded, `--dry-run` only tells | 0 in force, 1 refused or gone back, 2 bad configuration |
+//! | `plimsoll confirm` | what is on probation stays in force | 0 it stays, 1 not |
+//! | `plimsoll config history` | which configurations were in force: since when, from whom, why; so `show`, `diff`, and `rollback` to the one before or to a revision | 0 done, 1 not |
 //! | `plimsoll upgrade PID` | has the program that lies at a running process's path now take its place, without losing a connection; `--pid-file FILE` names the process by its `pid_file` | 0 the new one serves, 1 the old one goes on |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
@@ -234,6 +238,10 @@
 //! | `/api/v1/ha/load-balancer/backends/{id}` | one of them |
 //! | `/api/v1/ha/overrides` | what operators say beside the configuration |
 //! | `/api/v1/ha/overrides/{id}` | what they say of one backend |
+//! | `/api/v1/ha/config` | the configuration in force, secrets masked; its revision is the `ETag` |
+//! | `/api/v1/ha/config/revisions` | those that were in force: since when, from whom, why, and what is on probation |
+//! | `/api/v1/ha/config/revisions/{id}`, `/api/v1/ha/config/revisions/{id}/diff` | one of them; what differs from it in the one in force, or in `?to=` |
+//! | `/api/v1/ha/config/validate`, `/api/v1/ha/config/plan` | by POST of a configuration: what is wrong with it; what would come of it |
 //! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next; `?follow=1` goes on with those to come, as lines of JSON or, if asked for by `Accept`, as server-sent events |
 //!
 //! # Changes by hand
@@ -246,6 +254,9 @@
 //! | `PUT`, `DELETE /api/v1/ha/overrides/{id}` | all that is said of a backend; what the file says again |
 //! | `POST /api/v1/ha/health-checks/{id}/run` | its checks, at once; the results count as any other |
 //! | `POST /api/v1/ha/config/reload` | the files are read again |
+//! | `POST /api/v1/ha/config/update` | the configuration in the body is put in force and into the file |
+//! | `POST /api/v1/ha/config/confirm` | what is on probation stays |
+//! | `POST /api/v1/ha/config/rollback` | the revision before, or `to` |
 //!
 //! `{id}` is `UPSTREAM%2FBACKEND`, or the backend's name alone where it is the only one. Bodies are JSON, with a
 //! `reason` for whoever reads the events later, and `expires_in_seconds` if it shall end by itself.
@@ -260,6 +271,32 @@
 //! with who, why and what comes next, which `plimsoll why` tells, and a line of the audit log.
 //!
 //! All paths of the API are under `/api/ha` as well.
+//!
+//! # Revisions
+//!
+//! Each configuration that comes into force with another text than the one before is a revision: it has a
+//! number, and is kept with time, author, reason and text. The author is a token's name; `unix` or `anonymous`
+//! of who came without one; `signal`, `file` or `start`; `policy` of what went back by itself. The last 50 are
+//! kept (of 16 MiB together at most), in `[admin] state` where that is set, readable by the process's user
+//! only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown they
+//! are masked, and a text with a mask in it is refused.
+//!
+//! `plimsoll apply` and `POST /api/v1/ha/config/update` (`Content-Type: application/toml`) take the way of a
+//! reload: checked, names asked for, listeners bound, published as a whole. The file is replaced by a rename
+//! before that, with its mode and owner, so the folder has to be writable for the process; if anything fails,
+//! file and configuration are what they were. An update says on which revision it is based (`If-Match`, or
+//! `expect` with the hash of a plan; else 428), and is refused if another one is in force (412), if the file was
+//! changed and not loaded since (`overwrite=1` loses that), or while one is on probation. Only the main file is
+//! written. `dry_run=1` tells the plan.
+//!
+//! On probation (`confirm_seconds`, `guard_seconds`; a day at most) a configuration goes back by itself: if it
+//! is not confirmed in time, or if it does harm, judged each second against the five minutes before. Harm is: 5
+//! points more requests answered with 5xx, or attempts at backends failed, among 20 or more of which 5 failed;
+//! or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on. It goes back to the
+//! text of before by the same way, file included, and an event and the revision's reason say why
+//! (`config.reverted`; others are `config.applied`, `config.confirmed`, `config.guard_passed`). What waits
+//! outlives the process with `[admin] state`. A reload with another text takes the place of what is on
+//! probation, for somebody has taken over. See [`configuring`](super::configuring) for how to use it.
 //!
 //! # Metrics
 //!

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod configure;
 mod demo;
 mod diagnose;
 mod explain;
@@ -57,6 +58,10 @@ fn help_names_every_command_and_version_the_version() {
         "events",
         "reload",
         "diagnose",
+        "plan",
+        "apply",
+        "confirm",
+        "config",
         "upgrade",
         "man",
         "completions",

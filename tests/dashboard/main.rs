@@ -10,7 +10,7 @@ mod browser;
 use serde_json::Value;
 
 use browser::Browser;
-use support::{Answer, Lb, Origin, at, at_with, config, get, until};
+use support::{Answer, Lb, Origin, at, at_with, config, get, request, until};
 
 /// Somebody who may change what backends do: whoever knows `secret`.
 const TOKEN: &str = "
@@ -93,6 +93,31 @@ async fn it_shows_what_goes_on_and_why() {
     })
     .await;
     assert!(browser.text(&cell(&sick, 1)).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_shows_which_configurations_were_in_force() {
+    let origin = Origin::start("good").await;
+    let text = config("", "", &[at(&origin)]);
+    let lb = Lb::start(text.replace("[admin]\n", "[admin]\nanonymous = \"admin\"\n")).await;
+    let browser = Browser::start(1200, 900).await;
+    let admin = lb.admin_addr();
+    browser.open(&format!("http://{admin}/dashboard")).await;
+    until_it_says(&browser, "#revisions", "revision 1 by start").await;
+    until_it_says(&browser, "#revisions li:first-child .pill", "in force").await;
+
+    let next = std::fs::read_to_string(lb.config_path()).unwrap() + "# more\n";
+    let head = format!(
+        "POST /api/v1/ha/config/update?confirm_seconds=3600&reason=more%20to%20read HTTP/1.1\r\n\
+         Host: {admin}\r\nIf-Match: \"1\"\r\nContent-Length: {}\r\n\r\n{next}",
+        next.len()
+    );
+    let told = request(admin, head).await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    until_it_says(&browser, "#revisions", "revision 2 by anonymous: more to read").await;
+    until_it_says(&browser, "#revisions li:first-child .pill", "on probation").await;
+    until_it_says(&browser, "#probation", "Revision 2 goes back to 1 unless it is confirmed").await;
+    until_it_says(&browser, "#events", "config.applied: revision 2: more to read").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,6 +102,11 @@ async fn draining_for_a_deploy() {
 }
 
 #[tokio::test]
+async fn changing_the_configuration_safely() {
+    follow("configuring.md").await;
+}
+
+#[tokio::test]
 async fn upgrading() {
     follow("upgrading.md").await;
 }

@@ -4,6 +4,7 @@ import { keepToken, read } from "./api.js";
 import { confirm, wire } from "./change.js";
 import { chart, element, keep, say, short, time } from "./draw.js";
 import { Rates } from "./rates.js";
+import { showRevisions } from "./revisions.js";
 
 /** How often is asked, and how long the chart looks back. */
 const EVERY_MS = 2_000;
@@ -222,10 +223,10 @@ function showEvents() {
   at("no-events").hidden = events.length > 0;
   keep(at("events"), events, (one) => String(one.number),
     (one) => {
-      const of = one.backend ? `${one.upstream}/${one.backend}` : one.upstream;
+      const of = one.backend ? `${one.upstream}/${one.backend}` : (one.upstream ?? "");
       const next = one.next ? `; then: ${one.next}` : "";
       return element("li", {}, element("time", { datetime: one.at, title: one.at }, one.at.slice(11, 19)),
-        element("p", {}, element("strong", {}, one.kind), ` ${of}: ${one.cause}`, element("span", { class: "quiet" }, ` (${one.actor}${next})`)));
+        element("p", {}, element("strong", {}, one.kind), `${of && ` ${of}`}: ${one.cause}`, element("span", { class: "quiet" }, ` (${one.actor}${next})`)));
     },
     () => {});
 }
@@ -244,7 +245,7 @@ async function tick() {
   }
   asking = true;
   try {
-    const [status, stats, list] = await Promise.all([read("/status"), read("/load-balancer/stats"), read("/load-balancer/backends"), askEvents()]);
+    const [status, stats, list, revisions] = await Promise.all([read("/status"), read("/load-balancer/stats"), read("/load-balancer/backends"), read("/config/revisions"), askEvents()]);
     rates.begin(performance.now() / 1000);
     const { perClass, shown } = figures(stats, list.backends);
     showState(status);
@@ -252,6 +253,7 @@ async function tick() {
     showListeners(status, stats);
     showUpstreams(status, stats, list.backends);
     showTraffic(perClass);
+    showRevisions(revisions);
     showEvents();
     at("trouble").hidden = true;
   } catch (error) {

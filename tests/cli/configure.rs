@@ -1,0 +1,140 @@
+//! `plimsoll plan`, `apply`, `confirm`, `config`: configurations of a running process.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::operate::{ask, open};
+use super::{err, out};
+use crate::support::{Lb, Load, Origin, get};
+
+/// A file beside that of the balancer, with `b` in place of `a`.
+fn next(lb: &Lb, a: &Origin, b: &str) -> String {
+    let text = fs::read_to_string(lb.config_path()).unwrap().replace(&a.address(), b);
+    let path = lb.config_path().with_file_name("next.toml");
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_would_come_of_it_and_changes_nothing() {
+    let (a, b, lb) = open().await;
+    let c = Origin::start("c").await;
+    let file = next(&lb, &a, &c.address());
+    let told = ask(&lb, &["plan", &file]).await;
+    assert_eq!(told.status.code(), Some(0), "{}", err(&told));
+    let text = out(&told);
+    for line in [
+        "against revision 1:".to_owned(),
+        format!("  + backend api/{}: weight 1", c.address()),
+        format!("  - backend api/{}", a.address()),
+        "connections are kept to 1 backends, made anew to 0, new to 1".to_owned(),
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}: {text}");
+    }
+    assert!(text.contains("to put exactly this in force: --expect "), "{text}");
+    let told = ask(&lb, &["plan", &file, "--json"]).await;
+    let json: Value = serde_json::from_str(&out(&told)).unwrap();
+    assert_eq!(json["effect"]["pools"]["kept"], 1, "{json}");
+    let same = lb.config_path().display().to_string();
+    let told = ask(&lb, &["plan", &same]).await;
+    assert!(out(&told).starts_with("nothing changes against revision 1\n"), "{}", out(&told));
+    drop((a, b));
+}
+
+#[tokio::test]
+async fn a_bad_configuration_exits_with_2_and_tells_where() {
+    let (_a, _b, lb) = open().await;
+    let bad = fs::read_to_string(lb.config_path()).unwrap().replace("workers", "worker");
+    let path = lb.config_path().with_file_name("bad.toml");
+    fs::write(&path, bad).unwrap();
+    let path = path.display().to_string();
+    for command in ["plan", "apply"] {
+        let told = ask(&lb, &[command, &path]).await;
+        assert_eq!(told.status.code(), Some(2), "{}", err(&told));
+        assert!(out(&told).contains("plimsoll.toml:2:1"), "{}", out(&told));
+    }
+    let told = ask(&lb, &["plan", "/no/such.toml"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(err(&told).contains("/no/such.toml"), "{}", err(&told));
+}
+
+#[tokio::test]
+async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
+    let (a, b, lb) = open().await;
+    let c = Origin::start("c").await;
+    let file = next(&lb, &a, &c.address());
+    let planned = ask(&lb, &["plan", &file, "--json"]).await;
+    let planned: Value = serde_json::from_str(&out(&planned)).unwrap();
+    let told = ask(&lb, &["apply", &file, "--expect", "0123456789abcdef"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(out(&told).contains("this is not what was planned"), "{}", out(&told));
+    let told = ask(&lb, &["apply", &file, "--dry-run"]).await;
+    assert!(out(&told).ends_with("it would be done\n"), "{}", out(&told));
+    let expect = planned["expect"].as_str().unwrap();
+    let arguments = ["apply", &file, "--expect", expect, "--confirm", "1h", "--reason", "c is new"];
+    let told = ask(&lb, &arguments).await;
+    assert_eq!(told.status.code(), Some(0), "{}{}", out(&told), err(&told));
+    assert!(out(&told).contains("revision 2 is in force"), "{}", out(&told));
+    assert!(out(&told).contains("it goes back to revision 1 at 20"), "{}", out(&told));
+    let told = ask(&lb, &["config", "history"]).await;
+    let text = out(&told);
+    assert!(text.starts_with("REVISION  SINCE "), "{text}");
+    let latest = text.lines().nth(1).unwrap();
+    assert!(latest.starts_with("2* ") && latest.ends_with("c is new"), "{text}");
+    assert!(text.contains("revision 2 goes back to 1 unless it is confirmed before "), "{text}");
+    let told = ask(&lb, &["confirm"]).await;
+    assert_eq!(out(&told), "revision 2 stays in force\n", "{}", err(&told));
+    let told = ask(&lb, &["confirm"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert_eq!(out(&told), "no configuration waits to be confirmed\n");
+
+    let told = ask(&lb, &["config", "diff", "1"]).await;
+    assert!(out(&told).contains(&format!("+address = \"{}\"", c.address())), "{}", out(&told));
+    let told = ask(&lb, &["config", "show", "1"]).await;
+    assert!(out(&told).contains(&a.address()), "{}", out(&told));
+    let told = ask(&lb, &["config", "show"]).await;
+    assert!(!out(&told).contains(&a.address()), "{}", out(&told));
+    let told = ask(&lb, &["config", "rollback", "--reason", "c is slow"]).await;
+    assert_eq!(told.status.code(), Some(0), "{}", out(&told));
+    assert!(out(&told).starts_with("revision 3 is in force"), "{}", out(&told));
+    let told = ask(&lb, &["config", "rollback", "7"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(out(&told).contains("there is no revision 7"), "{}", out(&told));
+    let text = fs::read_to_string(lb.config_path()).unwrap();
+    assert!(text.contains(&a.address()) && text.contains(&b.address()), "{text}");
+}
+
+#[tokio::test]
+async fn a_guarded_apply_waits_and_tells_why_it_went_back() {
+    let (a, _b, lb) = open().await;
+    let c = Origin::start("c").await;
+    let good = next(&lb, &a, &c.address());
+    let load = Load::start(lb.addr("main"), 1);
+    load.until_answered(30).await;
+    let told = ask(&lb, &["apply", &good, "--guard=1s"]).await;
+    drop(load);
+    assert_eq!(told.status.code(), Some(0), "{}", out(&told));
+    assert!(out(&told).ends_with("nothing is worse than before\n"), "{}", out(&told));
+
+    let text = fs::read_to_string(lb.config_path()).unwrap();
+    let bad = lb.config_path().with_file_name("bad.toml");
+    fs::write(&bad, text.replace("upstream = \"api\"", "respond = { status = 500 }")).unwrap();
+    let asked = tokio::spawn({
+        let main = lb.addr("main");
+        async move {
+            loop {
+                get(main, "/").await;
+            }
+        }
+    });
+    let told = ask(&lb, &["apply", &bad.display().to_string(), "--guard"]).await;
+    asked.abort();
+    assert_eq!(told.status.code(), Some(1), "{}{}", out(&told), err(&told));
+    let text = out(&told);
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("it went back: back to revision 2: ") && last.contains("with 5xx"),
+        "{text}"
+    );
+}
