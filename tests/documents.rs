@@ -160,7 +160,7 @@ fn endpoints() -> Vec<String> {
 
 #[test]
 fn the_manual_names_what_needs_a_restart() {
-    let code = include_str!("../src/control/writer/reload.rs");
+    let code = include_str!("../src/config/model/mod.rs");
     let code = code.split_once("fn needs_restart").unwrap().1.split_once("filter_map").unwrap().0;
     let asked = code.split("(\"").skip(1).map(|rest| rest.split_once('"').unwrap().0);
     let said = OPERATIONS.split_once("Read at start only: ").unwrap().1.split_once('.').unwrap();

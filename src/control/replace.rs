@@ -1,6 +1,7 @@
 //! The configuration file, replaced as a whole: who reads it, or a machine that loses power, finds the old
 //! one or the new one.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -14,6 +15,8 @@ pub(super) struct Replacement {
     beside: PathBuf,
     /// What it holds until then.
     before: Vec<u8>,
+    /// Whether `beside` is there.
+    waits: Cell<bool>,
 }
 
 impl Replacement {
@@ -27,7 +30,7 @@ impl Replacement {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         // With a dot before it no pattern of `include` fits.
         let beside = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
-        let made = Self { path, beside, before };
+        let made = Self { path, beside, before, waits: Cell::new(false) };
         made.fill(text.as_bytes())?;
         Ok(made)
     }
@@ -40,6 +43,7 @@ impl Replacement {
         }
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.beside)?;
+        self.waits.set(true);
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
             fchown(&file, Some(like.uid()), Some(like.gid()))?;
@@ -51,7 +55,9 @@ impl Replacement {
 
     /// Puts it in place. A rename waits for no disk, so the loop may do it.
     pub(super) fn put(&self) -> io::Result<()> {
-        fs::rename(&self.beside, &self.path)
+        fs::rename(&self.beside, &self.path)?;
+        self.waits.set(false);
+        Ok(())
     }
 
     /// Puts back what was there before.
@@ -68,8 +74,10 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        // It is there only if it was never put in place.
-        let _ = fs::remove_file(&self.beside);
+        // Once it is in place, a file of that name is the next one's.
+        if self.waits.get() {
+            let _ = fs::remove_file(&self.beside);
+        }
     }
 }
 
@@ -94,7 +102,10 @@ mod tests {
         replacement.put_back().unwrap();
         assert_eq!(fs::read_to_string(&real).unwrap(), "old");
         drop(Replacement::write(&link, "never").unwrap());
+        let next = Replacement::write(&link, "next").unwrap();
         drop(replacement);
+        next.put().unwrap();
+        assert_eq!(fs::read_to_string(&real).unwrap(), "next");
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 2, "nothing is left beside them");
     }
