@@ -25,7 +25,7 @@ use super::recorded::content_type;
 use super::state::Shared;
 use super::view::{Difference, RevisionList, RevisionView};
 use crate::config::model::AdminRole;
-use crate::config::{Loaded, MASK};
+use crate::config::{Loaded, MASK, holds_mask};
 use crate::control::{By, Ledger, Objection, Proposal, Proposed, ReloadError, Revision};
 use crate::effect::effect;
 
@@ -315,7 +315,7 @@ fn text(headers: &HeaderMap, body: &Bytes) -> Result<Arc<str>, Problem> {
     }
     let text = std::str::from_utf8(body)
         .map_err(|error| Problem::bad_request("bad_body", format!("it is no UTF-8: {error}")))?;
-    if text.contains(MASK) {
+    if holds_mask(text) {
         let told = format!(
             "it holds {MASK}, which stands in place of a secret where configurations are shown: write \
              the secret, or better `{{ file = \"…\" }}`"

@@ -28,8 +28,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct PlanArgs {
     /// The configuration, as the main file shall hold it
     file: PathBuf,
-    /// Where the admin listener is: an address, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    #[command(flatten)]
     admin: Place,
     /// Tell it as JSON
     #[arg(long)]
@@ -66,8 +65,7 @@ pub(super) struct ApplyArgs {
 /// Where it is asked, and why.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ConfirmArgs {
-    /// Where the admin listener is: an address, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    #[command(flatten)]
     admin: Place,
     /// Why, for whoever reads the events later
     #[arg(long, default_value = "", value_name = "TEXT")]
@@ -119,8 +117,7 @@ pub(super) enum Config {
 /// Where it is asked, and how it is told.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Ask {
-    /// Where the admin listener is: an address, or `unix:/path`
-    #[arg(long, value_name = "ADDRESS", default_value_t)]
+    #[command(flatten)]
     admin: Place,
     /// Tell it as JSON
     #[arg(long)]

@@ -372,10 +372,10 @@ pin = 4711
 
     #[test]
     fn a_mask_is_known_from_a_comment() {
-        assert!(holds_mask(&masked(FULL).unwrap()));
+        assert!(holds_mask(&super::masked(FULL).unwrap()));
         assert!(!holds_mask("# *** by hand ***\nworkers = 2\n"));
         assert!(holds_mask("[[a]]\nb = [\"https://***@c\"]\n"));
-        assert!(!masked(FULL).unwrap().contains("geheim"));
+        assert!(!super::masked(FULL).unwrap().contains("geheim"));
     }
 
     #[test]

@@ -278,8 +278,8 @@
 //! number, and is kept with time, author, reason and text. The author is a token's name; `unix` or `anonymous`
 //! of who came without one; `signal`, `file` or `start`; `policy` of what went back by itself. The last 50 are
 //! kept (of 16 MiB together at most), in `[admin] state` where that is set, readable by the process's user
-//! only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown they
-//! are masked, and a text with a mask in it is refused.
+//! only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown
+//! they are masked, comments are left out, and a text with a mask in it is refused.
 //!
 //! `plimsoll apply` and `POST /api/v1/ha/config/update` (`Content-Type: application/toml`) take the way of a
 //! reload: checked, names asked for, listeners bound, published as a whole. The file is replaced by a rename

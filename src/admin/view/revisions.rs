@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 use similar::TextDiff;
 
-use crate::config::masked;
+use crate::config;
 use crate::control::{Ledger, Probation, Revision};
 use crate::telemetry::at_utc;
 
@@ -61,7 +61,7 @@ pub(in crate::admin) struct RevisionView<'a> {
 #[derive(Debug, Serialize)]
 struct FileView {
     path: String,
-    /// Its text, secrets masked.
+    /// Its text, without comments, secrets masked.
     text: String,
 }
 
@@ -72,6 +72,11 @@ pub(in crate::admin) struct Difference {
     to: u64,
     /// As `diff -u` shows it, secrets masked; empty: nothing, or secrets only.
     diff: String,
+}
+
+/// A text without its secrets.
+fn shown(text: &str) -> String {
+    config::masked(text).unwrap_or_else(|why| format!("# {why}\n"))
 }
 
 /// A moment in milliseconds of Unix time.
@@ -114,7 +119,7 @@ impl<'a> RevisionView<'a> {
         let probation = ledger.probation.as_deref().filter(|of_it| of_it.revision == one.number);
         let files = one.files.iter().map(|file| FileView {
             path: file.path.display().to_string(),
-            text: masked(&file.text),
+            text: shown(&file.text),
         });
         Self {
             head: RevisionHead::of(one),
@@ -131,7 +136,7 @@ impl Difference {
         let paths = paths.filter(|path| seen.insert(*path));
         let text = |of: &Revision, path: &PathBuf| {
             let file = of.files.iter().find(|file| file.path == *path);
-            file.map(|file| masked(&file.text)).unwrap_or_default()
+            file.map(|file| shown(&file.text)).unwrap_or_default()
         };
         let mut diff = String::new();
         for path in paths {
