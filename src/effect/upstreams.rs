@@ -45,7 +45,7 @@ fn changed(
     let mut settings: Vec<_> = differing!(Upstream: one, two; choices, measures_whole, key,
         bounded_load, table_size, hot_quantile, subset, protocol, max_in_flight, adaptive, admission,
         hedge, queue, pool, timeouts, retry, passive, ejection, checks, flap, slow_start,
-        when_none_eligible, panic, breaker, failover, dns, sticky, source, tls, tls_name, send_proxy,
+        when_none_eligible, panic, breaker, failover, load, dns, sticky, source, tls, tls_name, send_proxy,
         nginx; but name, strategy, backends)
     .collect();
     if one.strategy != two.strategy {
@@ -114,7 +114,7 @@ fn backends(
 
 fn differ(one: &Backend, two: &Backend) -> Vec<String> {
     let mut settings: Vec<_> =
-        differing!(Backend: one, two; zone, region, max_connections, max_fails,
+        differing!(Backend: one, two; zone, region, max_connections, capacity, max_fails,
         fail_timeout, route, service; but name, address, weight, tier, state)
         .collect();
     let mut turns = |what: &str, was: String, is: String| {
