@@ -160,7 +160,9 @@ impl<'d, T: Deserialize<'d>> Deserialize<'d> for Given<T> {
 }
 
 /// A whole number, as JSON Schema means it: `3.0` is one. `null` is none.
-fn whole<'d, D: Deserializer<'d>, T: TryFrom<i64>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn whole<'d, D: Deserializer<'d>, T: TryFrom<i64>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     /// Up to here a float tells each whole number from the next: 2⁵³.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let Some(number) = Option::<Number>::deserialize(from)? else { return Ok(None) };

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::Who;
-use super::asked::{Asked, reason};
+use super::asked::{Asked, reason, whole};
 use super::endpoints::told;
 use super::problem::Problem;
 use super::recorded::content_type;
@@ -55,6 +55,7 @@ pub(super) struct Update {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rollback {
     /// The revision; none is the one before.
+    #[serde(default, deserialize_with = "whole")]
     to: Option<u64>,
     #[serde(default)]
     reason: String,

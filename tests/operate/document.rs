@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A value that nobody can mean (422) is refused though its form is good: the document says so.
 const SETTINGS: &str = "
 [checks.positive_data_acceptance]
-expected-statuses = [\"2xx\", 401, 403, 404, 409, 422]
+expected-statuses = [\"2xx\", 401, 403, 404, 409, 412, 422, 428]
 ";
 
 #[tokio::test]
