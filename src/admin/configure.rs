@@ -363,7 +363,9 @@ impl Based {
         let bare = named.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let number = bare.and_then(|bare| bare.parse().ok());
         let told = "If-Match is a revision in quotes, such as \"7\", or *";
-        number.map(Self::On).ok_or_else(|| Problem::bad_request("bad_if_match", told))
+        // What is no revision fits none (RFC 9110 §13.1.1).
+        let other = || Problem::new(StatusCode::PRECONDITION_FAILED, "bad_if_match", told);
+        number.map(Self::On).ok_or_else(other)
     }
 
     fn revision(self) -> Option<u64> {

@@ -207,6 +207,7 @@ impl Control {
             self.put_on_probation((*probation).clone());
         } else {
             self.end_probation();
+            self.tell_ledger();
         }
     }
 
