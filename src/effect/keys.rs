@@ -68,6 +68,7 @@ fn alone(like: &Config, upstream: &Upstream) -> Config {
         upstreams: BTreeMap::from([(upstream.name.clone(), upstream)]),
         asked: like.asked,
         limits: Vec::new(),
+        tracing: None,
         files: Vec::new(),
     }
 }

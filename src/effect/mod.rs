@@ -8,10 +8,11 @@ mod keys;
 mod upstreams;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::config::model::{Acme, Config, Limit, Listener, Process, Route};
+use crate::config::model::{Acme, Config, Limit, Listener, Process, Route, Tracing};
 use crate::model::Address;
 use crate::snapshot::Snapshot;
 
@@ -136,6 +137,12 @@ fn process(old: &Config, new: &Config, of_it: &mut Effect) {
     };
     section("admin", old.admin != new.admin, (old.admin.is_some(), new.admin.is_some()));
     let of_acme = |acme: &Option<Acme>| acme.is_some();
+    let of_tracing = |tracing: &Option<Arc<Tracing>>| tracing.is_some();
+    section(
+        "tracing",
+        old.tracing != new.tracing,
+        (of_tracing(&old.tracing), of_tracing(&new.tracing)),
+    );
     section("acme", old.acme != new.acme, (of_acme(&old.acme), of_acme(&new.acme)));
 }
 
@@ -186,7 +193,7 @@ fn routes(old: &Config, new: &Config, of_it: &mut Effect) {
         differing!(Route: one, two; listeners, hosts, path, methods, headers, when, first,
             before_regex, access, captures, before, action, after, sending, request_headers,
             response_headers, response, request_buffering, timeouts, retry, max_body_bytes, limits,
-            logs, more_logs, ignore_client_abort, upgrades; but name)
+            logs, more_logs, ignore_client_abort, upgrades, trace_sample; but name)
         .collect()
     };
     named("route", (&old.routes, &new.routes), |one| &one.name, details, of_it);

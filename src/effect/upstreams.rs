@@ -42,11 +42,11 @@ fn changed(
     live: Option<&Live>,
     of_it: &mut Effect,
 ) {
-    let mut settings: Vec<_> = differing!(Upstream: one, two; choices, measures_whole, key,
+    let mut settings: Vec<_> = differing!(Upstream: one, two; choices, by_time, measures_whole, key,
         bounded_load, table_size, hot_quantile, subset, protocol, max_in_flight, adaptive, admission,
         hedge, queue, pool, timeouts, retry, passive, ejection, checks, flap, slow_start,
-        when_none_eligible, panic, breaker, failover, load, dns, sticky, source, tls, tls_name, send_proxy,
-        nginx; but name, strategy, backends)
+        when_none_eligible, panic, breaker, failover, load, dns, sticky, source, transparent, tls, tls_name,
+        own_files, send_proxy, nginx; but name, strategy, backends)
     .collect();
     if one.strategy != two.strategy {
         settings.push(format!("strategy {} → {}", one.strategy.name(), two.strategy.name()));

@@ -13,6 +13,7 @@ use super::variables::Scope;
 use crate::config::{Place, Stage, backend_address};
 
 /// A group of servers.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Default, Clone)]
 pub(super) struct Group {
     pub at: Option<Place>,

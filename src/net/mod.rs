@@ -51,7 +51,8 @@ pub fn lack(what: String) -> io::Error {
 /// Whether an error is our own want of descriptors, ports, memory, or of what [`lack`] says: it lasts until
 /// something is done about it here, and says nothing about the other side.
 pub fn is_shortage(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Lack>()) || is_errno_of_shortage(error)
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Lack>)
+        || is_errno_of_shortage(error)
 }
 
 fn is_errno_of_shortage(error: &io::Error) -> bool {

@@ -90,9 +90,7 @@ pub(super) async fn respond(
     let status = state.trail.as_ref().and_then(|trail| trail.status);
     let rendered = respond.template.as_ref().map(|template| {
         let mut body = Vec::new();
-        let mut vars = state.vars(at, client, &entry.route.name);
-        vars.answer.status = status.unwrap_or_default();
-        vars::render_raw(template, &vars, &mut body);
+        vars::render_raw(template, &state.vars(at, client, &entry.route.name), &mut body);
         body
     });
     let answer = Reply {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::tls::{BackendTerms, ToBackend};
 
 /// What is traced, and where the spans go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tracing {
     /// The collector.
     pub collector: Collector,
@@ -49,6 +49,16 @@ impl fmt::Debug for Collector {
             .field("tls", &self.tls.is_some())
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Collector {
+    fn eq(&self, other: &Self) -> bool {
+        let plain = |one: &Self| {
+            (one.authority.clone(), one.path.clone(), one.headers.clone(), one.timeout)
+        };
+        let terms = |one: &Self| one.tls.as_ref().map(|(terms, _)| Arc::clone(terms));
+        plain(self) == plain(other) && terms(self) == terms(other)
     }
 }
 

@@ -252,7 +252,7 @@ static SECTION: Section = Section {
             Kind::Bool,
             "false",
             "Whether `source` may be an address of another machine, above all the client's own: \
-             `source = \"${client_ip}\"`. The process needs CAP_NET_ADMIN for it, and the machine routes \
+             `source = \"${client_ip}\"`. The process needs `CAP_NET_ADMIN` for it, and the machine routes \
              that bring the backends' answers back to it. A connection whose `source` comes of `${variables}` \
              then speaks for one client, and none is used for another request.",
             "true",

@@ -249,11 +249,7 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
     let before = out.len();
     match variable {
         Variable::ClientIp => push_client(out, client.address),
-        Variable::ClientIpBytes => match client.address {
-            UNIX_CLIENT => out.extend_from_slice(b"unix:"),
-            IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
-            IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
-        },
+        Variable::ClientIpBytes => push_client_bytes(out, client.address),
         Variable::DownstreamIp => push_client(out, client.downstream),
         Variable::ForwardedFor => {
             if lookup::push_joined(out, head.all(Known::XForwardedFor), b", ") {
@@ -319,6 +315,14 @@ fn push_composed(variable: &Variable, vars: &Vars<'_>, out: &mut Vec<u8>) -> boo
         _ => {}
     }
     out.len() > before
+}
+
+fn push_client_bytes(out: &mut Vec<u8>, client: IpAddr) {
+    match client {
+        UNIX_CLIENT => out.extend_from_slice(b"unix:"),
+        IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
+        IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
+    }
 }
 
 fn push_end(
