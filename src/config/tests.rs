@@ -224,6 +224,20 @@ const LEADS: &[(&str, &str)] = &[
     ("[upstream.NAME.dns]", "[[upstream.api.backend]]\naddress = \"a\"\n[upstream.api.dns]"),
 ];
 
+/// What cannot stand beside a setting.
+fn excluded_by<'k>(section: &Section, key: &'k str) -> [&'k str; 2] {
+    match key {
+        // A rule has either a text or a regular expression.
+        "regex" if !section.title.starts_with("cases") => ["from", "cookie"],
+        "socket_mode" => ["address", key],
+        "acme" => ["chain", "key"],
+        "subject" => ["san", key],
+        // The example speaks no TLS.
+        "endpoint" => ["ca", key],
+        _ => [key, key],
+    }
+}
+
 /// A configuration in which `line` stands in the section.
 fn around(section: &Section, setting: &Setting, line: &str) -> String {
     let key = setting.key;
@@ -254,18 +268,8 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         assert_eq!(section.title, ROOT.title, "LEADS lacks a section");
         return format!("{line}\n{text}");
     };
-    // A rule has either a text or a regular expression.
     let without = |one: &str, key: &str| !one.starts_with(&format!("{key} ="));
-    let either = key == "regex" && !section.title.starts_with("cases");
-    let excluded = match key {
-        _ if either => ["from", "cookie"],
-        "socket_mode" => ["address", key],
-        "acme" => ["chain", "key"],
-        "subject" => ["san", key],
-        // The example speaks no TLS.
-        "endpoint" => ["ca", "ca"],
-        _ => [key, key],
-    };
+    let excluded = excluded_by(section, key);
     let beside = |one: &&str| without(one, key) && excluded.iter().all(|key| without(one, key));
     for beside in lead.lines().filter(beside) {
         text = format!("{text}{beside}\n");

@@ -266,12 +266,17 @@ impl<'t> Translator<'t, '_> {
             route.onward.get_or_insert_with(|| onward.clone());
         }
         if answers_all {
+            // The only locations that are reached are those of its error pages.
+            if !onward.pages.is_empty() {
+                routes.extend(self.routes_of_all(named(&walk, &scope), &server));
+            }
             return routes;
         }
         for (d, why, help) in &walk.refused {
             self.findings.missing_whole(d, why, help);
         }
-        routes.extend(self.spots(&walk, &scope, &server));
+        let spots = walk.spots.iter().cloned().chain(named(&walk, &scope));
+        routes.extend(self.routes_of_all(spots, &server));
         let has_root =
             |route: &Route| route.path == PathRule::Prefix("/".to_owned()) && route.when.is_empty();
         if !routes.iter().any(has_root)
@@ -297,26 +302,32 @@ impl<'t> Translator<'t, '_> {
         routes
     }
 
-    /// The routes of all locations.
-    fn spots(&mut self, walk: &Walk<'t>, scope: &Scope, server: &Server<'t>) -> Vec<Route> {
-        let named = walk.named.iter().map(|(location, levels)| {
-            let mut scope = scope.clone();
-            scope::constants(location.inner(), &mut scope);
-            Spot {
-                location,
-                path: PathRule::Name(location.arg(0).to_owned()),
-                prefix: String::new(),
-                levels: levels.clone(),
-                scope,
-                before_regex: false,
-                also: Vec::new(),
-                unread: None,
-                bare: false,
-            }
-        });
-        let spots = walk.spots.iter().cloned().chain(named);
+    fn routes_of_all(
+        &mut self,
+        spots: impl Iterator<Item = Spot<'t>>,
+        server: &Server<'t>,
+    ) -> Vec<Route> {
         spots.flat_map(|spot| self.routes_of(&spot, server)).collect()
     }
+}
+
+/// The locations that are reached by name.
+fn named<'t>(walk: &Walk<'t>, scope: &Scope) -> impl Iterator<Item = Spot<'t>> {
+    walk.named.iter().map(|(location, levels)| {
+        let mut scope = scope.clone();
+        scope::constants(location.inner(), &mut scope);
+        Spot {
+            location,
+            path: PathRule::Name(location.arg(0).to_owned()),
+            prefix: String::new(),
+            levels: levels.clone(),
+            scope,
+            before_regex: false,
+            also: Vec::new(),
+            unread: None,
+            bare: false,
+        }
+    })
 }
 
 /// The route of hosts that a server may have, where nobody knows.

@@ -91,6 +91,19 @@ async fn kept_connections_stay_for_untouched_backends_and_close_for_removed_ones
 }
 
 #[tokio::test]
+async fn a_backend_that_moves_under_its_name_is_met_where_it_is_now() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let named = |origin: &Origin| format!("{}\nname = \"one\"", at(origin));
+    let lb = Lb::start(single("", &[named(&a)])).await;
+    assert_eq!(ask(&lb, "/").await.1, "a");
+    reload(&lb, single("", &[named(&b)])).await;
+    a.until_open(0).await;
+    assert_eq!(ask(&lb, "/").await.1, "b");
+    reload(&lb, single("", &[named(&a)])).await;
+    assert_eq!(ask(&lb, "/").await.1, "a");
+}
+
+#[tokio::test]
 async fn counters_and_requests_in_flight_are_carried_over() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let lb = Lb::start(single("", &[at(&a)])).await;

@@ -91,7 +91,15 @@ impl<'a> Walk<'a, '_> {
             self.stays(place, entry, found)
         } else {
             let label = label(self.source, entry, address);
-            let id = self.known.identities.backend(&self.source.name, &label);
+            // One that has a name and moves is another: nothing that is known of it says anything of who
+            // answers there.
+            let id = match &entry.name {
+                Some(_) => {
+                    let there = format!("{label} at {address}");
+                    self.known.identities.backend(&self.source.name, &there)
+                }
+                None => self.known.identities.backend(&self.source.name, &label),
+            };
             match self.place_of(id) {
                 Some(place) => self.stays(place, entry, found),
                 None => (Arc::new(self.fresh((id, label), entry, address, found)), None),
