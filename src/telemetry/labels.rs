@@ -1,6 +1,6 @@
 //! Words that metrics and logs tell things apart by. Each set is a type, so that nothing else is told.
 
-/// Defines sets of words: a type each, whose numbers are places in [`Self::ALL`].
+/// Defines sets of words: a type each, whose numbers are places in `ALL`.
 macro_rules! labels {
     ($($(#[$doc:meta])* $set:ident { $($(#[$about:meta])* $word:ident = $name:literal,)* })*) => {$(
         $(#[$doc])*

@@ -3,7 +3,7 @@
 //!
 //! Workers know the [`Context`] of each request and make [`Span`]s of those that are sampled
 //! (`proxy::traced`). They put them into the [`Outbox`], which takes them or does not, but never has a
-//! worker wait. One task of the control thread, [`export`], delivers them.
+//! worker wait. One task of the control thread, [`export()`], delivers them.
 //!
 //! The messages are written out here: ten of protobuf, stable since OTLP 1.0. The crate that has them
 //! ready brings the whole SDK, whose processors would decide on threads and queues for us; tests read
