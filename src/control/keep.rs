@@ -45,20 +45,26 @@ pub(super) async fn keep(
     while now.changed().await.is_ok() {
         let (number, said) = now.borrow_and_update().clone();
         let path = folder.join(FILE);
-        let written = tokio::task::spawn_blocking(move || {
+        let failed = failure_of(move || {
             let text = serde_json::to_vec_pretty(&*said)?;
             replace(&path, &text)
-        });
-        let failed = match written.await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
+        })
+        .await;
         if let Some(error) = &failed {
             let folder = folder.display();
             error!(%folder, error, "what operators said is in force, but could not be written down");
         }
         kept.send_replace((number, failed));
+    }
+}
+
+/// Writes something apart from the control loop; why it could not be done.
+pub(super) async fn failure_of(
+    write: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Option<String> {
+    match tokio::task::spawn_blocking(write).await {
+        Ok(written) => written.err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -17,7 +17,7 @@ use tracing::error;
 
 use crate::config::{Config, FileText, Loaded};
 use crate::control::Origin;
-use crate::control::keep::{Kept, replace};
+use crate::control::keep::{Kept, failure_of, replace};
 use crate::control::probation::Probation;
 use crate::control::said::{By, unix_ms};
 
@@ -174,12 +174,7 @@ pub(super) async fn keep(
     loop {
         let (number, ledger) = now.borrow_and_update().clone();
         let place = folder.clone();
-        let written = tokio::task::spawn_blocking(move || write(&place, &ledger));
-        let failed = match written.await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
+        let failed = failure_of(move || write(&place, &ledger)).await;
         if let Some(error) = &failed {
             let folder = folder.display();
             error!(%folder, error, "a configuration is in force, but could not be written down");

@@ -37,7 +37,8 @@
 //! route; near `memory_limit` the answer is 503 before anything is looked up. [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that
 //! belongs to it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
 //! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight. Within TLS,
-//! a request for a name of another certificate than the client was shown comes to none: that is 421.
+//! a request for a name of another certificate than the client was shown comes to none: that is 421. Where
+//! requests are traced, this is also where the request gets its trace, the caller's or one of its own (`traced`).
 //!
 //! What a route asks for besides is settled here too, and costs nothing where none asks: whom it lets in, its
 //! limits (`limits.rs`), whether the body is read whole first (`upload/read.rs`). A rewrite, a question or a copy
@@ -89,6 +90,8 @@
 //! connection had been used before, whether the method is idempotent, whether the body can be sent again,
 //! how many tries and how much time are left, how many of the last requests were retries (`budget.rs`). Yes,
 //! after a pause (`backoff.rs`), leads back to stop 4 with this backend among the tried.
+//! Where it is said who stands in which zone, the next backend is one of the same zone while there is one, and
+//! another zone is gone to once, within the budget (`choose_after` of `choice.rs`).
 //! No leads to `failure.rs`: one failure, one status, one word in log and metrics.
 //!
 //! # 8. The books (`judge.rs`, `books.rs`, `record.rs`)
@@ -96,7 +99,9 @@
 //! When an attempt ends, its [`Outcome`](crate::model::Outcome) and times go to the backend's counters, a
 //! failure that crosses the limit becomes an [`Event`](crate::model::Event) for the control loop, and a
 //! connection on which both messages ended where they should goes back to the pool. When the request ends,
-//! its route is charged and the access line is handed to the log's own thread. The client's connection then
+//! its route is charged and the access line is handed to the log's own thread. The spans of a request that is
+//! traced, its own and one for each attempt, go to the [`trace`](crate::trace) room's outbox, and nobody waits for
+//! them to be delivered. The client's connection then
 //! waits for the next request (stop 2), is closed, or is reset if what the client got is not the whole.
 //!
 //! # The other walks

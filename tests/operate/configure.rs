@@ -7,26 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::support::{Client, Lb, Load, Origin, at, config, get, until};
+use super::support::{Lb, Load, Origin, at, config, get, until};
 use super::{Told, open};
 
 const CONFIG: &str = "/api/v1/ha/config";
 
 /// Sends a configuration.
 async fn post(lb: &Lb, path: &str, fields: &[&str], text: &str) -> Told {
-    let admin = lb.admin_addr();
-    let mut head =
-        format!("POST {CONFIG}/{path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n");
-    for field in fields.iter().chain(&["Content-Type: application/toml"]) {
-        head.extend([field, "\r\n"]);
-    }
-    let head = format!("{head}Content-Length: {}\r\n\r\n{text}", text.len());
-    let mut client = Client::connect(admin).await;
-    client.send(head.as_bytes()).await;
-    let response = client.read_response().await;
-    let content_type = response.header("content-type").unwrap_or_default().to_owned();
-    let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
-    Told { status: response.status, content_type, body }
+    let fields = [fields, &["Content-Type: application/toml"]].concat();
+    super::send(lb.admin_addr(), ("POST", &format!("{CONFIG}/{path}")), &fields, text).await
 }
 
 /// Asks with a body of JSON, or none.

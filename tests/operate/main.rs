@@ -42,9 +42,19 @@ struct Told {
 
 /// Asks the admin listener. `fields` are whole lines.
 async fn ask(admin: SocketAddr, method: &str, path: &str, fields: &[&str], body: &str) -> Told {
+    let json: &[&str] = if body.is_empty() { &[] } else { &["Content-Type: application/json"] };
+    send(admin, (method, path), &[fields, json].concat(), body).await
+}
+
+/// Sends the admin listener a body of any kind.
+async fn send(
+    admin: SocketAddr,
+    (method, path): (&str, &str),
+    fields: &[&str],
+    body: &str,
+) -> Told {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n");
-    let json = ["Content-Type: application/json"];
-    for field in fields.iter().chain(json.iter().filter(|_| !body.is_empty())) {
+    for field in fields {
         head.extend([field, "\r\n"]);
     }
     let head = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
