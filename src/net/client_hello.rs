@@ -114,7 +114,10 @@ fn look(body: &[u8]) -> Option<Asked> {
         let kind = extensions.number(2)?;
         let value = extensions.take_with_length(2)?;
         if kind == usize::from(SERVER_NAME) {
-            asked.name = Some(host_name(value)?);
+            // Twice (RFC 8446 §4.2): the backend might go by the other one.
+            if asked.name.replace(host_name(value)?).is_some() {
+                return None;
+            }
         } else if kind == usize::from(PROTOCOLS) {
             asked.protocols = protocols(value)?;
         }
@@ -257,6 +260,8 @@ mod tests {
             assert_eq!(ClientHello::read(&hello(&[name(odd)], 900)), ClientHello::Other, "{odd}");
         }
         assert_eq!(ClientHello::read(&hello(&[(0, vec![0, 9, 0])], 900)), ClientHello::Other);
+        let two = hello(&[name("a.test"), name("b.test")], 900);
+        assert_eq!(ClientHello::read(&two), ClientHello::Other);
     }
 
     proptest! {

@@ -84,6 +84,8 @@ pub(super) enum Failure {
     Attempt(Outcome),
     /// The route's total time was used up.
     TotalTimeout,
+    /// A tunnel is asked for (RFC 8441) of a protocol that does not lead there.
+    NoTunnel,
     /// Who was asked whether the request may pass refused it with this status.
     AuthRefused(u16),
     /// Who was asked whether the request may pass did not say.
@@ -128,6 +130,7 @@ impl Failure {
             Self::NoneEligible | Self::BreakerOpen(_) | Self::Shed | Self::MemoryShort => 503,
             Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
             Self::TotalTimeout => 504,
+            Self::NoTunnel => 501,
             Self::Limited(status)
             | Self::AuthRefused(status)
             | Self::Answered(status)
@@ -189,6 +192,7 @@ impl Failure {
             Self::QueueTimeout(_) => "queue_timeout",
             Self::Attempt(outcome) => outcome.name(),
             Self::TotalTimeout => "total_timeout",
+            Self::NoTunnel => "no_tunnel",
             Self::AuthRefused(_) => "auth_refused",
             Self::AuthFailed => "auth_failed",
             Self::NoEnd => "no_end",

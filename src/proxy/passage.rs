@@ -14,7 +14,7 @@ use crate::proxy::retry::{self, Facts};
 use crate::proxy::rpc;
 use crate::proxy::vars::{self, Answer, Vars};
 use crate::proxy::view::Local;
-use crate::snapshot::settings::{HostPolicy, PathRewrite};
+use crate::snapshot::settings::{HostPolicy, PathRewrite, Protocol};
 use crate::snapshot::{Backend, Destination, RouteEntry};
 
 /// A proxied request: everything about it that does not change from attempt to attempt.
@@ -142,6 +142,11 @@ impl Passage<'_> {
             return None;
         }
         self.total().map(|total| total.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the client asks to switch to a protocol that the route allows, and backends can.
+    pub(super) fn may_switch(&self, head: &RequestHead) -> bool {
+        self.local.upstream.protocol == Protocol::Http1 && self.asks_to_switch(head)
     }
 
     /// Whether the client asks to switch to a protocol that the route allows.

@@ -249,6 +249,9 @@ pub(super) async fn act<'a>(
             let passage =
                 Passage::new((at, entry), (destination, local), (rewrite, host), client, false);
             let passage = Passage { until, ..passage };
+            if down.stream.asks_for_tunnel() && !passage.may_switch(&state.head) {
+                return Err(Failure::NoTunnel);
+            }
             attempt::run(&passage, down, state).await
         }
         (Action::Proxy { .. }, None) => Err(Failure::NoneEligible),

@@ -150,6 +150,12 @@ impl Wire {
         }
     }
 
+    /// Whether the client asks for a tunnel and for nothing else (RFC 8441). With `Upgrade` it asks for
+    /// a response too, should there be no tunnel.
+    pub(super) fn asks_for_tunnel(&self) -> bool {
+        matches!(self, Self::Http2(channel) if channel.asks_for_tunnel())
+    }
+
     /// Whether a socket has nothing that was not read.
     pub(super) fn is_quiet(&mut self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! Certificates, keys and terms of TLS: from the bytes of files to what sessions are made of.
 //!
 //! Nothing here reads a file, a socket or the clock but [`Roots::system`], which reads the system's
-//! trusted certificates. `config` makes [`ServerTerms`] of what the operator wrote and reports what is
+//! trusted certificates, and what is called in handshakes (`tickets`), which looks at the time. `config` makes [`ServerTerms`] of what the operator wrote and reports what is
 //! wrong with it; `snapshot` makes a [`Server`] of them, which keeps its ticket keys from one
 //! configuration to the next; `net` runs the sessions; [`Secured`] is what is told of one.
 //!
@@ -17,6 +17,7 @@ mod keyed;
 mod roots;
 mod secured;
 mod server;
+mod tickets;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use ahash::AHashMap;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -17,6 +17,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::challenges::PROTOCOL;
 use super::depth::Within;
+use super::tickets::Verified;
 use super::{Challenges, Crls, Identity, Roots, provider};
 
 /// The presets of Mozilla's Server Side TLS, version 5.7.
@@ -127,7 +128,13 @@ impl Server {
             _ if !terms.tickets => None,
             Some(before) => Some(Arc::clone(&before.config.ticketer)),
             // Without random numbers there are no tickets, and nothing else either.
-            None => Ticketer::new().ok(),
+            None => Ticketer::new().ok().map(|tickets| match &terms.clients {
+                None => tickets,
+                Some(clients) => {
+                    let verifier = Arc::clone(&clients.verifier);
+                    Arc::new(Verified { tickets, verifier }) as Arc<dyn ProducesTickets>
+                }
+            }),
         };
         match ticketer {
             Some(ticketer) => config.ticketer = ticketer,
@@ -257,8 +264,9 @@ impl ByName {
         name.and_then(|name| self.known(name)).unwrap_or(&self.default)
     }
 
-    /// Those that this name has of its own.
+    /// Those that this name has of its own; with a dot at its end it is the same name, as for nginx.
     fn known(&self, name: &str) -> Option<&Keys> {
+        let name = name.strip_suffix('.').unwrap_or(name);
         if let Some(keys) = self.exact.get(name) {
             return Some(keys);
         }

@@ -20,6 +20,8 @@
 //! - `passed, not reused, last`: both;
 //! - `502`: the client gets this instead, and the backend's connection is not used again;
 //! - `cut`: exactly the bytes behind it reach the client, both connections are closed.
+//!
+//! Responses are also tried for clients that speak HTTP/2 (`over_http2.rs`).
 
 #![allow(clippy::unwrap_used, reason = "in a test, what goes wrong shall end the test")]
 
@@ -28,6 +30,7 @@ mod support;
 
 mod backend;
 mod case;
+mod over_http2;
 
 use std::panic::AssertUnwindSafe;
 
@@ -55,6 +58,7 @@ async fn before(backend: &Backend) -> Lb {
         ),
         ("unique", format!("{plain}\nnginx = {{ refuse_repeated_fields = true }}")),
         ("short", format!("{plain}\nmax_body = \"4B\"")),
+        ("h2", format!("{plain}\nhttp2 = true")),
     ];
     let listeners = listeners.map(|(name, settings)| {
         format!("[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\n{settings}\n")
@@ -81,6 +85,14 @@ async fn every_response_has_its_verdict() {
     let cases = case::read("responses");
     assert!(cases.len() >= 60, "{} cases", cases.len());
     run(cases, async |lb, backend, case| response(lb, backend, case).await).await;
+}
+
+#[tokio::test]
+async fn every_response_has_its_verdict_over_http2() {
+    let mut cases = case::read("responses");
+    // A client of HTTP/1.0 has no twin.
+    cases.retain(|case| !case.request.as_ref().is_some_and(|line| line.ends_with("/1.0")));
+    run(cases, async |lb, backend, case| over_http2::response(lb, backend, case).await).await;
 }
 
 /// Tries each case, and tells of all that fail.

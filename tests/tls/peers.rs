@@ -54,6 +54,26 @@ async fn curl_and_openssl_are_content_with_both_versions() {
 }
 
 #[tokio::test]
+async fn a_name_is_the_same_in_upper_case_and_with_a_dot_behind_it() {
+    let (_, pair) = shop();
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("shop", &pair)]).tls("unknown_names = \"refuse\"");
+    let lb = setup.before(&origin).await;
+    for (name, expected) in [
+        ("shop.test", true),
+        ("SHOP.test", true),
+        ("shop.test.", true),
+        ("Shop.Test.", true),
+        ("shop.test..", false),
+        ("other.shop.test", false),
+        ("127.0.0.1", false),
+    ] {
+        let told = s_client(&lb, &["-servername", name]).await;
+        assert_eq!(told.contains("BEGIN CERTIFICATE"), expected, "{name}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn what_an_authority_says_of_the_certificate_is_stapled() {
     let (_, pair) = shop();
     let origin = Origin::start("a").await;

@@ -105,6 +105,11 @@ impl Channel {
         self.ends
     }
 
+    /// Whether the client asks for a tunnel, of which it was told nothing yet.
+    pub(crate) fn asks_for_tunnel(&self) -> bool {
+        matches!(self.reply, Reply::Head { request: Asked::Tunnel, .. })
+    }
+
     /// The client, owed a response, has given the request up.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let reset = match &mut self.reply {
