@@ -371,6 +371,7 @@
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
+//! | a tunnel is asked for over HTTP/2, of a protocol that the route or its backends do not lead on | 501 | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |
@@ -441,6 +442,11 @@
 //! process has at most `max_connections` × 768 KiB and what configuration, metrics and 64 MiB per worker
 //! take; with connections that are idle for the most part, a hundredth of that. Set `max_connections` to what
 //! the machine has room for.
+//!
+//! TLS adds 16 KiB to an idle connection and 256 KiB to one that is held up. Over HTTP/2 a connection is up to
+//! `max_streams` requests at once, 100 unless told otherwise, and each of them is one connection in this sum:
+//! 100 KiB of a response that its client does not take, 256 KiB of a body that its backend does not take, of
+//! all bodies on a connection 16 × `http2_window`. Where that is too much, `max_streams` is what to lower.
 //!
 //! The surest bound is `memory_limit`, looked at ten times a second. From 90 % of it on, clients' connections end
 //! with their request; from 95 % on, requests get 503 with `Retry-After: 1` before anything is looked up for

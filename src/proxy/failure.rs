@@ -16,6 +16,7 @@
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
+//! | a tunnel is asked for over HTTP/2, of a protocol that the route or its backends do not lead on | 501 | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |

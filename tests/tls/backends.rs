@@ -133,6 +133,26 @@ async fn a_backend_that_does_not_shake_hands_is_given_up_in_the_time_to_connect(
     assert_eq!(get(lb.addr("web"), "/").await.status, 504);
 }
 
+#[tokio::test]
+async fn what_a_backend_says_before_the_handshake_is_no_answer() {
+    let authority = Authority::new("internal");
+    let eager = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let backend = format!("backend = [{{ address = \"{}\" }}]", eager.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut socket, _)) = eager.accept().await {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+            tokio::io::AsyncWriteExt::write_all(&mut socket, answer).await.unwrap();
+            open.push(socket);
+        }
+    });
+    let files = TempDir::new().unwrap();
+    std::fs::write(files.path().join("ca.pem"), authority.pem()).unwrap();
+    let config = config(&files, "ca = \"DIR/ca.pem\"", "", &[]);
+    let lb = Lb::start(config.replace("backend = []", &backend)).await;
+    assert_eq!(get(lb.addr("web"), "/").await.status, 502);
+}
+
 /// An origin behind TLS that lets in only whom this authority vouches for.
 async fn asking(authority: &Authority, origin: &Origin) -> Wrapper {
     let mut roots = RootCertStore::empty();

@@ -1,6 +1,8 @@
 //! Termination: which certificate is shown, what is agreed on, what backends and operators are told.
 
-use crate::support::{Authority, Client, Origin, Wrapper, get, metric, request, until};
+use crate::support::{
+    Answer, Authority, Client, Origin, Wrapper, at_rest, get, metric, request, until,
+};
 use crate::{GET, Setup, shop};
 use rcgen::PKCS_RSA_SHA256;
 use rustls::{CipherSuite, ProtocolVersion};
@@ -224,4 +226,66 @@ async fn a_request_for_a_name_of_another_certificate_is_misdirected() {
 
     let lb = setup.tls("misdirected = \"serve\"").before(&origin).await;
     assert_eq!(asked(&lb, "a.test", &["x.b.test"]).await, [200]);
+}
+
+/// What OpenSSL 3.0 begins with.
+const HELLO: &[u8] = include_bytes!("../../src/net/client_hello.openssl");
+
+#[tokio::test]
+async fn handshakes_that_break_off_at_any_byte_leave_nothing_behind() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)]).before(&origin).await;
+    for len in 1..HELLO.len() {
+        Client::connect(lb.addr("web")).await.send(&HELLO[..len]).await;
+    }
+    let failed = "plimsoll_listener_tls_handshakes_total{listener=\"web\",result=\"failed\"}";
+    lb.until_metric(failed, (HELLO.len() - 1) as f64).await;
+    lb.until_metric("plimsoll_listener_connections_active", 0.0).await;
+    let wrapper = Wrapper::around_clients(lb.addr("web"), authority.client(), "shop.test").await;
+    assert_eq!(request(wrapper.addr(), GET).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_handshake_may_come_in_records_of_one_byte() {
+    let (_, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)]).before(&origin).await;
+    let mut client = Client::connect(lb.addr("web")).await;
+    for byte in &HELLO[5..] {
+        client.send([22, 3, 1, 0, 1, *byte]).await;
+    }
+    let answer = client.read_exact(6).await;
+    assert_eq!((answer[0], answer[5]), (22, 2), "a ServerHello");
+}
+
+#[tokio::test]
+async fn a_secured_connection_has_no_more_memory_than_the_manual_says() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)]).before(&origin).await;
+    let memory = async || lb.metric("process_resident_memory_bytes").await.unwrap() as u64;
+    let wrapper = Wrapper::around_clients(lb.addr("web"), authority.client(), "shop.test").await;
+    let before = memory().await;
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let mut client = Client::connect(wrapper.addr()).await;
+        client.send(GET).await;
+        assert_eq!(client.read_response().await.status, 200);
+        clients.push(client);
+    }
+    let idle = memory().await.saturating_sub(before);
+    assert!(idle < 300 * (24 << 10) + (8 << 20), "{idle} bytes for 300 idle connections");
+    drop(clients);
+    origin.answer(Answer::Stream(64 << 20));
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut client = Client::connect(wrapper.addr()).await;
+        client.send(GET).await;
+        clients.push(client);
+    }
+    origin.until_requests(340).await;
+    at_rest(|| origin.written()).await;
+    let held = memory().await.saturating_sub(before);
+    assert!(held < 40 * (1 << 20) + (16 << 20), "{held} bytes for 40 that are held up");
 }
