@@ -50,7 +50,7 @@ fn write_variables(text: &mut String) -> std::fmt::Result {
     known().try_for_each(|one| {
         let stage = match one.stage {
             Stage::Request => "always",
-            Stage::Response => "in `response_headers` and the access log",
+            Stage::Response => "in `response_headers`, the body of `respond` and the access log",
             Stage::End => "in the access log",
         };
         writeln!(text, "| `${{{}}}` | {stage} | {} |", one.name, cell(one.doc))

@@ -16,6 +16,9 @@ pub struct Limits {
     /// Whether a request that repeats a field which has one value only is refused; `Host` and
     /// different lengths are always. Default: no.
     pub unique: bool,
+    /// Whether a response of HTTP/1.0 may be chunked, which that version does not know (RFC 9112 §6.1).
+    /// Default: no.
+    pub chunked_http10: bool,
 }
 
 /// Which names of fields are taken.
@@ -59,6 +62,7 @@ impl Limits {
         max_field_bytes: usize::MAX,
         names: Names::Tokens,
         unique: false,
+        chunked_http10: false,
     };
 }
 

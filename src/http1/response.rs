@@ -80,7 +80,7 @@ impl ResponseHead {
 
     /// Whether the head allows to use the connection again, once the body was read to its end. Not
     /// after 101, after a body that ends with the connection, after a 204 that announces a body, and after
-    /// chunks of HTTP/1.0, whose sender does not keep to the rules (RFC 9112 §6.1).
+    /// chunks of HTTP/1.0 where these are taken, as their sender does not keep to the rules.
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
@@ -164,7 +164,7 @@ impl ResponseHead {
         }
         let parse = self.section.read_fields(input, limits)?;
         if parse != Parse::Partial {
-            self.judge(request_method)?;
+            self.judge(limits, request_method)?;
         }
         Ok(parse)
     }
@@ -190,9 +190,13 @@ impl ResponseHead {
     }
 
     /// The rules that need the whole head (RFC 9112 §6.3).
-    fn judge(&mut self, request_method: &[u8]) -> Result<(), HeadError> {
+    fn judge(&mut self, limits: &Limits, request_method: &[u8]) -> Result<(), HeadError> {
         let options = self.section.connection_options()?;
         let chunked = self.section.is_chunked()?;
+        let old_chunks = chunked && self.version == Version::Http10;
+        if old_chunks && !limits.chunked_http10 {
+            return Err(HeadError::BadFraming);
+        }
         self.content_length = self.section.content_length()?;
         self.names_upgrade = options.upgrade;
         let never_has_body = matches!(self.status, 100..=199 | 204);
@@ -207,7 +211,7 @@ impl ResponseHead {
         self.keep_alive = options.persists(self.version)
             && self.framing != Framing::UntilClose
             && self.status != 101
-            && !(chunked && self.version == Version::Http10)
+            && !old_chunks
             && !(never_has_body && announces_body);
         if never_has_body {
             self.section.remove(Known::ContentLength);

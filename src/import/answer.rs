@@ -6,7 +6,7 @@ use super::draft::{Action, PathRule};
 use super::findings::Findings;
 use super::settings::Settings;
 use super::tree::Directive;
-use super::variables::Scope;
+use super::variables::{Part, Scope, parts};
 use crate::config::{Stage, is_value};
 
 /// What is answered where there is no counterpart: visibly nothing that nginx would have said.
@@ -47,7 +47,7 @@ pub(super) fn answer(
             status(code)
         }
         (200..=599, Some(text)) => {
-            let body = match scope.template(text, Stage::Request) {
+            let body = match scope.template(text, Stage::Response) {
                 Ok(template) => {
                     template.notes.iter().for_each(|note| f.differs(d, note));
                     template.text
@@ -167,7 +167,8 @@ fn whole_redirect(d: &Directive) -> Option<(u16, String)> {
         Some(bare) => (bare.to_owned(), true),
         None => (whole, false),
     };
-    if whole.contains("$1") {
+    let is_group = |part| matches!(part, Part::Variable(name) if name.parse::<u8>().is_ok());
+    if parts(&whole).any(is_group) {
         return None;
     }
     if !bare && !whole.contains("$request_uri") {

@@ -76,7 +76,10 @@ fn choose(
 ) -> bool {
     let Some(bare) = name.strip_prefix('$') else { return false };
     let mut within = before.clone();
-    checks.iter().filter(|one| one.rule == "regex").for_each(|one| within.found(&one.text));
+    checks
+        .iter()
+        .filter(|one| one.rule == "regex")
+        .for_each(|one| within.found(&one.value, &one.text));
     block.inner().iter().for_each(|d| within.set(d.arg(0), d.arg(1)));
     let groups = match checks {
         [Check { rule: "regex", text, .. }] => Regex::new(text).ok(),

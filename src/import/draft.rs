@@ -44,6 +44,8 @@ pub(super) struct Route {
     pub when: Vec<Check>,
     /// Who is let in and who is kept out; empty is everybody.
     pub access: Vec<(bool, String)>,
+    /// Whom these let in, nobody is asked about; the others are.
+    pub access_or_auth: bool,
     pub action: Action,
     /// `None`: not settled yet.
     pub onward: Option<Onward>,
@@ -111,6 +113,8 @@ impl Onward {
 pub(super) struct Rewriting {
     /// What must hold besides.
     pub when: Vec<Check>,
+    /// The same as for the one before it.
+    pub same: bool,
     pub regex: String,
     pub to: String,
     pub then: &'static str,

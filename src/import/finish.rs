@@ -276,7 +276,7 @@ pub(super) fn like_nginx(
         like.push("empty_answer = true");
     }
     if !grpc {
-        like.push("bare_answers = true");
+        like.extend(["bare_answers = true", "chunked_http10 = true"]);
     }
     if closes {
         like.push("connection_close = true");

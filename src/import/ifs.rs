@@ -1,5 +1,7 @@
 //! `if` and `limit_except`: when their blocks hold, and what those answer.
 
+use regex::bytes::Regex;
+
 use super::answer::{answer, is_whole_redirect, redirecting_rewrite};
 use super::condition::{Condition, condition, is_of_files};
 use super::draft::{Action, Check, Rewriting};
@@ -9,6 +11,7 @@ use super::settings::Settings;
 use super::translate::Translator;
 use super::tree::Directive;
 use super::variables::Scope;
+use super::write::quote;
 
 /// When the block of an `if` holds.
 enum Asked {
@@ -36,7 +39,9 @@ impl<'t> Translator<'t, '_> {
             Asked::Unknown => return Some((Vec::new(), self.answered_anyhow(d, says))),
         };
         let mut scope = scope.clone();
-        when.iter().filter(|one| one.rule == "regex").for_each(|one| scope.found(&one.text));
+        when.iter()
+            .filter(|one| one.rule == "regex")
+            .for_each(|one| scope.found(&one.value, &one.text));
         let scope = &scope;
         let f = &mut self.findings;
         let action = match &*says.name.text {
@@ -62,17 +67,26 @@ impl<'t> Translator<'t, '_> {
             Asked::Never => return Some(Vec::new()),
             Asked::Unknown => return None,
         };
+        let mut scope = scope.clone();
+        name_groups(block, &when, &mut scope);
         let f = &mut self.findings;
-        let mut rules = Vec::new();
+        let mut rules: Vec<Rewriting> = Vec::new();
         for d in block.inner() {
+            let same = !rules.is_empty() && !when.is_empty();
             if d.name.text == "break" {
                 f.carried(d);
                 let (regex, to, then) = (String::new(), String::new(), "stop");
-                rules.push(Rewriting { when: when.clone(), regex, to, then });
+                rules.push(Rewriting { when: when.clone(), same, regex, to, then });
                 break;
             }
-            rules
-                .push(Rewriting { when: when.clone(), ..onward::rewriting(d, s, scope, port, f)? });
+            let rule = onward::rewriting(d, s, &scope, port, f)?;
+            rules.push(Rewriting { when: when.clone(), same, ..rule });
+            // What was found in the path is not what would be found in the new one.
+            for check in when.iter().filter(|one| one.value != "${host}" && one.rule == "regex") {
+                for name in group_names(check) {
+                    scope.forget(&format!("${name}"));
+                }
+            }
         }
         Some(rules)
     }
@@ -189,6 +203,25 @@ pub(super) fn answers(d: &Directive) -> Option<&Directive> {
         matches!(&*one.name.text, "access_log" | "break") || (one.id > first.id && says(&one))
     };
     rest.all(idle).then_some(first)
+}
+
+/// Lets the names of groups that conditions find stand for what they found.
+fn name_groups(block: &Directive, when: &[Check], scope: &mut Scope) {
+    for check in when.iter().filter(|one| one.rule == "regex") {
+        for name in &group_names(check) {
+            let give = quote(&format!("${{capture.{name}}}"));
+            let case = format!("[{{ regex = {}, give = {give} }}]", quote(&check.text));
+            let lines = vec![("from".to_owned(), quote(&check.value)), ("cases".to_owned(), case)];
+            scope.name_group(name, (block.name.place, block.id), lines);
+        }
+    }
+}
+
+/// The names of the groups of a condition's expression.
+fn group_names(check: &Check) -> Vec<String> {
+    let regex = Regex::new(&check.text).ok();
+    let names = regex.iter().flat_map(|regex| regex.capture_names().flatten());
+    names.map(str::to_owned).collect()
 }
 
 /// Whether a block does nothing but rewrite, or end the rewriting: its rules have conditions then.

@@ -132,18 +132,13 @@ impl<'t> Walk<'t> {
     /// All places below `levels`, the innermost of which is the server's.
     pub(super) fn of(levels: &[&'t [Directive]], scope: &Scope) -> Self {
         let mut walk = Self { spots: Vec::new(), refused: Vec::new(), named: Vec::new() };
-        let nodes = walk.nodes(levels, scope, false);
+        let nodes = walk.nodes(levels, scope);
         let around = Around { above: Vec::new(), rest: Vec::new(), before_regex: false };
         walk.place(&nodes, &around);
         walk
     }
 
-    fn nodes(
-        &mut self,
-        levels: &[&'t [Directive]],
-        scope: &Scope,
-        in_regex: bool,
-    ) -> Vec<Node<'t>> {
+    fn nodes(&mut self, levels: &[&'t [Directive]], scope: &Scope) -> Vec<Node<'t>> {
         let level: &'t [Directive] = levels.last().copied().unwrap_or_default();
         let mut nodes: Vec<Node<'t>> = Vec::new();
         for d in level.iter().filter(|d| d.name.text == "location") {
@@ -152,9 +147,7 @@ impl<'t> Walk<'t> {
             let mut scope = scope.clone();
             scope::constants(d.inner(), &mut scope);
             if let Some(Kind::Regex(one)) = kind(d) {
-                scope.found(&one.regex);
-                // Of two that have to be found, the outer one is tried last.
-                scope.numbers *= usize::from(!in_regex);
+                scope.found("${normalized_path}", &one.regex);
             }
             match kind(d) {
                 None => {
@@ -167,8 +160,7 @@ impl<'t> Walk<'t> {
                     nodes.push(Node { location: d, kind, levels: levels.to_vec(), scope, inner });
                 }
                 Some(kind) => {
-                    let is_regex = matches!(kind, Kind::Regex(_));
-                    let within = self.nodes(&inner, &scope, is_regex);
+                    let within = self.nodes(&inner, &scope);
                     nodes.push(Node { location: d, kind, levels: inner, scope, inner: within });
                 }
             }
@@ -225,11 +217,13 @@ impl<'t> Walk<'t> {
     /// What stands within an expression goes before it, and asks for both.
     fn place_regex(&mut self, node: &Node<'t>, prefix: Option<&str>, around: &[Check]) {
         let Kind::Regex(Expression { regex, but, unread }) = &node.kind else { return };
-        let also = [but, around].concat();
-        let within: Vec<_> = around.iter().cloned().chain([check("regex", regex)]).collect();
+        let own = [check("regex", regex)];
         for inner in &node.inner {
-            self.place_regex(inner, prefix, &[but, &*within].concat());
+            self.place_regex(inner, prefix, &[but, around, &own].concat());
         }
+        // Groups are those of the last one that is found: the innermost.
+        let own = if around.is_empty() || groups(regex) == 0 { &[] } else { &own[..] };
+        let also = [but, around, own].concat();
         let mut regex = regex.clone();
         let rule = |regex: &String| match prefix {
             Some(prefix) => PathRule::Within(prefix.to_owned(), regex.clone()),
@@ -276,6 +270,11 @@ impl<'t> Node<'t> {
             _ => self.prefix(),
         }
     }
+}
+
+/// How many groups an expression has.
+fn groups(regex: &str) -> usize {
+    regex::bytes::Regex::new(regex).map_or(0, |regex| regex.captures_len() - 1)
 }
 
 /// Why an expression cannot be read.

@@ -166,11 +166,23 @@ pub(super) fn rewriting(
         return None;
     }
     let mut text = String::new();
-    for part in parts(&to) {
+    for part in parts(d.arg(1)) {
         match part {
             Part::Variable(name) if is_group(name, &regex) => text.extend(["${", name, "}"]),
+            // What other expressions have found is forgotten by then.
+            Part::Variable(name) if name.parse::<u8>().is_ok() => {
+                let why = format!("`${name}` is nothing here: this expression has no such group");
+                let help = "give the group of the other expression a name: `(?<rest>…)`, `$rest`";
+                f.lint(d.args[1].place, &why, help);
+            }
             Part::Variable(name) => {
-                text.push_str(&template(d, (&format!("${{{name}}}"), Stage::Request), scope, f)?);
+                let said = template(d, (&format!("${{{name}}}"), Stage::Request), scope, f)?;
+                let at = (d.name.place, d.id);
+                let Some(said) = scope.without_numbers(said, name, at) else {
+                    f.missing(d, &format!("`${name}` cannot be said here"), refuse::UNREAD);
+                    return None;
+                };
+                text.push_str(&said);
             }
             Part::Text(plain) => text.push_str(&plain.replace("${", "$${")),
         }
@@ -187,7 +199,7 @@ pub(super) fn rewriting(
         }
     }
     f.carried(d);
-    Some(Rewriting { when: Vec::new(), regex: d.arg(0).to_owned(), to: text, then })
+    Some(Rewriting { when: Vec::new(), same: false, regex: d.arg(0).to_owned(), to: text, then })
 }
 
 fn is_group(name: &str, regex: &Regex) -> bool {

@@ -84,10 +84,6 @@ pub(super) fn target(d: &Directive, scope: &Scope) -> Result<Target, (String, &'
             Authority::Variable(name.to_owned())
         }
         [Part::Text(text)] => Authority::Fixed(text.to_owned()),
-        _ if rest.starts_with("unix:") => {
-            let why = "a socket whose path is known with each request only is not looked for";
-            return Err((why.to_owned(), "name the upstreams, and choose one by route"));
-        }
         _ => {
             let authority = Authority::Asked(rest.to_owned());
             return Ok(Target { authority, uri: None, host, grpc, tls, variable, asked });

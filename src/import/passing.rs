@@ -126,7 +126,11 @@ impl<'t> Translator<'t, '_> {
         for (when, split, host) in branches {
             let mut proxy = Proxy { split, ..proxy.clone() };
             if let Some(host) = host {
-                let host = host.strip_suffix(":80").unwrap_or(&host);
+                let host = match host.strip_suffix(":80") {
+                    Some(host) => host,
+                    None if host.starts_with("unix:") => "localhost",
+                    None => &host,
+                };
                 let scope = spot.scope.with_target(host);
                 let f = &mut self.findings;
                 let fields = headers::request(edits, host, d, (&scope, &self.maps), f);
@@ -232,7 +236,8 @@ pub(super) fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> 
 
 /// What holds at a place for this target.
 fn policy_of(target: &Target, s: &Settings<'_>) -> Policy {
-    let streams = s.request_streaming && s.says.mirrors.is_empty() && !target.grpc;
+    // nginx never keeps what it sends by `grpc_pass`.
+    let streams = (s.request_streaming || target.grpc) && s.says.mirrors.is_empty();
     Policy { streams, ..policy(if target.grpc { &s.grpc } else { &s.proxy }) }
 }
 

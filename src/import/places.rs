@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::Route;
+use super::draft::{Action, Route};
 use super::listen::At;
 use super::translate::Site;
 
@@ -98,7 +98,8 @@ pub(super) fn unique(routes: Vec<Route>) -> Vec<Route> {
             (route.first, route.path.clone()),
             route.when.clone(),
         );
-        if !rules.insert(rule) {
+        // Behind rewrites what has the same rule is looked at too.
+        if !matches!(route.action, Action::Pass) && !rules.insert(rule) {
             continue;
         }
         let fits = |c: &char| c.is_ascii_graphic() && *c != '"' && *c != '\\';

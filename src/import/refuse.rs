@@ -151,16 +151,22 @@ pub(super) fn is_network(text: &str) -> bool {
 impl Settings<'_> {
     /// Whether nobody comes in.
     pub(super) fn keeps_all_out(&self) -> bool {
-        self.guard.is_some()
-            || self.access.first() == Some(&(false, "all"))
-            || (self.address_unsure && !self.access.is_empty())
+        let by_address = self.access.first() == Some(&(false, "all"))
+            || (self.address_unsure && !self.access.is_empty());
+        self.guard.is_some() || (by_address && !self.is_enough_to_ask())
+    }
+
+    /// Whether those who are not let in by address come in all the same if `auth_request` says so.
+    pub(super) fn is_enough_to_ask(&self) -> bool {
+        self.satisfy_any && self.says.auth.is_some()
     }
 
     /// What `satisfy any` makes of a guard: who is not let in by address would have to say who they
     /// are. Of what nobody knows, it makes nothing.
     pub(super) fn settle_any(&mut self) {
         let known = self.guard.is_some_and(|guard| guard.name.text != STAND_IN);
-        if self.satisfy_any && !self.access.is_empty() && known {
+        let others = !self.access.is_empty() || self.says.auth.is_some();
+        if self.satisfy_any && others && known {
             self.guard = None;
             self.access.push((false, "all"));
         }

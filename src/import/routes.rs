@@ -91,7 +91,7 @@ impl<'t> Translator<'t, '_> {
         if let Some(why) = &spot.unread {
             let why = format!("{why}; whatever it may fit is refused with 403");
             self.findings.missing_whole(location, &why, refuse::UNREAD);
-            return vec![Self::route(spot, Vec::new(), Action::Refuse, &edits, s)];
+            return vec![Self::route(spot, &[], Action::Refuse, &edits, s)];
         }
         self.findings.carried(location);
         if spot.bare {
@@ -99,7 +99,7 @@ impl<'t> Translator<'t, '_> {
             // nginx redirects before it looks at what is set there.
             let scope = spot.scope.before("args");
             let action = answer::with_slash(location, &spot.prefix, s, &scope, server.port, f);
-            return vec![Self::route(spot, Vec::new(), action, &edits, s)];
+            return vec![Self::route(spot, &[], action, &edits, s)];
         }
         let mut routes = Vec::new();
         // For other methods nginx takes the block in place of the location, with all that it answers.
@@ -125,7 +125,7 @@ impl<'t> Translator<'t, '_> {
                 changed.push(d);
             } else if let Some((when, action)) = self.early(d, s, &spot.scope, server.port) {
                 let all = when.is_empty();
-                routes.push(Self::route(spot, when, action, &edits, s));
+                routes.push(Self::route(spot, &when, action, &edits, s));
                 if all {
                     return routes;
                 }
@@ -173,16 +173,20 @@ impl<'t> Translator<'t, '_> {
         }
         let with = |(more, action): (Vec<Check>, Action)| {
             let proxied = matches!(action, Action::Proxy(_));
-            let mut route = Self::route(spot, [when, &more].concat(), action, edits, s);
+            let mut route = Self::route(spot, &[when, &more].concat(), action, edits, s);
             let own = |(allow, who): &(bool, &str)| (*allow, (*who).to_owned());
             let is_sent_on = proxied || matches!(route.action, Action::GoTo(_));
             // Who may come in is asked behind the limits.
             route.is_limited = is_sent_on || (s.answer.is_none() && s.keeps_all_out());
-            // What stands behind a word about all is never asked. To let everybody in changes nothing.
+            // What stands behind a word about all is never asked. To let everybody in changes nothing,
+            // unless the others would be asked about.
             let last = s.access.iter().position(|(_, who)| *who == "all");
             let rules = &s.access[..last.map_or(s.access.len(), |last| last + 1)];
-            if is_sent_on && rules.iter().any(|(allow, _)| !allow) {
+            let either = s.is_enough_to_ask();
+            let counts = |(allow, _): &(bool, &str)| *allow == either;
+            if is_sent_on && rules.iter().any(counts) && !(either && s.address_unsure) {
                 route.access = rules.iter().map(own).collect();
+                route.access_or_auth = either;
             }
             route.onward = Some(if is_sent_on { onward.clone() } else { onward.of_answer() });
             route
@@ -219,7 +223,7 @@ impl<'t> Translator<'t, '_> {
 
     fn route(
         spot: &Spot<'t>,
-        mut when: Vec<Check>,
+        when: &[Check],
         action: Action,
         edits: &ResponseEdits,
         s: &Settings<'_>,
@@ -234,8 +238,8 @@ impl<'t> Translator<'t, '_> {
         if let Some(written) = spot.location.args.last().filter(|arg| arg.text.contains("(?")) {
             route.name.clone_from(&written.text);
         }
-        when.extend(spot.also.iter().cloned());
-        route.when = when;
+        // What an `if` finds it finds after the location was found.
+        route.when = [&*spot.also, when].concat();
         route
     }
 }
@@ -293,6 +297,7 @@ pub(super) fn route(
         before_regex: false,
         when: Vec::new(),
         access: Vec::new(),
+        access_or_auth: false,
         response: edits_of(&action, edits),
         action,
         ignore_client_abort: s.ignore_client_abort,
@@ -319,7 +324,7 @@ pub(super) fn server_scope(
     let mut scope = Scope::with(made);
     scope.scheme = scheme;
     scope.names.clone_from(&names.all);
-    names.regexes().for_each(|regex| scope.found(regex));
+    names.regexes().for_each(|regex| scope.found("${host}", regex));
     scope.constants.insert("server_name".to_owned(), Some(names.first.clone()));
     if let Some(port) = port {
         scope.constants.insert("server_port".to_owned(), Some(port.to_string()));

@@ -10,8 +10,8 @@ use super::translate::Translator;
 use super::tree::Directive;
 use super::upstream::Group;
 use super::used::Use;
-use super::variables::Scope;
-use super::write::quote;
+use super::variables::{Part, Scope, parts};
+use super::write::{quote, quoted_list};
 use crate::config::Stage;
 
 impl<'t> Translator<'t, '_> {
@@ -42,13 +42,17 @@ impl<'t> Translator<'t, '_> {
             asked.timeout = s.resolver_timeout;
             asked
         });
-        let allow = if asked.is_some() {
-            r#"["0.0.0.0/0", "::/0", "*"]"#
-        } else {
-            let note = "there is no `resolver`: names other than upstreams' are answered with 502";
-            self.findings.differs(d, note);
-            r#"["0.0.0.0/0", "::/0"]"#
-        };
+        let mut allow = self.sockets(text);
+        if !text.starts_with("unix:") {
+            allow.extend(["0.0.0.0/0".to_owned(), "::/0".to_owned()]);
+            if asked.is_some() {
+                allow.push("*".to_owned());
+            } else {
+                let note =
+                    "there is no `resolver`: names other than upstreams' are answered with 502";
+                self.findings.differs(d, note);
+            }
+        }
         let mut name = "by-request".to_owned();
         let mut n = 1;
         while self.uses.iter().any(|one| one.name == name) || self.groups.contains_key(&name) {
@@ -59,8 +63,42 @@ impl<'t> Translator<'t, '_> {
         let group = Group::of_requests(at, asked);
         self.uses.push(Use { name, at, grpc: false, met: self.met.clone(), group, named: false });
         let one = self.uses.len() - 1;
-        let to = format!("{{ address = {}, allow = {allow} }}", quote(&address.text));
+        let (to, allow) = (quote(&address.text), quoted_list(&allow));
+        let to = format!("{{ address = {to}, allow = {allow} }}");
         Ok((vec![(Vec::new(), vec![(one, 1)], None)], Some(("send.to", to))))
+    }
+
+    /// The Unix sockets that a text with variables may lead to: those that it begins with, and those
+    /// that a variable of the file gives.
+    fn sockets(&self, text: &str) -> Vec<String> {
+        let given = match parts(text).next() {
+            Some(Part::Variable(name)) => self.made.find(name),
+            _ => None,
+        };
+        let lines = given.iter().flat_map(|made| &made.lines).map(|(_, line)| &**line);
+        let quoted = lines.flat_map(|line| line.split('"')).filter(|one| one.starts_with("unix:"));
+        let mut sockets: Vec<String> = quoted.map(socket).collect();
+        sockets.extend(Some(text).filter(|text| text.starts_with("unix:")).map(socket));
+        sockets.sort();
+        sockets.dedup();
+        sockets
+    }
+}
+
+/// A socket, or, if its path is not all known, the folder that it is in.
+fn socket(text: &str) -> String {
+    let path = text.split("${").next().unwrap_or_default();
+    let path = match path.split_once("unix:").and_then(|(_, path)| path.find(':')) {
+        Some(at) => &path[..at + "unix:".len()],
+        None => path,
+    };
+    let is_whole = path.len() == text.len() || text[path.len()..].starts_with(':');
+    if is_whole {
+        return path.to_owned();
+    }
+    match path.rfind('/') {
+        Some(at) => path[..=at].to_owned(),
+        None => "unix:/".to_owned(),
     }
 }
 

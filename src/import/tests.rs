@@ -208,7 +208,54 @@ fn lists_of_addresses_are_carried_and_the_last_word_of_satisfy_any_is_no() {
         let toml = imported(&[("a.conf", &text)]).toml;
         assert!(toml.contains(&format!("access = {expected}\n")), "{rules}: {toml}");
         assert!(toml.contains("upstream = "), "{rules}");
+        assert!(!toml.contains("access_or_auth"), "{rules}");
     }
+}
+
+#[test]
+fn whom_satisfy_any_lets_in_by_address_nobody_asks_about() {
+    let allow = "access = [{ allow = [\"10.0.0.1\"] }, { deny = [\"all\"] }]";
+    for (rules, access) in [
+        ("satisfy any; allow 10.0.0.1; deny all;", Some(allow)),
+        // Others are asked about anyhow.
+        ("satisfy any; allow 10.0.0.1;", Some("access = [{ allow = [\"10.0.0.1\"] }]")),
+        ("satisfy any; deny all;", None),
+        ("satisfy any; allow 10.0.0.1; deny all; auth_basic closed;", Some(allow)),
+        ("satisfy any; auth_basic closed;", None),
+    ] {
+        let text = format!(
+            "server {{ listen 80; location / {{ {rules} auth_request /ask; \
+             proxy_pass http://10.0.0.1; }} location = /ask {{ proxy_pass http://10.0.0.2; }} }}"
+        );
+        let toml = imported(&[("a.conf", &text)]).toml;
+        assert!(toml.contains("auth = \"/ask\""), "{rules}: {toml}");
+        assert_eq!(toml.contains("access_or_auth = true\n"), access.is_some(), "{rules}: {toml}");
+        match access {
+            Some(access) => assert!(toml.contains(access), "{rules}: {toml}"),
+            None => assert!(!toml.contains("access ="), "{rules}: {toml}"),
+        }
+    }
+}
+
+#[test]
+fn rewrites_of_a_server_are_all_there() {
+    let text = "server { listen 80; rewrite ^/a /b last; if ($http_x) { return 403; } \
+                rewrite ^/c /d last; location / { proxy_pass http://10.0.0.1; } }";
+    let toml = imported(&[("a.conf", text)]).toml;
+    let (first, second) = (toml.find("^/a").unwrap(), toml.find("^/c").unwrap());
+    let between = toml.find("status = 403").unwrap();
+    assert!(first < between && between < second, "{toml}");
+    let checked = config::parse("a.toml", &toml, &|_| None).unwrap();
+    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
+}
+
+#[test]
+fn group_that_a_rewrite_has_not_is_told_of() {
+    let text = "server { listen 80; location ~ ^/x/(.*)$ { rewrite ^ /y/$1 break; \
+                proxy_pass http://10.0.0.1; } }";
+    let imported = imported(&[("a.conf", text)]);
+    assert!(imported.toml.contains("to = \"/y/\""), "{}", imported.toml);
+    assert!(imported.warnings.iter().any(|one| one.message.contains("`$1` is nothing here")));
 }
 
 /// A server with TLS and these lines.

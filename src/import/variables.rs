@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::made::MadeVariables;
-use crate::config::{Stage, stage_of_variable};
+use super::write::quote;
+use crate::config::{Place, Stage, stage_of_variable};
 
 /// A text with constants put in is cut off from the import when it gets longer.
 const LONGEST: usize = 4096;
@@ -19,6 +20,8 @@ pub(super) struct Scope {
     pub groups: BTreeSet<String>,
     /// How many groups of the last one have numbers.
     pub numbers: usize,
+    /// The last one, with the text that it was found in.
+    last: Option<(String, String)>,
     /// Texts with variables that others stand for.
     aliases: BTreeMap<String, String>,
     /// Variables that the file makes.
@@ -49,11 +52,48 @@ impl Scope {
         self.constants.insert(name.to_owned(), value);
     }
 
-    /// Takes in the groups of an expression that was found.
-    pub(super) fn found(&mut self, regex: &str) {
+    /// Takes in the groups of an expression that was found in a text.
+    pub(super) fn found(&mut self, text: &str, regex: &str) {
+        self.last = Some((text.to_owned(), regex.to_owned()));
         let Ok(regex) = regex::bytes::Regex::new(regex) else { return };
         self.numbers = regex.captures_len() - 1;
         self.groups.extend(regex.capture_names().flatten().map(str::to_owned));
+    }
+
+    /// Lets the name of a group stand for a variable that finds it in the same text.
+    pub(super) fn name_group(
+        &mut self,
+        name: &str,
+        (at, id): (Place, usize),
+        lines: Vec<(String, String)>,
+    ) {
+        let key = self.made.add((name, id), at, lines, Stage::Request);
+        self.stand_for(name, &key);
+    }
+
+    /// A template where numbers are those of another expression's groups: what the last one found by
+    /// number has a variable in it, called after `name`. `None` if there is no such.
+    pub(super) fn without_numbers(
+        &self,
+        template: String,
+        name: &str,
+        (at, id): (Place, usize),
+    ) -> Option<String> {
+        let mut text = template;
+        for number in 1..=9 {
+            let group = format!("${{{number}}}");
+            if !text.contains(&group) {
+                continue;
+            }
+            let (from, regex) = self.last.as_ref().filter(|_| !text.contains("$${"))?;
+            let give = quote(&format!("${{capture.{number}}}"));
+            let case = format!("[{{ regex = {}, give = {give} }}]", quote(regex));
+            let lines = vec![("from".to_owned(), quote(from)), ("cases".to_owned(), case)];
+            let base = format!("{name}_{number}");
+            let key = self.made.add((&base, id), at, lines, Stage::Request);
+            text = text.replace(&group, &format!("${{{}}}", self.made.find(&key)?.name));
+        }
+        Some(text)
     }
 
     /// Plimsoll's name of a group.
@@ -232,7 +272,12 @@ fn variable(text: &str) -> Option<(&str, &str)> {
         let (name, after) = inner.split_once('}')?;
         return (is_name(name)).then_some((name, after));
     }
-    let end = rest.find(|c: char| !is_name_char(c)).unwrap_or(rest.len());
+    // A group has one digit, whatever stands behind.
+    let end = if rest.starts_with(|c: char| ('1'..='9').contains(&c)) {
+        1
+    } else {
+        rest.find(|c: char| !is_name_char(c)).unwrap_or(rest.len())
+    };
     (end > 0).then(|| rest.split_at(end))
 }
 
@@ -372,6 +417,8 @@ mod tests {
         assert_eq!(ours("$scheme://$host$request_uri").unwrap(), "${scheme}://${host}${uri}");
         assert_eq!(ours("${http_x_a}b").unwrap(), "${header.x-a}b");
         assert_eq!(ours("a$").unwrap(), "a$");
+        let found = Scope { numbers: 1, ..Scope::default() };
+        assert_eq!(found.template("/$1_old$10", Stage::Request).unwrap().text, "/${1}_old${1}0");
         assert_eq!(ours("é$arg_x$").unwrap(), "é${arg.x}$");
         assert_eq!(ours("a$upstream_status$is_args").unwrap(), "a${query_mark}");
         assert_eq!(ours("$ssl_cipher").unwrap(), "${tls.cipher}");

@@ -44,7 +44,8 @@ impl Writer<'_> {
         self.access(&route.access);
         let limited = self.action(route, draft);
         if let Some(onward) = &route.onward {
-            self.onward(onward, matches!(route.action, Action::Proxy(_)), common_pages);
+            let proxied = matches!(route.action, Action::Proxy(_));
+            self.onward(onward, (proxied, route.access_or_auth), common_pages);
         }
         if route.silent && draft.process.access_log.as_ref().is_some_and(|log| log.format != "off")
         {
@@ -144,7 +145,12 @@ impl Writer<'_> {
     }
 
     /// Where requests go on.
-    fn onward(&mut self, onward: &Onward, proxied: bool, common: Option<&String>) {
+    fn onward(
+        &mut self,
+        onward: &Onward,
+        (proxied, either): (bool, bool),
+        common: Option<&String>,
+    ) {
         if onward.internal {
             self.setting("internal", "true");
         }
@@ -156,6 +162,9 @@ impl Writer<'_> {
         }
         if let Some(auth) = &onward.auth {
             self.setting("auth", &quote(auth));
+            if either {
+                self.setting("access_or_auth", "true");
+            }
         }
         if !onward.mirrors.is_empty() {
             self.setting("mirror", &quoted_list(&onward.mirrors));
@@ -311,7 +320,9 @@ fn rewriting(rule: &Rewriting) -> String {
     if rule.then != "break" {
         parts.push(format!("then = {}", quote(rule.then)));
     }
-    if !rule.when.is_empty() {
+    if rule.same {
+        parts.push("same_when = true".to_owned());
+    } else if !rule.when.is_empty() {
         let when: Vec<_> = rule.when.iter().map(check).collect();
         parts.push(format!("when = [{}]", when.join(", ")));
     }

@@ -12,7 +12,7 @@ use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::done::{Done, End, Onward};
 use crate::proxy::downstream::Downstream;
-use crate::proxy::exchange::{Exchange, Received, Relayed, Way};
+use crate::proxy::exchange::{Exchange, Received, Relayed, Way, response_limits};
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::Persistence;
 use crate::proxy::passage::Passage;
@@ -253,6 +253,7 @@ impl Forward<'_> {
             begun: self.begun,
             total: self.passage.total(),
             bare_answers: self.passage.local.upstream.nginx.bare_answers,
+            limits: response_limits(self.passage.local.upstream.nginx.chunked_http10),
             until: self.passage.until,
             ignore_client_abort: self.passage.entry.route.ignore_client_abort,
             early_hints,

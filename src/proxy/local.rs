@@ -88,13 +88,16 @@ pub(super) async fn respond(
     respond: &Respond,
 ) -> Done {
     let status = state.trail.as_ref().and_then(|trail| trail.status);
+    let status = status.unwrap_or(respond.status);
     let rendered = respond.template.as_ref().map(|template| {
         let mut body = Vec::new();
-        vars::render_raw(template, &state.vars(at, client, &entry.route.name), &mut body);
+        let mut vars = state.vars(at, client, &entry.route.name);
+        vars.answer.status = status;
+        vars::render_raw(template, &vars, &mut body);
         body
     });
     let answer = Reply {
-        status: status.unwrap_or(respond.status),
+        status,
         content_type: &respond.content_type,
         body: rendered.as_ref().unwrap_or(&respond.body),
         field: None,

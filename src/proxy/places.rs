@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ struct Found {
 struct Place {
     /// The upstream whose settings hold.
     of: Arc<Upstream>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     local: Rc<Local>,
 }
 
@@ -60,7 +60,7 @@ impl Places {
         of: &Upstream,
         name: &str,
         port: u16,
-    ) -> Option<Vec<SocketAddr>> {
+    ) -> Option<Vec<Address>> {
         let query = of.question(name);
         let asked = self.asked(&query);
         // The first one reads the system's settings, a small file or two.
@@ -80,7 +80,7 @@ impl Places {
             })
             .await;
         let addresses = &found.as_ref()?.addresses;
-        Some(addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
+        Some(addresses.iter().map(|ip| Address::Ip((*ip, port).into())).collect())
     }
 
     /// The answer that is there or awaited, else a place for a new one.
@@ -112,7 +112,7 @@ impl Places {
         worker: &Worker,
         of: &Arc<Upstream>,
         authority: &str,
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<Address>,
     ) -> Rc<Local> {
         let mut known = self.known.borrow_mut();
         let key = (of.id, authority.to_owned());

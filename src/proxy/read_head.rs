@@ -52,6 +52,7 @@ pub(super) fn limits(client: &Client) -> Limits {
             Names::Tokens
         },
         unique: nginx.refuse_repeated_fields,
+        chunked_http10: false,
     }
 }
 

@@ -36,8 +36,14 @@ pub(super) fn rewrite(
     state: &mut State,
 ) -> Rewritten {
     let mut rewritten = Rewritten::Not;
+    let mut when = When { all: &[], held: None };
     for rule in rules {
-        let Some((path, query)) = apply(rule, (at, client), route, state) else { continue };
+        if !rule.same_when {
+            when = When { all: &rule.when, held: None };
+        }
+        let Some((path, query)) = apply(rule, &mut when, (at, client), route, state) else {
+            continue;
+        };
         if let Then::Stop = rule.then {
             return rewritten;
         }
@@ -63,16 +69,31 @@ pub(super) fn rewrite(
     rewritten
 }
 
+/// The conditions of a rule, and of those behind it that have the same.
+struct When<'a> {
+    all: &'a [Condition],
+    /// Whether they held when they were first asked for.
+    held: Option<bool>,
+}
+
+impl When<'_> {
+    fn holds(&mut self, vars: &Vars<'_>) -> bool {
+        let all = self.all;
+        *self.held.get_or_insert_with(|| all.iter().all(|condition| holds(condition, vars)))
+    }
+}
+
 /// The path and query that a rule makes; `None` if it does not hold.
 fn apply(
     rule: &PathChange,
+    when: &mut When<'_>,
     (at, client): (Entrance<'_>, &ClientIdentity),
     route: &str,
     state: &State,
 ) -> Option<(Vec<u8>, Vec<u8>)> {
     let found = rule.regex.captures(state.normalised_path())?;
     let vars = state.vars(at, client, route);
-    if !rule.when.iter().all(|condition| holds(condition, &vars)) {
+    if !when.holds(&vars) {
         return None;
     }
     let is_redirect = matches!(rule.then, Then::Redirect(_));

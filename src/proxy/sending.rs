@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::http1::target::push_escaped;
 use crate::http1::{Framing, is_token};
-use crate::model::UpstreamIx;
+use crate::model::{Address, UpstreamIx};
 use crate::proxy::attempt;
 use crate::proxy::done::Done;
 use crate::proxy::downstream::Downstream;
@@ -28,6 +28,9 @@ const PORT: u16 = 80;
 
 /// The longest method that is sent, as of those that are taken.
 const LONGEST_METHOD: usize = 32;
+
+/// The longest path of a Unix socket (`sun_path` of Linux, without its last byte).
+const LONGEST_PATH: usize = 107;
 
 /// Where a request goes that names its place.
 enum Place<'a> {
@@ -120,21 +123,32 @@ fn as_target(text: &[u8]) -> Vec<u8> {
 struct Wanted<'t> {
     /// Host and port as they are written.
     authority: &'t str,
-    /// Without the port and brackets.
+    /// Without the port and brackets; of a Unix socket the same.
     host: &'t str,
-    /// 80 if none is written.
+    /// 80 if none is written; 0 of a Unix socket.
     port: u16,
     /// What stands behind.
     target: Option<&'t str>,
 }
 
 impl<'t> Wanted<'t> {
-    /// `[http://]HOST[:PORT][/TARGET]`; `None` if it is nothing like it.
+    /// `[http://]HOST[:PORT][/TARGET]` or `[http://]unix:PATH[:/TARGET]`; `None` if it is nothing
+    /// like it.
     fn read(text: &'t str) -> Option<Self> {
         let rest = match text.split_at_checked(7) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http://") => rest,
             _ => text,
         };
+        if let Some(path) = rest.strip_prefix("unix:") {
+            let (path, target) = match path.split_once(':') {
+                Some((path, target)) => (path, Some(target).filter(|target| !target.is_empty())),
+                None => (path, None),
+            };
+            let is_path =
+                path.starts_with('/') && path.len() <= LONGEST_PATH && !path.contains('\0');
+            let authority = &rest[.."unix:".len() + path.len()];
+            return is_path.then_some(Self { authority, host: authority, port: 0, target });
+        }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
@@ -161,9 +175,15 @@ impl<'t> Wanted<'t> {
         is_host.then_some(Self { authority, host, port, target })
     }
 
+    /// The path of a Unix socket.
+    fn socket(&self) -> Option<&'t str> {
+        self.host.strip_prefix("unix:")
+    }
+
     /// The host as it is told to others: with its port, unless that goes without saying.
     fn shown(&self) -> &'t str {
         match self.authority.strip_suffix(":80") {
+            _ if self.socket().is_some() => "localhost",
             Some(host) if self.port == PORT => host,
             _ => self.authority,
         }
@@ -188,11 +208,16 @@ async fn find<'a>(
     let of = &passage.local.upstream;
     let places = &passage.at.worker.places;
     let host = wanted.host.to_ascii_lowercase();
-    let addresses = if let Ok(address) = host.parse::<IpAddr>() {
+    let addresses = if let Some(path) = wanted.socket() {
+        if !towards.allows_socket(path) {
+            return Err(not_allowed(of.name.as_str(), wanted.host));
+        }
+        vec![Address::Unix(path.into())]
+    } else if let Ok(address) = host.parse::<IpAddr>() {
         if !towards.allows_address(address) {
             return Err(not_allowed(of.name.as_str(), &host));
         }
-        vec![(address, wanted.port).into()]
+        vec![Address::Ip((address, wanted.port).into())]
     } else {
         if is_number(&host) || !towards.allows_name(&host) {
             return Err(not_allowed(of.name.as_str(), &host));
@@ -200,7 +225,8 @@ async fn find<'a>(
         let found = places.resolve(of, &host, wanted.port).await;
         found.ok_or(Failure::NotFound)?
     };
-    Ok(Place::Found(places.local(passage.at.worker, of, wanted.shown(), addresses)))
+    let called = wanted.socket().map_or_else(|| wanted.shown(), |_| wanted.authority);
+    Ok(Place::Found(places.local(passage.at.worker, of, called, addresses)))
 }
 
 /// Whether a name is an address in a form that none is written in here.
@@ -229,9 +255,15 @@ mod tests {
         assert_eq!(read("10.0.0.1?x"), Some(("10.0.0.1", 80, Some("?x"))));
         assert_eq!(read("[::1]:8080/"), Some(("::1", 8080, Some("/"))));
         assert_eq!(read("[::1]"), Some(("::1", 80, None)));
+        assert_eq!(read("http://unix:/run/A.sock"), Some(("unix:/run/A.sock", 0, None)));
+        assert_eq!(read("unix:/a:/x?y"), Some(("unix:/a", 0, Some("/x?y"))));
+        assert_eq!(Wanted::read("unix:/a:/x").unwrap().shown(), "localhost");
         for bad in [
             "",
             "/x",
+            "unix:",
+            "unix:a.sock",
+            "unix:/a\0b",
             "http://",
             "https://a",
             "a:",

@@ -170,7 +170,7 @@ impl<'a> Walk<'a, '_> {
         }
         service::limit(*at, entry, client, down, (state, holds)).await?;
         service::admit(entry, client)?;
-        if let Some(auth) = &before.auth {
+        if let Some(auth) = before.asked_about(client.address) {
             let to = self.render(auth, &entry.route.name);
             ask::may_pass(self, &to).await?;
         }

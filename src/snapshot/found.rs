@@ -1,6 +1,5 @@
 //! Backends that a request names: the upstream of its route with these in place of its own.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,22 +16,19 @@ impl Upstream {
     /// The same with a backend at each of these addresses, taken in turn. `authority` is what is
     /// written of them. Nothing is held against any of them, for they may be gone with the request.
     #[must_use]
-    pub fn at(
-        &self,
-        addresses: &[SocketAddr],
-        authority: &str,
-        series: &Arc<BackendSeries>,
-    ) -> Self {
+    pub fn at(&self, addresses: &[Address], authority: &str, series: &Arc<BackendSeries>) -> Self {
         let limits = Limits { max_fails: 0, fail_timeout: Duration::ZERO };
+        // As nginx calls what has no name.
+        let authority = if authority.starts_with("unix:") { "localhost" } else { authority };
         let host = match authority.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => authority,
         };
         let tls = self.tls().map(|terms| terms.meet(host));
-        let backend = |address: &SocketAddr| Backend {
+        let backend = |address: &Address| Backend {
             id: NOBODY,
             label: address.to_string(),
-            address: Address::Ip(*address),
+            address: address.clone(),
             authority: authority.to_owned(),
             weight: Weight::ONE,
             tier: 0,

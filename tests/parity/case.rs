@@ -15,6 +15,8 @@
 //! `reaches: N` says that each request comes to so many origins, in no order, at any time: those of
 //! copies, for which no client waits.
 //!
+//! `counts: connections` says that the connections which come to the origins are compared.
+//!
 //! `lines: N` says that the access log, `${log}` in `conf`, gets so many lines; they are compared.
 //! A case with `field: NAME` in place of `conf` takes a whole configuration of `tests/import/field`
 //! instead, with what its `replace: THIS => THAT` lines say put in place of addresses that are not on
@@ -27,7 +29,8 @@
 //! Lines before the first `---` say which origins there are, and how they answer (`status N`,
 //! `body TEXT`, `chunked`, `until_close`, `cut`, `close`, `path` (closes for `/close…`), `reset`, `never`,
 //! `stopped`, `unix` (on a Unix socket), `tls` (over TLS), `tls deep`
-//! (the same with a certificate that has two others between it and the authority's), `grpc` (HTTP/2), `raw TEXT` with `\r\n` escapes). In `conf` stands the inside
+//! (the same with a certificate that has two others between it and the authority's), `grpc` (HTTP/2), `raw TEXT` with `\r\n` escapes,
+//! `kept TEXT`, the same without closing). In `conf` stands the inside
 //! of `http`; `${listen}` is `127.0.0.1:PORT`, `${port}` the port alone, `${NAME}` an origin's
 //! address, `${NAME_port}` its port. `--- main` adds lines outside of `http`. Each request is sent
 //! on a connection of its own, `xN` times in a row; line ends become CRLF, a blank line ends the
@@ -60,6 +63,8 @@ pub(crate) struct Case {
     pub(crate) lines: usize,
     /// How many origins each request comes to, if that takes its time.
     pub(crate) reaches: usize,
+    /// Whether the connections that come to origins are compared.
+    pub(crate) counts: bool,
     /// What is spoken with the balancer.
     pub(crate) speaks: Speaks,
     /// A configuration of the field, in place of `conf`.
@@ -116,6 +121,9 @@ impl Case {
             if key == "origins" {
                 let names = value.split_whitespace();
                 case.origins.extend(names.map(|name| (name.to_owned(), String::new())));
+            } else if key == "counts" {
+                assert_eq!(value.trim(), "connections", "{}", case.name);
+                case.counts = true;
             } else if key == "speaks" {
                 case.speaks = Speaks::read(value);
             } else if key == "lines" {
@@ -171,6 +179,7 @@ impl Case {
                 "until_close" => origin.answer(Answer::UntilClose(b"the end".to_vec())),
                 "cut" => origin.answer(Answer::Cut { declared: 10, sent: 4 }),
                 "raw" => origin.answer(Answer::RawThenClose(unescape(rest))),
+                "kept" => origin.answer(Answer::Raw(unescape(rest))),
                 "never" => origin.answer(Answer::Never),
                 "stopped" => loop {
                     origin.stop().await;

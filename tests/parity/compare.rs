@@ -15,7 +15,7 @@ pub(crate) struct Difference {
     pub(crate) case: String,
     pub(crate) request: String,
     /// What differs: `status`, `interim`, `field NAME`, `body`, `own page` (nginx's, for a status),
-    /// `answer` (one of the two is no HTTP), `answers` (their number), `sequence`, `request line`, `sent field NAME`, `sent body`.
+    /// `answer` (one of the two is no HTTP), `answers` (their number), `connections` (that came to origins), `sequence`, `request line`, `sent field NAME`, `sent body`.
     pub(crate) aspect: String,
     pub(crate) theirs: String,
     pub(crate) ours: String,
@@ -87,6 +87,7 @@ pub(crate) fn compare(case: &Case, theirs: &Observed, ours: &Observed) -> Vec<Di
                 answer(theirs, ours, &mut tell);
             }
         }
+        tell("connections", format!("{:?}", theirs.opened), format!("{:?}", ours.opened));
         received(theirs, ours, &mut tell);
     }
     if theirs.log != ours.log {

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::case::{Case, Origins};
 use crate::speak;
-use crate::support::{Client, Lb, free_port, in_time, until};
+use crate::support::{Client, Lb, Origin, free_port, in_time, until};
 
 /// What a side did with the requests of a case.
 #[derive(Debug, Default)]
@@ -29,16 +29,20 @@ pub(crate) struct Seen {
     pub(crate) answers: Vec<Vec<u8>>,
     /// What the origins got, in the order of its coming: name, head, body.
     pub(crate) received: Vec<(String, Vec<u8>, Vec<u8>)>,
+    /// How many connections came to origins for it, each time; only where the case counts them.
+    pub(crate) opened: Vec<usize>,
 }
 
 /// Sends the case's requests one after the other; `ports` are those of the side itself.
 async fn ask(case: &Case, address: SocketAddr, ports: &[u16], origins: &Origins) -> Observed {
     let mut observed = Observed::default();
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    let all_opened = || origins.by_name.values().map(Origin::connections).sum::<usize>();
     let address = case.speaks.plain(address).await;
     for request in &case.requests {
         let mut seen = Seen::default();
         for _ in 0..request.times {
+            let before = all_opened();
             let answer = if case.speaks.h2 {
                 speak::ask(address, &request.bytes).await
             } else {
@@ -47,6 +51,9 @@ async fn ask(case: &Case, address: SocketAddr, ports: &[u16], origins: &Origins)
                 client.read_to_end().await
             };
             seen.answers.push(plain(&answer, ports, origins));
+            if case.counts {
+                seen.opened.push(all_opened() - before);
+            }
             let mut came = Vec::new();
             let what = format!("{}: {} origins are reached", case.name, case.reaches);
             until(&what, async || {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
-use h2::{RecvStream, client, server};
+use h2::{Reason, RecvStream, client, server};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -175,8 +175,10 @@ fn apart(message: &[u8]) -> (String, Vec<u8>) {
 /// A request that a gRPC origin got: head and body.
 type Call = (Vec<u8>, Vec<u8>);
 
-/// An origin that speaks gRPC over HTTP/2 without TLS: it sends each message back and says `0`; of
-/// `/…/Fail` it says `5` without a message.
+/// An origin that speaks gRPC over HTTP/2 without TLS: it sends each message back and says `0`. The last
+/// part of the path may ask for something else: `Fail` for `5` without a message, `Status-N` for that
+/// status of HTTP without one, `Refuse` and `Cancel` for a reset, `Large` for a field of 20 KB, `Plain` for
+/// an answer without trailers.
 pub(crate) struct Callee {
     address: SocketAddr,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -228,16 +230,34 @@ async fn answer(
     *response.status_mut() = StatusCode::OK;
     let fields = response.headers_mut();
     fields.insert("content-type", "application/grpc".parse().unwrap());
-    if path.ends_with("/Fail") {
-        fields.insert("grpc-status", "5".parse().unwrap());
-        fields.insert("grpc-message", "not there".parse().unwrap());
-        let _ = respond.send_response(response, true);
+    let wanted = path.rsplit('/').next().unwrap_or_default();
+    let status = wanted.strip_prefix("Status-").and_then(|status| status.parse().ok());
+    match wanted {
+        "Fail" => {
+            fields.insert("grpc-status", "5".parse().unwrap());
+            fields.insert("grpc-message", "not there".parse().unwrap());
+        }
+        "Large" => {
+            fields.insert("x-large", "x".repeat(20_000).parse().unwrap());
+        }
+        "Refuse" => return respond.send_reset(Reason::REFUSED_STREAM),
+        "Cancel" => return respond.send_reset(Reason::CANCEL),
+        _ => {}
+    }
+    if let Some(status) = status {
+        fields.insert("grpc-status", "14".parse().unwrap());
+        *response.status_mut() = status;
+    }
+    let ends = wanted == "Fail" || status.is_some();
+    let Ok(mut sending) = respond.send_response(response, ends) else { return };
+    if ends {
         return;
     }
-    let Ok(mut sending) = respond.send_response(response, false) else { return };
+    let last = wanted == "Plain";
+    if sending.send_data(Bytes::from(body), last).is_err() || last {
+        return;
+    }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
-    if sending.send_data(Bytes::from(body), false).is_ok() {
-        let _ = sending.send_trailers(trailers);
-    }
+    let _ = sending.send_trailers(trailers);
 }

@@ -19,6 +19,25 @@ async fn a_body_without_a_head_is_an_answer_where_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn chunks_of_http_1_0_are_read_where_that_is_wanted_and_their_connection_is_not_used_again() {
+    let origin = Origin::start("a").await;
+    origin.answer(Answer::Raw(
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n\
+          3\r\nold\r\n0\r\n\r\n"
+            .to_vec(),
+    ));
+    let setup = Setup { upstream: "nginx.chunked_http10 = true", ..Setup::default() };
+    let lb = setup.before(&[&origin]).await;
+    for connections in 1..=2 {
+        let answer = get(lb.addr("web"), "/").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "old"));
+        assert_eq!(origin.connections(), connections);
+    }
+    let strict = Setup::default().before(&[&origin]).await;
+    assert_eq!(get(strict.addr("web"), "/").await.status, 502);
+}
+
+#[tokio::test]
 async fn of_repeated_fields_the_first_is_passed_on_where_that_is_wanted() {
     let origin = Origin::start("a").await;
     origin.answer(Answer::Raw(

@@ -232,6 +232,100 @@ async fn a_backend_hands_a_request_on() {
 }
 
 #[tokio::test]
+async fn nobody_is_asked_about_those_who_are_let_in_by_address_where_one_is_enough() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let lb = between(
+        &a,
+        &b,
+        r#"
+        [[route]]
+        path = "/let-in"
+        upstream = "a"
+        access = [{ allow = ["127.0.0.0/8"] }, { deny = ["all"] }]
+        auth = "/auth"
+        access_or_auth = true
+        [[route]]
+        path = "/kept-out"
+        upstream = "a"
+        access = [{ deny = ["127.0.0.1"] }, { allow = ["all"] }]
+        auth = "/auth"
+        access_or_auth = true
+        [[route]]
+        path = "/neither"
+        upstream = "a"
+        access = [{ allow = ["192.0.2.0/24"] }]
+        auth = "/auth"
+        access_or_auth = true
+        [[route]]
+        path_exact = "/auth"
+        internal = true
+        upstream = "b"
+        "#,
+    )
+    .await;
+    let web = lb.addr("web");
+    b.answer(answer(401, "", ""));
+    for (path, status, asked) in [("/let-in", 200, 0), ("/kept-out", 401, 1), ("/neither", 401, 2)]
+    {
+        assert_eq!(request(web, ask(path)).await.status, status, "{path}");
+        assert_eq!(b.requests(), asked, "{path}");
+    }
+    b.answer(answer(200, "", ""));
+    for path in ["/kept-out", "/neither"] {
+        assert_eq!(request(web, ask(path)).await.text(), "a", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn conditions_of_a_rewrite_may_be_those_of_the_one_before() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let lb = between(
+        &a,
+        &b,
+        r#"
+        [[route]]
+        upstream = "a"
+        rewrite = [
+            { regex = "^/one/", to = "/two/", then = "next", when = [{ value = "${normalized_path}", regex = "^/one/" }] },
+            { regex = "^/two/(.*)$", to = "/three/${1}", same_when = true },
+        ]
+        "#,
+    )
+    .await;
+    for (sent, line) in [("/one/", "GET /three/ HTTP/1.1"), ("/two/x", "GET /two/x HTTP/1.1")] {
+        assert_eq!(request(lb.addr("web"), ask(sent)).await.text(), "a");
+        assert_eq!(a.last().line(), line);
+    }
+    assert_eq!(b.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_text_in_place_of_an_error_knows_its_status_and_who_failed() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let lb = between(
+        &a,
+        &b,
+        r#"
+        [[route]]
+        upstream = "a"
+        intercept_errors = true
+        error_pages = [{ statuses = ["500-599"], to = "@told" }]
+        [[route]]
+        path = "@told"
+        respond = { body = "${status}, upstream ${upstream.status}" }
+        [[route]]
+        path = "/teapot"
+        respond = { status = 418, body = "${status}" }
+        "#,
+    )
+    .await;
+    a.answer(answer(503, "", "down"));
+    let told = request(lb.addr("web"), GET).await;
+    assert_eq!((told.status, told.text().as_str()), (503, "503, upstream 503"));
+    assert_eq!(request(lb.addr("web"), ask("/teapot")).await.text(), "418");
+}
+
+#[tokio::test]
 async fn who_may_pass_is_asked() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let lb = between(

@@ -56,6 +56,41 @@ async fn a_request_reaches_what_it_names_and_no_more_than_is_allowed() {
 }
 
 #[tokio::test]
+async fn a_unix_socket_is_reached_by_its_path_where_that_is_allowed() {
+    let (a, b) = (Origin::start_unix("a").await, Origin::start("b").await);
+    let path = a.address();
+    let folder = &path[..=path.rfind('/').unwrap()];
+    let lb = between(
+        &b,
+        &b,
+        &format!(
+            "[[route]]\nupstream = \"places\"\nhost_header = {{ set = \"${{to.host}}\" }}\n\
+             request_headers.set.X-Port = \"${{to.port}}\"\n\
+             send.to = {{ address = \"http://unix:${{arg.to}}\", allow = [\"{folder}\"] }}\n\
+             [upstream.places]"
+        ),
+    )
+    .await;
+    let web = lb.addr("web");
+    let bare = path.strip_prefix("unix:").unwrap();
+    assert_eq!(request(web, ask(&format!("/x?to={bare}"))).await.text(), "a");
+    assert!(a.last().line().starts_with("GET /x?to="), "{}", a.last().line());
+    assert_eq!(request(web, ask(&format!("/x?to={bare}:/there"))).await.text(), "a");
+    let seen = a.last();
+    assert_eq!(seen.line(), "GET /there HTTP/1.1");
+    assert_eq!(seen.header("host").as_deref(), Some("localhost"));
+    assert_eq!(seen.header("x-port"), None, "there is none");
+    let (parent, name) = bare.rsplit_once('/').unwrap();
+    let climbing = format!("{parent}/../{}/{name}", parent.rsplit('/').next().unwrap());
+    for (to, status) in [(climbing, 502), ("/run/other.sock".to_owned(), 502), (String::new(), 500)]
+    {
+        assert_eq!(request(web, ask(&format!("/x?to={to}"))).await.status, status, "{to}");
+    }
+    let there_no_more = format!("{bare}.gone");
+    assert_eq!(request(web, ask(&format!("/x?to={there_no_more}"))).await.status, 502);
+}
+
+#[tokio::test]
 async fn what_stands_behind_the_host_is_the_target() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let lb = between(

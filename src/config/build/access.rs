@@ -33,6 +33,20 @@ pub(super) fn access(b: &mut Build<'_>, table: &Table) -> Option<Access> {
     Some(Access(rules.into()))
 }
 
+/// Whom `auth` is not asked about, where one of the two is enough; whom else the rules speak of, it is.
+pub(super) fn spared(
+    b: &mut Build<'_>,
+    table: &Table,
+    access: &mut Option<Access>,
+) -> Option<Access> {
+    let (_, item) = table.written("access_or_auth").filter(|_| table.bool("access_or_auth"))?;
+    if !table.mentions("access") || !table.mentions("auth") {
+        let help = "write both, or leave it out";
+        b.error(item.place, "`access_or_auth` is about a route that has `access` and `auth`", help);
+    }
+    access.take()
+}
+
 fn list(b: &mut Build<'_>, items: &[Item], whole: &Item, allow: bool, to: &mut Vec<AccessRule>) {
     if items.is_empty() {
         b.error(whole.place, "the rule names nobody", "name networks, or write `[\"all\"]`");

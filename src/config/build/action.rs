@@ -181,7 +181,8 @@ fn respond(b: &mut Build<'_>, table: &Table) -> Respond {
     let status = table.integer("status").unwrap_or(200);
     let body = table.item("body").map(|item| b.bytes(item)).unwrap_or_default();
     let text = table.text("body");
-    let template = text.contains("${").then(|| template(b, table.place_of("body"), text));
+    let at = table.place_of("body");
+    let template = text.contains("${").then(|| template_at(b, at, text, Stage::Response));
     if matches!(status, 204 | 205 | 304) && !body.is_empty() {
         let message = format!("a response with status {status} has no body");
         b.error(table.place_of("body"), message, "leave `body` out or choose another status");

@@ -20,6 +20,7 @@ pub(super) fn before(b: &mut Build<'_>, table: &Table) -> Option<Before> {
         internal: table.bool("internal") || is_named(table.text("path")),
         rewrites: table.tables("rewrite").filter_map(|rule| rewrite(b, rule)).collect(),
         auth: table.written("auth").map(|(_, item)| target(b, item)),
+        spared: None,
         mirrors: table.list("mirror").iter().map(|item| target(b, item)).collect(),
         mirror_body: table.bool("mirror_body"),
     };
@@ -124,12 +125,24 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<PathChange> {
         _ => Then::Break,
     };
     let when = conditions(b, table);
+    let same_when = table.bool("same_when");
+    if same_when && let Some((at, _)) = table.written("when") {
+        b.error(at, "`same_when` stands in place of `when`", "leave one of the two out");
+    }
     if matches!(then, Then::Stop) {
         if let Some((at, _)) = table.written("to") {
             b.error(at, "`stop` leaves the path as it is", "leave `to` out");
         }
         let path = Vec::new();
-        return Some(PathChange { when, regex, path, query: None, keeps_query: true, then });
+        return Some(PathChange {
+            when,
+            same_when,
+            regex,
+            path,
+            query: None,
+            keeps_query: true,
+            then,
+        });
     }
     if table.mentions("to") && table.written("to").is_none() {
         // Told already.
@@ -152,7 +165,7 @@ fn rewrite(b: &mut Build<'_>, table: &Table) -> Option<PathChange> {
         None => (text, None),
     };
     let path = pieces(b, at, path, &regex);
-    Some(PathChange { when, regex, path, query, keeps_query, then })
+    Some(PathChange { when, same_when, regex, path, query, keeps_query, then })
 }
 
 /// The parts of a text with `${variables}` and `${groups}`.

@@ -38,11 +38,16 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         }
     }
     b.groups = Some(Groups::of(&hosts, &path, &when));
+    let mut before = onward::before(b, table);
+    let mut access = access::access(b, table);
+    if let Some(before) = &mut before {
+        before.spared = access::spared(b, table, &mut access);
+    }
     let mut route = Route {
         name,
         listeners: listeners.collect(),
         hosts,
-        before: onward::before(b, table),
+        before,
         action: action::action(b, table),
         after: onward::after(b, table),
         sending: sending::sending(b, table),
@@ -52,7 +57,7 @@ pub(super) fn route(b: &mut Build<'_>, table: &Table, n: usize) -> Route {
         when,
         first: table.bool("first"),
         before_regex: before_regex(b, table),
-        access: access::access(b, table),
+        access,
         captures: None,
         request_headers: table
             .table("request_headers")

@@ -60,6 +60,14 @@ fn towards(b: &mut Build<'_>, table: &Table) -> Option<Towards> {
 }
 
 fn reach(b: &mut Build<'_>, item: &Item) -> Option<Reach> {
+    if let Some(path) = item.text().strip_prefix("unix:") {
+        if !path.starts_with('/') {
+            let help =
+                "write it like `unix:/run/app.sock`, or `unix:/run/apps/` for all in a folder";
+            b.error(item.place, format!("`{path}` is no whole path"), help);
+        }
+        return Some(Reach::Socket(path.to_owned()));
+    }
     let name = item.text().to_ascii_lowercase();
     let bare = name.strip_prefix("*.").unwrap_or(&name);
     let is_number = |label: &str| !label.is_empty() && label.bytes().all(|c| c.is_ascii_digit());

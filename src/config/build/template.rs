@@ -205,7 +205,10 @@ fn in_time(variable: Variable, name: &str, stage: Stage) -> Result<Variable, (St
     let (when, help) = match variable.stage() {
         known if known <= stage => return Ok(variable),
         Stage::End => ("the response is sent", "it can stand in the access log"),
-        _ => ("there is a response", "it can stand in `response_headers` and in the access log"),
+        _ => (
+            "there is a response",
+            "it can stand in `response_headers`, the body of `respond` and the access log",
+        ),
     };
     Err((format!("`${{{name}}}` is not known until {when}"), help.to_owned()))
 }

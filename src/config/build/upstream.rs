@@ -360,6 +360,7 @@ fn nginx(table: &Table) -> UpstreamNginx {
         empty_answer: table.bool("empty_answer"),
         none_eligible: table.integer("none_eligible").unwrap_or(503),
         bare_answers: table.bool("bare_answers"),
+        chunked_http10: table.bool("chunked_http10"),
         connection_close: table.bool("connection_close"),
     }
 }

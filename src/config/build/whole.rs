@@ -9,7 +9,7 @@ use ahash::{AHashMap, AHashSet};
 use super::{Build, Named, Sourced, listener_tcp, onward};
 use crate::config::faults::Place;
 use crate::config::model::{
-    Admin, HeaderValueMatch, HostMatch, Listener, PathMatch, Route, Upstream,
+    Action, Admin, HeaderValueMatch, HostMatch, Listener, PathMatch, Route, Upstream,
 };
 use crate::config::nearest::did_you_mean;
 use crate::config::tree::{Item, Table};
@@ -254,6 +254,10 @@ fn shadowed(b: &mut Build<'_>, routes: &[Sourced<'_, Route>]) {
             let message = format!("route `{}` can never be taken", route.name);
             let help = format!("`{shadow}` before it matches the same; remove one of the two");
             b.warning(table.place, message, help);
+        }
+        if matches!(route.action, Action::Pass) {
+            // What has the same rule is looked for behind it.
+            continue;
         }
         for one in matches {
             let seen = seen.entry(one).or_default();

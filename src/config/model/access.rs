@@ -37,12 +37,21 @@ pub fn is_within(network: &IpNet, client: IpAddr) -> bool {
 impl Access {
     /// Whether a client of this address is let in. An IPv4 address in IPv6 form counts as IPv4.
     pub fn lets_in(&self, client: IpAddr) -> bool {
+        self.rule_of(client).is_none_or(|rule| rule.allow)
+    }
+
+    /// The same where a rule has to say so.
+    pub fn names(&self, client: IpAddr) -> bool {
+        self.rule_of(client).is_some_and(|rule| rule.allow)
+    }
+
+    fn rule_of(&self, client: IpAddr) -> Option<&AccessRule> {
         let client = client.to_canonical();
         let fits = |rule: &&AccessRule| match &rule.who {
             Who::All => true,
             Who::Network(network) => is_within(network, client),
         };
-        self.0.iter().find(fits).is_none_or(|rule| rule.allow)
+        self.0.iter().find(fits)
     }
 }
 
@@ -70,10 +79,17 @@ mod tests {
             ("2001:db8::1", true),
             ("2001:db9::1", false),
         ] {
-            assert_eq!(access.lets_in(client.parse().unwrap()), let_in, "{client}");
+            let client = client.parse().unwrap();
+            assert_eq!(
+                (access.lets_in(client), access.names(client)),
+                (let_in, let_in),
+                "{client}"
+            );
         }
         let on_unix = |network| Access(Box::new([rule(false, network)])).lets_in(UNIX_CLIENT);
         assert!(on_unix("0.0.0.0/0") && !on_unix("0.0.0.0/32") && !on_unix("all"));
-        assert!(Access(Box::new([rule(false, "10.0.0.0/8")])).lets_in([192, 0, 2, 1].into()));
+        let other = Access(Box::new([rule(false, "10.0.0.0/8")]));
+        let client = [192, 0, 2, 1].into();
+        assert!(other.lets_in(client) && !other.names(client));
     }
 }

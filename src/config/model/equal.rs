@@ -50,8 +50,9 @@ impl PartialEq for CookieName {
 
 impl PartialEq for PathChange {
     fn eq(&self, other: &Self) -> bool {
-        let Self { when, regex, path, query, keeps_query, then } = self;
+        let Self { when, same_when, regex, path, query, keeps_query, then } = self;
         *when == other.when
+            && *same_when == other.same_when
             && regex.as_str() == other.regex.as_str()
             && *path == other.path
             && *query == other.query

@@ -1,8 +1,10 @@
 //! What makes a request go on elsewhere: rewrites, error pages, questions and copies on the way.
 
+use std::net::IpAddr;
+
 use regex::bytes::Regex;
 
-use super::{Condition, Template, Variable};
+use super::{Access, Condition, Template, Variable};
 
 /// What happens to a request before its route's action.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,10 +15,20 @@ pub struct Before {
     pub rewrites: Vec<PathChange>,
     /// Who is asked whether the request may pass: a path or `@name`.
     pub auth: Option<Template>,
+    /// Whom that is not asked about; the others that `access` speaks of are.
+    pub spared: Option<Access>,
     /// Who gets a copy: paths or `@name`s.
     pub mirrors: Vec<Template>,
     /// Whether copies have the body too.
     pub mirror_body: bool,
+}
+
+impl Before {
+    /// Who is asked about a client of this address.
+    pub fn asked_about(&self, client: IpAddr) -> Option<&Template> {
+        let is_spared = self.spared.as_ref().is_some_and(|access| access.names(client));
+        self.auth.as_ref().filter(|_| !is_spared)
+    }
 }
 
 /// What becomes of an answer that is not as hoped for.
@@ -37,6 +49,8 @@ pub struct After {
 pub struct PathChange {
     /// What must hold besides.
     pub when: Vec<Condition>,
+    /// What must hold is what had to for the rule before it, and is not looked at again.
+    pub same_when: bool,
     /// Found in the normalised path.
     pub regex: Regex,
     /// What the path becomes, up to the first `?` of the text.

@@ -24,8 +24,8 @@ pub struct Sending {
 /// Where a request is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Towards {
-    /// The name of an upstream, or an address or a name with a port, perhaps with `http://` before it
-    /// and a target behind.
+    /// The name of an upstream, or an address or a name with a port, or `unix:` with a path, perhaps
+    /// with `http://` before it and a target behind.
     pub address: Template,
     /// What may be reached beside upstreams.
     pub allow: Vec<Reach>,
@@ -42,6 +42,8 @@ pub enum Reach {
     Below(String),
     /// Every name.
     EveryName,
+    /// The Unix socket of this path, or all below it if it ends with `/`.
+    Socket(String),
 }
 
 impl Towards {
@@ -55,11 +57,22 @@ impl Towards {
     pub fn allows_name(&self, name: &str) -> bool {
         let name = name.strip_suffix('.').unwrap_or(name);
         self.allow.iter().any(|one| match one {
-            Reach::Network(_) => false,
+            Reach::Network(_) | Reach::Socket(_) => false,
             Reach::Name(known) => known == name,
             Reach::Below(suffix) => name.len() > suffix.len() && name.ends_with(&**suffix),
             Reach::EveryName => true,
         })
+    }
+
+    /// Whether the Unix socket of this path may be reached. A path that climbs may not.
+    pub fn allows_socket(&self, path: &str) -> bool {
+        let climbs = path.split('/').any(|part| part == "..");
+        !climbs
+            && self.allow.iter().any(|one| match one {
+                Reach::Socket(known) if known.ends_with('/') => path.starts_with(&**known),
+                Reach::Socket(known) => path == known,
+                _ => false,
+            })
     }
 }
 
@@ -75,6 +88,8 @@ mod tests {
                 Reach::Network("10.0.0.0/8".parse().unwrap()),
                 Reach::Name("api.test".to_owned()),
                 Reach::Below(".internal".to_owned()),
+                Reach::Socket("/run/apps/".to_owned()),
+                Reach::Socket("/run/one.sock".to_owned()),
             ],
         };
         for (address, allowed) in
@@ -92,6 +107,16 @@ mod tests {
             ("10.1.2.3.test", false),
         ] {
             assert_eq!(towards.allows_name(name), allowed, "{name}");
+        }
+        for (path, allowed) in [
+            ("/run/apps/a.sock", true),
+            ("/run/apps/b/a.sock", true),
+            ("/run/apps/../docker.sock", false),
+            ("/run/one.sock", true),
+            ("/run/one.sock.other", false),
+            ("/run/docker.sock", false),
+        ] {
+            assert_eq!(towards.allows_socket(path), allowed, "{path}");
         }
         let every = Towards { allow: vec![Reach::EveryName], ..towards };
         assert!(every.allows_name("any"));

@@ -14,6 +14,8 @@ pub struct UpstreamNginx {
     pub empty_answer: bool,
     /// What does not begin like HTTP is a body without a head.
     pub bare_answers: bool,
+    /// A response of HTTP/1.0 may be chunked.
+    pub chunked_http10: bool,
     /// `Connection: close` is sent, and no connection is kept.
     pub connection_close: bool,
 }

@@ -78,6 +78,14 @@ static REWRITE_RULE: Section = Section {
             "What a request must be besides; all must hold.",
             r#"[{ value = "${cookie.beta}", not = "" }]"#,
         ),
+        Setting::with_default(
+            "same_when",
+            Kind::Bool,
+            "false",
+            "Whether `when` of the rule before it decides here too, as it was then: that rule may have \
+             changed the path that it asks for.",
+            "true",
+        ),
     ],
 };
 
@@ -165,6 +173,15 @@ pub(super) const AUTH: Setting = Setting::optional(
          a header field of that answer; 401 and 403 are the client's answer; anything else: 500."
     ),
     r#""@other""#,
+);
+
+pub(super) const ACCESS_OR_AUTH: Setting = Setting::with_default(
+    "access_or_auth",
+    Kind::Bool,
+    "false",
+    "Whether one of `access` and `auth` is enough: nobody is asked about clients that a rule of `access` \
+     lets in, and all others have to pass `auth`.",
+    "true",
 );
 
 pub(super) const MIRROR: Setting = Setting::with_default(

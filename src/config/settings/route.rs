@@ -156,6 +156,7 @@ static SECTION: Section = Section {
         onward::INTERNAL,
         onward::REWRITE,
         onward::AUTH,
+        onward::ACCESS_OR_AUTH,
         onward::MIRROR,
         onward::MIRROR_BODY,
         onward::ERROR_PAGES,
@@ -341,7 +342,8 @@ static RESPOND: Section = Section {
             "body",
             Kind::Or(&Kind::Text, &SECRET),
             r#""""#,
-            "The body: a text with `${variables}`. From a file, it may be any bytes, up to 1 MiB.",
+            "The body: a text with `${variables}`; those of the response are of this one, and those of \
+             upstreams of what was asked before, where it stands in place of an error. From a file, it may be any bytes, up to 1 MiB.",
             r#""back soon""#,
         ),
         Setting::with_default(

@@ -65,8 +65,8 @@ static TO: Section = Section {
             "address",
             Kind::Text,
             "The name of an upstream, whose backends are asked then; or an address or a host name, with \
-             a port unless it is 80. `http://` before it means nothing, and a path behind it is the \
-             whole target that is sent. A text that a client's values make can name any upstream of \
+             a port unless it is 80; or a Unix socket as `unix:/path`, with `:` before a target. \
+             `http://` before it means nothing, and a path behind it is the whole target that is sent. A text that a client's values make can name any upstream of \
              the file, and whatever `allow` lets through.",
             r#""${header.x-tenant}.internal:8080""#,
         ),
@@ -75,7 +75,8 @@ static TO: Section = Section {
             TEXTS,
             "[]",
             "What may be reached beside upstreams: addresses and networks (`10.0.0.0/8`), host names \
-             (`api.internal`), all names below one (`*.internal`), every name (`*`). A name may lead to any \
+             (`api.internal`), all names below one (`*.internal`), every name (`*`), Unix sockets \
+             (`unix:/run/app.sock`), all that are in a folder (`unix:/run/apps/`). A name may lead to any \
              address. What is not allowed is answered with 502.",
             r#"["*.internal", "10.0.0.0/8"]"#,
         ),

@@ -50,6 +50,15 @@ pub(super) static NGINX: Section = Section {
             "true",
         ),
         Setting::with_default(
+            "chunked_http10",
+            Kind::Bool,
+            "false",
+            "An answer of HTTP/1.0 may have `Transfer-Encoding: chunked`, which that version does not \
+             know (RFC 9112, section 6.1): its chunks are read, and its connection is not used again; \
+             else it is answered with 502.",
+            "true",
+        ),
+        Setting::with_default(
             "connection_close",
             Kind::Bool,
             "false",

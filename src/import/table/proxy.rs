@@ -13,7 +13,8 @@ pub(super) const PROXY: Part = Part {
             "`upstream` of the route; an address becomes an upstream of its own. With a path: \
              `strip_prefix` or `replace_prefix`, with variables in it `send.target`. Variables of `map` and \
              `split_clients` that choose an upstream become routes; others `send.to`, which may reach every \
-             upstream and every address, and with `resolver` every name, as nginx has it. `https` is \
+             upstream and every address, and with `resolver` every name, as nginx has it; with `unix:` before \
+             a variable, the sockets of that folder. `https` is \
              `tls` of the upstream.").own(),
         row("grpc_pass", PASS, (1, 1), Rule::Route(settings::pass),
             "`upstream` with `protocol = \"h2c\"`. What goes wrong in the proxy is told to callers in \

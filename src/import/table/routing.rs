@@ -36,7 +36,8 @@ pub(super) const ROUTING: Part = Part {
         row("rewrite", SERVER_DOWN, (2, 3), Rule::Route(settings::rewrite),
             "`rewrite` of the route; of a server's, a route with `first`. Where the whole path is sent \
              elsewhere it is a `redirect`, and `^/prefix/(.*)$ /other/$1 break` in the location of that \
-             prefix is `strip_prefix` or `replace_prefix`.").own(),
+             prefix is `strip_prefix` or `replace_prefix`. `$1` is a group of its own expression only, as \
+             nginx has it.").own(),
         row("break", SERVER_DOWN, (0, 0), Rule::Needless,
             "What stands behind it is not reached. Within `if`, a rule of `rewrite` with `then = \"stop\"`.").own(),
         row("set", SERVER_DOWN, (2, 2), Rule::Shape,
@@ -78,8 +79,8 @@ pub(super) const ROUTING: Part = Part {
         guard("auth_radius", "There is no such authentication: the route answers 403 to everybody.",
             "let the application ask, then make the route's action `upstream`"),
         row("satisfy", Contexts::LEVELS, (1, 1), Rule::Route(settings::satisfy),
-            "With `any`, whom `allow` lets in comes in; others, who would have to say who they are, are \
-             kept out."),
+            "With `any`, whom `allow` lets in comes in; about others `auth_request` is asked \
+             (`access_or_auth`), and where they would have to say who they are, they are kept out."),
         guard("secure_link*", "Links are not checked: the route answers 403 to everybody.",
             "let the application check, then make the route's action `upstream`"),
         row("valid_referers", Contexts::SERVER.and(Contexts::LOCATION), (1, MANY), Rule::Shape,

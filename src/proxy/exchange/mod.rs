@@ -33,6 +33,14 @@ const MAX_INFORMATIONAL: u8 = 16;
 /// Limits of a response head.
 const RESPONSE_LIMITS: Limits = Limits { max_head_bytes: 64 * 1024, ..Limits::DEFAULT };
 
+/// The same where a response of HTTP/1.0 may be chunked.
+const OLD_CHUNKS_TOO: Limits = Limits { chunked_http10: true, ..RESPONSE_LIMITS };
+
+/// What a response head may be.
+pub(super) fn response_limits(chunked_http10: bool) -> &'static Limits {
+    if chunked_http10 { &OLD_CHUNKS_TOO } else { &RESPONSE_LIMITS }
+}
+
 /// Bytes that were read behind a response head.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -68,6 +76,8 @@ pub(super) struct Way<'a> {
     pub(super) early_hints: bool,
     /// What does not begin like HTTP is a body without a head.
     pub(super) bare_answers: bool,
+    /// What a response head may be.
+    pub(super) limits: &'static Limits,
     /// The request goes on whose client has closed its side.
     pub(super) ignore_client_abort: bool,
 }
@@ -217,7 +227,7 @@ impl<'a> Exchange<'a> {
     ) -> Result<Option<Received>, Failure> {
         let mut begin = 0;
         loop {
-            match response.parse(&buffer[begin..end], &RESPONSE_LIMITS, method) {
+            match response.parse(&buffer[begin..end], self.way.limits, method) {
                 Ok(Parse::Complete { len }) => {
                     begin += len;
                     if !response.is_informational() || response.status() == 101 {

@@ -194,7 +194,7 @@ impl Asker<'_> {
             let first = [
                 (before.internal, "only requests that went on elsewhere come here, else 404"),
                 (!before.rewrites.is_empty(), "`rewrite` first"),
-                (before.auth.is_some(), "`auth` is asked first"),
+                (before.asked_about(self.client.address).is_some(), "`auth` is asked first"),
                 (!before.mirrors.is_empty(), "mirrored"),
             ];
             for (_, words) in first.iter().filter(|(is, _)| *is) {

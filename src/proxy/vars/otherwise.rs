@@ -8,7 +8,7 @@ pub struct Otherwise {
     /// The host that the request names as its place, with its port unless that goes without saying;
     /// empty where it names none.
     pub host: String,
-    /// Its port.
+    /// Its port; 0 where it has none.
     pub port: u16,
     /// The method in place of the client's.
     pub method: Option<Vec<u8>>,
@@ -21,7 +21,7 @@ pub struct Otherwise {
 impl Otherwise {
     /// Appends the port of the place that the request names.
     pub(super) fn push_port(&self, out: &mut Vec<u8>) {
-        if !self.host.is_empty() {
+        if self.port > 0 {
             push_decimal(out, u64::from(self.port));
         }
     }
