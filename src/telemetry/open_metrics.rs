@@ -14,6 +14,9 @@ pub(super) const END: &str = "# EOF\n";
 /// A metric, and for a histogram an exemplar of each bucket.
 pub(super) type Sample = (Metric, Vec<Option<Exemplar>>);
 
+/// Of a sample that is no bucket's.
+const NO_BUCKET: (Option<&str>, Option<&Exemplar>) = (None, None);
+
 /// Appends a family.
 pub(super) fn write(out: &mut String, family: &Family, samples: &[Sample]) -> fmt::Result {
     let kind = format!("{:?}", family.kind).to_lowercase();
@@ -26,31 +29,19 @@ pub(super) fn write(out: &mut String, family: &Family, samples: &[Sample]) -> fm
     writeln!(out, "# HELP {name} {}", escaped(family.help))?;
     samples.iter().try_for_each(|(metric, exemplars)| match family.kind {
         MetricType::COUNTER => {
-            plain(out, (name, "_total"), metric, None, metric.get_counter().get_value())
+            sample(out, (name, "_total"), metric, NO_BUCKET, metric.get_counter().get_value())
         }
         MetricType::HISTOGRAM => histogram(out, name, metric, exemplars),
-        _ => plain(out, (name, ""), metric, None, metric.get_gauge().get_value()),
+        _ => sample(out, (name, ""), metric, NO_BUCKET, metric.get_gauge().get_value()),
     })
 }
 
-fn plain(
-    out: &mut String,
-    (name, suffix): (&str, &str),
-    metric: &Metric,
-    bound: Option<&str>,
-    value: f64,
-) -> fmt::Result {
-    sample(out, (name, suffix), metric, bound, value)?;
-    out.push('\n');
-    Ok(())
-}
-
-/// Appends a sample without the end of its line.
+/// Appends a sample of the bucket with this bound, if it is one's, with its exemplar.
 fn sample(
     out: &mut String,
     (name, suffix): (&str, &str),
     metric: &Metric,
-    bound: Option<&str>,
+    (bound, exemplar): (Option<&str>, Option<&Exemplar>),
     value: f64,
 ) -> fmt::Result {
     write!(out, "{name}{suffix}")?;
@@ -63,7 +54,13 @@ fn sample(
     if before == ',' {
         out.push('}');
     }
-    write!(out, " {value}")
+    write!(out, " {value}")?;
+    if let Some(Exemplar { trace, took, at }) = exemplar {
+        let (took, at) = (took.as_secs_f64(), at.as_secs_f64());
+        write!(out, " # {{trace_id=\"{trace:032x}\"}} {took} {at:.3}")?;
+    }
+    out.push('\n');
+    Ok(())
 }
 
 fn histogram(
@@ -80,16 +77,11 @@ fn histogram(
         .map(|bucket| (format!("{:?}", bucket.upper_bound()), bucket.cumulative_count() as f64));
     let buckets = bounded.chain([("+Inf".to_owned(), count)]);
     for (place, (bound, count)) in buckets.enumerate() {
-        sample(out, (name, "_bucket"), metric, Some(&bound), count)?;
-        if let Some(Some(one)) = exemplars.get(place) {
-            let Exemplar { trace, took, at } = one;
-            let (took, at) = (took.as_secs_f64(), at.as_secs_f64());
-            write!(out, " # {{trace_id=\"{trace:032x}\"}} {took} {at:.3}")?;
-        }
-        out.push('\n');
+        let exemplar = exemplars.get(place).and_then(Option::as_ref);
+        sample(out, (name, "_bucket"), metric, (Some(&bound), exemplar), count)?;
     }
-    plain(out, (name, "_count"), metric, None, count)?;
-    plain(out, (name, "_sum"), metric, None, histogram.get_sample_sum())
+    sample(out, (name, "_count"), metric, NO_BUCKET, count)?;
+    sample(out, (name, "_sum"), metric, NO_BUCKET, histogram.get_sample_sum())
 }
 
 /// A text as it stands in help and between quotes.
