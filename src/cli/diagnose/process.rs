@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Collected, TAIL};
-use crate::config::Config;
+use crate::config::{Config, MASK};
 
 /// Finds the process: as said, as it says itself, or as its `pid_file` says.
 pub(super) fn find(
@@ -46,7 +46,10 @@ pub(super) fn collect(pid: u32, into: &mut Collected) {
         into.had(&format!("process/net-{name}"), fs::read_to_string(of("net").join(name)));
     }
     into.had("process/sockets.txt", sockets(&of("net")));
-    into.had("log.txt", log(pid));
+    into.had(
+        "log.txt",
+        log(pid).map(|text| text.lines().map(without_excerpt()).collect::<String>()),
+    );
 }
 
 /// What each thread does, where it waits in the kernel, and, if that may be known, its stack there.
@@ -137,6 +140,32 @@ fn log(pid: u32) -> io::Result<String> {
     text.ok_or_else(|| io::Error::other(format!("it goes to {}", target.display())))
 }
 
+/// Takes the lines of a log in their order, and what stands in lines of configurations out of them: they
+/// may hold secrets that the present configuration does not. Such a line comes after one with `-->`.
+fn without_excerpt() -> impl FnMut(&str) -> String {
+    let mut comes = false;
+    move |line| {
+        // The whole of it may be one line of JSON.
+        if let Ok(mut told @ Value::Object(_)) = serde_json::from_str(line) {
+            hide_excerpts(&mut told);
+            return format!("{told}\n");
+        }
+        let excerpt = line.split_once(" | ").filter(|_| comes);
+        comes = line.contains("--> ");
+        excerpt.map_or_else(|| format!("{line}\n"), |(place, _)| format!("{place} | {MASK}\n"))
+    }
+}
+
+fn hide_excerpts(told: &mut Value) {
+    match told {
+        Value::String(text) if text.contains("--> ") => {
+            *text = text.lines().map(without_excerpt()).collect();
+        }
+        Value::Object(all) => all.values_mut().for_each(hide_excerpts),
+        _ => {}
+    }
+}
+
 /// The last lines of a file, of so many bytes at most.
 pub(super) fn tail(path: &Path, most: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
@@ -155,6 +184,26 @@ pub(super) fn tail(path: &Path, most: u64) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_configurations_are_not_in_a_log() {
+        let log = "refused:\nerror: no\n  --> /etc/p.toml:19:32\n19 | password = \"geheim\" | x\n   |   ^ no\n\
+                   19 | no excerpt\n";
+        let hidden: String = log.lines().map(without_excerpt()).collect();
+        assert_eq!(
+            hidden,
+            "refused:\nerror: no\n  --> /etc/p.toml:19:32\n19 | ***\n   |   ^ no\n19 | no excerpt\n"
+        );
+        let json =
+            serde_json::json!({ "level": "ERROR", "fields": { "message": log } }).to_string();
+        let hidden = without_excerpt()(&json);
+        assert!(hidden.contains("19 | ***") && !hidden.contains("geheim"), "{hidden}");
+        // As systemd's journal shows it.
+        let journal =
+            "12:00 lb plimsoll[7]:   --> /etc/p.toml:1:1\n12:00 lb plimsoll[7]: 1 | a = \"geheim\"";
+        let hidden: String = journal.lines().map(without_excerpt()).collect();
+        assert!(hidden.ends_with("plimsoll[7]: 1 | ***\n"), "{hidden}");
+    }
 
     #[test]
     fn the_end_of_a_file_is_whole_lines() {
