@@ -51,6 +51,12 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
+    /// Whether any stand on the command line.
+    pub(super) fn are_given(&self) -> bool {
+        let Self { cacert, cert, key } = self;
+        [cacert, cert, key].into_iter().any(Option::is_some)
+    }
+
     fn file(said: Option<&PathBuf>, variable: &str) -> Option<PathBuf> {
         let set = || std::env::var_os(variable).filter(|value| !value.is_empty());
         said.cloned().or_else(|| set().map(PathBuf::from))

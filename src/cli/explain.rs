@@ -58,6 +58,11 @@ pub(super) fn command(arguments: &ExplainArgs, out: &mut impl Write) -> ExitCode
     let explained = match &arguments.admin {
         Some(at) => live(arguments, &Place::at(at.clone(), arguments.credentials.clone()))
             .map_err(|error| error.to_string()),
+        None if arguments.credentials.are_given() => {
+            Err("--cacert, --cert and --key say how the running process is asked: --admin says where it \
+                 is"
+            .to_owned())
+        }
         None => match offline(arguments) {
             Ok(explained) => explained,
             Err(code) => return code,

@@ -250,6 +250,10 @@ fn what_cannot_be_explained_says_why() {
         assert_eq!(output.status.code(), Some(2));
         assert!(err(&output).contains(words), "{words}: {}", err(&output));
     }
+    // Of the file nothing is asked of the running process.
+    let told = plimsoll(&["explain", "GET", "/", "--cacert", "ca.pem"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(err(&told).contains("--admin says where it is"), "{}", err(&told));
 }
 
 #[tokio::test]
