@@ -5,16 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Extension;
-use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::access::Who;
-use super::asked::{Asked, How, New, Reason, Words, read, reason, weight};
+use super::asked::{Asked, How, New, Reason, Words, reason, weight};
 use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;
@@ -346,14 +344,15 @@ async fn checked(found: &Found, begun: Tick) {
 /// `POST config/reload`: the files are read again.
 pub(super) async fn reload(
     Extract(state): Extract<Shared>,
-    Extension(who): Extension<Who>,
-    headers: HeaderMap,
-    body: Bytes,
+    Asked { who, how, said: why }: Asked<Reason>,
 ) -> Result<Response, Problem> {
-    let why = read::<Reason>(&headers, &body)?;
     let by = By::now(who.name, reason(why.reason)?, None);
-    let generation = state.control.reload_by(Origin::Api, by).await?;
-    let body = json!({ "generation": generation.0 });
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n"))
-        .into_response())
+    let generation = if how.is_dry() {
+        state.control.check_files().await?;
+        state.reader.clone().current().generation
+    } else {
+        state.control.reload_by(Origin::Api, by).await?
+    };
+    let body = json!({ "generation": generation.0, "dry_run": how.is_dry() });
+    Ok(told(StatusCode::OK, &body))
 }

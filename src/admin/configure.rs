@@ -27,7 +27,8 @@ use super::view::{Difference, RevisionList, RevisionView};
 use crate::config::model::AdminRole;
 use crate::config::{Loaded, MASK, holds_mask};
 use crate::control::{By, Ledger, Objection, Proposal, Proposed, ReloadError, Revision};
-use crate::effect::effect;
+use crate::effect::{Change, effect};
+use crate::snapshot::Snapshot;
 
 /// Longest time that a configuration is on probation, in seconds: a day.
 const LONGEST: u64 = 86_400;
@@ -269,7 +270,26 @@ pub(super) async fn diff(
         Some(number) => ledger.revision(number).ok_or(Objection::NoRevision(number))?,
         None => ledger.running().ok_or(ReloadError::Ended)?,
     };
-    Ok(told(StatusCode::OK, &Difference::of(one, two)))
+    let changes = differing(&state, one, two).await;
+    Ok(told(StatusCode::OK, &Difference::of(one, two, changes)))
+}
+
+/// What differs between two revisions by meaning, whatever the process does at present.
+async fn differing(state: &Shared, one: &Revision, two: &Revision) -> Result<Vec<Change>, String> {
+    let mut configs = Vec::new();
+    for revision in [one, two] {
+        let loaded = state.control.check_revision(revision).await;
+        // Such as a certificate that is gone since.
+        let told = |error: ReloadError| {
+            let why = error.to_string();
+            format!("revision {}: {}", revision.number, why.lines().next().unwrap_or_default())
+        };
+        configs.push(loaded.map_err(told)?.config);
+    }
+    let compared = tokio::task::spawn_blocking(move || {
+        effect(&configs[0], &configs[1], &Snapshot::empty()).changes
+    });
+    compared.await.map_err(|error| error.to_string())
 }
 
 fn found<'l>(ledger: &'l Ledger, id: &str) -> Result<&'l Arc<Revision>, Problem> {

@@ -177,7 +177,8 @@ async fn status(Extract(mut state): Extract<Shared>) -> Response {
     let phase = *state.phase.borrow();
     let snapshot = state.reader.current();
     let reloads = state.registry.process().reloads();
-    let summary = view::Summary::of(snapshot, phase, state.started.elapsed(), reloads);
+    let (uptime, ledger) = (state.started.elapsed(), state.control.ledger());
+    let summary = view::Summary::of(snapshot, phase, uptime, reloads, &ledger);
     told(StatusCode::OK, &summary)
 }
 

@@ -56,8 +56,13 @@ async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Resp
     if !changes {
         return Ok(next.run(request).await);
     }
-    let kept = (&*shared.answered, shared.access.audit_log.as_deref());
-    Ok(record(kept, &who, request, next).await)
+    let kept = (Arc::clone(&shared.answered), Arc::clone(&shared.access));
+    // Who asked may go away: what was begun is ended and written down all the same.
+    let recorded = tokio::spawn(record(kept, who, request, next)).await;
+    recorded.map_err(|error| {
+        let told = format!("it broke off, and may be done or not: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broke_off", told)
+    })
 }
 
 /// Finds out who asks, and whether they may now.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tracing::error;
 
-use super::access::Who;
+use super::access::{Access, Who};
 use super::problem::Problem;
 use crate::telemetry::at_utc;
 
@@ -84,8 +84,8 @@ impl Answered {
 
 /// Does a request that would change something.
 pub(super) async fn record(
-    (answered, audit_log): (&Answered, Option<&Path>),
-    who: &Who,
+    (answered, access): (Arc<Answered>, Arc<Access>),
+    who: Who,
     request: Request,
     next: Next,
 ) -> Response {
@@ -96,7 +96,7 @@ pub(super) async fn record(
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", told).into_response();
     };
     let body = body.to_bytes();
-    let key = match key(&parts.headers, &method, who) {
+    let key = match key(&parts.headers, &method, &who) {
         Ok(key) => key,
         Err(problem) => return problem.into_response(),
     };
@@ -126,8 +126,9 @@ pub(super) async fn record(
     if let Some(key) = &key {
         answered.end(key, &(parts.status, parts.headers.clone(), body.clone()));
     }
-    if let Some(path) = audit_log {
-        let done = Done { who, method: &method, uri: &uri, asked: &asked, status: parts.status };
+    if let Some(path) = &access.audit_log {
+        let done =
+            Done { who: &who, method: &method, uri: &uri, asked: &asked, status: parts.status };
         done.write_down(path, &body).await;
     }
     Response::from_parts(parts, Body::from(body))

@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::config::model::{Admin, AdminRole};
 use crate::config::parse;
+use crate::control::Ledger;
 use crate::model::{
     Address, BackendState, Generation, Outcome, PassiveState, ProbedState, Tick, WorkerIx,
 };
@@ -109,6 +110,8 @@ fn admin_state(states: &[(&str, BackendState)]) -> (State, watch::Sender<Phase>,
         certificates: Vec::new(),
         max_rate: 0,
         state: None,
+        revisions: 50,
+        guard: crate::config::model::Guard::default(),
         audit_log: None,
     }));
     let started = Instant::now();
@@ -323,7 +326,9 @@ fn pretty(view: &impl Serialize) -> String {
 #[test]
 fn the_shape_of_status() {
     let (_registry, snapshot) = busy();
-    let view = view::Summary::of(&snapshot, Phase::Ready, Duration::from_millis(1_500), (2, 1));
+    let ledger = Ledger::default();
+    let view =
+        view::Summary::of(&snapshot, Phase::Ready, Duration::from_millis(1_500), (2, 1), &ledger);
     let text = pretty(&view).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text.replace(&std::process::id().to_string(), "4711"));
 }

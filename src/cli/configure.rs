@@ -51,6 +51,13 @@ pub(super) struct ApplyArgs {
     /// The hash that a plan told: anything else is refused
     #[arg(long, value_name = "HASH")]
     expect: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a configuration is put in force.
+#[derive(Debug, Clone, Args)]
+pub(super) struct How {
     /// Why, for whoever reads the history later
     #[arg(long, default_value = "", value_name = "TEXT")]
     reason: String,
@@ -87,7 +94,7 @@ pub(super) enum Config {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Tell what differs between two, line by line
+    /// Tell what differs between two: what that means, and line by line
     Diff {
         /// The revision that is compared
         from: u64,
@@ -102,15 +109,8 @@ pub(super) enum Config {
         revision: Option<u64>,
         #[command(flatten)]
         ask: Ask,
-        /// Why, for whoever reads the history later
-        #[arg(long, default_value = "", value_name = "TEXT")]
-        reason: String,
-        /// Lose what somebody wrote into the file without loading it
-        #[arg(long)]
-        overwrite: bool,
-        /// Only tell whether it would be done
-        #[arg(long)]
-        dry_run: bool,
+        #[command(flatten)]
+        how: How,
     },
 }
 
@@ -168,21 +168,7 @@ fn planned(plan: &Value, out: &mut impl Write) -> io::Result<()> {
     } else {
         writeln!(out, "against revision {}:", plan["revision"])?;
     }
-    for change in changes {
-        let mark = match text(change, "how") {
-            "added" => '+',
-            "removed" => '-',
-            _ => '~',
-        };
-        let mut told: Vec<_> =
-            list(&change["details"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        if let Some(moved) = change["keys_moved"].as_f64() {
-            told.push(format!("{:.1} % of the keys move", moved * 100.0));
-        }
-        let colon = if told.is_empty() { "" } else { ": " };
-        let name = format!("{} {}", text(change, "what"), text(change, "name"));
-        writeln!(out, "  {mark} {}{colon}{}", name.trim_end(), told.join(", "))?;
-    }
+    changed(changes, out)?;
     let (pools, drains) = (&effect["pools"], &effect["drains"]);
     if !changes.is_empty() {
         writeln!(
@@ -204,9 +190,29 @@ fn planned(plan: &Value, out: &mut impl Write) -> io::Result<()> {
     faults(&json!({ "diagnostics": plan["warnings"] }), out)
 }
 
+/// What differs by meaning, a line each.
+fn changed(changes: &[Value], out: &mut impl Write) -> io::Result<()> {
+    for change in changes {
+        let mark = match text(change, "how") {
+            "added" => '+',
+            "removed" => '-',
+            _ => '~',
+        };
+        let mut told: Vec<_> =
+            list(&change["details"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        if let Some(moved) = change["keys_moved"].as_f64() {
+            told.push(format!("{:.1} % of the keys move", moved * 100.0));
+        }
+        let colon = if told.is_empty() { "" } else { ": " };
+        let name = format!("{} {}", text(change, "what"), text(change, "name"));
+        writeln!(out, "  {mark} {}{colon}{}", name.trim_end(), told.join(", "))?;
+    }
+    Ok(())
+}
+
 /// Puts a configuration in force. Gives the exit code: 1 if it went back.
 pub(super) fn apply(arguments: &ApplyArgs, out: &mut impl Write) -> io::Result<u8> {
-    let ApplyArgs { plan: PlanArgs { admin, json, .. }, confirm, guard, .. } = arguments;
+    let ApplyArgs { plan: PlanArgs { admin, json, .. }, confirm, guard, how, .. } = arguments;
     let content = read(&arguments.plan)?;
     let plan = admin.send_text(&format!("{CONFIG}/plan"), &content, PATIENCE)?;
     if plan.status != 200 {
@@ -219,9 +225,9 @@ pub(super) fn apply(arguments: &ApplyArgs, out: &mut impl Write) -> io::Result<u
     let mut path = format!(
         "{CONFIG}/update?expect={}&reason={}&overwrite={}&dry_run={}",
         segment(expect),
-        segment(&arguments.reason),
-        u8::from(arguments.overwrite),
-        u8::from(arguments.dry_run)
+        segment(&how.reason),
+        u8::from(how.overwrite),
+        u8::from(how.dry_run)
     );
     for (name, lasts) in [("confirm_seconds", confirm), ("guard_seconds", guard)] {
         if let Some(lasts) = lasts {
@@ -234,7 +240,7 @@ pub(super) fn apply(arguments: &ApplyArgs, out: &mut impl Write) -> io::Result<u
         return refused(&answer, *json, out);
     }
     let revision = answer.body["revision"].as_u64().unwrap_or(0);
-    if !*json && arguments.dry_run {
+    if !*json && how.dry_run {
         writeln!(out, "it would be done")?;
     } else if !*json {
         in_force(&answer.body, out)?;
@@ -249,7 +255,7 @@ pub(super) fn apply(arguments: &ApplyArgs, out: &mut impl Write) -> io::Result<u
         writeln!(out, "{:#}", answer.body)?;
     } else if let Some(why) = &reverted {
         writeln!(out, "it went back: {why}")?;
-    } else if guard.is_some() && !arguments.dry_run {
+    } else if guard.is_some() && !how.dry_run {
         writeln!(out, "nothing is worse than before")?;
     }
     Ok(if reverted.is_some() { FAILED } else { 0 })
@@ -317,9 +323,10 @@ pub(super) fn config(command: &Config, out: &mut impl Write) -> io::Result<u8> {
         Config::Diff { from, to, ask } => {
             let to = to.map(|to| format!("?to={to}")).unwrap_or_default();
             let path = format!("{CONFIG}/revisions/{from}/diff{to}");
-            told(ask, &path, |found, out| write!(out, "{}", text(found, "diff")), out)
+            told(ask, &path, difference, out)
         }
-        Config::Rollback { revision, ask, reason, overwrite, dry_run } => {
+        Config::Rollback { revision, ask, how } => {
+            let How { reason, overwrite, dry_run } = how;
             let body = json!({ "to": revision, "reason": reason, "overwrite": overwrite });
             let path = format!("{CONFIG}/rollback?dry_run={}", u8::from(*dry_run));
             let answer = ask.admin.ask("POST", &path, Some(&body), PATIENCE)?;
@@ -356,7 +363,15 @@ fn history(found: &Value, out: &mut impl Write) -> io::Result<()> {
         vec![format!("{}{mark}", one["revision"]), at, author, origin, hash, reason]
     });
     table(out, &["REVISION", "SINCE", "BY", "FROM", "HASH", "WHY"], rows)?;
-    let probation = &found["probation"];
+    on_probation(&found["probation"], out)?;
+    if found["kept"] == false {
+        writeln!(out, "a restart forgets these: `admin.state` names no folder")?;
+    }
+    Ok(())
+}
+
+/// Tells when a revision goes back by itself, if it may.
+pub(super) fn on_probation(probation: &Value, out: &mut impl Write) -> io::Result<()> {
     for (until, told) in [
         ("confirm_until", "unless it is confirmed before"),
         ("guard_until", "if it does harm before"),
@@ -366,8 +381,25 @@ fn history(found: &Value, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "revision {revision} goes back to {back} {told} {until}")?;
         }
     }
-    if found["kept"] == false {
-        writeln!(out, "a restart forgets these: `admin.state` names no folder")?;
+    Ok(())
+}
+
+/// What differs between two revisions: by meaning, then by text.
+fn difference(found: &Value, out: &mut impl Write) -> io::Result<()> {
+    let (from, to) = (&found["from"], &found["to"]);
+    match found["changes"].as_array() {
+        None => writeln!(out, "not compared by meaning: {}", text(found, "not_compared"))?,
+        Some(none) if none.is_empty() => {
+            writeln!(out, "revision {to} means the same as {from}")?;
+        }
+        Some(changes) => {
+            writeln!(out, "revision {to} against {from}:")?;
+            changed(changes, out)?;
+        }
+    }
+    let diff = text(found, "diff");
+    if !diff.is_empty() {
+        write!(out, "\n{diff}")?;
     }
     Ok(())
 }

@@ -180,9 +180,11 @@ pub(super) fn status(arguments: &StatusArgs, out: &mut impl Write) -> io::Result
     writeln!(out, "plimsoll {version}: {phase} for {uptime}, {health}")?;
     writeln!(
         out,
-        "generation {}, configuration {hash}, reloads: {} good, {} refused\n",
-        status["generation"], reloads["ok"], reloads["refused"]
+        "generation {}, revision {}, configuration {hash}, reloads: {} good, {} refused",
+        status["generation"], status["revision"], reloads["ok"], reloads["refused"]
     )?;
+    super::configure::on_probation(&status["probation"], out)?;
+    writeln!(out)?;
     let listeners = list(&status["listeners"]).iter().map(|one| {
         let active = one["connections_active"].to_string();
         vec![text(one, "name").to_owned(), text(one, "address").to_owned(), active]

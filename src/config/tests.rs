@@ -88,6 +88,7 @@ const LEADS: &[(&str, &str)] = &[
     ),
     ("[tracing]", "[tracing]\nendpoint = \"https://collector.test\"\nca = \"internal-ca.pem\""),
     ("[admin]", "[admin]\naddress = \"127.0.0.1:1\""),
+    ("[admin.guard]", "[admin.guard]"),
     ("[admin.tls]", "[admin.tls]\nchain = \"example.pem\"\nkey = \"example.key\""),
     (
         "[admin.tls.clients]",

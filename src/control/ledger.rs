@@ -21,9 +21,6 @@ use crate::control::keep::{Kept, failure_of, replace};
 use crate::control::probation::Probation;
 use crate::control::said::{By, unix_ms};
 
-/// Revisions that are kept.
-const KEPT: usize = 50;
-
 /// Bytes of text in them: of more the oldest go. The running one and the one before are always kept.
 const LARGEST: usize = 16 << 20;
 
@@ -74,12 +71,22 @@ pub struct Ledger {
     pub file: Option<PathBuf>,
     /// Whether it is kept over a restart.
     pub is_kept: bool,
+    /// Revisions that are kept at most.
+    most: usize,
+    /// The last number of a revision that cannot be read any more: it is none of the next one's.
+    lost: u64,
 }
 
 /// The ledger, with the number of changes until then.
 pub(super) type Now = (u64, Arc<Ledger>);
 
 impl Ledger {
+    /// As it was written down in a folder, if one is named. So many revisions are kept.
+    pub(super) fn of(folder: Option<&Path>, most: usize, file: Option<PathBuf>) -> Self {
+        let before = folder.map(read).unwrap_or_default();
+        Self { file, most, ..before }
+    }
+
     /// The one in force.
     pub fn running(&self) -> Option<&Arc<Revision>> {
         self.revisions.last()
@@ -106,7 +113,8 @@ impl Ledger {
         if self.running().is_some_and(is_same) {
             return None;
         }
-        let number = self.running().map_or(1, |last| last.number + 1);
+        let last = self.running().map_or(0, |last| last.number).max(self.lost);
+        let number = last + 1;
         self.revisions.push(Arc::new(Revision {
             number,
             at: unix_ms(),
@@ -126,7 +134,7 @@ impl Ledger {
         let newest_first = self.revisions.iter().rev().enumerate();
         let stay = newest_first.take_while(|(place, one)| {
             bytes += one.bytes();
-            *place < 2 || (*place < KEPT && bytes <= LARGEST)
+            *place < 2 || (*place < self.most && bytes <= LARGEST)
         });
         let stay = stay.count();
         self.revisions.drain(..self.revisions.len() - stay);
@@ -134,16 +142,19 @@ impl Ledger {
 }
 
 /// What was written down in a folder. What cannot be read is told, and left out.
-pub(super) fn read(folder: &Path) -> Ledger {
+fn read(folder: &Path) -> Ledger {
     let told = |path: &Path, error: &dyn std::fmt::Display| {
         let path = path.display();
         error!(%path, %error, "a revision of the configuration is not known any more");
     };
-    let mut revisions = Vec::new();
+    let (mut revisions, mut lost) = (Vec::new(), 0);
     for path in files(&folder.join(FOLDER)) {
         match fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<Revision>(&text)?)) {
             Ok(revision) => revisions.push(Arc::new(revision)),
-            Err(error) => told(&path, &error),
+            Err(error) => {
+                told(&path, &error);
+                lost = lost.max(number_of(&path).unwrap_or(0));
+            }
         }
     }
     revisions.sort_by_key(|one| one.number);
@@ -156,7 +167,13 @@ pub(super) fn read(folder: &Path) -> Ledger {
             None
         }
     };
-    Ledger { revisions, probation: probation.map(Arc::new), is_kept: true, ..Ledger::default() }
+    let probation = probation.map(Arc::new);
+    Ledger { revisions, probation, is_kept: true, lost, ..Ledger::default() }
+}
+
+/// The number of the revision that a file holds, by its name.
+fn number_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -199,8 +216,7 @@ fn write(folder: &Path, ledger: &Ledger) -> io::Result<()> {
     }
     // Those that could not be read are not ours to take away.
     let oldest = ledger.revisions.first().map_or(0, |one| one.number);
-    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
-    for gone in there.iter().filter(|path| number(path).is_some_and(|number| number < oldest)) {
+    for gone in there.iter().filter(|path| number_of(path).is_some_and(|number| number < oldest)) {
         fs::remove_file(gone)?;
     }
     write_probation(folder, ledger.probation.as_deref())
@@ -260,14 +276,14 @@ mod tests {
 
     #[test]
     fn another_text_is_another_revision_and_the_oldest_go() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger { most: 50, ..Ledger::default() };
         assert_eq!(ledger.take_up(&loaded(&text(1, 0)), Origin::Start, &by()), Some(1));
         assert_eq!(ledger.take_up(&loaded(&text(1, 0)), Origin::Signal, &by()), None);
         for number in 2..=60 {
             let of_it = loaded(&text(number as usize, 0));
             assert_eq!(ledger.take_up(&of_it, Origin::Api, &by()), Some(number));
         }
-        assert_eq!(ledger.revisions.len(), KEPT);
+        assert_eq!(ledger.revisions.len(), 50);
         assert_eq!(ledger.revisions[0].number, 11);
         // Two that are larger than all may be together.
         for workers in [61, 62] {
@@ -280,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_written_down_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger { is_kept: true, ..Ledger::default() };
+        let mut ledger = Ledger { is_kept: true, most: 50, ..Ledger::default() };
         for workers in 1..=3 {
             ledger.take_up(&loaded(&text(workers, 0)), Origin::Api, &by());
             write(folder.path(), &ledger).unwrap();
@@ -294,6 +310,12 @@ mod tests {
         fs::write(folder.path().join("revisions/2.json"), "{").unwrap();
         let read = read(folder.path());
         assert_eq!(read.revisions.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 3]);
+        // A number is never another's, and what is new is written down.
+        fs::write(folder.path().join("revisions/3.json"), "{").unwrap();
+        let mut later = Ledger::of(Some(folder.path()), 50, None);
+        assert_eq!(later.take_up(&loaded(&text(4, 0)), Origin::Start, &by()), Some(4));
+        write(folder.path(), &later).unwrap();
+        assert_eq!(super::read(folder.path()).running().unwrap().number, 4);
         ledger.revisions.remove(0);
         write(folder.path(), &ledger).unwrap();
         assert!(!folder.path().join("revisions/1.json").exists());

@@ -54,7 +54,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch as latest};
 
-use crate::config::{Config, Loaded, Report};
+use crate::config::{Config, FileText, Loaded, Report};
 use crate::dns::Dns;
 use crate::model::{Event, Generation};
 use crate::snapshot::Reader;
@@ -78,6 +78,9 @@ const COMMANDS: usize = 16;
 /// Events that wait for their turn. Workers never wait: what finds no room is dropped and counted,
 /// and the next crossing of the limit tells the same again.
 const EVENTS: usize = 1024;
+
+/// Revisions that are kept where nobody can ask for one.
+const UNASKED: usize = 2;
 
 /// Where a change comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,8 +212,8 @@ async fn start_with(
     let said = folder.as_deref().map(said_before).unwrap_or_default();
     let answers = dns.resolve(names::names(&said.patch(&loaded.config)).into_keys()).await;
     let (told, now) = latest::channel((0, Arc::new(said)));
-    let before = folder.as_deref().map(ledger::read).unwrap_or_default();
-    let before = Ledger { file: file.clone(), ..before };
+    let most = loaded.config.admin.as_ref().map_or(UNASKED, |admin| admin.revisions);
+    let before = Ledger::of(folder.as_deref(), most, file.clone());
     let (told_ledger, ledger) = latest::channel((0, Arc::new(before)));
     let senders = (commands.downgrade(), events.clone());
     let kept = folder.clone().map(|folder| {
@@ -262,7 +265,30 @@ impl Handle {
     /// # Errors
     /// Every fault.
     pub async fn check(&self, text: Arc<str>) -> Result<Loaded, ReloadError> {
-        prepare::check(self.ledger().file.clone(), text).await
+        let path = self.ledger().file.clone().ok_or(ReloadError::NoFile)?;
+        prepare::check(path.clone(), vec![FileText { path, text }]).await
+    }
+
+    /// Loads what the configuration's files hold at present, and changes nothing.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub async fn check_files(&self) -> Result<Loaded, ReloadError> {
+        prepare::check(self.ledger().file.clone().ok_or(ReloadError::NoFile)?, Vec::new()).await
+    }
+
+    /// Loads a revision as if the files held it, and changes nothing. Files that are no configuration,
+    /// such as certificates, are what they are now.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub async fn check_revision(&self, revision: &Revision) -> Result<Loaded, ReloadError> {
+        let main = self.ledger().file.clone().ok_or(ReloadError::NoFile)?;
+        let mut files = revision.files.clone();
+        if let Some(first) = files.first_mut() {
+            first.path.clone_from(&main);
+        }
+        prepare::check(main, files).await
     }
 
     /// Puts a configuration in force that is proposed. The file holds it then, and where the ledger is

@@ -141,12 +141,10 @@ async fn load(file: Option<PathBuf>) -> Result<Loaded, ReloadError> {
         .await
 }
 
-/// Checks a text as if the file held it.
-pub(super) async fn check(file: Option<PathBuf>, text: Arc<str>) -> Result<Loaded, ReloadError> {
-    let file = file.ok_or(ReloadError::NoFile)?;
+/// Loads a configuration as if these files held what is given here.
+pub(super) async fn check(main: PathBuf, given: Vec<FileText>) -> Result<Loaded, ReloadError> {
     beside(move || {
-        let given = [FileText { path: file.clone(), text }];
-        config::load_with(&file, &given, &config::process_environment).map_err(ReloadError::Invalid)
+        config::load_with(&main, &given, &config::process_environment).map_err(ReloadError::Invalid)
     })
     .await
 }

@@ -19,7 +19,7 @@ use crate::control::propose::{Objection, Proposal};
 use crate::control::said::{By, unix_ms};
 use crate::control::writer::{Control, Due};
 use crate::control::{Origin, ReloadError};
-use crate::model::{Clock, Generation, UpstreamId};
+use crate::model::{Clock, Generation, Tick, UpstreamId};
 use crate::policy::probation::{Figures, Rules, judge};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Happened, RouteSeries};
@@ -99,6 +99,9 @@ pub(super) struct Meter {
     marks: VecDeque<Figures>,
     /// What there was when the configuration on probation came into force.
     begun: Figures,
+    /// When it has been watched long enough, and when it has to be confirmed, by a clock that nobody sets.
+    guard_until: Option<Tick>,
+    confirm_until: Option<Tick>,
 }
 
 fn figures(series: &RouteSeries) -> Figures {
@@ -194,9 +197,13 @@ impl Control {
     /// Puts what is in force on probation, or takes up a probation of before a restart.
     pub(super) fn put_on_probation(&mut self, probation: Probation) {
         self.meter.begun = self.meter.count(&self.snapshot);
+        let (now, ms, since) = (Clock::now(), unix_ms(), probation.by.since);
+        let at = |until: Option<u64>| Some(now.after(left(until?, since, ms)));
+        self.meter.guard_until = at(probation.guard_until);
+        self.meter.confirm_until = at(probation.confirm_until);
         let ledger = Arc::make_mut(&mut self.ledger);
         ledger.probation = Some(Arc::new(probation));
-        self.timers.set(Due::Probation, Clock::now());
+        self.timers.set(Due::Probation, now);
     }
 
     /// What was put on probation before the process ended goes on, if it is what is in force.
@@ -224,24 +231,25 @@ impl Control {
         if self.is_busy() {
             return self.timers.set(Due::Probation, Clock::now().after(LOOK));
         }
-        let (now, mut left) = (unix_ms(), Vec::new());
-        if let Some(until) = probation.guard_until {
+        let (now, mut left) = (Clock::now(), Vec::new());
+        if let Some(until) = self.meter.guard_until {
             let since = grown(&self.meter.count(&self.snapshot), &self.meter.begun);
             let before = probation.before.as_ref().map(Figures::from).unwrap_or_default();
-            if let Some(worse) = judge(&before, &since, &Rules::default()) {
+            let rules = self.started.1.as_ref().map_or_else(Rules::default, |admin| admin.guard);
+            if let Some(worse) = judge(&before, &since, &rules) {
                 return self.go_back(&probation, worse.to_string());
             }
             if until <= now {
                 self.guard_passed(&probation, since.requests);
             } else {
-                left.extend([LOOK, Duration::from_millis(until - now)]);
+                left.extend([LOOK, until.since(now)]);
             }
         }
-        if let Some(until) = probation.confirm_until {
+        if let Some(until) = self.meter.confirm_until {
             if until <= now {
                 return self.go_back(&probation, "nobody confirmed it in time".to_owned());
             }
-            left.push(Duration::from_millis(until - now));
+            left.push(until.since(now));
         }
         if let Some(left) = left.into_iter().min() {
             self.timers.set(Due::Probation, Clock::now().after(left));
@@ -256,6 +264,7 @@ impl Control {
             None => "it stays in force",
         };
         self.note_config("config.guard_passed", "policy".to_owned(), told, next.to_owned());
+        self.meter.guard_until = None;
         let left = Probation { guard_until: None, ..probation.clone() };
         let left = left.confirm_until.is_some().then(|| Arc::new(left));
         Arc::make_mut(&mut self.ledger).probation = left;
@@ -275,6 +284,17 @@ impl Control {
             let _ = commands.try_send(Command::Propose { proposal, reply });
         }
         self.timers.set(Due::Probation, Clock::now().after(AGAIN));
+    }
+
+    /// What it shall go back to is not to be had.
+    pub(super) fn note_not_reverted(&self, why: &str) {
+        let Some(probation) = &self.ledger.probation else { return };
+        let why = why.lines().next().unwrap_or_default();
+        let (from, to) = (probation.revision, probation.back_to);
+        let cause = format!("revision {from} does not go back to {to}: {why}");
+        let next =
+            "it is tried again every 5 s; confirm it, or roll back to another one".to_owned();
+        self.note_config("config.not_reverted", "policy".to_owned(), cause, next);
     }
 
     /// An operator says that it shall stay.
@@ -332,6 +352,8 @@ impl Control {
     /// Tells what is known of configurations.
     pub(super) fn tell_ledger(&mut self) {
         let ledger = Arc::clone(&self.ledger);
+        let number = ledger.running().map_or(0, |one| one.number);
+        self.registry.process().revision(number, ledger.probation.is_some());
         self.told_ledger.send_modify(|(number, now)| {
             *number += 1;
             *now = ledger;
@@ -351,6 +373,11 @@ impl Control {
             next,
         });
     }
+}
+
+/// How long it is until then. Where the clock was set back meanwhile it is what it was at first, and no more.
+fn left(until: u64, since: u64, now: u64) -> Duration {
+    Duration::from_millis(until.saturating_sub(now.max(since)))
 }
 
 /// Who, as events name them.

@@ -240,7 +240,7 @@
 //! | `/api/v1/ha/overrides/{id}` | what they say of one backend |
 //! | `/api/v1/ha/config` | the configuration in force, secrets masked; its revision is the `ETag` |
 //! | `/api/v1/ha/config/revisions` | those that were in force: since when, from whom, why, and what is on probation |
-//! | `/api/v1/ha/config/revisions/{id}`, `/api/v1/ha/config/revisions/{id}/diff` | one of them; what differs from it in the one in force, or in `?to=` |
+//! | `/api/v1/ha/config/revisions/{id}`, `/api/v1/ha/config/revisions/{id}/diff` | one of them; what differs from it in the one in force, or in `?to=`: by meaning, and line by line |
 //! | `/api/v1/ha/config/validate`, `/api/v1/ha/config/plan` | by POST of a configuration: what is wrong with it; what would come of it |
 //! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next; `?follow=1` goes on with those to come, as lines of JSON or, if asked for by `Accept`, as server-sent events |
 //!
@@ -277,8 +277,8 @@
 //! Each configuration that comes into force with another text than the one before is a revision: it has a
 //! number, and is kept with time, author, reason and text. The author is a token's name; `unix` or `anonymous`
 //! of who came without one; `signal`, `file` or `start`; `policy` of what went back by itself. The last 50 are
-//! kept (of 16 MiB together at most), in `[admin] state` where that is set, readable by the process's user
-//! only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown
+//! kept (`[admin] revisions`; of 16 MiB together at most), in `[admin] state` where that is set, readable by the
+//! process's user only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown
 //! they are masked, comments are left out, and a text with a mask in it is refused.
 //!
 //! `plimsoll apply` and `POST /api/v1/ha/config/update` (`Content-Type: application/toml`) take the way of a
@@ -292,10 +292,13 @@
 //! On probation (`confirm_seconds`, `guard_seconds`; a day at most) a configuration goes back by itself: if it
 //! is not confirmed in time, or if it does harm, judged each second against the five minutes before. Harm is: 5
 //! points more requests answered with 5xx, or attempts at backends failed, among 20 or more of which 5 failed;
-//! or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on. It goes back to the
-//! text of before by the same way, file included, and an event and the revision's reason say why
-//! (`config.reverted`; others are `config.applied`, `config.confirmed`, `config.guard_passed`). What waits
-//! outlives the process with `[admin] state`. A reload with another text takes the place of what is on
+//! or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on; `[admin.guard]` has
+//! these numbers. It goes back to the text of before by the same way, file included, and an event and the
+//! revision's reason say why (`config.reverted`; others are `config.applied`, `config.confirmed`,
+//! `config.guard_passed`). Where it cannot, as a certificate of then is gone, `config.not_reverted` says why, and
+//! it is tried again every 5 s. What waits outlives the process with `[admin] state`, and a clock that is set
+//! does not put it off. `plimsoll status` and the metrics `plimsoll_config_revision` and
+//! `plimsoll_config_on_probation` tell what is in force, and whether it waits. A reload with another text takes the place of what is on
 //! probation, for somebody has taken over. See [`configuring`](super::configuring) for how to use it.
 //!
 //! # Metrics

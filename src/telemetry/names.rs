@@ -166,6 +166,10 @@ families! {
         = "When the configuration in force was loaded, in seconds since 1970.";
     CONFIG_GENERATION: GAUGE "plimsoll_config_generation" []
         = "Number of the first snapshot built from the configuration in force.";
+    CONFIG_REVISION: GAUGE "plimsoll_config_revision" []
+        = "Number of the revision that the configuration in force is, as `plimsoll config history` has it.";
+    CONFIG_ON_PROBATION: GAUGE "plimsoll_config_on_probation" []
+        = "1 while the configuration in force goes back by itself unless it proves itself, else 0.";
     CONFIG_INFO: GAUGE "plimsoll_config_info" ["hash"]
         = "Always 1; the label is the hash of the configuration in force.";
     EVENTS_DROPPED: COUNTER "plimsoll_events_dropped_total" []

@@ -22,6 +22,8 @@ pub struct ProcessSeries {
     /// Milliseconds since 1970; 0 until a configuration is loaded.
     loaded_at: AtomicU64,
     generation: AtomicU64,
+    revision: AtomicU64,
+    on_probation: AtomicBool,
     hash: AtomicU64,
     events_dropped: Count,
     certificates_ordered: Count,
@@ -50,6 +52,8 @@ impl ProcessSeries {
             last_successful: AtomicBool::new(false),
             loaded_at: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            revision: AtomicU64::new(0),
+            on_probation: AtomicBool::new(false),
             hash: AtomicU64::new(0),
             events_dropped: Count::default(),
             certificates_ordered: Count::default(),
@@ -74,6 +78,12 @@ impl ProcessSeries {
         self.loaded_at.store((since_1970(at) * 1000.0) as u64, Relaxed);
         self.last_successful.store(true, Relaxed);
         self.reloads.add_shared(1);
+    }
+
+    /// The configuration in force is this revision; does it have to prove itself?
+    pub fn revision(&self, number: u64, on_probation: bool) {
+        self.revision.store(number, Relaxed);
+        self.on_probation.store(on_probation, Relaxed);
     }
 
     /// A configuration was refused; the one before stays in force.
@@ -177,6 +187,9 @@ impl ProcessSeries {
         if loaded_at > 0 {
             text.single(&names::CONFIG_LAST_RELOAD_TIMESTAMP, loaded_at as f64 / 1000.0);
             text.single(&names::CONFIG_GENERATION, self.generation.load(Relaxed) as f64);
+            text.single(&names::CONFIG_REVISION, self.revision.load(Relaxed) as f64);
+            let on_probation = u64::from(self.on_probation.load(Relaxed));
+            text.single(&names::CONFIG_ON_PROBATION, on_probation as f64);
             text.family(&names::CONFIG_INFO, |samples| {
                 samples.count(&[&format!("{:016x}", self.hash.load(Relaxed))], 1);
             });

@@ -83,6 +83,9 @@ async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
     let latest = text.lines().nth(1).unwrap();
     assert!(latest.starts_with("2* ") && latest.ends_with("c is new"), "{text}");
     assert!(text.contains("revision 2 goes back to 1 unless it is confirmed before "), "{text}");
+    let told = out(&ask(&lb, &["status"]).await);
+    assert!(told.contains(", revision 2, "), "{told}");
+    assert!(told.contains("revision 2 goes back to 1 unless it is confirmed before "), "{told}");
     let told = ask(&lb, &["confirm"]).await;
     assert_eq!(out(&told), "revision 2 stays in force\n", "{}", err(&told));
     let told = ask(&lb, &["confirm"]).await;
@@ -90,7 +93,12 @@ async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
     assert_eq!(out(&told), "no configuration waits to be confirmed\n");
 
     let told = ask(&lb, &["config", "diff", "1"]).await;
-    assert!(out(&told).contains(&format!("+address = \"{}\"", c.address())), "{}", out(&told));
+    let text = out(&told);
+    assert!(text.contains(&format!("+address = \"{}\"", c.address())), "{text}");
+    assert!(text.starts_with("revision 2 against 1:\n"), "{text}");
+    assert!(text.contains(&format!("\n  + backend api/{}: weight 1\n", c.address())), "{text}");
+    let told = ask(&lb, &["config", "diff", "2"]).await;
+    assert_eq!(out(&told), "revision 2 means the same as 2\n");
     let told = ask(&lb, &["config", "show", "1"]).await;
     assert!(out(&told).contains(&a.address()), "{}", out(&told));
     let told = ask(&lb, &["config", "show"]).await;

@@ -13,22 +13,22 @@ use super::{Told, open};
 const CONFIG: &str = "/api/v1/ha/config";
 
 /// Sends a configuration.
-async fn post(lb: &Lb, path: &str, fields: &[&str], text: &str) -> Told {
+pub(super) async fn post(lb: &Lb, path: &str, fields: &[&str], text: &str) -> Told {
     let fields = [fields, &["Content-Type: application/toml"]].concat();
     super::send(lb.admin_addr(), ("POST", &format!("{CONFIG}/{path}")), &fields, text).await
 }
 
 /// Asks with a body of JSON, or none.
-async fn ask(lb: &Lb, method: &str, path: &str, body: &str) -> Told {
+pub(super) async fn ask(lb: &Lb, method: &str, path: &str, body: &str) -> Told {
     super::ask(lb.admin_addr(), method, &format!("{CONFIG}{path}"), &[], body).await
 }
 
-fn file(lb: &Lb) -> String {
+pub(super) fn file(lb: &Lb) -> String {
     fs::read_to_string(lb.config_path()).unwrap()
 }
 
 /// The text of the file with `b` in place of `a`.
-fn turned(lb: &Lb, a: &Origin, b: &Origin) -> String {
+pub(super) fn turned(lb: &Lb, a: &Origin, b: &Origin) -> String {
     let text = file(lb).replace(&a.address(), &b.address());
     assert_ne!(text, file(lb));
     text
@@ -39,13 +39,13 @@ async fn served(lb: &Lb) -> String {
     get(lb.addr("main"), "/").await.text()
 }
 
-async fn running(lb: &Lb) -> u64 {
+pub(super) async fn running(lb: &Lb) -> u64 {
     let list = ask(lb, "GET", "/revisions", "").await.body;
     list["running"].as_u64().unwrap_or_else(|| panic!("{list}"))
 }
 
 /// A balancer before the first of two origins, which may be asked for anything.
-async fn before_one_of_two(admin: &str) -> (Origin, Origin, Lb) {
+pub(super) async fn before_one_of_two(admin: &str) -> (Origin, Origin, Lb) {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let lb = Lb::start(open("", "", &[at(&a)], admin)).await;
     (a, b, lb)

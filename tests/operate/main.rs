@@ -6,7 +6,9 @@ mod access;
 mod backends;
 mod configure;
 mod document;
+mod gone;
 mod kept;
+mod proving;
 mod secured;
 #[path = "../support/mod.rs"]
 mod support;

@@ -58,6 +58,8 @@ pub(in crate::admin) struct EventView {
 
 impl Events {
     pub(in crate::admin) fn of(history: &History, wanted: &Wanted) -> Self {
+        // A number that is still to come is one of the process before: all of this one's came after it.
+        let since = wanted.since.filter(|since| *since <= history.last()).unwrap_or(0);
         let is = |want: &Option<String>, found: Option<&str>| {
             want.as_deref().is_none_or(|want| found == Some(want))
         };
@@ -65,7 +67,7 @@ impl Events {
             is(&wanted.upstream, event.upstream.as_deref())
                 && is(&wanted.backend, event.backend.as_deref())
                 && wanted.kind.as_deref().is_none_or(|kind| event.kind.starts_with(kind))
-                && event.number > wanted.since.unwrap_or(0)
+                && event.number > since
         });
         Self { events: events.into_iter().map(EventView::of).collect() }
     }

@@ -9,6 +9,7 @@ use similar::TextDiff;
 
 use crate::config;
 use crate::control::{Ledger, Probation, Revision};
+use crate::effect::Change;
 use crate::telemetry::at_utc;
 
 /// `/api/v1/ha/config/revisions`.
@@ -70,6 +71,10 @@ struct FileView {
 pub(in crate::admin) struct Difference {
     from: u64,
     to: u64,
+    /// By meaning, as a plan tells it; `null`: that cannot be told.
+    changes: Option<Vec<Change>>,
+    /// Why not.
+    not_compared: Option<String>,
     /// As `diff -u` shows it, secrets masked; empty: nothing, or secrets only.
     diff: String,
 }
@@ -103,7 +108,7 @@ impl<'a> RevisionHead<'a> {
 }
 
 impl<'a> ProbationView<'a> {
-    fn of(probation: &'a Probation) -> Self {
+    pub(super) fn of(probation: &'a Probation) -> Self {
         Self {
             revision: probation.revision,
             back_to: probation.back_to,
@@ -130,7 +135,15 @@ impl<'a> RevisionView<'a> {
 }
 
 impl Difference {
-    pub(in crate::admin) fn of(one: &Revision, two: &Revision) -> Self {
+    pub(in crate::admin) fn of(
+        one: &Revision,
+        two: &Revision,
+        changes: Result<Vec<Change>, String>,
+    ) -> Self {
+        let (changes, not_compared) = match changes {
+            Ok(changes) => (Some(changes), None),
+            Err(why) => (None, Some(why)),
+        };
         let mut seen = BTreeSet::new();
         let paths = one.files.iter().chain(&two.files).map(|file| &file.path);
         let paths = paths.filter(|path| seen.insert(*path));
@@ -149,6 +162,6 @@ impl Difference {
                 diff.push_str(&shown.to_string());
             }
         }
-        Self { from: one.number, to: two.number, diff }
+        Self { from: one.number, to: two.number, changes, not_compared, diff }
     }
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::revisions::ProbationView;
 use super::{eligible, hash};
 use crate::admin::Phase;
+use crate::control::Ledger;
 use crate::snapshot::{Backend, Barrier, Listener, Snapshot, Upstream};
 use crate::telemetry::Status;
 
@@ -76,6 +78,10 @@ pub(in crate::admin) struct Summary<'a> {
     status: Health,
     generation: u64,
     config_hash: String,
+    /// The revision that is in force; `null`: none yet.
+    revision: Option<u64>,
+    /// What it has to prove; `null`: nothing.
+    probation: Option<ProbationView<'a>>,
     uptime_seconds: f64,
     reloads: Reloads,
     listeners: Vec<ListenerStatus<'a>>,
@@ -115,6 +121,7 @@ impl<'a> Summary<'a> {
         phase: Phase,
         uptime: Duration,
         (ok, refused): (u64, u64),
+        ledger: &'a Ledger,
     ) -> Self {
         let Checks { status, checks } = Checks::of(snapshot);
         Self {
@@ -124,6 +131,8 @@ impl<'a> Summary<'a> {
             status,
             generation: snapshot.generation.0,
             config_hash: hash(snapshot),
+            revision: ledger.running().map(|one| one.number),
+            probation: ledger.probation.as_deref().map(ProbationView::of),
             uptime_seconds: uptime.as_secs_f64(),
             reloads: Reloads { ok, refused },
             listeners: snapshot.listeners.iter().map(|one| ListenerStatus::of(one)).collect(),

@@ -30,7 +30,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, desk: &Desk) {
 }
 
 fn heading(screen: &Screen) -> Vec<Line<'static>> {
-    let Screen { version, phase, status, generation, .. } = screen;
+    let Screen { version, phase, status, generation, revision, .. } = screen;
     let health = Style::new().fg(match status.as_str() {
         "healthy" => Color::Green,
         "degraded" => Color::Yellow,
@@ -40,8 +40,11 @@ fn heading(screen: &Screen) -> Vec<Line<'static>> {
     vec![
         Line::from(vec![
             Span::styled(format!("plimsoll {version}"), Modifier::BOLD),
-            format!("  {phase} for {uptime}, generation {generation}, ").into(),
+            format!("  {phase} for {uptime}, ").into(),
             Span::styled(status.clone(), health),
+            format!(", revision {revision}").into(),
+            Span::styled(if screen.is_on_probation { " on probation" } else { "" }, Color::Yellow),
+            format!(", generation {generation}").into(),
         ]),
         Line::from(format!(
             "{}/s requests, {}/s answered with 5xx, {} in flight, {} connections",
@@ -236,6 +239,8 @@ mod tests {
             phase: "ready".to_owned(),
             status: "degraded".to_owned(),
             generation: 3,
+            revision: 2,
+            is_on_probation: true,
             uptime_seconds: 93_784.0,
             requests_per_second: 1234.4,
             errors_per_second: 0.25,

@@ -17,6 +17,10 @@ pub(super) struct Screen {
     pub(super) phase: String,
     pub(super) status: String,
     pub(super) generation: u64,
+    /// Of the configuration in force.
+    pub(super) revision: u64,
+    /// Whether it goes back unless it proves itself.
+    pub(super) is_on_probation: bool,
     pub(super) uptime_seconds: f64,
     /// Requests of clients that ended.
     pub(super) requests_per_second: f64,
@@ -114,6 +118,8 @@ impl Screen {
             phase: text(status, "phase").to_owned(),
             status: text(status, "status").to_owned(),
             generation: status["generation"].as_u64().unwrap_or(0),
+            revision: status["revision"].as_u64().unwrap_or(0),
+            is_on_probation: !status["probation"].is_null(),
             uptime_seconds: uptime,
             requests_per_second: rate(REQUESTS),
             errors_per_second: rate(ERRORS),

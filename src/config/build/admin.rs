@@ -8,6 +8,7 @@ use super::{Build, field, listener_tls};
 use crate::config::model::{Admin, AdminCertificate, AdminRole, AdminToken, CertificateOf};
 use crate::config::tree::Table;
 use crate::model::Address;
+use crate::policy::probation::Rules;
 use crate::tls::{Named, ServerTerms};
 
 pub(super) fn admin(b: &mut Build<'_>, table: &Table) -> Admin {
@@ -33,7 +34,22 @@ pub(super) fn admin(b: &mut Build<'_>, table: &Table) -> Admin {
         certificates,
         max_rate: table.integer("max_rate").unwrap_or_default(),
         state,
+        revisions: table.integer("revisions").unwrap_or_default(),
+        guard: guard(table),
         audit_log,
+    }
+}
+
+/// When a configuration is worse than the one before.
+fn guard(table: &Table) -> Rules {
+    let Some(table) = table.table("guard") else { return Rules::default() };
+    Rules {
+        min_requests: table.integer("min_requests").unwrap_or_default(),
+        min_failed: table.integer("min_failures").unwrap_or_default(),
+        rise: table.float("failure_points").unwrap_or_default() / 100.0,
+        min_timed: table.integer("min_timed_requests").unwrap_or_default(),
+        factor: table.float("latency_factor").unwrap_or_default(),
+        slack: table.duration("latency_slack").unwrap_or_default(),
     }
 }
 

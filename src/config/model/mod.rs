@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Address;
+pub use crate::policy::probation::Rules as Guard;
 use crate::tls::ServerTerms;
 
 pub use crate::policy::breaker::Rules as Breaker;
@@ -229,7 +230,7 @@ pub enum AccessLogFormat {
 }
 
 /// The admin listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// Where it listens. Others can reach it only with tokens, or with `allow_public`.
     pub address: Address,
@@ -247,6 +248,10 @@ pub struct Admin {
     pub max_rate: u32,
     /// Where is written down what operators say; `None`: a restart forgets it.
     pub state: Option<PathBuf>,
+    /// Revisions of the configuration that are kept.
+    pub revisions: usize,
+    /// When a configuration that is watched is worse than the one before.
+    pub guard: Guard,
     /// Where each request is written down that would change something.
     pub audit_log: Option<PathBuf>,
 }

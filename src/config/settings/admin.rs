@@ -1,5 +1,7 @@
 //! The admin listener: where it is, and who may what there.
 
+use std::time::Duration;
+
 use super::listener_tls::{CLIENT_SETTINGS, HANDSHAKE_TIMEOUT, PASSWORD, POLICY};
 use crate::config::table::{Kind, Section, Setting};
 
@@ -87,6 +89,22 @@ static SECTION: Section = Section {
              owner only; let one process have it.",
             r#""/var/lib/plimsoll/state""#,
         ),
+        Setting::with_default(
+            "revisions",
+            Kind::Integer { min: 2, max: 10_000 },
+            "50",
+            "Revisions of the configuration that are kept, the one in force among them; fewer where their \
+             texts are more than 16 MiB together, but never less than two.",
+            "200",
+        ),
+        Setting::with_default(
+            "guard",
+            Kind::Table(&GUARD),
+            "{}",
+            "When a configuration that is watched after it came into force (`plimsoll apply --guard`) is \
+             worse than the one before.",
+            "{ failure_points = 1.0 }",
+        ),
         Setting::optional(
             "audit_log",
             Kind::Text,
@@ -94,6 +112,60 @@ static SECTION: Section = Section {
             "A file to which a line of JSON is appended for each request that would change something: \
              who, what, and what came of it. It is opened anew for each line, so it can be moved away.",
             r#""/var/log/plimsoll/audit.log""#,
+        ),
+    ],
+};
+
+const NUMBER: Kind = Kind::Integer { min: 1, max: 1_000_000 };
+
+static GUARD: Section = Section {
+    title: "[admin.guard]",
+    doc: "When a configuration goes back because it does harm: what happened since is compared with the up to \
+          five minutes before. Looked at are the share of requests that are answered with 5xx, the share of \
+          attempts at backends that fail, and the time that 99 of 100 requests stay below.",
+    settings: &[
+        Setting::with_default(
+            "min_requests",
+            NUMBER,
+            "20",
+            "Requests, or attempts, since it came into force below which shares are not looked at. Of a time \
+             before with fewer it is taken that none had failed.",
+            "100",
+        ),
+        Setting::with_default(
+            "min_failures",
+            NUMBER,
+            "5",
+            "Failures since then below which shares are not looked at.",
+            "20",
+        ),
+        Setting::with_default(
+            "failure_points",
+            Kind::Float { min: 0.0, max: 100.0 },
+            "5.0",
+            "By how many percentage points a share may rise.",
+            "0.5",
+        ),
+        Setting::with_default(
+            "min_timed_requests",
+            NUMBER,
+            "100",
+            "Requests, before as well as since, below which times are not looked at.",
+            "1000",
+        ),
+        Setting::with_default(
+            "latency_factor",
+            Kind::Float { min: 1.0, max: 1000.0 },
+            "2.0",
+            "How many times as long requests may take.",
+            "1.5",
+        ),
+        Setting::with_default(
+            "latency_slack",
+            Kind::Duration { min: Duration::ZERO, max: Duration::from_hours(1), off: false },
+            r#""100ms""#,
+            "By how much longer they may take in any case.",
+            r#""20ms""#,
         ),
     ],
 };

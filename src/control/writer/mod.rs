@@ -322,17 +322,8 @@ impl Control {
         let steered = mem::take(&mut self.steered);
         let mut touched = touched;
         touched.extend(moved.keys().chain(&steered).chain(&mem::take(&mut self.reweighed)));
-        let known = Known {
-            states: &|id| self.backends.state(id),
-            orders: &self.orders,
-            courses: &|name| self.courses.course(name),
-            addresses: self.names.addresses(),
-            identities: &mut self.identities,
-            registry: &self.registry,
-            challenges: &self.challenges,
-        };
-        let generation = self.snapshot.generation.next();
-        let next = build::rebuild(&self.snapshot, &touched, generation, known);
+        let next =
+            self.built(|known, now| build::rebuild(now, &touched, now.generation.next(), known));
         for change in &changes {
             let (place, told) = change.happened();
             self.note(place, told);
@@ -351,6 +342,21 @@ impl Control {
                 self.publish_changes();
             }
         }
+    }
+
+    /// Has the next snapshot built by what is known, and by the present one.
+    fn built(&mut self, build: impl FnOnce(Known<'_>, &Arc<Snapshot>) -> Snapshot) -> Snapshot {
+        let known = Known {
+            // Before the first configuration is in force nothing else is known of them.
+            states: &|id| self.backends.state(id).or_else(|| self.recalled.state(id)),
+            orders: &self.orders,
+            courses: &|name| self.courses.course(name),
+            addresses: self.names.addresses(),
+            identities: &mut self.identities,
+            registry: &self.registry,
+            challenges: &self.challenges,
+        };
+        build(known, &self.snapshot)
     }
 
     /// Makes `next` the world. Gives the world before.

@@ -17,7 +17,7 @@ use crate::control::said::{By, Override};
 use crate::control::{Origin, ReloadError};
 use crate::dns::Answer;
 use crate::model::{Clock, Generation};
-use crate::snapshot::build::{self, Input, Known};
+use crate::snapshot::build::{self, Input};
 
 impl Control {
     pub(super) fn prepare(&mut self, command: Command) {
@@ -134,6 +134,10 @@ impl Control {
                 self.refuse(&report.render(false), origin);
                 Err(ReloadError::Invalid(report))
             }
+            Err(error) if origin == Origin::Policy => {
+                self.refuse(&error.to_string(), origin);
+                Err(error)
+            }
             Err(error) => {
                 warn!(origin = origin.name(), %error, "nothing is reloaded");
                 Err(error)
@@ -179,8 +183,13 @@ impl Control {
 
     /// A configuration that cannot be taken changes nothing and explains itself.
     fn refuse(&mut self, why: &str, origin: Origin) {
-        if origin == Origin::FileWatch && self.refused.as_deref() == Some(why) {
+        // These try again by themselves.
+        let tries_again = matches!(origin, Origin::FileWatch | Origin::Policy);
+        if tries_again && self.refused.as_deref() == Some(why) {
             return;
+        }
+        if origin == Origin::Policy {
+            self.note_not_reverted(why);
         }
         self.registry.process().reload_refused();
         error!(
@@ -206,20 +215,9 @@ impl Control {
         let config = self.said.patch(&loaded.config);
         self.loaded = Loaded { warnings: Vec::new(), ..loaded };
         self.names.take_up(&config, answers, &mut self.timers, self.registry.process());
-        let next = build::build(Input {
-            config: &config,
-            hash,
-            generation: self.snapshot.generation.next(),
-            previous: Some(&*self.snapshot),
-            known: Known {
-                states: &|id| self.backends.state(id).or_else(|| self.recalled.state(id)),
-                orders: &self.orders,
-                courses: &|name| self.courses.course(name),
-                addresses: self.names.addresses(),
-                identities: &mut self.identities,
-                registry: &self.registry,
-                challenges: &self.challenges,
-            },
+        let next = self.built(|known, now| {
+            let (generation, previous) = (now.generation.next(), Some(&**now));
+            build::build(Input { config: &config, hash, generation, previous, known })
         });
         let cause = format!("configuration {hash:016x}");
         let before = self.publish(next, origin, cause);

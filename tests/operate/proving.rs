@@ -1,0 +1,166 @@
+//! Configurations that have to prove themselves, where something comes between.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::configure::{ask, before_one_of_two, file, post, running, turned};
+use super::open;
+use super::support::{Lb, Origin, at, get, metric, until};
+
+async fn causes(lb: &Lb, kind: &str) -> Vec<String> {
+    let told = lb.api(&format!("/api/v1/ha/events?kind={kind}")).await;
+    let events = told["events"].as_array().unwrap();
+    events.iter().map(|event| event["cause"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
+    let a = Origin::start("a").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, gone) = (folder.path().join("secret"), folder.path().join("gone"));
+    fs::write(&secret, "a-secret-of-16-bytes").unwrap();
+    let reference = format!("{{ file = \"{}\" }}", secret.display());
+    let sticky = format!("sticky = {{ cookie = \"sid\", secret = {reference} }}");
+    let lb = Lb::start(open("", &sticky, &[at(&a)], "")).await;
+    let (old, new) = (file(&lb), file(&lb).replace(&sticky, ""));
+    assert_ne!(old, new);
+    let told = post(&lb, "update?confirm_seconds=1", &["If-Match: \"1\""], &new).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    fs::rename(&secret, &gone).unwrap();
+    until("it is told", async || !causes(&lb, "config.not_reverted").await.is_empty()).await;
+    let told = &causes(&lb, "config.not_reverted").await[0];
+    assert!(told.starts_with("revision 2 does not go back to 1: "), "{told}");
+    assert!(told.contains("secret"), "{told}");
+    assert_eq!((running(&lb).await, file(&lb)), (2, new));
+    fs::rename(&gone, &secret).unwrap();
+    until("it has gone back", async || running(&lb).await == 3).await;
+    assert_eq!(file(&lb), old);
+    assert_eq!(causes(&lb, "config.not_reverted").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let (a, b, lb) = before_one_of_two(&format!("state = \"{}\"", state.display())).await;
+    let path = "update?confirm_seconds=2";
+    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    // As it would stand there if the clock had been an hour ahead.
+    let path = state.join("probation.json");
+    let mut written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let ahead = |ms: &Value| json!(ms.as_u64().unwrap() + 3_600_000);
+    written["confirm_until"] = ahead(&written["confirm_until"]);
+    written["by"]["since"] = ahead(&written["by"]["since"]);
+    fs::write(&path, written.to_string()).unwrap();
+    let lb = lb.restart().await;
+    assert_eq!(running(&lb).await, 2);
+    until("it has gone back", async || running(&lb).await == 3).await;
+}
+
+#[tokio::test]
+async fn the_operator_says_what_harm_is() {
+    let guard = "guard = { min_requests = 3, min_failures = 2, failure_points = 50.0 }";
+    let (a, mut b, lb) = before_one_of_two(guard).await;
+    let new = turned(&lb, &a, &b);
+    b.stop().await;
+    let told = post(&lb, "update?guard_seconds=3600", &["If-Match: \"1\""], &new).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    // Far fewer than it takes where nothing is said.
+    for _ in 0..3 {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 502);
+    }
+    until("it has gone back", async || running(&lb).await == 3).await;
+}
+
+#[tokio::test]
+async fn a_probation_shows_in_status_and_metrics() {
+    let (a, b, lb) = before_one_of_two("").await;
+    let figures = async || {
+        let text = lb.metrics().await;
+        let of = |name| metric(&text, name);
+        (of("plimsoll_config_revision"), of("plimsoll_config_on_probation"))
+    };
+    assert_eq!(figures().await, (Some(1.0), Some(0.0)));
+    let path = "update?confirm_seconds=3600";
+    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    assert_eq!(figures().await, (Some(2.0), Some(1.0)));
+    let status = lb.api("/api/v1/ha/status").await;
+    assert_eq!((&status["revision"], &status["probation"]["back_to"]), (&json!(2), &json!(1)));
+    assert_eq!(ask(&lb, "POST", "/confirm", "").await.status, 200);
+    assert_eq!(figures().await, (Some(2.0), Some(0.0)));
+    assert_eq!(lb.api("/api/v1/ha/status").await["probation"], Value::Null);
+}
+
+#[tokio::test]
+async fn as_many_revisions_are_kept_as_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let admin = format!("revisions = 2\nstate = \"{}\"", state.display());
+    let (a, b, lb) = before_one_of_two(&admin).await;
+    for (from, to) in [(&a, &b), (&b, &a), (&a, &b)] {
+        let told = post(&lb, "update", &["If-Match: *"], &turned(&lb, from, to)).await;
+        assert_eq!(told.status, 200, "{}", told.body);
+    }
+    let list = ask(&lb, "GET", "/revisions", "").await.body;
+    let told: Vec<_> = list["revisions"].as_array().unwrap().iter().collect();
+    let told: Vec<_> = told.iter().map(|one| &one["revision"]).collect();
+    assert_eq!(told, [&json!(4), &json!(3)]);
+    let mut files: Vec<_> = fs::read_dir(state.join("revisions"))
+        .unwrap()
+        .map(|one| one.unwrap().file_name())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["3.json", "4.json"]);
+}
+
+#[tokio::test]
+async fn two_revisions_are_compared_by_meaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "a-secret-of-16-bytes").unwrap();
+    let reference = format!("{{ file = \"{}\" }}", secret.display());
+    let sticky = format!("sticky = {{ cookie = \"sid\", secret = {reference} }}");
+    let (a, b, lb) = before_one_of_two("").await;
+    let with_cookie =
+        turned(&lb, &a, &b).replace("[upstream.api]\n", &format!("[upstream.api]\n{sticky}\n"));
+    let new = turned(&lb, &a, &b);
+    for text in [&new, &format!("# no more than this\n{new}")] {
+        let told = post(&lb, "update", &["If-Match: *"], text).await;
+        assert_eq!(told.status, 200, "{}", told.body);
+    }
+    let diff = ask(&lb, "GET", "/revisions/1/diff?to=2", "").await.body;
+    let changes = diff["changes"].as_array().unwrap_or_else(|| panic!("{diff}"));
+    let told: Vec<_> = changes.iter().map(|one| (&one["how"], &one["name"])).collect();
+    let name = |origin: &Origin| json!(format!("api/{}", origin.address()));
+    let (added, removed) = (name(&b), name(&a));
+    assert_eq!(told, [(&json!("added"), &added), (&json!("removed"), &removed)]);
+    let diff = ask(&lb, "GET", "/revisions/2/diff", "").await.body;
+    assert_eq!((&diff["changes"], &diff["not_compared"]), (&json!([]), &Value::Null), "{diff}");
+    // What a revision refers to may be gone since.
+    let told = post(&lb, "update", &["If-Match: *"], &with_cookie).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    fs::remove_file(&secret).unwrap();
+    let diff = ask(&lb, "GET", "/revisions/1/diff?to=4", "").await.body;
+    assert_eq!(diff["changes"], Value::Null, "{diff}");
+    let why = diff["not_compared"].as_str().unwrap();
+    assert!(why.starts_with("revision 4: ") && why.contains("secret"), "{why}");
+    assert!(diff["diff"].as_str().unwrap().contains("+[upstream.api.sticky"), "{diff}");
+}
+
+#[tokio::test]
+async fn a_reload_can_be_tried() {
+    let (a, b, lb) = before_one_of_two("").await;
+    let generation = lb.generation().await;
+    lb.rewrite(turned(&lb, &a, &b));
+    let told = ask(&lb, "POST", "/reload?dry_run=1", "").await;
+    assert_eq!((told.status, &told.body["dry_run"]), (200, &json!(true)), "{}", told.body);
+    assert_eq!((lb.generation().await, running(&lb).await), (generation, 1));
+    lb.rewrite("nonsense = 1\n");
+    let told = ask(&lb, "POST", "/reload?dry_run=1", "").await;
+    assert_eq!((told.status, &told.body["code"]), (422, &json!("invalid_config")));
+    let told = ask(&lb, "POST", "/reload?dry=1", "").await;
+    assert_eq!((told.status, &told.body["code"]), (400, &json!("bad_query")));
+}
