@@ -116,6 +116,10 @@ async fn it_shows_which_configurations_were_in_force() {
     assert_eq!(told.status, 200, "{}", told.text());
     until_it_says(&browser, "#revisions", "revision 2 by anonymous: more to read").await;
     until_it_says(&browser, "#revisions li:first-child .pill", "on probation").await;
+    until_it_says(&browser, "#about", "revision 2,").await;
+    let older =
+        "return getComputedStyle(document.querySelector('#revisions li:last-child .pill')).display";
+    assert_eq!(browser.run(older).await, "none", "only the one in force is marked");
     until_it_says(&browser, "#probation", "Revision 2 goes back to 1 unless it is confirmed").await;
     until_it_says(&browser, "#events", "config.applied: revision 2: more to read").await;
 }

@@ -81,7 +81,7 @@ function showState(status) {
   say(pill, phase);
   document.title = phase === "healthy" ? "Plimsoll" : `${phase} · Plimsoll`;
   const refused = status.reloads.refused ? `, ${status.reloads.refused} reloads refused` : "";
-  say(at("about"), `version ${status.version}, up ${time(status.uptime_seconds)}, generation ${status.generation}, configuration ${status.config_hash.slice(0, 8)}${refused}`);
+  say(at("about"), `version ${status.version}, up ${time(status.uptime_seconds)}, revision ${status.revision ?? "none"}, generation ${status.generation}, configuration ${status.config_hash.slice(0, 8)}${refused}`);
 }
 
 function showListeners(status, stats) {
@@ -221,7 +221,7 @@ function updateRow(row, one) {
 
 function showEvents() {
   at("no-events").hidden = events.length > 0;
-  keep(at("events"), events, (one) => String(one.number),
+  keep(at("events"), events, (one) => `${one.number} ${one.at}`,
     (one) => {
       const of = one.backend ? `${one.upstream}/${one.backend}` : (one.upstream ?? "");
       const next = one.next ? `; then: ${one.next}` : "";
@@ -234,8 +234,10 @@ function showEvents() {
 async function askEvents() {
   const news = (await read(`/events?since=${lastEvent}`)).events;
   if (news.length > 0) {
+    // A process that took the place of the one before begins with 1 again.
+    const before = news[0].number > lastEvent ? events : [];
     lastEvent = news[news.length - 1].number;
-    events = [...news.reverse(), ...events].slice(0, EVENTS);
+    events = [...news.reverse(), ...before].slice(0, EVENTS);
   }
 }
 

@@ -26,7 +26,7 @@ function proves(probation) {
 export function showRevisions(list) {
   at("probation").hidden = !list.probation;
   say(at("probation"), list.probation ? proves(list.probation) : "");
-  keep(at("revisions"), list.revisions.slice(0, SHOWN), (one) => String(one.revision),
+  keep(at("revisions"), list.revisions.slice(0, SHOWN), (one) => `${one.revision} ${one.at}`,
     (one) => element("li", {}, element("time", { datetime: one.at }, moment(one.at)),
       element("p", {}, element("strong", {}, `revision ${one.revision}`), ` by ${one.author}${one.reason ? `: ${one.reason}` : ""}`,
         element("span", { class: "quiet" }, ` (${one.origin.replace("_", " ")}, ${one.hash.slice(0, 8)})`), element("span", { class: "pill" }))),
