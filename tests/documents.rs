@@ -20,6 +20,7 @@ const OPERATIONS: &str = include_str!("../src/manual/operations.rs");
 const ALGORITHMS: &str = include_str!("../src/manual/algorithms.rs");
 const WHY_NOT: &str = include_str!("../src/manual/why_not.rs");
 const WALK: &str = include_str!("../src/manual/request_walk.rs");
+const FIRM: &str = include_str!("../src/manual/standing_firm.md");
 const ALERTS: &str = include_str!("../conf/prometheus/alerts.yaml");
 const UNIT: &str = include_str!("../conf/systemd/plimsoll.service");
 
@@ -116,6 +117,36 @@ fn files_on_the_walk_are_there() {
     assert!(files.len() >= 8, "{stops:?}");
     for file in files {
         assert!(Path::new(ROOT).join("src/proxy").join(&file).is_file(), "{file} is not there");
+    }
+}
+
+#[test]
+fn tests_that_the_manual_names_are_there() {
+    let mut sources = String::new();
+    let mut folders = vec![Path::new(ROOT).join("tests"), Path::new(ROOT).join("src")];
+    while let Some(folder) = folders.pop() {
+        // What the fuzzers have found and built is large, and no test.
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() && !entry.ends_with("tests/fuzz") {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                sources += &fs::read_to_string(entry).unwrap();
+            }
+        }
+    }
+    let rows: Vec<_> = FIRM.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 50, "{} rows", rows.len());
+    for row in rows {
+        // Behind what is tried, and what becomes of it.
+        let shown = row.splitn(4, '|').nth(3).unwrap();
+        for name in code_spans(shown) {
+            let is_there = if name.contains('/') {
+                Path::new(ROOT).join("tests/http1_corpus").join(&name).is_file()
+            } else {
+                sources.contains(&format!("fn {name}("))
+            };
+            assert!(is_there, "{name} is not there: {row}");
+        }
     }
 }
 

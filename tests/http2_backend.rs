@@ -21,9 +21,11 @@ use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
+use support::frames::{ACK, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
 use support::{Client, Lb, get, request, until};
 
 /// A body that is fed frame by frame; dropping the sender ends it.
@@ -245,4 +247,107 @@ async fn a_backend_that_speaks_no_http2_is_a_bad_gateway() {
     });
     let lb = before(&[address]).await;
     assert_eq!(get(lb.addr("main"), "/").await.status, 502);
+}
+
+/// An origin that shakes hands and then says this to each request, by its stream; gives how many came.
+async fn saying(what: fn(u32) -> Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(converse(socket, what, Arc::clone(&count)));
+        }
+    });
+    (address, asked)
+}
+
+/// Its side of a connection, until that ends.
+async fn converse(
+    mut socket: TcpStream,
+    what: fn(u32) -> Vec<u8>,
+    count: Arc<AtomicUsize>,
+) -> std::io::Result<()> {
+    let mut payload = vec![0; PREFACE.len()];
+    socket.read_exact(&mut payload).await?;
+    socket.write_all(&frame(SETTINGS, 0, 0, [])).await?;
+    let mut head = [0; 9];
+    loop {
+        socket.read_exact(&mut head).await?;
+        payload.resize(u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize, 0);
+        socket.read_exact(&mut payload).await?;
+        let answer = match (head[3], head[4]) {
+            (SETTINGS, 0) => frame(SETTINGS, ACK, 0, []),
+            (HEADERS, _) => {
+                count.fetch_add(1, SeqCst);
+                what(u32::from_be_bytes(head[5..].try_into().unwrap()))
+            }
+            _ => continue,
+        };
+        socket.write_all(&answer).await?;
+    }
+}
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+
+/// Codes of errors (RFC 9113 §7).
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED: u32 = 7;
+
+#[tokio::test]
+async fn what_was_certainly_not_seen_is_sent_elsewhere_whatever_it_is() {
+    let refuses: [fn(u32) -> Vec<u8>; 3] = [
+        |stream| frame(RST_STREAM, 0, stream, REFUSED.to_be_bytes()),
+        |_| frame(GOAWAY, 0, 0, [0_u32.to_be_bytes(), NO_ERROR.to_be_bytes()].concat()),
+        |_| frame(GOAWAY, 0, 0, [0_u32.to_be_bytes(), INTERNAL_ERROR.to_be_bytes()].concat()),
+    ];
+    for refuse in refuses {
+        let (refusing, asked) = saying(refuse).await;
+        let settings = "strategy = \"round_robin\"\npassive = { max_fails = 0 }";
+        let lb = with(settings, &[refusing, Origin::default().start().await]).await;
+        for _ in 0..4 {
+            let response = request(lb.addr("main"), POST).await;
+            assert_eq!((response.status, response.text()), (200, "got 5".into()));
+        }
+        assert!(asked.load(SeqCst) >= 2);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_costs_no_fresh_connection_to_who_refused_it() {
+    let (refusing, asked) =
+        saying(|stream| frame(RST_STREAM, 0, stream, REFUSED.to_be_bytes())).await;
+    let lb = with("passive = { max_fails = 0 }", &[refusing]).await;
+    for count in 1..=3 {
+        assert_eq!(request(lb.addr("main"), POST).await.status, 502);
+        assert_eq!(asked.load(SeqCst), count);
+    }
+    let opened = "plimsoll_pool_opens_total{upstream=\"h2\",result=\"ok\"}";
+    assert_eq!(lb.metric(opened).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn what_may_have_been_seen_is_not_sent_twice() {
+    let seen: [fn(u32) -> Vec<u8>; 2] = [
+        |stream| frame(RST_STREAM, 0, stream, INTERNAL_ERROR.to_be_bytes()),
+        |stream| {
+            let last = [stream.to_be_bytes(), INTERNAL_ERROR.to_be_bytes()].concat();
+            [frame(GOAWAY, 0, 0, last), frame(RST_STREAM, 0, stream, INTERNAL_ERROR.to_be_bytes())]
+                .concat()
+        },
+    ];
+    for said in seen {
+        let (failing, asked) = saying(said).await;
+        let settings = "strategy = \"round_robin\"\npassive = { max_fails = 0 }";
+        let lb = with(settings, &[failing, Origin::default().start().await]).await;
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(request(lb.addr("main"), POST).await.status);
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 502, 502]);
+        assert_eq!(asked.load(SeqCst), 2);
+    }
 }

@@ -9,6 +9,7 @@
 //! - [`request_walk`]: the way of a request through the code, in eight stops
 //! - [`coming_from_nginx`]: importing, and what becomes of each directive
 //! - [`coming_from_haproxy`]: what is called how, and an example
+//! - [`standing_firm`]: what is tried against a proxy, what becomes of it, and the test that shows it
 //! - [`why_not`]: what was decided against, and why
 //!
 //! `tests/documents.rs` holds what it can of them: names of metrics, settings, commands and files.
@@ -24,6 +25,7 @@ pub mod draining;
 pub mod kubernetes;
 pub mod operations;
 pub mod request_walk;
+pub mod standing_firm;
 pub mod tls;
 pub mod tracing;
 pub mod tuning;

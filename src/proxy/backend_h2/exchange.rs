@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use crate::http1::{Framing, ResponseHead, encode};
 use crate::model::Outcome;
-use crate::proxy::backend_h2::{self, BodyFeed, Sender};
+use crate::proxy::backend_h2::{self, BodyFeed, Fate, Sender};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
@@ -37,6 +37,8 @@ pub(crate) struct H2Exchange<'a> {
     pub(crate) read: u64,
     /// The trailer fields of the response, a line each.
     pub(crate) theirs: Vec<u8>,
+    /// The backend refused the request without a look at it; its connection is as good as before.
+    pub(crate) refused: bool,
     still: Still,
 }
 
@@ -58,6 +60,7 @@ impl<'a> H2Exchange<'a> {
             written: 0,
             read: 0,
             theirs: Vec::new(),
+            refused: false,
             still: Still::default(),
         }
     }
@@ -96,8 +99,9 @@ impl<'a> H2Exchange<'a> {
     ) -> Poll<Result<Response<Incoming>, Failure>> {
         if let Poll::Ready(answer) = sent.poll(cx) {
             return Poll::Ready(answer.map_err(|error| {
-                // Never handed to the connection: certainly not seen by the backend.
-                if error.is_canceled() {
+                let fate = backend_h2::fate(&error);
+                self.refused = fate == Fate::Refused;
+                if fate != Fate::Unknown {
                     self.upload.sent = 0;
                 }
                 Failure::Attempt(Outcome::Reset)

@@ -62,6 +62,30 @@ pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
     Ok(sender)
 }
 
+/// What became of a request that failed before its answer began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was refused, and certainly not looked at (RFC 9113 §8.7); others may go on.
+    Refused,
+    /// The connection took no more requests, and certainly not this one (§6.8).
+    TooLate,
+    /// It may have been seen.
+    Unknown,
+}
+
+fn fate(error: &hyper::Error) -> Fate {
+    let source = std::error::Error::source(error);
+    match source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        Some(error) if !error.is_remote() => Fate::Unknown,
+        Some(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Fate::Refused,
+        // Told of streams above the last one of the GOAWAY only.
+        Some(error) if error.is_go_away() => Fate::TooLate,
+        // Never handed to the connection.
+        _ if error.is_canceled() => Fate::TooLate,
+        _ => Fate::Unknown,
+    }
+}
+
 /// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2).
 pub(super) fn request(
     scheme: &str,
