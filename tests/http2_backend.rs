@@ -25,7 +25,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use support::frames::{ACK, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
+use support::frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+    asking, block, frame, setting,
+};
 use support::{Client, Lb, get, request, until};
 
 /// A body that is fed frame by frame; dropping the sender ends it.
@@ -49,6 +52,8 @@ struct Origin {
     connections: Arc<AtomicUsize>,
     under_way: Arc<AtomicUsize>,
     gate: Option<Arc<Semaphore>>,
+    /// Requests that a connection may have under way.
+    most: Option<u32>,
 }
 
 impl Origin {
@@ -61,6 +66,7 @@ impl Origin {
                 let origin = self.clone();
                 let service = service_fn(move |request| origin.clone().answer(request));
                 let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .max_concurrent_streams(self.most.or(Some(200)))
                     .serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(connection);
             }
@@ -95,6 +101,19 @@ impl Origin {
                     return;
                 }
             }
+            let waits: Option<&'static [u8]> = match &*path {
+                "/much" => Some(&[b'x'; 16 * 1024]),
+                // Messages of gRPC, of two bytes each.
+                "/many" => Some(&[0, 0, 0, 0, 2, 8, 1]),
+                _ => None,
+            };
+            if let Some(piece) = waits {
+                for _ in 0..(1 << 20) / piece.len() {
+                    if feed.send(Ok(Frame::data(piece.into()))).await.is_err() {
+                        return;
+                    }
+                }
+            }
             let last = match &*path {
                 "/broken" => Err("broken off"),
                 "/trailers" => {
@@ -121,6 +140,10 @@ async fn before(backends: &[SocketAddr]) -> Lb {
 
 /// With these lines in the upstream's section.
 async fn with(settings: &str, backends: &[SocketAddr]) -> Lb {
+    Lb::start(config(settings, backends)).await
+}
+
+fn config(settings: &str, backends: &[SocketAddr]) -> String {
     let mut toml = format!(
         "workers = 1\n[access_log]\nformat = \"off\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"h2\"\n\
@@ -129,7 +152,7 @@ async fn with(settings: &str, backends: &[SocketAddr]) -> Lb {
     for backend in backends {
         write!(toml, "[[upstream.h2.backend]]\naddress = \"{backend}\"\n").unwrap();
     }
-    Lb::start(toml).await
+    toml
 }
 
 #[tokio::test]
@@ -349,5 +372,79 @@ async fn what_may_have_been_seen_is_not_sent_twice() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 200, 502, 502]);
         assert_eq!(asked.load(SeqCst), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_a_backend_leaves_ends_as_it_would() {
+    let (leaving, asked) = saying(|stream| {
+        let last = [stream.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();
+        let status_200 = [0x88];
+        [
+            frame(HEADERS, END_HEADERS, stream, status_200),
+            frame(DATA, 0, stream, "half "),
+            frame(GOAWAY, 0, 0, last),
+            frame(DATA, END_STREAM, stream, "whole"),
+        ]
+        .concat()
+    })
+    .await;
+    let lb = before(&[leaving]).await;
+    for count in 1..=3 {
+        assert_eq!(request(lb.addr("main"), POST).await.text(), "half whole");
+        assert_eq!(asked.load(SeqCst), count);
+    }
+    // Each had a connection of its own, for the one before took no more.
+    let opened = "plimsoll_pool_opens_total{upstream=\"h2\",result=\"ok\"}";
+    assert_eq!(lb.metric(opened).await, Some(3.0));
+}
+
+#[tokio::test]
+async fn no_more_is_asked_of_a_connection_at_once_than_its_backend_allows() {
+    let gate = Arc::new(Semaphore::new(1));
+    let origin = Origin { gate: Some(Arc::clone(&gate)), most: Some(2), ..Origin::default() };
+    let (connections, under_way) = (Arc::clone(&origin.connections), Arc::clone(&origin.under_way));
+    let lb = before(&[origin.start().await]).await;
+    // The limit is known with the first answer.
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    let address = lb.addr("main");
+    let clients: Vec<_> =
+        (0..6).map(|_| tokio::spawn(async move { get(address, "/").await.status })).collect();
+    for came in 3..=7 {
+        until("as many are asked as may be", async || under_way.load(SeqCst) == came).await;
+        gate.add_permits(1);
+    }
+    gate.add_permits(1);
+    for client in clients {
+        assert_eq!(client.await.unwrap(), 200);
+    }
+    assert_eq!(connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_hold_up_nobody_else() {
+    for (path, streams) in [("/much", 400), ("/many", 20)] {
+        let origin = Origin { most: Some(1000), ..Origin::default() };
+        let (connections, under_way) =
+            (Arc::clone(&origin.connections), Arc::clone(&origin.under_way));
+        let backend = origin.start().await;
+        let listener = "name = \"main\"\nhttp2 = true\nmax_streams = 1000";
+        let config = config("", &[backend]).replace("name = \"main\"", listener);
+        let lb = Lb::start(config).await;
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+        // With no window for any answer.
+        let mut frames = Frames::with_settings(lb.addr("main"), &setting(4, 0)).await;
+        for n in 0..streams {
+            let asked = block(&asking("GET", path));
+            frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, asked)).await;
+        }
+        for _ in 0..streams {
+            frames.until(|frame| frame.kind == HEADERS).await.unwrap();
+        }
+        until("all have been asked", async || under_way.load(SeqCst) > streams as usize).await;
+        for _ in 0..20 {
+            assert_eq!(get(lb.addr("main"), "/").await.body, b"got 0");
+        }
+        assert_eq!(connections.load(SeqCst), 1, "{path}");
     }
 }

@@ -448,8 +448,9 @@
 //!
 //! TLS adds 16 KiB to an idle connection and 256 KiB to one that is held up. Over HTTP/2 a connection is up to
 //! `max_streams` requests at once, 100 unless told otherwise, and each of them is one connection in this sum:
-//! 100 KiB of a response that its client does not take, 256 KiB of a body that its backend does not take, of
-//! all bodies on a connection 16 × `http2_window`. Where that is too much, `max_streams` is what to lower.
+//! 100 KiB of a response that its client does not take, 256 KiB of a body that its backend does not take; of
+//! all bodies on a connection 16 × `http2_window`, and 64 × `http2_window` for the frames if they are the smallest.
+//! Where that is too much, `max_streams` is what to lower.
 //!
 //! The surest bound is `memory_limit`, looked at ten times a second. From 90 % of it on, clients' connections end
 //! with their request; from 95 % on, requests get 503 with `Retry-After: 1` before anything is looked up for

@@ -71,6 +71,34 @@ async fn whoever_gives_up_request_after_request_is_told_to_be_calm() {
     is_calmed(20_000, |stream| [ask(stream), frame(RST_STREAM, 0, stream, [0, 0, 0, 8])]).await;
 }
 
+#[tokio::test]
+async fn whoever_gives_up_answer_after_answer_is_told_to_be_calm() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    origin.answer(Answer::Stream(64 << 20));
+    let mut frames = Frames::open(lb.addr("main")).await;
+    let mut streams = (1..2_000).step_by(2);
+    let told = 'all: loop {
+        let stream = streams.next().expect("an end before long");
+        frames.send(ask(stream)).await;
+        // The answer is under way, and waits for room.
+        let mut came = 0;
+        while came < 65_535 {
+            let frame = frames.until(|one| matches!(one.kind, DATA | GOAWAY)).await.unwrap();
+            if frame.kind == GOAWAY {
+                break 'all frame;
+            }
+            came += frame.payload.len() as u32;
+        }
+        let room = frame(WINDOW_UPDATE, 0, 0, came.to_be_bytes());
+        let reset = frame(RST_STREAM, 0, stream, [0, 0, 0, 8]);
+        frames.send([room, reset].concat()).await;
+    };
+    assert_eq!(told.code(), u32::from(Reason::ENHANCE_YOUR_CALM));
+    origin.answer(Answer::Status(200));
+    is_served(lb.addr("main")).await;
+}
+
 /// Streams that it makes us reset, by windows that grow beyond all bounds (CVE-2025-8671).
 #[tokio::test]
 async fn whoever_makes_us_give_up_request_after_request_is_told_to_be_calm() {
@@ -134,6 +162,7 @@ async fn floods_of_small_frames_wait_in_the_clients_own_socket_or_end_it() {
         ("settings", Vec::new(), frame(SETTINGS, 0, 0, setting(4, 65_535))),
         ("pings", Vec::new(), frame(PING, 0, 0, [7; 8])),
         ("empty data", post.clone(), frame(DATA, 0, 1, [])),
+        ("data of one byte", post.clone(), frame(DATA, 0, 1, [1])),
         ("data of padding", post.clone(), frame(DATA, 8, 1, [1, 0])),
         ("priorities", Vec::new(), frame(PRIORITY, 0, 1, [0, 0, 0, 3, 9])),
         ("windows", post.clone(), frame(WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])),

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use h2::client::Builder;
 
 use crate::peer::{Peer, get, head, post, rest, whole};
-use crate::support::frames::{ACK, Frames, PREFACE, SETTINGS, frame};
+use crate::support::frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PREFACE, SETTINGS, asking, block,
+    frame,
+};
 use crate::support::{Answer, Origin, at_rest, until};
 use crate::{before, logged};
 
@@ -164,4 +167,19 @@ async fn clients_are_told_how_much_of_a_body_may_come_ahead() {
     // RFC 9113 §6.5.2: SETTINGS_INITIAL_WINDOW_SIZE is 4.
     let window = settings.payload.chunks(6).find(|one| one[..2] == [0, 4]);
     assert_eq!(window.unwrap()[2..], (128_u32 << 10).to_be_bytes());
+}
+
+#[tokio::test]
+async fn a_window_may_be_full_of_the_smallest_messages() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    let mut frames = Frames::open(lb.addr("main")).await;
+    // Of a call of gRPC, each with nothing but its length.
+    let message = frame(DATA, 0, 1, [0; 5]);
+    let count = 65_535 / 5;
+    frames.send(frame(HEADERS, END_HEADERS, 1, block(&asking("POST", "/")))).await;
+    frames.send([message.repeat(count - 1), frame(DATA, END_STREAM, 1, [0; 5])].concat()).await;
+    let told = frames.until(|frame| matches!(frame.kind, HEADERS | GOAWAY)).await.unwrap();
+    assert_eq!(told.kind, HEADERS, "{told:?}");
+    assert_eq!(origin.last().body.len(), count * 5);
 }

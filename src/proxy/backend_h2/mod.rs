@@ -27,9 +27,11 @@ pub(super) use exchange::H2Exchange;
 
 /// Bytes of one response that may come ahead of its client.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// The same of all responses on a connection: so many that clients who do not read on, up to 256 of
-/// them, do not stall the others.
-const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// The same of all responses on a connection: so many that clients who do not read on, up to 4096 of
+/// them, do not stall the others, nor end the connection for them. For the library takes a backend for
+/// one that means harm whose frames, at 256 bytes for one with hardly anything in it, take more than half
+/// of this while they wait.
+const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 
 /// A way to send requests over a connection that others share.
 pub(super) type Sender = http2::SendRequest<RequestBody>;

@@ -8,7 +8,7 @@
 
 use std::io::{self, IoSlice, Write as _};
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
@@ -131,6 +131,9 @@ impl Channel {
         match &mut self.reply {
             Reply::Head { respond, .. } => respond.send_reset(Reason::INTERNAL_ERROR),
             Reply::Body { stream, .. } | Reply::Tunnel(stream) => {
+                // Whoever wrote to it last has only learnt that it is broken.
+                let cx = &mut Context::from_waker(Waker::noop());
+                self.reset |= matches!(stream.poll_reset(cx), Poll::Ready(Ok(_)));
                 stream.send_reset(Reason::INTERNAL_ERROR);
             }
             Reply::Over => {}

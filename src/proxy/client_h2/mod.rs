@@ -10,8 +10,8 @@
 //! All of it is bounded by the listener's settings: streams at once (`max_streams`), and as many
 //! again that were given up and are still being cleared away; of each stream a head of `max_head`,
 //! `http2_window` bytes of body that are not read yet, and 64 KiB of an answer that does not fit its
-//! window; of all of it together, [`WINDOWS`] times `http2_window`, and [`SEND_BUFFER`] per stream on
-//! its way to the socket. Settings and pings are answered one at a time, so that a flood of them
+//! window; of all of it together, [`WINDOWS`] times `http2_window`, [`FRAME_WINDOWS`] times as much for
+//! frames with hardly anything in them, and [`SEND_BUFFER`] per stream on its way to the socket. Settings and pings are answered one at a time, so that a flood of them
 //! waits in the client's own socket. Whoever gives up more than [`MOST_RESETS`] requests a minute is
 //! told to be calm, and has to connect again.
 
@@ -49,6 +49,10 @@ use crate::tls::Secured;
 
 /// Windows of a stream that a connection's window is.
 pub(super) const WINDOWS: u32 = 16;
+/// Windows of a stream that frames may take of memory beyond what is in them, at some 250 bytes for one,
+/// while they wait for their stream to read them: enough for a window full of the smallest messages of
+/// gRPC (5 bytes), which come in a frame each.
+const FRAME_WINDOWS: u32 = 64;
 /// Bytes of one stream that wait for the socket.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Requests that a client may give up within [`RESETS_PER`].
@@ -148,6 +152,7 @@ fn builder(client: &Client) -> server::Builder {
         .initial_connection_window_size(client.http2.window.saturating_mul(WINDOWS))
         .max_send_buffer_size(SEND_BUFFER)
         .max_local_error_reset_streams(Some(MOST_FAULTS))
+        .data_frame_budget(client.http2.window.saturating_mul(FRAME_WINDOWS) as usize)
         .enable_connect_protocol();
     builder
 }
