@@ -89,6 +89,13 @@ impl Origin {
         let uri = request.uri().to_string();
         headers.insert("seen-uri", HeaderValue::from_str(&uri).unwrap());
         let path = request.uri().path().to_owned();
+        if let Some(kilobytes) = path.strip_prefix("/fields/") {
+            let value = HeaderValue::from_str(&"x".repeat(1024)).unwrap();
+            for n in 0..kilobytes.parse::<usize>().unwrap() {
+                let name = format!("x-{n}").parse::<hyper::header::HeaderName>().unwrap();
+                headers.insert(name, value.clone());
+            }
+        }
         tokio::spawn(async move {
             let mut body = request.into_body();
             let mut length = 0;
@@ -447,4 +454,15 @@ async fn clients_that_do_not_read_hold_up_nobody_else() {
         }
         assert_eq!(connections.load(SeqCst), 1, "{path}");
     }
+}
+
+#[tokio::test]
+async fn heads_of_answers_may_be_as_large_as_over_http1() {
+    let lb = before(&[Origin::default().start().await]).await;
+    let answer = get(lb.addr("main"), "/fields/60").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-59").map(str::len), Some(1024));
+    assert_eq!(get(lb.addr("main"), "/fields/64").await.status, 502);
+    // Which is nobody else's business.
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
 }

@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::http1::{Framing, Known, Limits, Parse, RequestHead, ResponseHead, encode, is_trailer};
 use crate::model::Outcome;
+use crate::proxy::exchange::RESPONSE_LIMITS;
 use crate::proxy::failure::Failure;
 
 pub(super) use exchange::H2Exchange;
@@ -52,6 +53,7 @@ pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(RESPONSE_LIMITS.max_head_bytes as u32)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(std::io::Error::other)?;
@@ -147,8 +149,7 @@ pub(super) fn parse_head(
     }
     encode::push_end(&mut text);
     head.reset();
-    let limits = Limits { max_head_bytes: text.len(), max_fields: 512, ..Limits::DEFAULT };
-    match head.parse(&text, &limits, method) {
+    match head.parse(&text, &RESPONSE_LIMITS, method) {
         Ok(Parse::Complete { .. }) => Ok(()),
         _ => Err(Failure::Attempt(Outcome::InvalidResponse)),
     }

@@ -31,7 +31,7 @@ const HEAD_READ: usize = 16 * 1024;
 const MAX_INFORMATIONAL: u8 = 16;
 
 /// Limits of a response head.
-const RESPONSE_LIMITS: Limits = Limits { max_head_bytes: 64 * 1024, ..Limits::DEFAULT };
+pub(super) const RESPONSE_LIMITS: Limits = Limits { max_head_bytes: 64 * 1024, ..Limits::DEFAULT };
 
 /// The same where a response of HTTP/1.0 may be chunked.
 const OLD_CHUNKS_TOO: Limits = Limits { chunked_http10: true, ..RESPONSE_LIMITS };
