@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use plimsoll::cli::check::{Form, check};
 use plimsoll::config::model::{Action, BackendAddress, HeaderEdit, Piece, Probe};
@@ -468,15 +469,17 @@ fn ten_thousand_routes_and_backends_load_and_each_slip_is_found() {
 
 // ---- certificates ------------------------------------------------------------------------------
 
+/// So many days from now, in whole seconds.
+fn day(days: i64) -> SystemTime {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let at = now.as_secs().strict_add_signed(days * 86_400);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(at)
+}
+
 /// What is said of a configuration with a certificate that is valid between these days from now.
 fn said_of_certificate(from: i64, until: i64) -> Vec<String> {
-    let day = |days: i64| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let at = now.as_secs().strict_add_signed(days * 86_400);
-        rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(at)
-    };
     let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (day(from), day(until));
+    (params.not_before, params.not_after) = (day(from).into(), day(until).into());
     let key = rcgen::KeyPair::generate().unwrap();
     let chain = params.self_signed(&key).unwrap().pem();
     let main = MINIMAL.replace(
@@ -503,4 +506,35 @@ fn a_certificate_that_is_not_valid_or_not_for_long_is_warned_of() {
             expected.iter().map(|what| format!("the certificate in `a.pem` {what}")).collect();
         assert_eq!(said_of_certificate(from, until), expected, "{from} to {until}");
     }
+}
+
+#[test]
+fn a_list_of_revoked_certificates_that_has_run_out_is_warned_of() {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let list = |until: i64| {
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: day(-9).into(),
+            next_update: day(until).into(),
+            crl_number: rcgen::SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&authority).unwrap().pem().unwrap()
+    };
+    let main = format!(
+        "{MINIMAL}[[upstream.b.backend]]\naddress = \"127.0.0.1:1\"\n\
+         [upstream.b.tls]\nca = \"ca.pem\"\ncrl = [\"good.pem\", \"over.pem\"]\n"
+    );
+    let (ca, good, over) = (authority.pem(), list(1), list(-1));
+    let files = [("main.toml", &*main), ("ca.pem", &ca), ("good.pem", &good), ("over.pem", &over)];
+    let warnings = load_files(&files).unwrap().warnings;
+    let said: Vec<_> = warnings.iter().map(|one| &*one.message).collect();
+    let expected = "the list of revoked certificates in `over.pem` has run out";
+    assert!(said.contains(&expected), "{said:?}");
+    assert!(!said.iter().any(|one| one.contains("good.pem")), "{said:?}");
 }

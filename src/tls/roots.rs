@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode;
 
 use super::Fault;
 use super::identity::certificates;
@@ -80,6 +84,21 @@ impl Crls {
             }
             _ => false,
         }
+    }
+
+    /// Takes those of another up.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Until when all of them hold, since 1970: until the first of those that newer ones are announced
+    /// for. Past it, nobody whom they could be about is believed.
+    pub fn until(&self) -> Option<Duration> {
+        let end = |list: &CertificateRevocationListDer<'_>| {
+            let list = CertificateList::<Rfc5280>::from_der(list).ok()?;
+            Some(list.tbs_cert_list.next_update?.to_unix_duration())
+        };
+        self.0.iter().filter_map(end).min()
     }
 }
 

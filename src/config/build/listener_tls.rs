@@ -139,10 +139,19 @@ pub(super) fn crls(b: &mut Build<'_>, items: &[Item]) -> Crls {
     let mut crls = Crls::default();
     for item in items {
         let Some(bytes) = b.file(item) else { continue };
-        if !crls.add(&bytes) {
+        let mut lists = Crls::default();
+        if !lists.add(&bytes) {
             let message = format!("`{}` holds no list of revoked certificates", item.text());
             b.error(item.place, message, "it must hold `-----BEGIN X509 CRL-----`");
         }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if lists.until().is_some_and(|until| until <= now) {
+            let message =
+                format!("the list of revoked certificates in `{}` has run out", item.text());
+            let help = "renew it: until then, certificates that it could be about are refused";
+            b.warning(item.place, message, help);
+        }
+        crls.append(lists);
     }
     crls
 }
