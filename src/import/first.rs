@@ -1,7 +1,7 @@
 //! What a server answers before it looks for a location: `return`, `rewrite` and `if` of the server itself.
 
-use super::condition::condition;
-use super::draft::{Action, Onward, PathRule, ResponseEdits, Rewriting, Route};
+use super::condition::{Condition, condition};
+use super::draft::{Action, Check, Onward, PathRule, ResponseEdits, Rewriting, Route};
 use super::ifs::only_rewrites;
 use super::routes::{self, Server};
 use super::settings::Settings;
@@ -23,11 +23,14 @@ impl<'t> Translator<'t, '_> {
         let root = || PathRule::Prefix("/".to_owned());
         // Rewrites that stand together make one route.
         let mut rules: Vec<Rewriting> = Vec::new();
+        // What must not hold where a `break` would have ended it.
+        let mut unless: Vec<Check> = Vec::new();
         let ended = [None];
         for d in block.inner().iter().map(Some).chain(ended) {
             if let Some(d) = d.filter(|d| rewrites_under_condition(d, block, scope)) {
                 if let Some(more) = self.conditional(d, s, scope, server.port) {
-                    rules.extend(more);
+                    rules.extend(more.into_iter().map(|rule| under(rule, &unless)));
+                    unless.extend(broken_off(d, scope));
                     continue;
                 }
                 self.findings.missing(d, "all requests are refused with 403", "");
@@ -51,7 +54,7 @@ impl<'t> Translator<'t, '_> {
                     if let Some((path, action)) = whole {
                         (path, Vec::new(), action)
                     } else if let Some(rule) = onward::rewriting(d, s, scope, server.port, f) {
-                        rules.push(rule);
+                        rules.push(under(rule, &unless));
                         continue;
                     } else {
                         f.missing(d, "all that it may fit is refused with 403", "");
@@ -72,6 +75,7 @@ impl<'t> Translator<'t, '_> {
                 },
                 _ => continue,
             };
+            let when = [when, unless.clone()].concat();
             let all = when.is_empty() && path == root();
             let mut route = routes::route(d.name.place, path, action, edits, s);
             route.when = when;
@@ -86,14 +90,52 @@ impl<'t> Translator<'t, '_> {
     }
 }
 
-/// Whether the rewrites of an `if` are rules with conditions: unless it ends more than them.
+/// Whether the rewrites of an `if` are rules with conditions: unless it ends more than can be said.
 fn rewrites_under_condition(d: &Directive, server: &Directive, scope: &Scope) -> bool {
     let says = |one: &Directive| matches!(&*one.name.text, "return" | "if" | "set");
-    let ends = d.inner().iter().any(|one| one.name.text == "break");
+    let sets = |one: &Directive| {
+        one.name.text == "set" || one.inner().iter().any(|d| d.name.text == "set")
+    };
+    let mut behind = server.inner().iter().filter(|one| one.id > d.id && says(one));
+    let can_be_said = match broken_off(d, scope) {
+        Some(_) => !behind.any(sets),
+        None => behind.next().is_none(),
+    };
     d.name.text == "if"
         && only_rewrites(d)
-        && !(ends && server.inner().iter().any(|one| one.id > d.id && says(one)))
+        && (!breaks(d) || can_be_said)
         && condition(d, scope).is_some()
+}
+
+fn breaks(block: &Directive) -> bool {
+    block.inner().iter().any(|one| one.name.text == "break")
+}
+
+/// What has to hold of all that stands behind a block with a `break`, if that can be said: the opposite
+/// of one condition that no rewrite changes.
+fn broken_off(block: &Directive, scope: &Scope) -> Option<Check> {
+    let Some(Condition::When(checks)) = condition(block, scope).filter(|_| breaks(block)) else {
+        return None;
+    };
+    let [Check { value, rule, text }] = &checks[..] else { return None };
+    let known =
+        ["${header.", "${cookie.", "${host}", "${method}", "${client_ip}", "${scheme}", "${uri}"];
+    let rule = match *rule {
+        "is" => "not",
+        "not" => "is",
+        "regex" => "not_regex",
+        _ => "regex",
+    };
+    let lasts = known.iter().any(|one| value.starts_with(one));
+    lasts.then(|| Check { value: value.clone(), rule, text: text.clone() })
+}
+
+/// The rule under further conditions.
+fn under(mut rule: Rewriting, unless: &[Check]) -> Rewriting {
+    if !rule.same {
+        rule.when.extend_from_slice(unless);
+    }
+    rule
 }
 
 /// The route of a server's rewrites that stand together.

@@ -8,7 +8,7 @@ use super::routes::Server;
 use super::settings::Settings;
 use super::translate::Translator;
 use super::tree::Directive;
-use super::{onward, passing, refuse};
+use super::{onward, pass, passing, refuse};
 use crate::config::Stage;
 
 const FILE_SERVER: &str = "serve files by a file server of their own, as an upstream";
@@ -66,7 +66,7 @@ impl<'t> Translator<'t, '_> {
     ) -> Option<Vec<Rewriting>> {
         if let [one] = &*s.rewrites
             && s.rewriting_ifs.is_empty()
-            && s.pass.is_some()
+            && s.pass.is_some_and(|d| keeps_path(d, spot))
             && passing::prefix_rewrite(one, spot).is_some()
         {
             return Some(Vec::new());
@@ -146,4 +146,9 @@ impl<'t> Translator<'t, '_> {
         f.missing(location, "nginx serves files here: the route answers 501", FILE_SERVER);
         not_carried()
     }
+}
+
+/// Whether a `proxy_pass` leaves the path to what else is said of it.
+fn keeps_path(d: &Directive, spot: &Spot<'_>) -> bool {
+    pass::target(d, &spot.scope).is_ok_and(|target| target.uri.is_none() && !target.asked)
 }

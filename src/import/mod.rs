@@ -23,6 +23,7 @@ mod finish;
 mod first;
 mod geo;
 mod glob;
+mod groups;
 mod headers;
 mod ifs;
 mod lexer;

@@ -18,7 +18,7 @@ use super::to_secured;
 use super::translate::Translator;
 use super::tree::Directive;
 use super::used::Met;
-use super::variables::Scope;
+use super::variables::{Part, Scope, parts};
 use crate::config::Stage;
 
 /// Why something is not carried, and what to do instead.
@@ -217,6 +217,14 @@ pub(super) fn prefix_rewrite(d: &Directive, spot: &Spot<'_>) -> Option<Rewrite> 
     let PathRule::Prefix(_) = &spot.path else {
         return None;
     };
+    // Who asks for the path gets the one that was made.
+    let asks = |d: &&Directive| {
+        let mut parts = d.args.iter().flat_map(|arg| parts(&arg.text));
+        parts.any(|part| matches!(part, Part::Variable("uri" | "document_uri")))
+    };
+    if spot.levels.iter().flat_map(|level| level.iter()).any(|d| asks(&d)) {
+        return None;
+    }
     let bare = spot.prefix.trim_end_matches('/');
     if d.arg(2) != "break" {
         return None;

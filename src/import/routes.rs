@@ -124,6 +124,10 @@ impl<'t> Translator<'t, '_> {
             if answers(d).is_none() && !unknown && !scripted(d, location) {
                 changed.push(d);
             } else if let Some((when, action)) = self.early(d, s, &spot.scope, server.port) {
+                if s.rewrites.iter().any(|one| one.id < d.id) && asks_for_path(d) {
+                    let note = "it is asked before the `rewrite` above it, of the path as it came";
+                    self.findings.differs(d, note);
+                }
                 let all = when.is_empty();
                 routes.push(Self::route(spot, &when, action, &edits, s));
                 if all {
@@ -242,6 +246,14 @@ impl<'t> Translator<'t, '_> {
         route.when = [&*spot.also, when].concat();
         route
     }
+}
+
+/// Whether a block goes by the path, or tells it.
+fn asks_for_path(block: &Directive) -> bool {
+    let says = |d: &Directive| {
+        d.args.iter().any(|arg| arg.text.contains("$uri") || arg.text.contains("$document_uri"))
+    };
+    says(block) || block.inner().iter().any(says)
 }
 
 /// Whether the rewrites of an `if` are rules with conditions; with a `return` beside it they are not,

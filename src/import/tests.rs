@@ -250,6 +250,62 @@ fn rewrites_of_a_server_are_all_there() {
 }
 
 #[test]
+fn break_of_a_server_ends_what_stands_behind_it_or_is_told_of() {
+    let of = |condition: &str| {
+        let text = format!(
+            "server {{ listen 80; if ({condition}) {{ break; }} rewrite ^/c /d last; return 403; \
+             location / {{ proxy_pass http://10.0.0.1; }} }}"
+        );
+        let imported = imported(&[("a.conf", &text)]);
+        (imported.toml.matches("not_regex = \"^a\"").count(), imported.warnings.len())
+    };
+    assert_eq!(of("$http_x ~ ^a"), (2, 0));
+    // The rewrite may change what is asked for.
+    assert_eq!(of("$uri ~ ^a").0, 0);
+    assert!(of("$uri ~ ^a").1 > 0);
+}
+
+#[test]
+fn path_that_a_rewrite_made_is_the_one_that_is_told() {
+    let of = |more: &str| {
+        let text = format!(
+            "server {{ listen 80; location /a/ {{ rewrite ^/a/(.*)$ /b/$1 break; {more} }} }}"
+        );
+        let toml = imported(&[("a.conf", &text)]).toml;
+        (toml.contains("replace_prefix"), toml.contains("\nrewrite = ["))
+    };
+    assert_eq!(of("proxy_pass http://10.0.0.1;"), (true, false));
+    let told = "proxy_set_header X-Uri $uri; proxy_pass http://10.0.0.1;";
+    assert_eq!(of(told), (false, true));
+    // The rewritten path is sent, whatever `proxy_pass` has behind its host.
+    assert!(of("proxy_pass http://10.0.0.1/c/;").1);
+}
+
+#[test]
+fn odd_files_are_read_as_nginx_reads_them() {
+    let main = "\u{feff}events{}\r\nhttp{ # a comment\r\n  include  conf.d/*/[0-9]*.con[f];\r\n\
+                \tinclude \"conf.d/none/*.conf\" ;server{listen 80;set $a x;\r\n\
+                location ~ \"^/(a|b{2,3})$\"{return # here\r\n 200 'it; {is} \"${a}y\"';}}}\r\n";
+    let files = [
+        ("nginx.conf", main),
+        (
+            "conf.d/a/1.conf",
+            "server { listen 81; location / { proxy_pass\r\nhttp://10.0.0.1\r\n;# c\r\n}}",
+        ),
+        ("conf.d/b/2.conf", "server { listen 82; location / { proxy_pass http://${b}; } }"),
+        ("conf.d/b/x.conf", "nonsense"),
+    ];
+    let imported = imported(&files);
+    assert!(imported.toml.contains(r#"path_regex = "^/(a|b{2,3})$""#), "{}", imported.toml);
+    assert!(imported.toml.contains(r#"body = 'it; {is} "xy"'"#), "{}", imported.toml);
+    assert!(imported.toml.contains("address = \"10.0.0.1\""), "{}", imported.toml);
+    // What is wrong is told where it stands.
+    let at = imported.warnings.iter().map(|one| (one.file.as_str(), one.line, one.column));
+    assert!(at.clone().any(|at| at == ("conf.d/b/2.conf", 1, 34)), "{:?}", imported.warnings);
+    assert!(at.clone().all(|(file, ..)| file == "conf.d/b/2.conf"), "{:?}", imported.warnings);
+}
+
+#[test]
 fn group_that_a_rewrite_has_not_is_told_of() {
     let text = "server { listen 80; location ~ ^/x/(.*)$ { rewrite ^ /y/$1 break; \
                 proxy_pass http://10.0.0.1; } }";

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::made::MadeVariables;
-use super::write::quote;
-use crate::config::{Place, Stage, stage_of_variable};
+use crate::config::{Stage, stage_of_variable};
 
 /// A text with constants put in is cut off from the import when it gets longer.
 const LONGEST: usize = 4096;
@@ -21,7 +20,7 @@ pub(super) struct Scope {
     /// How many groups of the last one have numbers.
     pub numbers: usize,
     /// The last one, with the text that it was found in.
-    last: Option<(String, String)>,
+    pub(super) last: Option<(String, String)>,
     /// Texts with variables that others stand for.
     aliases: BTreeMap<String, String>,
     /// Variables that the file makes.
@@ -52,57 +51,6 @@ impl Scope {
         self.constants.insert(name.to_owned(), value);
     }
 
-    /// Takes in the groups of an expression that was found in a text.
-    pub(super) fn found(&mut self, text: &str, regex: &str) {
-        self.last = Some((text.to_owned(), regex.to_owned()));
-        let Ok(regex) = regex::bytes::Regex::new(regex) else { return };
-        self.numbers = regex.captures_len() - 1;
-        self.groups.extend(regex.capture_names().flatten().map(str::to_owned));
-    }
-
-    /// Lets the name of a group stand for a variable that finds it in the same text.
-    pub(super) fn name_group(
-        &mut self,
-        name: &str,
-        (at, id): (Place, usize),
-        lines: Vec<(String, String)>,
-    ) {
-        let key = self.made.add((name, id), at, lines, Stage::Request);
-        self.stand_for(name, &key);
-    }
-
-    /// A template where numbers are those of another expression's groups: what the last one found by
-    /// number has a variable in it, called after `name`. `None` if there is no such.
-    pub(super) fn without_numbers(
-        &self,
-        template: String,
-        name: &str,
-        (at, id): (Place, usize),
-    ) -> Option<String> {
-        let mut text = template;
-        for number in 1..=9 {
-            let group = format!("${{{number}}}");
-            if !text.contains(&group) {
-                continue;
-            }
-            let (from, regex) = self.last.as_ref().filter(|_| !text.contains("$${"))?;
-            let give = quote(&format!("${{capture.{number}}}"));
-            let case = format!("[{{ regex = {}, give = {give} }}]", quote(regex));
-            let lines = vec![("from".to_owned(), quote(from)), ("cases".to_owned(), case)];
-            let base = format!("{name}_{number}");
-            let key = self.made.add((&base, id), at, lines, Stage::Request);
-            text = text.replace(&group, &format!("${{{}}}", self.made.find(&key)?.name));
-        }
-        Some(text)
-    }
-
-    /// Plimsoll's name of a group.
-    fn group(&self, name: &str) -> Option<String> {
-        let numbered = name.parse().is_ok_and(|number| (1..=self.numbers.min(9)).contains(&number));
-        let named = self.groups.contains(name).then(|| format!("capture.{name}"));
-        if numbered { Some(name.to_owned()) } else { named }
-    }
-
     /// The same before anything was set of this variable of nginx's own.
     pub(super) fn before(&self, name: &str) -> Self {
         let mut scope = self.clone();
@@ -128,11 +76,6 @@ impl Scope {
     /// Whether a variable was set on the way here.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.constants.contains_key(name)
-    }
-
-    /// Whether an expression that was found on the way here has this group.
-    pub(super) fn has_group(&self, name: &str) -> bool {
-        self.group(name).is_some()
     }
 
     /// The same where `proxy_pass` leads to a host.

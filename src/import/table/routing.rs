@@ -39,7 +39,8 @@ pub(super) const ROUTING: Part = Part {
              prefix is `strip_prefix` or `replace_prefix`. `$1` is a group of its own expression only, as \
              nginx has it.").own(),
         row("break", SERVER_DOWN, (0, 0), Rule::Needless,
-            "What stands behind it is not reached. Within `if`, a rule of `rewrite` with `then = \"stop\"`.").own(),
+            "What stands behind it is not reached. Within `if`, a rule of `rewrite` with `then = \"stop\"`; of a \
+             server's, what stands behind has the opposite condition.").own(),
         row("set", SERVER_DOWN, (2, 2), Rule::Shape,
             "Constants are put in where the variable is used; what an `if` sets is a `[variable.NAME]`."),
         row("try_files", Contexts::SERVER.and(Contexts::LOCATION), (2, MANY), Rule::Route(settings::try_files),
