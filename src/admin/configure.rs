@@ -207,6 +207,10 @@ pub(super) async fn confirm(
     let based_on = Based::of(&headers)?.revision();
     let ledger = state.control.ledger();
     if how.is_dry() {
+        let running = number(&ledger);
+        if let Some(wanted) = based_on.filter(|wanted| *wanted != running) {
+            return Err(Objection::OtherRevision(wanted, running).into());
+        }
         ledger.probation.as_ref().ok_or(Objection::NothingToConfirm)?;
         return Ok(done(&state, true));
     }
@@ -230,6 +234,7 @@ fn done(state: &Shared, dry_run: bool) -> Response {
         "generation": generation,
         "hash": ledger.running().map(|one| one.hash.clone()),
         "dry_run": dry_run,
+        "kept": ledger.is_kept,
         "probation": list.probation,
     });
     told_of(state, &body)

@@ -27,7 +27,7 @@ const API: &str = "/api/v1/ha";
 const ALIAS: &str = "/api/ha";
 
 /// Every path that can be read with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 21] = [
+pub(super) const ENDPOINTS: [(&str, &str); 24] = [
     ("/", "this list"),
     ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
     ("/openapi.json", "this API as a document that programs read (OpenAPI 3.1)"),
@@ -36,11 +36,14 @@ pub(super) const ENDPOINTS: [(&str, &str); 21] = [
     ("/readyz", "200 when every listener accepts, 503 while starting or draining"),
     ("/healthz", "health of every upstream; 503 when none can serve"),
     ("/api/v1/ha/status", "version, generation, configuration, listeners, upstreams in short"),
+    ("/api/v1/ha/health", "as /healthz"),
+    ("/api/v1/ha/metrics", "as /metrics"),
     ("/api/v1/ha/load-balancer", "counters by listener, route and upstream"),
     ("/api/v1/ha/load-balancer/stats", "the same"),
     ("/api/v1/ha/load-balancer/backends", "every backend: may it be picked, why, and what it does"),
     ("/api/v1/ha/health-checks", "how backends are judged, and the verdicts"),
     ("/api/v1/ha/failover/status", "which tiers serve, panics and circuit breakers"),
+    ("/api/v1/ha/failover-manager", "the same"),
     ("/api/v1/ha/failover/events", "events of failover groups"),
     (
         "/api/v1/ha/explain",
@@ -79,6 +82,8 @@ pub fn router(state: State) -> Router {
 fn api() -> Router<Shared> {
     Router::new()
         .route("/status", get(status))
+        .route("/health", get(healthz))
+        .route("/metrics", get(metrics))
         .route("/load-balancer", get(stats))
         .route("/load-balancer/stats", get(stats))
         .route("/load-balancer/backends", get(backends).post(change::add))
@@ -91,6 +96,7 @@ fn api() -> Router<Shared> {
         .route("/overrides", get(change::overrides))
         .route("/overrides/{id}", get(change::overrides_of).put(change::put).delete(change::lift))
         .route("/failover/status", get(failover))
+        .route("/failover-manager", get(failover))
         .route("/failover/events", get(failover_events))
         .route("/events", get(events))
         .route("/explain", post(explained))

@@ -272,6 +272,9 @@ fn in_force(answer: &Value, out: &mut impl Write) -> io::Result<()> {
             out,
             "it goes back to revision {back} at {until} unless `plimsoll confirm` is called"
         )?;
+        if answer["kept"] == false {
+            writeln!(out, "a restart forgets that: `admin.state` names no folder")?;
+        }
     }
     Ok(())
 }

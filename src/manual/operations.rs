@@ -226,13 +226,13 @@
 //! | `/readyz` | 200 when every listener accepts; 503 while starting, draining or replaced |
 //! | `/dashboard` | a page for people: listeners, routes, upstreams, backends, events; drain and weight at hand |
 //! | `/openapi.json` | the API as a document that programs read (`OpenAPI` 3.1) |
-//! | `/healthz` | every upstream; 503 when none can serve |
-//! | `/metrics` | metrics, as Prometheus text, or as `OpenMetrics` with exemplars for who accepts that |
-//! | `/api/v1/ha/status` | version, generation, configuration, listeners, upstreams in short |
+//! | `/healthz`, `/api/v1/ha/health` | every upstream; 503 when none can serve |
+//! | `/metrics`, `/api/v1/ha/metrics` | metrics, as Prometheus text, or as `OpenMetrics` with exemplars for who accepts that |
+//! | `/api/v1/ha/status` | version, generation, configuration, what it has to prove, listeners, upstreams in short |
 //! | `/api/v1/ha/load-balancer`, `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
 //! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
 //! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
-//! | `/api/v1/ha/failover/status` | which tiers serve, panics, circuit breakers |
+//! | `/api/v1/ha/failover/status`, `/api/v1/ha/failover-manager` | which tiers serve, panics, circuit breakers |
 //! | `/api/v1/ha/explain` | by POST: what would become of a request, `{"method": "GET", "url": "http://shop.example/cart", "headers": ["X-Tenant: acme"]}`, and `client` and `listener` if wanted |
 //! | `/api/v1/ha/failover/events` | the events of failover groups among the last |
 //! | `/api/v1/ha/load-balancer/backends/{id}` | one of them |
@@ -296,10 +296,11 @@
 //! these numbers. It goes back to the text of before by the same way, file included, and an event and the
 //! revision's reason say why (`config.reverted`; others are `config.applied`, `config.confirmed`,
 //! `config.guard_passed`). Where it cannot, as a certificate of then is gone, `config.not_reverted` says why, and
-//! it is tried again every 5 s. What waits outlives the process with `[admin] state`, and a clock that is set
-//! does not put it off. `plimsoll status` and the metrics `plimsoll_config_revision` and
-//! `plimsoll_config_on_probation` tell what is in force, and whether it waits. A reload with another text takes the place of what is on
-//! probation, for somebody has taken over. See [`configuring`](super::configuring) for how to use it.
+//! it is tried again every 5 s. What waits outlives the process with `[admin] state` (without, an upgrade is
+//! refused meanwhile), and a clock that is set does not put it off. `plimsoll status` and the metrics
+//! `plimsoll_config_revision` and `plimsoll_config_on_probation` tell what is in force, and whether it waits.
+//! A reload with another text takes the place of what is on probation, for somebody has taken over. See
+//! [`configuring`](super::configuring) for how to use it.
 //!
 //! # Metrics
 //!

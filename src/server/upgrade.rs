@@ -106,6 +106,14 @@ pub(super) async fn replace(
         return Err("process 1 ends its container when it ends: replace the container".to_owned());
     }
     let held = estate.handle.hold().await.map_err(|error| error.to_string())?;
+    let ledger = estate.handle.ledger();
+    if let Some(probation) = ledger.probation.as_ref().filter(|_| !ledger.is_kept) {
+        return Err(format!(
+            "revision {} has not proved itself yet, and the new process would not know that, for `admin.state` \
+             names no folder: confirm it, or roll it back",
+            probation.revision
+        ));
+    }
     let lent = borrow(&estate.orders).await.map_err(|error| format!("its sockets: {error}"))?;
     let learned = control::learned(estate.handle.reader().current());
     let (channel, child) = start(&program, patience)

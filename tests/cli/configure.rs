@@ -77,6 +77,7 @@ async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
     assert_eq!(told.status.code(), Some(0), "{}{}", out(&told), err(&told));
     assert!(out(&told).contains("revision 2 is in force"), "{}", out(&told));
     assert!(out(&told).contains("it goes back to revision 1 at 20"), "{}", out(&told));
+    assert!(out(&told).ends_with("a restart forgets that: `admin.state` names no folder\n"));
     let told = ask(&lb, &["config", "history"]).await;
     let text = out(&told);
     assert!(text.starts_with("REVISION  SINCE "), "{text}");

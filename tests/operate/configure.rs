@@ -199,6 +199,12 @@ async fn what_is_confirmed_stays() {
     let new = turned(&lb, &a, &b);
     let told = post(&lb, "update?confirm_seconds=3600", &["If-Match: \"1\""], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
+    let of_another = ["If-Match: \"1\""];
+    for dry_run in [0, 1] {
+        let path = format!("{CONFIG}/confirm?dry_run={dry_run}");
+        let told = super::ask(lb.admin_addr(), "POST", &path, &of_another, "").await;
+        assert_eq!((told.status, &told.body["code"]), (412, &json!("other_revision")));
+    }
     let told = ask(&lb, "POST", "/confirm", r#"{"reason": "looks good"}"#).await;
     assert_eq!((told.status, &told.body["probation"]), (200, &Value::Null), "{}", told.body);
     let events = lb.api("/api/v1/ha/events?kind=config.confirmed").await;

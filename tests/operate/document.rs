@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::support::get;
 use super::two_with;
 
 /// What it may take; a few seconds of it are used.
@@ -43,4 +44,19 @@ async fn schemathesis_finds_no_fault_with_the_api() {
     assert!(told.contains("Tested: "), "{told}");
     // Whatever it did, the process goes on.
     assert_eq!(lb.status().await["phase"], "ready");
+}
+
+#[tokio::test]
+async fn what_has_several_names_answers_under_each() {
+    let (_a, _b, lb) = two_with("").await;
+    for names in [
+        ["/healthz", "/api/v1/ha/health", "/api/ha/health"],
+        ["/api/v1/ha/failover/status", "/api/v1/ha/failover-manager", "/api/ha/failover-manager"],
+    ] {
+        let [one, two, three] = names.map(|name| lb.api(name));
+        let one = one.await;
+        assert_eq!((&two.await, &three.await), (&one, &one), "{names:?}");
+    }
+    let text = get(lb.admin_addr(), "/api/ha/metrics").await.text();
+    assert!(text.contains("plimsoll_config_revision 1\n"), "{text}");
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::family::Family;
-use crate::support::{Load, Origin, at, config, get, in_time, until};
+use crate::support::{Load, Origin, at, config, get, in_time, request, until};
 
 /// An executable of this text, beside the configuration. Another process writes it: while this one has a
 /// file open for writing, processes that other tests start at that moment hold it open too, and it cannot
@@ -94,6 +94,38 @@ async fn reload_that_is_asked_for_meanwhile_waits_and_is_done_after_a_failure() 
     let (output, ()) = tokio::join!(upgrading, reloading);
     assert_eq!(output.status.code(), Some(1));
     until("the reload is done", async || get(family.addr("main"), "/").await.text() == "b").await;
+}
+
+#[tokio::test]
+async fn what_has_to_prove_itself_is_not_forgotten_by_an_upgrade() {
+    let a = Origin::start("a").await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = format!("state = \"{}\"\n", folder.path().join("state").display());
+    for (state, is_kept) in [("", false), (&*state, true)] {
+        let section = format!("[admin]\nanonymous = \"admin\"\n{state}");
+        let good = config("", "", &[at(&a)]).replace("[admin]\n", &section);
+        let family = Family::start(&good).await;
+        let next = std::fs::read_to_string(family.path("plimsoll.toml")).unwrap() + "# more\n";
+        let head = format!(
+            "POST /api/v1/ha/config/update?confirm_seconds=3600 HTTP/1.1\r\nHost: localhost\r\n\
+             If-Match: *\r\nContent-Length: {}\r\n\r\n{next}",
+            next.len()
+        );
+        let told = request(family.admin(), head).await;
+        assert_eq!(told.status, 200, "{}", told.text());
+        if is_kept {
+            family.upgrade_well().await;
+            let list = get(family.admin(), "/api/v1/ha/config/revisions").await.text();
+            assert!(list.contains("\"back_to\": 1"), "{list}");
+        } else {
+            let told = refused(&family).await;
+            assert!(told.contains("revision 2 has not proved itself yet"), "{told}");
+            let head = "POST /api/v1/ha/config/confirm HTTP/1.1\r\nHost: localhost\r\n\
+                        Content-Length: 0\r\n\r\n";
+            assert_eq!(request(family.admin(), head).await.status, 200);
+            family.upgrade_well().await;
+        }
+    }
 }
 
 #[tokio::test]
