@@ -19,6 +19,7 @@
 //! | `said`, `operate`, `keep` | what operators say beside the files; doing it; writing it down |
 //! | `propose`, `replace` | configurations that operators propose; writing them to the file |
 //! | `probation` | those that go back by themselves unless they prove themselves |
+//! | `meter` | what is counted to judge them by |
 //! | `ledger` | the configurations that came into force, by their numbers |
 //! | `prepare` | loading and resolving for a reload, beside the loop |
 //! | `watch` | looks at the files for a change |
@@ -36,8 +37,10 @@ mod keep;
 mod learned;
 mod ledger;
 mod load;
+mod meter;
 mod names;
 mod operate;
+mod origin;
 mod prepare;
 mod probation;
 mod propose;
@@ -68,6 +71,7 @@ pub use journal::Entry;
 pub use learned::{Learned, learned};
 pub use ledger::{Ledger, Revision};
 pub use operate::{KEEP_ONE, Refusal, What, Wish};
+pub use origin::Origin;
 pub use probation::Probation;
 pub use propose::{Objection, Proposal, Proposed};
 pub use said::{Added, By, Kind, Override, Removed, Said, Word};
@@ -81,46 +85,6 @@ const EVENTS: usize = 1024;
 
 /// Revisions that are kept where nobody can ask for one.
 const UNASKED: usize = 2;
-
-/// Where a change comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The start of the process.
-    Start,
-    /// A signal.
-    Signal,
-    /// The admin API.
-    Api,
-    /// The program that embeds the balancer.
-    Embedder,
-    /// A file of the configuration changed.
-    FileWatch,
-    /// Probes, or the outcomes of requests.
-    Health,
-    /// Which tier serves, whether a circuit breaker is open, or that a configuration did not prove itself.
-    Policy,
-    /// A backend name resolves to other addresses.
-    Dns,
-    /// A certificate came from its authority.
-    Acme,
-}
-
-impl Origin {
-    /// The word in logs and in the admin API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Signal => "signal",
-            Self::Api => "api",
-            Self::Embedder => "embedder",
-            Self::FileWatch => "file_watch",
-            Self::Health => "health",
-            Self::Policy => "policy",
-            Self::Dns => "dns",
-            Self::Acme => "acme",
-        }
-    }
-}
 
 /// Why a configuration was not applied; the one before stays in force.
 #[derive(Debug, thiserror::Error)]

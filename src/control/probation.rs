@@ -1,37 +1,31 @@
 //! A configuration on probation: it goes back by itself unless it is confirmed in time, or when it does
 //! harm.
 //!
-//! `policy::probation` judges harm; here is counted what it judges by, and what follows is done. It outlives
+//! `policy::probation` judges harm by what `meter` has counted; what follows is done here. It outlives
 //! the process where `admin.state` names a folder.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::control::ejection::Sums;
+use crate::control::meter::grown;
 use crate::control::prepare::Command;
 use crate::control::propose::{Objection, Proposal};
 use crate::control::said::{By, unix_ms};
 use crate::control::writer::{Control, Due};
 use crate::control::{Origin, ReloadError};
-use crate::model::{Clock, Generation, Tick, UpstreamId};
+use crate::model::{Clock, Generation};
 use crate::policy::probation::{Figures, Rules, judge};
-use crate::snapshot::Snapshot;
-use crate::telemetry::{Happened, RouteSeries};
+use crate::telemetry::Happened;
 
 /// Between two looks at what was counted since.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Between two notes of what was counted, for the time before.
 const MARK: Duration = Duration::from_secs(15);
-
-/// Notes that are kept: the time before is the last five minutes.
-const MARKS: usize = 20;
 
 /// Before going back is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -88,91 +82,6 @@ impl From<&Before> for Figures {
     }
 }
 
-/// What is counted of all requests, across configurations.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
-    all: Figures,
-    /// What was counted of each route, by listener.
-    seen: AHashMap<(String, String), Figures>,
-    attempts: AHashMap<UpstreamId, Sums>,
-    /// What there was at some moments of the last minutes, the oldest first.
-    marks: VecDeque<Figures>,
-    /// What there was when the configuration on probation came into force.
-    begun: Figures,
-    /// When it has been watched long enough, and when it has to be confirmed, by a clock that nobody sets.
-    guard_until: Option<Tick>,
-    confirm_until: Option<Tick>,
-}
-
-fn figures(series: &RouteSeries) -> Figures {
-    let requests = series.requests();
-    Figures {
-        requests: requests.iter().map(|(_, count)| count).sum(),
-        failed: requests.iter().filter(|(code, _)| *code == "5xx").map(|(_, count)| count).sum(),
-        took: series.durations(),
-        ..Figures::default()
-    }
-}
-
-/// What has come between `was` and `is`.
-fn grown(is: &Figures, was: &Figures) -> Figures {
-    let before = |place: usize| was.took.get(place).map_or(0, |(_, count)| *count);
-    let took = is.took.iter().enumerate();
-    Figures {
-        requests: is.requests.saturating_sub(was.requests),
-        failed: is.failed.saturating_sub(was.failed),
-        attempts: is.attempts.saturating_sub(was.attempts),
-        failed_attempts: is.failed_attempts.saturating_sub(was.failed_attempts),
-        took: took.map(|(place, (to, n))| (*to, n.saturating_sub(before(place)))).collect(),
-    }
-}
-
-fn add(to: &mut Figures, more: &Figures) {
-    to.requests += more.requests;
-    to.failed += more.failed;
-    if to.took.is_empty() {
-        to.took.clone_from(&more.took);
-    } else {
-        to.took.iter_mut().zip(&more.took).for_each(|((_, sum), (_, count))| *sum += count);
-    }
-}
-
-impl Meter {
-    /// Takes up what was counted until now. A route that is new or came back counts from then on.
-    fn count(&mut self, snapshot: &Snapshot) -> Figures {
-        let mut seen = AHashMap::new();
-        for listener in &snapshot.listeners {
-            let routed = listener.routes.iter().map(|one| (&*one.route.name, &one.series));
-            for (name, series) in routed.chain([("", &listener.unrouted)]) {
-                let key = (listener.name.clone(), name.to_owned());
-                let now = figures(series);
-                if let Some(was) = self.seen.get(&key) {
-                    add(&mut self.all, &grown(&now, was));
-                }
-                seen.insert(key, now);
-            }
-        }
-        self.seen = seen;
-        self.attempts.retain(|id, _| snapshot.upstreams.iter().any(|one| one.id == *id));
-        for upstream in &snapshot.upstreams {
-            let sums = self.attempts.entry(upstream.id).or_default();
-            let was = sums.sum();
-            let now = sums.count(upstream);
-            self.all.attempts += now.judged - was.judged;
-            self.all.failed_attempts += now.failed - was.failed;
-        }
-        self.all.clone()
-    }
-
-    fn mark(&mut self, snapshot: &Snapshot) {
-        let now = self.count(snapshot);
-        if self.marks.len() == MARKS {
-            self.marks.pop_front();
-        }
-        self.marks.push_back(now);
-    }
-}
-
 impl Control {
     /// Begins to count, where somebody may want to know: by the admin listener a configuration can be put
     /// on probation.
@@ -190,8 +99,7 @@ impl Control {
 
     /// What was counted in the last minutes.
     pub(super) fn figures_before(&mut self) -> Figures {
-        let first = self.meter.marks.front().cloned().unwrap_or_default();
-        grown(&self.meter.count(&self.snapshot), &first)
+        self.meter.lately(&self.snapshot)
     }
 
     /// Puts what is in force on probation, or takes up a probation of before a restart.
@@ -295,6 +203,13 @@ impl Control {
         let next =
             "it is tried again every 5 s; confirm it, or roll back to another one".to_owned();
         self.note_config("config.not_reverted", "policy".to_owned(), cause, next);
+    }
+
+    /// It went back, but the file did not.
+    pub(super) fn note_left(&self, why: String) {
+        error!(why, "the configuration went back, but its file did not");
+        let next = "a restart or a reload brings back what the file holds".to_owned();
+        self.note_config("config.file_left", "policy".to_owned(), why, next);
     }
 
     /// An operator says that it shall stay.

@@ -131,6 +131,8 @@ pub(super) struct Draft {
     /// What is written down before the file is replaced, and where.
     probation: Option<Probation>,
     folder: Option<PathBuf>,
+    /// It goes back by itself: it does even if the file cannot be replaced.
+    is_back: bool,
     dry_run: bool,
 }
 
@@ -139,6 +141,8 @@ pub(super) struct Draft {
 pub(super) struct Accepted {
     /// The file's new text; `None`: it holds it already.
     pub(super) replacement: Option<Replacement>,
+    /// Why the file holds something else.
+    pub(super) left: Option<String>,
     /// How it has to prove itself.
     pub(super) probation: Option<Probation>,
     pub(super) dry_run: bool,
@@ -199,8 +203,9 @@ impl Control {
                 before,
             }
         });
-        let (folder, dry_run) = (self.folder.clone(), proposal.dry_run);
-        Ok(Draft { file, given, expected, included_as_of, probation, folder, dry_run })
+        let (folder, is_back, dry_run) =
+            (self.folder.clone(), proposal.is_back(), proposal.dry_run);
+        Ok(Draft { file, given, expected, included_as_of, probation, folder, is_back, dry_run })
     }
 }
 
@@ -250,20 +255,25 @@ pub(super) fn draft(draft: Draft) -> Result<(Loaded, Accepted), ReloadError> {
         }
     }
     let Some(main) = draft.given.first().filter(|_| !draft.dry_run) else {
-        return Ok((
-            loaded,
-            Accepted { replacement: None, probation: None, dry_run: draft.dry_run },
-        ));
+        let dry_run = draft.dry_run;
+        return Ok((loaded, Accepted { replacement: None, left: None, probation: None, dry_run }));
     };
     let holds_it = differ(std::slice::from_ref(main)).is_empty();
     let replacement = (!holds_it).then(|| Replacement::write(&draft.file, &main.text));
-    let replacement = replacement.transpose().map_err(|error| {
-        let file = draft.file.display();
-        ReloadError::Unavailable(format!(
-            "{file} cannot be replaced: {error}; let this process write to its folder, or change the \
-             file by other means and reload"
-        ))
-    })?;
+    let (replacement, left) = match replacement.transpose() {
+        Ok(replacement) => (replacement, None),
+        Err(error) => {
+            let told = format!("{} cannot be replaced: {error}", draft.file.display());
+            if !draft.is_back {
+                return Err(ReloadError::Unavailable(format!(
+                    "{told}; let this process write to its folder, or change the file by other means and \
+                     reload"
+                )));
+            }
+            // Better to serve well than to hold what the file holds.
+            (None, Some(told))
+        }
+    };
     let probation = draft
         .probation
         .map(|probation| Probation { hash: format!("{:016x}", loaded.hash), ..probation });
@@ -272,5 +282,5 @@ pub(super) fn draft(draft: Draft) -> Result<(Loaded, Accepted), ReloadError> {
         ledger::write_probation(folder, Some(probation))
             .map_err(|error| ReloadError::Unavailable(format!("{}: {error}", folder.display())))?;
     }
-    Ok((loaded, Accepted { replacement, probation, dry_run: false }))
+    Ok((loaded, Accepted { replacement, left, probation, dry_run: false }))
 }

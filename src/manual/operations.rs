@@ -296,7 +296,8 @@
 //! these numbers. It goes back to the text of before by the same way, file included, and an event and the
 //! revision's reason say why (`config.reverted`; others are `config.applied`, `config.confirmed`,
 //! `config.guard_passed`). Where it cannot, as a certificate of then is gone, `config.not_reverted` says why, and
-//! it is tried again every 5 s. What waits outlives the process with `[admin] state` (without, an upgrade is
+//! it is tried again every 5 s; where only the file cannot be replaced, it goes back all the same, and
+//! `config.file_left` says so. What waits outlives the process with `[admin] state` (without, an upgrade is
 //! refused meanwhile), and a clock that is set does not put it off. `plimsoll status` and the metrics
 //! `plimsoll_config_revision` and `plimsoll_config_on_probation` tell what is in force, and whether it waits.
 //! A reload with another text takes the place of what is on probation, for somebody has taken over. See

@@ -40,6 +40,20 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
 }
 
 #[tokio::test]
+async fn it_goes_back_even_if_its_file_cannot() {
+    let (a, b, lb) = before_one_of_two("").await;
+    let path = "update?confirm_seconds=1";
+    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    fs::remove_file(lb.config_path()).unwrap();
+    until("it has gone back", async || running(&lb).await == 3).await;
+    assert_eq!(get(lb.addr("main"), "/").await.text(), "a");
+    let told = causes(&lb, "config.file_left").await;
+    assert!(told.len() == 1 && told[0].contains("plimsoll.toml cannot be replaced"), "{told:?}");
+    assert!(causes(&lb, "config.not_reverted").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_holds_nothing_up() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");

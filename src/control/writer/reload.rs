@@ -102,7 +102,7 @@ impl Control {
             Ok(Ready { accepted: Some(Accepted { dry_run: true, .. }), .. }) => {
                 Ok(self.snapshot.generation)
             }
-            Ok(Ready { loaded, answers, mut accepted }) => {
+            Ok(Ready { loaded, answers, accepted }) => {
                 match self.stage(&loaded.config, accepted.as_ref()) {
                     Ok(()) => {
                         if let Some(altered) = &mut altered {
@@ -112,9 +112,13 @@ impl Control {
                             self.orders = altered.0.orders();
                             self.said = Arc::new(altered.0.clone());
                         }
-                        let probation = accepted.as_mut().and_then(|one| one.probation.take());
-                        replacement = accepted.and_then(|one| one.replacement);
+                        let parts = |one: Accepted| (one.replacement, one.left, one.probation);
+                        let (put, left, probation) = accepted.map(parts).unwrap_or_default();
+                        replacement = put;
                         let generation = self.apply((loaded, answers), origin, &by, probation);
+                        if let Some(why) = left {
+                            self.note_left(why);
+                        }
                         if let Some(altered) = altered {
                             let (said, wish) = *altered;
                             self.altered(&wish, said);
