@@ -182,8 +182,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn render(&self, template: &Template, route: &str) -> Vec<u8> {
+        self.render_of(template, route, 0)
+    }
+
+    /// The same where the answer has this status so far.
+    fn render_of(&self, template: &Template, route: &str, status: u16) -> Vec<u8> {
         let mut text = Vec::new();
-        vars::render(template, &self.state.vars(self.at, self.client, route), &mut text);
+        let mut vars = self.state.vars(self.at, self.client, route);
+        vars.answer.status = status;
+        vars::render(template, &vars, &mut text);
         text
     }
 
@@ -291,7 +298,7 @@ impl<'a> Walk<'a, '_> {
         match page {
             Some((ErrorPage { page: Page::Elsewhere(to), status: of, .. }, true)) => {
                 let route = entry.map_or("", |entry| &*entry.route.name);
-                let to = self.render(to, route);
+                let to = self.render_of(to, route, status);
                 let recursive = entry
                     .and_then(|entry| entry.route.after.as_ref())
                     .is_some_and(|after| after.recursive_error_pages);

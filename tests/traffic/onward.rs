@@ -316,6 +316,11 @@ async fn a_text_in_place_of_an_error_knows_its_status_and_who_failed() {
         [[route]]
         path = "/teapot"
         respond = { status = 418, body = "${status}" }
+        [[route]]
+        path = "/closed"
+        access = [{ deny = ["all"] }]
+        error_pages = [{ statuses = [403], to = "http://else.test/?said=${status}" }]
+        upstream = "a"
         "#,
     )
     .await;
@@ -323,6 +328,8 @@ async fn a_text_in_place_of_an_error_knows_its_status_and_who_failed() {
     let told = request(lb.addr("web"), GET).await;
     assert_eq!((told.status, told.text().as_str()), (503, "503, upstream 503"));
     assert_eq!(request(lb.addr("web"), ask("/teapot")).await.text(), "418");
+    let sent = request(lb.addr("web"), ask("/closed")).await;
+    assert_eq!(sent.header("location"), Some("http://else.test/?said=403"));
 }
 
 #[tokio::test]
