@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// After which a client closes its side that is not answered, since it has not asked all.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// In which a connection ends whose client has closed its side.
-const END: Duration = Duration::from_secs(5);
+const END: Duration = Duration::from_secs(15);
 /// The field that the proxy adds.
 const MARK: &str = "X-Fuzz-Mark";
 
@@ -67,7 +67,7 @@ impl Proxy {
             request_headers = {{ set = {{ {MARK} = "{secret}" }} }}
             [upstream.a]
             passive = {{ max_fails = 0 }}
-            timeouts = {{ read = "1s" }}
+            timeouts = {{ read = "10s" }}
             retry = {{ tries = 1 }}
             [[upstream.a.backend]]
             address = "unix:{}"
