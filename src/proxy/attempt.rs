@@ -261,8 +261,18 @@ impl Passage<'_> {
         let span = self.begin_span(choice, begun, state);
         let mut progress = Progress { span, ..Progress::default() };
         state.upload.sent = 0;
-        let to = (&**backend, self.origin(state));
-        let result = match self.carrier(choice, to, begun, down, &mut progress).await {
+        // Only who shows certificates of the request's own has to know of them here.
+        let origin = upstream.own_files.is_some().then(|| self.origin(state));
+        let own = origin.as_ref().and_then(|origin| origin.own.as_deref());
+        let kept = self.kept_carrier(choice, own, begun, &mut progress);
+        let carrier = if let Some(kept) = kept {
+            Ok(kept)
+        } else {
+            let to = (&**backend, origin.unwrap_or_else(|| self.origin(state)));
+            // Boxed: every request holds room for the largest of its ways.
+            Box::pin(self.fresh_carrier(choice, to, begun, down, &mut progress)).await
+        };
+        let result = match carrier {
             Ok(carrier) => {
                 let attempt = Forward { passage: self, choice, backend, tries, begun };
                 attempt.run(carrier, down, state, &mut progress).await

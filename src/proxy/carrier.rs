@@ -31,34 +31,29 @@ pub(super) enum Carrier {
 }
 
 impl Passage<'_> {
-    /// A connection from the pool, else a fresh one.
-    pub(super) async fn carrier(
+    /// A connection from the pool.
+    #[inline]
+    pub(super) fn kept_carrier(
         &self,
         choice: Choice,
-        (backend, origin): (&Backend, Origin),
+        own: Option<&Own>,
         begun: Instant,
-        down: &mut Downstream,
         progress: &mut Progress,
-    ) -> Result<Carrier, Failure> {
+    ) -> Option<Carrier> {
         let upstream = &self.local.upstream;
         let pool = &self.local.pools[choice.ix.index()];
         let kept = match upstream.protocol {
             _ if choice.fresh => None,
-            Protocol::Http1 => {
-                pool.take(&upstream.pool, begun, origin.own.as_deref()).map(Carrier::Http1)
-            }
+            Protocol::Http1 => pool.take(&upstream.pool, begun, own).map(Carrier::Http1),
             Protocol::Http2 => pool.shared().map(Carrier::Http2),
-        };
-        if let Some(carrier) = kept {
-            upstream.series.worker(self.at.worker.ix).pool_reuse();
-            progress.reused = true;
-            return Ok(carrier);
-        }
-        // Boxed: every request holds room for the largest of its ways.
-        Box::pin(self.fresh_carrier(choice, (backend, origin), begun, down, progress)).await
+        }?;
+        upstream.series.worker(self.at.worker.ix).pool_reuse();
+        progress.reused = true;
+        Some(kept)
     }
 
-    async fn fresh_carrier(
+    /// A fresh connection.
+    pub(super) async fn fresh_carrier(
         &self,
         choice: Choice,
         (backend, origin): (&Backend, Origin),

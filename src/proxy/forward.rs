@@ -12,7 +12,7 @@ use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::done::{Done, End, Onward};
 use crate::proxy::downstream::Downstream;
-use crate::proxy::exchange::{Exchange, Received, Relayed, Way, response_limits};
+use crate::proxy::exchange::{Exchange, Received, Relay, Relayed, Way, response_limits};
 use crate::proxy::failure::Failure;
 use crate::proxy::headers::Persistence;
 use crate::proxy::passage::Passage;
@@ -113,8 +113,8 @@ impl Forward<'_> {
         let answered = self.answer(&said, response, when, exchange.upload, port, out);
         let Answered { outward, trailers, pacing } = answered;
         self.keep_sent(sent, out);
-        let mut relay =
-            exchange.begin_relay(response, outward.framing, received, out, (trailers, pacing))?;
+        let mut relay = Relay::new(response, outward.framing, (trailers, pacing));
+        exchange.begin_relay(&mut relay, outward.framing == response.framing(), received, out)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }

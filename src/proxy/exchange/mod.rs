@@ -23,7 +23,7 @@ use crate::proxy::still::{Moved, Still};
 use crate::proxy::upload::{Upload, Waits};
 use crate::snapshot::settings::{Client, Timeouts};
 
-pub(super) use relay::Relayed;
+pub(super) use relay::{Relay, Relayed};
 
 /// Most of a response head that is read at once.
 const HEAD_READ: usize = 16 * 1024;

@@ -35,6 +35,23 @@ pub(in crate::proxy) struct Relay {
 }
 
 impl Relay {
+    /// The body of `response`, which is announced to the client as `out`.
+    #[inline]
+    pub(in crate::proxy) fn new(
+        response: &ResponseHead,
+        out: Framing,
+        (trailers, pacing): (Trailers, Option<Pacing>),
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(response.framing()),
+            chunked: out == Framing::Chunked,
+            trailers,
+            pacing,
+            extra: false,
+            body: 0,
+        }
+    }
+
     /// The backend's trailer fields that have come, a line each.
     pub(in crate::proxy) fn theirs(&self) -> &[u8] {
         self.decoder.trailers()
@@ -55,19 +72,18 @@ pub(in crate::proxy) struct Relayed {
 }
 
 impl Exchange<'_> {
-    /// Puts `head` (already encoded for the client) on its way, with what came of the body. `out`
-    /// is the framing announced to the client.
+    /// Puts `head` (already encoded for the client) on its way, with what came of the body. `same`: its
+    /// framing is the one announced to the client.
     ///
     /// # Errors
     /// The body is broken from the start; nothing of the response has gone out, or will.
     pub(in crate::proxy) fn begin_relay(
         &mut self,
-        response: &ResponseHead,
-        out: Framing,
+        relay: &mut Relay,
+        same: bool,
         received: Received,
         head: &mut Vec<u8>,
-        (trailers, pacing): (Trailers, Option<Pacing>),
-    ) -> Result<Relay, Failure> {
+    ) -> Result<(), Failure> {
         let begin = self.to_client.head.len();
         if begin == 0 {
             std::mem::swap(&mut self.to_client.head, head);
@@ -75,14 +91,6 @@ impl Exchange<'_> {
             self.to_client.head.append(head);
         }
         self.head_end = self.written + self.to_client.left() as u64;
-        let mut relay = Relay {
-            decoder: Decoder::new(response.framing()),
-            chunked: out == Framing::Chunked,
-            trailers,
-            pacing,
-            extra: false,
-            body: 0,
-        };
         let Received { buffer, range } = received;
         if range.is_empty() || relay.decoder.is_done() {
             relay.extra = !range.is_empty();
@@ -90,11 +98,11 @@ impl Exchange<'_> {
             if relay.chunked && relay.decoder.is_done() {
                 relay.trailers.push_last_chunk(&mut self.to_client.head, &[]);
             }
-        } else if self.take_piece(&mut relay, buffer, range).is_err() {
+        } else if self.take_piece(relay, buffer, range).is_err() {
             self.to_client.head.truncate(begin);
             return Err(Failure::Attempt(Outcome::InvalidResponse));
         }
-        if out == response.framing()
+        if same
             && relay.pacing.is_none()
             && self.down.stream.plain().is_some()
             && self.connection.stream.is_plain()
@@ -104,7 +112,7 @@ impl Exchange<'_> {
         }
         self.way.total = self.way.until;
         self.upload.end_withheld();
-        Ok(relay)
+        Ok(())
     }
 
     /// Body bytes of the response that the client took so far.

@@ -24,22 +24,30 @@ impl Paths {
     #[inline]
     pub(super) fn find<H: Facts>(&self, request: &Request<'_, H>, from: usize) -> Option<usize> {
         let path = request.path;
+        let accepts = |candidate: &&Candidate| candidate.accepts(request);
         let first = self.first.iter().filter(|(_, candidate)| candidate.route >= from);
-        let first = first.filter(|(rule, _)| fits(rule, path));
-        let first = first.map(|(_, candidate)| candidate);
-        let exact = self.exact.get(path).into_iter().flatten();
-        let mut prefixes = self.prefixes.of(path).peekable();
-        let longest = prefixes.peek().copied();
-        let own = longest.into_iter().flat_map(|bucket| bucket.regexes.matching(path));
-        let early = longest.into_iter().flat_map(|bucket| &bucket.before_regex);
-        first
-            .chain(exact)
-            .chain(own)
-            .chain(early)
-            .chain(self.regexes.matching(path))
-            .chain(prefixes.flat_map(|bucket| &bucket.candidates))
-            .find(|candidate| candidate.accepts(request))
-            .map(|candidate| candidate.route)
+        let first = first.filter(|(rule, _)| fits(rule, path)).map(|(_, candidate)| candidate);
+        // One kind of rule after the other, for most hosts have few of them.
+        let mut found = { first }.find(accepts);
+        if found.is_none() && !self.exact.is_empty() {
+            found = self.exact.get(path).and_then(|exact| exact.iter().find(accepts));
+        }
+        let mut prefixes = self.prefixes.of(path);
+        let longest = prefixes.next();
+        if found.is_none()
+            && let Some(longest) = longest
+        {
+            let own = longest.regexes.matching(path);
+            found = own.chain(&longest.before_regex).find(accepts);
+        }
+        if found.is_none() {
+            found = self.regexes.matching(path).find(accepts);
+        }
+        let by_prefix = || {
+            let mut buckets = longest.into_iter().chain(prefixes);
+            buckets.find_map(|bucket| bucket.candidates.iter().find(accepts))
+        };
+        found.or_else(by_prefix).map(|candidate| candidate.route)
     }
 }
 

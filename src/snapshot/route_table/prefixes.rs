@@ -30,9 +30,20 @@ impl Bucket {
 #[derive(Debug)]
 struct Node {
     key: Box<[u8]>,
-    /// The longest other key that `key` begins with.
+    /// Only whole segments of a path are matched.
+    by_segments: bool,
+    /// The longest other key that `key` begins with; the same one by bytes, if it is there too.
     above: Option<usize>,
-    rules: Rules,
+    routes: Bucket,
+}
+
+impl Node {
+    #[inline]
+    fn fits(&self, path: &[u8]) -> bool {
+        let whole = || matches!(path.get(self.key.len()), None | Some(b'/'));
+        // The root takes `*` too.
+        path.starts_with(&self.key) && (!self.by_segments || self.key.is_empty() || whole())
+    }
 }
 
 /// What there is for one text.
@@ -52,12 +63,18 @@ impl Prefixes {
     pub(super) fn new(rules: BTreeMap<Box<[u8]>, Rules>) -> Self {
         let mut nodes: Vec<Node> = Vec::with_capacity(rules.len());
         let mut above: Vec<usize> = Vec::new();
-        for (key, rules) in rules {
+        let of_key = |(key, rules): (Box<[u8]>, Rules)| {
+            [(key.clone(), false, rules.bytes), (key, true, rules.segments)]
+        };
+        for (key, by_segments, routes) in rules.into_iter().flat_map(of_key) {
+            if routes.is_empty() {
+                continue;
+            }
             // In this order, what a key begins with stands right before it or before such a one.
             while above.last().is_some_and(|last| !key.starts_with(&nodes[*last].key)) {
                 above.pop();
             }
-            let node = Node { key, above: above.last().copied(), rules };
+            let node = Node { key, by_segments, above: above.last().copied(), routes };
             above.push(nodes.len());
             nodes.push(node);
         }
@@ -68,15 +85,6 @@ impl Prefixes {
     pub(super) fn of<'s>(&'s self, path: &'s [u8]) -> impl Iterator<Item = &'s Bucket> {
         let last = self.0.partition_point(|node| &*node.key <= path).checked_sub(1);
         let nodes = std::iter::successors(last, |place| self.0[*place].above);
-        nodes.map(|place| &self.0[place]).filter(|node| path.starts_with(&node.key)).flat_map(
-            |node| {
-                let Rules { segments, bytes } = &node.rules;
-                let whole = matches!(path.get(node.key.len()), None | Some(b'/'));
-                // The root takes `*` too.
-                let whole = whole || node.key.is_empty();
-                let segments = (whole && !segments.is_empty()).then_some(segments);
-                segments.into_iter().chain((!bytes.is_empty()).then_some(bytes))
-            },
-        )
+        nodes.map(|place| &self.0[place]).filter(|node| node.fits(path)).map(|node| &node.routes)
     }
 }
