@@ -122,12 +122,17 @@ pub(super) fn needed(method: &Method, path: Option<&str>) -> Option<AdminRole> {
     }
 }
 
-/// Whether a request would change something. Of those that have a body, to explain, to check and to plan
-/// does not.
+/// Whether a request would change something, or takes away what only its owner may know: a backup. Of those
+/// that have a body, to explain, to check and to plan does not.
 pub(super) fn changes(method: &Method, path: Option<&str>) -> bool {
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     let only_tells = ["/explain", "/config/validate", "/config/plan"];
-    !reads && !path.is_some_and(|path| only_tells.iter().any(|end| path.ends_with(end)))
+    match path {
+        Some(path) if path.ends_with("/config/backup") => true,
+        path => {
+            !reads && !path.is_some_and(|path| only_tells.iter().any(|end| path.ends_with(end)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +189,8 @@ mod tests {
         let access = access(None);
         let who = |names: &[&str], subject: &str, headers: &HeaderMap| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
-            let shown = Shown { secured: true, subject: Some(subject.to_owned()), names };
+            let shown =
+                Shown { peer: None, secured: true, subject: Some(subject.to_owned()), names };
             access.who(headers, &shown).unwrap()
         };
         let none = HeaderMap::new();

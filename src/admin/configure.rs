@@ -111,7 +111,11 @@ pub(super) async fn plan(
 }
 
 /// What would come of a text, and the hash by which it can be referred to.
-async fn planned(state: &mut Shared, who: &Who, text: Arc<str>) -> Result<Value, Problem> {
+pub(super) async fn planned(
+    state: &mut Shared,
+    who: &Who,
+    text: Arc<str>,
+) -> Result<Value, Problem> {
     let ledger = state.control.ledger();
     let loaded = checked(state, who, Arc::clone(&text)).await?;
     let said = state.control.said();
@@ -218,7 +222,7 @@ pub(super) async fn confirm(
     Ok(done(&state, false))
 }
 
-async fn proposed(state: &Shared, proposal: Proposal) -> Result<Response, Problem> {
+pub(super) async fn proposed(state: &Shared, proposal: Proposal) -> Result<Response, Problem> {
     let dry_run = proposal.dry_run;
     state.control.propose(proposal).await?;
     Ok(done(state, dry_run))
@@ -310,12 +314,12 @@ fn number(ledger: &Ledger) -> u64 {
     ledger.running().map_or(0, |one| one.number)
 }
 
-fn etag(revision: u64) -> [(header::HeaderName, String); 1] {
+pub(super) fn etag(revision: u64) -> [(header::HeaderName, String); 1] {
     [(header::ETAG, format!("\"{revision}\""))]
 }
 
 /// An answer with the revision in force as its `ETag`.
-fn told_of(state: &Shared, body: &Value) -> Response {
+pub(super) fn told_of(state: &Shared, body: &Value) -> Response {
     let running = number(&state.control.ledger());
     (etag(running), told(StatusCode::OK, body)).into_response()
 }
@@ -371,7 +375,7 @@ async fn checked(state: &Shared, who: &Who, text: Arc<str>) -> Result<Loaded, Pr
 
 /// The revision that a change is based on, as `If-Match` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Based {
+pub(super) enum Based {
     Unsaid,
     /// Whichever is in force.
     OnAny,
@@ -379,7 +383,7 @@ enum Based {
 }
 
 impl Based {
-    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let Some(field) = headers.get(header::IF_MATCH) else { return Ok(Self::Unsaid) };
         let named = field.to_str().unwrap_or_default().trim();
         if named == "*" {
@@ -393,7 +397,7 @@ impl Based {
         number.map(Self::On).ok_or_else(other)
     }
 
-    fn revision(self) -> Option<u64> {
+    pub(super) fn revision(self) -> Option<u64> {
         match self {
             Self::On(number) => Some(number),
             Self::Unsaid | Self::OnAny => None,
@@ -401,7 +405,7 @@ impl Based {
     }
 }
 
-fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
+pub(super) fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
     match given {
         None | Some("0" | "false") => Ok(false),
         Some("1" | "true") => Ok(true),
@@ -409,7 +413,7 @@ fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
     }
 }
 
-fn lasts(name: &str, seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
+pub(super) fn lasts(name: &str, seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
     if seconds.is_some_and(|seconds| seconds == 0 || seconds > LONGEST) {
         return Err(Problem::bad_request("bad_query", format!("{name} is from 1 to {LONGEST}")));
     }

@@ -15,7 +15,9 @@ use super::recorded::LARGEST;
 use super::state::Shared;
 use super::view::explain::Question;
 use super::view::{self, Health};
-use super::{Phase, State, change, configure, dashboard, exposition, follow, guard, openapi};
+use super::{
+    Phase, State, audit, backup, change, configure, dashboard, exposition, follow, guard, openapi,
+};
 use crate::model::Clock;
 use crate::proxy::explain::explain;
 use crate::telemetry::Exposition;
@@ -27,7 +29,7 @@ const API: &str = "/api/v1/ha";
 const ALIAS: &str = "/api/ha";
 
 /// Every path that can be read with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 24] = [
+pub(super) const ENDPOINTS: [(&str, &str); 26] = [
     ("/", "this list"),
     ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
     ("/openapi.json", "this API as a document that programs read (OpenAPI 3.1)"),
@@ -57,6 +59,11 @@ pub(super) const ENDPOINTS: [(&str, &str); 24] = [
     ),
     ("/api/v1/ha/config/validate", "POST a configuration: what is wrong with it"),
     ("/api/v1/ha/config/plan", "POST a configuration: what would come of it"),
+    ("/api/v1/ha/config/backup", "the configuration and all that is kept of it, as one archive"),
+    (
+        "/api/v1/ha/audit",
+        "who changed what, or was denied it, latest first: ?since=TIME, ?actor=, ?limit=NUMBER",
+    ),
     ("/api/v1/ha/events", "what happened: ?upstream=, ?backend=, ?kind=, ?since=NUMBER, ?follow=1"),
 ];
 
@@ -99,11 +106,14 @@ fn api() -> Router<Shared> {
         .route("/failover-manager", get(failover))
         .route("/failover/events", get(failover_events))
         .route("/events", get(events))
+        .route("/audit", get(audit::audit))
         .route("/explain", post(explained))
         .route("/config", get(configure::current))
         .route("/config/validate", post(configure::validate).layer(room()))
         .route("/config/plan", post(configure::plan).layer(room()))
         .route("/config/update", post(configure::update).layer(room()))
+        .route("/config/backup", get(backup::backup))
+        .route("/config/restore", post(backup::restore).layer(room()))
         .route("/config/confirm", post(configure::confirm))
         .route("/config/rollback", post(configure::rollback))
         .route("/config/revisions", get(configure::revisions))

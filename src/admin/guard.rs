@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::access::{Who, changes, needed};
+use super::audit;
 use super::problem::{Problem, RETRY_AFTER};
 use super::recorded::record;
 use super::serve::Shown;
@@ -36,22 +37,13 @@ pub(super) async fn protect(
 
 async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Response, Problem> {
     let shown = request.extensions().get::<Arc<Shown>>().cloned().unwrap_or_default();
-    // Within TLS a page would need a certificate for its name that our key fits.
-    if !shown.secured && !is_trusted(request.uri(), request.headers()) {
-        let told = "Host must be an IP address or a name without a dot, such as localhost";
-        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", told));
-    }
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let changes = changes(request.method(), path.as_deref());
-    if changes && !is_of_this_site(request.headers()) {
-        let told = "a web page of another site may not change anything here";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", told));
+    let admitted = admit(shared, &request, &shown, path.as_deref(), changes);
+    if let (true, Err(problem)) = (changes, &admitted) {
+        audit::denied(shared, &request, &shown, problem);
     }
-    let needed = needed(request.method(), path.as_deref());
-    // Who watches whether the process lives has no token, or an old one.
-    let who = needed.map(|_| identify(shared, request.headers(), &shown)).transpose()?;
-    who.as_ref().map_or(Ok(()), |who| who.may(needed))?;
-    let Some(who) = who else { return Ok(next.run(request).await) };
+    let Some(who) = admitted? else { return Ok(next.run(request).await) };
     request.extensions_mut().insert(who.clone());
     if !changes {
         return Ok(next.run(request).await);
@@ -63,6 +55,30 @@ async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Resp
         let told = format!("it broke off, and may be done or not: {error}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broke_off", told)
     })
+}
+
+/// Finds out who asks, and whether they may that. `None`: anybody may.
+fn admit(
+    shared: &Shared,
+    request: &Request,
+    shown: &Shown,
+    path: Option<&str>,
+    changes: bool,
+) -> Result<Option<Who>, Problem> {
+    // Within TLS a page would need a certificate for its name that our key fits.
+    if !shown.secured && !is_trusted(request.uri(), request.headers()) {
+        let told = "Host must be an IP address or a name without a dot, such as localhost";
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", told));
+    }
+    if changes && !is_of_this_site(request.headers()) {
+        let told = "a web page of another site may not change anything here";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", told));
+    }
+    let needed = needed(request.method(), path);
+    // Who watches whether the process lives has no token, or an old one.
+    let who = needed.map(|_| identify(shared, request.headers(), shown)).transpose()?;
+    who.as_ref().map_or(Ok(()), |who| who.may(needed))?;
+    Ok(who)
 }
 
 /// Finds out who asks, and whether they may now.

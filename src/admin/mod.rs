@@ -6,11 +6,14 @@
 //! time.
 //!
 //! The way of a request: `guard` (from where it comes, who asks, what they may), `recorded` (if it would
-//! change something: its body, its key, the audit log), then `endpoints`, which reads, or `change` and `configure`.
+//! change something: its body, its key, the audit log), then `endpoints`, which reads, or `change`, `configure` and
+//! `backup`.
 //! `follow` streams events. What is refused is a `problem`.
 
 mod access;
 mod asked;
+mod audit;
+mod backup;
 mod change;
 mod configure;
 mod dashboard;

@@ -16,7 +16,7 @@ pub(super) const RETRY_AFTER: &str = "retry_after_seconds";
 pub(super) struct Problem {
     pub(super) status: StatusCode,
     /// A word for programs.
-    code: &'static str,
+    pub(super) code: &'static str,
     /// A sentence for people.
     detail: Cow<'static, str>,
     /// What else belongs to it.

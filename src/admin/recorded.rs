@@ -2,7 +2,6 @@
 //! that comes again under the same key gets the same answer, and it is written down.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -16,9 +15,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
-use tracing::error;
 
 use super::access::{Access, Who};
+use super::audit::append;
 use super::problem::Problem;
 use crate::telemetry::at_utc;
 
@@ -187,17 +186,7 @@ impl Done<'_> {
             "generation": told("generation"),
             "revision": told("revision"),
         });
-        let target = path.to_owned();
-        let written = tokio::task::spawn_blocking(move || {
-            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(target)?;
-            file.write_all(format!("{line}\n").as_bytes())
-        });
-        let failed = match written.await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        error!(path = %path.display(), error = failed, "the audit log cannot be written");
+        append(path, &line).await;
     }
 }
 

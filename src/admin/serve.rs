@@ -1,6 +1,7 @@
 //! Connections of the admin listener, none of which can be held open at will.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +43,9 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let tls = reader.current().admin_tls.clone();
-                    connections.spawn(connection(stream, tls, router.clone(), stop.clone()));
+                    connections.spawn(connection((stream, peer), tls, router.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
@@ -58,10 +59,12 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
     while connections.join_next().await.is_some() {}
 }
 
-/// Who is at the other end of a connection, by what the handshake has shown.
+/// Who is at the other end of a connection: from where, and by what the handshake has shown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shown {
-    /// Whether there was one.
+    /// Their address; `None`: it is a Unix socket.
+    pub(super) peer: Option<IpAddr>,
+    /// Whether there was a handshake.
     pub(super) secured: bool,
     /// Whom the client's certificate is for, after RFC 4514; `None`: it has shown none.
     pub(super) subject: Option<String>,
@@ -70,13 +73,13 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn of(stream: &Stream) -> Self {
-        let Some(secured) = stream.secured() else { return Self::default() };
+    fn of(stream: &Stream, peer: Option<IpAddr>) -> Self {
+        let Some(secured) = stream.secured() else { return Self { peer, ..Self::default() } };
         let (subject, names) = match secured.client {
             Some(client) => (Some(client.subject.clone()), client.names()),
             None => (None, Vec::new()),
         };
-        Self { secured: true, subject, names }
+        Self { peer, secured: true, subject, names }
     }
 }
 
@@ -93,7 +96,7 @@ async fn secure(stream: Stream, tls: Option<Arc<Server>>) -> io::Result<Stream> 
 
 /// One connection, until it ends by itself, its time is over, or `stop`'s sender is gone.
 async fn connection(
-    stream: Stream,
+    (stream, peer): (Stream, Option<IpAddr>),
     tls: Option<Arc<Server>>,
     router: Router,
     mut stop: watch::Receiver<()>,
@@ -105,7 +108,7 @@ async fn connection(
             return;
         }
     };
-    let shown = Arc::new(Shown::of(&stream));
+    let shown = Arc::new(Shown::of(&stream, peer));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&shown));
         router.clone().oneshot(request.map(axum::body::Body::new))

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 use super::access::Access;
+use super::audit::Denied;
 use super::rate::Rates;
 use super::recorded::Answered;
 use super::{Phase, State};
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub(super) access: Arc<Access>,
     /// Answers to requests that may come again.
     pub(super) answered: Arc<Answered>,
+    /// What was denied of late.
+    pub(super) denied: Arc<Denied>,
     /// How often each may ask.
     pub(super) rates: Arc<Rates>,
     /// Seats for who follows events.
@@ -36,8 +39,20 @@ pub(super) struct Shared {
 impl From<State> for Shared {
     fn from(state: State) -> Self {
         let State { reader, control, registry, phase, started, access } = state;
-        let (answered, followers) = (Arc::default(), Arc::new(Semaphore::new(FOLLOWERS)));
+        let (answered, denied) = (Arc::default(), Arc::default());
+        let followers = Arc::new(Semaphore::new(FOLLOWERS));
         let rates = Arc::new(Rates::new(access.max_rate));
-        Self { reader, control, registry, phase, started, access, answered, rates, followers }
+        Self {
+            reader,
+            control,
+            registry,
+            phase,
+            started,
+            access,
+            answered,
+            denied,
+            rates,
+            followers,
+        }
     }
 }

@@ -19,6 +19,9 @@ use crate::tls::{BackendTerms, Crls, Identity, Roots, Trust};
 /// How long the admin listener has to answer, unless it is asked to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What stands in the head before a body of JSON.
+const JSON: &str = "Content-Type: application/json\r\n";
+
 /// The usual place.
 const USUAL: &str = "127.0.0.1:9901";
 
@@ -197,7 +200,7 @@ impl Place {
         body: Option<&Value>,
         patience: Duration,
     ) -> io::Result<Answer> {
-        let body = body.map(|body| ("application/json", body.to_string()));
+        let body = body.map(|body| (JSON, body.to_string().into_bytes()));
         self.answer(self.read(method, path, body, patience)?)
     }
 
@@ -211,8 +214,34 @@ impl Place {
         text: &str,
         patience: Duration,
     ) -> io::Result<Answer> {
-        let body = Some(("application/toml", text.to_owned()));
-        self.answer(self.read("POST", path, body, patience)?)
+        self.send_bytes(path, ("Content-Type: application/toml\r\n", text.into()), patience)
+    }
+
+    /// Sends a body to a path, with the lines of the head that tell of it, and gives whatever is answered.
+    ///
+    /// # Errors
+    /// As of [`Place::ask`].
+    pub(super) fn send_bytes(
+        &self,
+        path: &str,
+        body: (&str, Vec<u8>),
+        patience: Duration,
+    ) -> io::Result<Answer> {
+        self.answer(self.read("POST", path, Some(body), patience)?)
+    }
+
+    /// Reads what is at a path, whatever it is.
+    ///
+    /// # Errors
+    /// As of [`Place::get`].
+    pub(super) fn bytes(&self, path: &str, patience: Duration) -> io::Result<Vec<u8>> {
+        let (status, body) = self.fetch("GET", path, None, patience)?;
+        if status == 200 {
+            return Ok(body);
+        }
+        let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let detail = told["detail"].as_str().unwrap_or("it does not say why");
+        Err(self.refuse(&format!("answered {status}: {detail}")))
     }
 
     fn answer(&self, (status, body): (u16, String)) -> io::Result<Answer> {
@@ -231,23 +260,39 @@ impl Place {
         }
     }
 
-    /// Asks, and gives the status and the body of the answer.
+    /// Asks, and gives the status and the text of the answer.
     fn read(
         &self,
         method: &str,
         path: &str,
-        body: Option<(&str, String)>,
+        body: Option<(&str, Vec<u8>)>,
         patience: Duration,
     ) -> io::Result<(u16, String)> {
+        let (status, body) = self.fetch(method, path, body, patience)?;
+        let body = String::from_utf8(body);
+        Ok((status, body.map_err(|_| self.refuse("did not answer in UTF-8"))?))
+    }
+
+    /// Asks, and gives the status and the body of the answer.
+    fn fetch(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+        patience: Duration,
+    ) -> io::Result<(u16, Vec<u8>)> {
+        const END: &[u8] = b"\r\n\r\n";
         let mut stream = self.send(method, path, body, patience + PATIENCE)?;
-        let mut answer = String::new();
+        let mut answer = Vec::new();
         // Who wants a certificate and gets none says so only now.
-        let read = stream.read_to_string(&mut answer);
+        let read = stream.read_to_end(&mut answer);
         read.map_err(|error| self.refuse(&format!("broke off: {error}")))?;
-        let (head, body) =
-            answer.split_once("\r\n\r\n").ok_or_else(|| self.refuse("broke off its answer"))?;
+        let end = answer.windows(END.len()).position(|bytes| bytes == END);
+        let end = end.ok_or_else(|| self.refuse("broke off its answer"))?;
+        let body = answer.split_off(end + END.len());
+        let head = String::from_utf8_lossy(&answer);
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Ok((status.ok_or_else(|| self.refuse("does not speak HTTP"))?, body.to_owned()))
+        Ok((status.ok_or_else(|| self.refuse("does not speak HTTP"))?, body))
     }
 
     fn refuse(&self, why: &str) -> io::Error {
@@ -299,12 +344,12 @@ impl Place {
         secured(stream, host, terms)
     }
 
-    /// Sends a request, with a body of a type. HTTP/1.0: the answer ends with the connection.
+    /// Sends a request, with a body and the lines that tell of it. HTTP/1.0: the answer ends with the connection.
     fn send(
         &self,
         method: &str,
         path: &str,
-        body: Option<(&str, String)>,
+        body: Option<(&str, Vec<u8>)>,
         patience: Duration,
     ) -> io::Result<Box<dyn Connection>> {
         let place = &self.admin.0;
@@ -320,13 +365,12 @@ impl Place {
         {
             head.extend(["Authorization: Bearer ", &token, "\r\n"]);
         }
-        let (kind, body) = body.unwrap_or_default();
-        if !body.is_empty() {
-            head.extend(["Content-Type: ", kind, "\r\n"]);
-        }
+        let (lines, body) = body.unwrap_or_default();
         // All at once: each piece would be a record of its own. A broken pipe here is no reader's going away.
-        let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        let sent = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
+        let mut request =
+            format!("{head}{lines}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+        request.extend_from_slice(&body);
+        let sent = stream.write_all(&request).and_then(|()| stream.flush());
         sent.map_err(|error| self.refuse(&format!("broke off: {error}")))?;
         Ok(stream)
     }

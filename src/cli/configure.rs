@@ -11,14 +11,15 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::admin::{Answer, Place, segment};
+use super::backup::{BackupArgs, RestoreArgs, backup, restore};
 use super::operate::{faults, list, text, time};
 use super::table::table;
 use super::{BAD, FAILED};
 
-const CONFIG: &str = "/api/v1/ha/config";
+pub(super) const CONFIG: &str = "/api/v1/ha/config";
 
 /// It asks name servers, for 5 s at most, reads files, and tries the keys of hashes.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks whether a guard has ended.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -60,13 +61,13 @@ pub(super) struct ApplyArgs {
 pub(super) struct How {
     /// Why, for whoever reads the history later
     #[arg(long, default_value = "", value_name = "TEXT")]
-    reason: String,
+    pub(super) reason: String,
     /// Lose what somebody wrote into the file without loading it
     #[arg(long)]
-    overwrite: bool,
+    pub(super) overwrite: bool,
     /// Only tell whether it would be done
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Where it is asked, and why.
@@ -112,6 +113,10 @@ pub(super) enum Config {
         #[command(flatten)]
         how: How,
     },
+    /// Keep the one in force, those of before and what operators say in one archive
+    Backup(BackupArgs),
+    /// Put the one of a backup in force, as a new revision
+    Restore(RestoreArgs),
 }
 
 /// Where it is asked, and how it is told.
@@ -149,7 +154,7 @@ fn read(arguments: &PlanArgs) -> io::Result<String> {
 }
 
 /// Tells why it is not done.
-fn refused(answer: &Answer, as_json: bool, out: &mut impl Write) -> io::Result<u8> {
+pub(super) fn refused(answer: &Answer, as_json: bool, out: &mut impl Write) -> io::Result<u8> {
     if as_json {
         writeln!(out, "{:#}", answer.body)?;
     } else {
@@ -160,7 +165,7 @@ fn refused(answer: &Answer, as_json: bool, out: &mut impl Write) -> io::Result<u
 }
 
 /// A plan for people.
-fn planned(plan: &Value, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn planned(plan: &Value, out: &mut impl Write) -> io::Result<()> {
     let effect = &plan["effect"];
     let changes = list(&effect["changes"]);
     if changes.is_empty() {
@@ -262,7 +267,7 @@ pub(super) fn apply(arguments: &ApplyArgs, out: &mut impl Write) -> io::Result<u
 }
 
 /// Tells what is in force, and until when.
-fn in_force(answer: &Value, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn in_force(answer: &Value, out: &mut impl Write) -> io::Result<()> {
     let (revision, generation) = (&answer["revision"], &answer["generation"]);
     writeln!(out, "revision {revision} is in force (generation {generation})")?;
     let probation = &answer["probation"];
@@ -328,6 +333,8 @@ pub(super) fn config(command: &Config, out: &mut impl Write) -> io::Result<u8> {
             let path = format!("{CONFIG}/revisions/{from}/diff{to}");
             told(ask, &path, difference, out)
         }
+        Config::Backup(arguments) => backup(arguments, out),
+        Config::Restore(arguments) => restore(arguments, out),
         Config::Rollback { revision, ask, how } => {
             let How { reason, overwrite, dry_run } = how;
             let body = json!({ "to": revision, "reason": reason, "overwrite": overwrite });

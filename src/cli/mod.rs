@@ -4,6 +4,7 @@
 //! configuration or usage.
 
 mod admin;
+mod backup;
 pub mod check;
 mod configure;
 mod demo;

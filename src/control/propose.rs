@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, FileText, Loaded};
-use crate::control::ledger;
+use crate::control::ledger::{self, Revision};
 use crate::control::probation::Probation;
 use crate::control::replace::Replacement;
 use crate::control::said::{By, unix_ms};
@@ -44,6 +44,8 @@ pub enum Proposed {
     Text(Arc<str>),
     /// The revision of this number; `None`: the one before.
     Revision(Option<u64>),
+    /// What a backup holds of a revision: with the number that it had then.
+    Restored(Arc<Revision>),
     /// The revision of this number, by itself: it is done though files have changed since.
     Back(u64),
 }
@@ -158,10 +160,11 @@ impl Control {
             return object(Objection::OtherRevision(wanted, running));
         }
         let revision = match &proposal.what {
-            Proposed::Text(_) if self.ledger.probation.is_some() => {
+            Proposed::Text(_) | Proposed::Restored(_) if self.ledger.probation.is_some() => {
                 return object(Objection::OnProbation(running));
             }
             Proposed::Text(_) => Ok(None),
+            Proposed::Restored(revision) => Ok(Some(revision)),
             Proposed::Revision(None) => self.ledger.before().ok_or(Objection::NoneBefore).map(Some),
             Proposed::Back(number) | Proposed::Revision(Some(number)) => {
                 let found = self.ledger.revision(*number);
@@ -171,7 +174,9 @@ impl Control {
         let revision = revision.map_err(ReloadError::Objected)?.cloned();
         let given = match (&revision, &proposal.what) {
             (Some(revision), _) => {
-                let back = format!("back to revision {}", revision.number);
+                let is_restored = matches!(proposal.what, Proposed::Restored(_));
+                let from = if is_restored { "restored from a backup of" } else { "back to" };
+                let back = format!("{from} revision {}", revision.number);
                 let why = &mut proposal.by.reason;
                 *why = if why.is_empty() { back } else { format!("{back}: {why}") };
                 let mut files = revision.files.clone();
@@ -237,8 +242,13 @@ impl Proposal {
 pub(super) fn draft(draft: Draft) -> Result<(Loaded, Accepted), ReloadError> {
     let object = |objection| Err(ReloadError::Objected(objection));
     let differ = |texts: &[FileText]| -> Vec<PathBuf> {
+        // A backup may name anything: what is no file, or another one by its length, is not read.
+        let may_be = |one: &FileText| {
+            let of_it = fs::metadata(&one.path);
+            of_it.is_ok_and(|of_it| of_it.is_file() && of_it.len() == one.text.len() as u64)
+        };
         let differs = |one: &&FileText| {
-            fs::read(&one.path).map_or(true, |bytes| bytes != one.text.as_bytes())
+            !may_be(one) || fs::read(&one.path).map_or(true, |bytes| bytes != one.text.as_bytes())
         };
         texts.iter().filter(differs).map(|one| one.path.clone()).collect()
     };

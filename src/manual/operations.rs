@@ -21,6 +21,7 @@
 //! | `plimsoll apply FILE` | puts it in force and into the process's file; `--confirm 5m` goes back unless confirmed, `--guard` if it does harm, `--expect HASH` refuses what was not planned, `--reason TEXT` stands in the history, `--overwrite` loses what was written into the file and not loaded, `--dry-run` only tells | 0 in force, 1 refused or gone back, 2 bad configuration |
 //! | `plimsoll confirm` | what is on probation stays in force | 0 it stays, 1 not |
 //! | `plimsoll config history` | which configurations were in force: since when, from whom, why; so `show`, `diff`, and `rollback` to the one before or to a revision | 0 done, 1 not |
+//! | `plimsoll config backup FILE` | writes the configuration in force, the revisions that are kept and what operators say into one archive, which holds the secrets that stand in the files; `config restore FILE` puts its configuration in force again, with `--revision NUMBER` another one of it, `--confirm 5m`, `--reason TEXT`, `--overwrite` and `--dry-run` as `apply` has them | 0 done, 1 not, 2 bad configuration |
 //! | `plimsoll upgrade PID` | has the program that lies at a running process's path now take its place, without losing a connection; `--pid-file FILE` names the process by its `pid_file` | 0 the new one serves, 1 the old one goes on |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
@@ -242,6 +243,8 @@
 //! | `/api/v1/ha/config/revisions` | those that were in force: since when, from whom, why, and what is on probation |
 //! | `/api/v1/ha/config/revisions/{id}`, `/api/v1/ha/config/revisions/{id}/diff` | one of them; what differs from it in the one in force, or in `?to=`: by meaning, and line by line |
 //! | `/api/v1/ha/config/validate`, `/api/v1/ha/config/plan` | by POST of a configuration: what is wrong with it; what would come of it |
+//! | `/api/v1/ha/config/backup` | that and all that is kept of it, as one archive (`tar.gz`) |
+//! | `/api/v1/ha/audit` | the end of the audit log (8 MiB of it), the latest first: `?since=2026-11-21T08:00:00Z`, `?actor=NAME`, `?limit=NUMBER` (100; 1,000 at most) |
 //! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next; `?follow=1` goes on with those to come, as lines of JSON or, if asked for by `Accept`, as server-sent events |
 //!
 //! # Changes by hand
@@ -255,6 +258,7 @@
 //! | `POST /api/v1/ha/health-checks/{id}/run` | its checks, at once; the results count as any other |
 //! | `POST /api/v1/ha/config/reload` | the files are read again |
 //! | `POST /api/v1/ha/config/update` | the configuration in the body is put in force and into the file |
+//! | `POST /api/v1/ha/config/restore` | the configuration of the backup in the body is put in force and into the file |
 //! | `POST /api/v1/ha/config/confirm` | what is on probation stays |
 //! | `POST /api/v1/ha/config/rollback` | the revision before, or `to` |
 //!
@@ -270,6 +274,11 @@
 //! nobody who may be picked is refused; `"bypass": ["keep_one"]` does it all the same. Each change is an event
 //! with who, why and what comes next, which `plimsoll why` tells, and a line of the audit log.
 //!
+//! Changes that were denied (401, 403) are lines of it too, with the address that they came from and without
+//! what they asked for. Nobody can fill the disk with them: of each name and reason the first is written, and
+//! those of the minute after it are one more line with their number (`more`). Whoever takes a backup is in it
+//! as well.
+//!
 //! All paths of the API are under `/api/ha` as well.
 //!
 //! # Revisions
@@ -280,6 +289,15 @@
 //! kept (`[admin] revisions`; of 16 MiB together at most), in `[admin] state` where that is set, readable by the
 //! process's user only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown
 //! they are masked, comments are left out, and a text with a mask in it is refused.
+//!
+//! `plimsoll config backup` and `GET /api/v1/ha/config/backup` give all of that as an archive: `config/` has the
+//! files in force, `revisions/` what is kept, `overrides.json` what operators say, `manifest.json` the SHA-256 of
+//! each. Keys of certificates are not in it, nor is any other file that the configuration only names; secrets that stand in its
+//! text are. `plimsoll config restore` and `POST /api/v1/ha/config/restore` (`Content-Type: application/gzip`,
+//! `If-Match`) hold an archive against its manifest, and put the configuration that was in force then, or
+//! `?revision=NUMBER` of it, in force as an update does: checked, with `confirm_seconds`, `guard_seconds` and
+//! `dry_run=1`, as a new revision. Files that it included have to lie where they lay, as they were. What
+//! operators said then is not said again, and no revision takes the place of another.
 //!
 //! `plimsoll apply` and `POST /api/v1/ha/config/update` (`Content-Type: application/toml`) take the way of a
 //! reload: checked, names asked for, listeners bound, published as a whole. The file is replaced by a rename

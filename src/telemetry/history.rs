@@ -47,6 +47,11 @@ pub fn at_utc(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).unwrap_or_default().to_string()
 }
 
+/// The moment that a text says (RFC 3339), if it says one.
+pub fn moment(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
 /// The last events of a process, oldest first.
 #[derive(Debug, Default)]
 pub struct History(Mutex<Kept>);

@@ -1,6 +1,7 @@
 //! `plimsoll plan`, `apply`, `confirm`, `config`: configurations of a running process.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
@@ -112,6 +113,36 @@ async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
     assert!(out(&told).contains("there is no revision 7"), "{}", out(&told));
     let text = fs::read_to_string(lb.config_path()).unwrap();
     assert!(text.contains(&a.address()) && text.contains(&b.address()), "{text}");
+}
+
+#[tokio::test]
+async fn a_backup_is_taken_and_restored() {
+    let (a, _b, lb) = open().await;
+    let c = Origin::start("c").await;
+    let old = fs::read_to_string(lb.config_path()).unwrap();
+    let archive = lb.config_path().with_file_name("backup.tar.gz");
+    let path = archive.display().to_string();
+    let told = ask(&lb, &["config", "backup", &path]).await;
+    assert_eq!(told.status.code(), Some(0), "{}", err(&told));
+    assert!(out(&told).starts_with(&format!("{path}: ")), "{}", out(&told));
+    assert_eq!(fs::metadata(&archive).unwrap().permissions().mode() & 0o777, 0o600);
+    let told = ask(&lb, &["apply", &next(&lb, &a, &c.address())]).await;
+    assert_eq!(told.status.code(), Some(0), "{}", err(&told));
+    let told = ask(&lb, &["config", "restore", &path, "--dry-run"]).await;
+    let added = format!("+ backend api/{}: weight 1\n", a.address());
+    assert!(out(&told).contains(&added), "{}{}", out(&told), err(&told));
+    let arguments = ["config", "restore", &path, "--confirm", "1h", "--reason", "c is lost"];
+    let told = ask(&lb, &arguments).await;
+    assert!(out(&told).starts_with("revision 3 is in force"), "{}{}", out(&told), err(&told));
+    assert!(out(&told).contains("it goes back to revision 2 at 20"), "{}", out(&told));
+    assert_eq!(fs::read_to_string(lb.config_path()).unwrap(), old);
+    fs::write(&archive, "nothing").unwrap();
+    let told = ask(&lb, &["config", "restore", &path]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(out(&told).starts_with("it is no whole archive (tar.gz): "), "{}", out(&told));
+    let told = ask(&lb, &["config", "backup", "/no/such/folder"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(err(&told).contains("/no/such/folder: "), "{}", err(&told));
 }
 
 #[tokio::test]

@@ -40,6 +40,13 @@ async fn each_role_may_what_it_may_and_no_more() {
         assert_eq!(ask(admin, "GET", "/metrics", fields, "").await.status, read, "{token}");
         assert_eq!(ask(admin, "PATCH", &one, fields, weigh).await.status, change, "{token}");
         assert_eq!(ask(admin, "POST", reload, fields, "").await.status, configure, "{token}");
+        assert_eq!(ask(admin, "GET", "/api/v1/ha/audit", fields, "").await.status, read, "{token}");
+        let backup = ask(admin, "GET", "/api/v1/ha/config/backup", fields, "").await;
+        assert_eq!(backup.status, configure, "{token}");
+        // Whoever may is told what is wrong: it has no body.
+        let may = if configure == 200 { 415 } else { configure };
+        let restored = ask(admin, "POST", "/api/v1/ha/config/restore", fields, "").await;
+        assert_eq!(restored.status, may, "{token}");
         for path in ["/livez", "/readyz"] {
             assert_eq!(ask(admin, "GET", path, fields, "").await.status, 200, "{token} {path}");
         }
@@ -165,4 +172,64 @@ async fn whatever_would_change_something_stands_in_the_audit_log() {
     assert_eq!(lines[0]["asked"], json!({ "weight": 4, "reason": "x" }));
     assert!(lines[0]["generation"].is_u64() && lines[0]["at"].is_string());
     assert_eq!((&lines[1]["status"], &lines[1]["code"]), (&json!(400), &json!("bad_weight")));
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_who_changed_what_and_who_was_denied_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let a = Origin::start("a").await;
+    let lines = format!("[admin]\nanonymous = \"nobody\"\naudit_log = \"{}\"\n", log.display());
+    let lb = Lb::start(config("", "", &[at(&a)]).replace("[admin]\n", &lines) + TOKENS).await;
+    let (admin, one) = (lb.admin_addr(), backend(&a));
+    let weigh = r#"{"weight": 4, "reason": "x"}"#;
+    let [viewer, operator, boss] =
+        ["viewer", "operator", "admin"].map(|token| format!("Authorization: Bearer {token}"));
+    let told = async |query: &str| {
+        let path = format!("/api/v1/ha/audit{query}");
+        let told = ask(admin, "GET", &path, &[&viewer], "").await;
+        assert_eq!(told.status, 200, "{}", told.body);
+        told.body["entries"].as_array().unwrap().clone()
+    };
+    assert!(told("").await.is_empty());
+    assert_eq!(ask(admin, "PATCH", &one, &[&operator], weigh).await.status, 200);
+    // However often one is denied, the first time is written; reading is no change.
+    for _ in 0..50 {
+        assert_eq!(ask(admin, "PATCH", &one, &[&viewer], weigh).await.status, 403);
+        let stranger = ["Authorization: Bearer geheim"];
+        assert_eq!(ask(admin, "PATCH", &one, &stranger, weigh).await.status, 401);
+        assert_eq!(ask(admin, "GET", &one, &stranger, "").await.status, 401);
+    }
+    let backup = "/api/v1/ha/config/backup";
+    assert_eq!(ask(admin, "GET", backup, &[&operator], "").await.status, 403);
+    assert_eq!(ask(admin, "GET", backup, &[&boss], "").await.status, 200);
+    until("all is written", async || told("").await.len() == 5).await;
+
+    let denied = told("?actor=eve").await;
+    assert_eq!(denied.len(), 1);
+    assert_eq!((&denied[0]["status"], &denied[0]["code"]), (&json!(403), &json!("role")));
+    assert_eq!((&denied[0]["peer"], &denied[0]["role"]), (&json!("127.0.0.1"), &json!("viewer")));
+    assert_eq!((&denied[0]["path"], &denied[0]["asked"]), (&json!(one), &Value::Null));
+    let done = told("?actor=oscar&limit=9").await;
+    let (first, second) = (&done[1], &done[0]);
+    assert_eq!((&first["status"], &first["asked"]["reason"]), (&json!(200), &json!("x")));
+    assert_eq!((&second["status"], &second["path"]), (&json!(403), &json!(backup)));
+    assert_eq!(told("?actor=ann").await[0]["path"], json!(backup));
+    assert_eq!(told("?limit=2").await, told("").await[..2]);
+    let since = first["at"].as_str().unwrap();
+    assert_eq!(told(&format!("?since={since}")).await.len(), 4);
+    let strangers = told("").await.into_iter().filter(|line| line["code"] == "unknown_token");
+    assert_eq!(strangers.map(|line| line["actor"].clone()).collect::<Vec<_>>(), [Value::Null]);
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("geheim"));
+    for query in ["?limit=0", "?limit=1001", "?since=today", "?who=ann"] {
+        let path = format!("/api/v1/ha/audit{query}");
+        assert_eq!(ask(admin, "GET", &path, &[&viewer], "").await.status, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_audit_log_there_is_none_to_tell() {
+    let (_a, _b, lb) = two_with("").await;
+    let told = lb.api("/api/v1/ha/audit").await;
+    assert_eq!(told, json!({ "file": null, "entries": [] }));
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod backends;
+mod backup;
 mod configure;
 mod document;
 mod gone;

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::admin::Place;
 use super::{check, output_failed, run};
 use crate::config::{self, Config, Masked};
+use crate::telemetry::tail;
 
 /// What the admin listener is asked for, and the file that it goes into.
 const TOLD: [(&str, &str); 9] = [
@@ -196,7 +197,7 @@ fn audit(config: Option<&Config>, into: &mut Collected) {
     let Some(path) = config.and_then(|config| config.admin.as_ref()?.audit_log.as_ref()) else {
         return into.lacks("audit.jsonl", "the configuration names no audit log");
     };
-    let text = process::tail(path, TAIL);
+    let text = tail(path, TAIL);
     let lines = text.map(|text| {
         let lines = text.lines().map(|line| match serde_json::from_str::<Value>(line) {
             Ok(mut line) => {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{Collected, TAIL};
 use crate::config::{Config, MASK};
+use crate::telemetry::tail;
 
 /// Finds the process: as said, as it says itself, or as its `pid_file` says.
 pub(super) fn find(
@@ -166,21 +167,6 @@ fn hide_excerpts(told: &mut Value) {
     }
 }
 
-/// The last lines of a file, of so many bytes at most.
-pub(super) fn tail(path: &Path, most: u64) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let skipped = length.saturating_sub(most);
-    file.seek(SeekFrom::Start(skipped))?;
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    // The first line may have lost its beginning.
-    let whole =
-        if skipped == 0 { Some(&*text) } else { text.split_once('\n').map(|parts| parts.1) };
-    Ok(whole.unwrap_or_default().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,13 +189,5 @@ mod tests {
             "12:00 lb plimsoll[7]:   --> /etc/p.toml:1:1\n12:00 lb plimsoll[7]: 1 | a = \"geheim\"";
         let hidden: String = journal.lines().map(without_excerpt()).collect();
         assert!(hidden.ends_with("plimsoll[7]: 1 | ***\n"), "{hidden}");
-    }
-
-    #[test]
-    fn the_end_of_a_file_is_whole_lines() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "first\nsecond\nthird\n").unwrap();
-        assert_eq!(tail(file.path(), 100).unwrap(), "first\nsecond\nthird\n");
-        assert_eq!(tail(file.path(), 9).unwrap(), "third\n");
     }
 }
