@@ -383,6 +383,27 @@ async fn what_may_have_been_seen_is_not_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_backend_that_breaks_off_one_request_has_failed_and_another_is_asked() {
+    let (failing, asked) = saying(|stream| {
+        let status_200 = [0x88];
+        match stream {
+            1 => frame(HEADERS, END_HEADERS | END_STREAM, stream, status_200),
+            _ => frame(RST_STREAM, 0, stream, INTERNAL_ERROR.to_be_bytes()),
+        }
+    })
+    .await;
+    let settings = "strategy = \"round_robin\"\npassive = { max_fails = 1, fail_timeout = \"1h\" }";
+    let lb = with(settings, &[failing, Origin::default().start().await]).await;
+    for _ in 0..10 {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    }
+    // Once it answered, once it did not, and then it was left alone.
+    assert_eq!(asked.load(SeqCst), 2);
+    let opened = "plimsoll_pool_opens_total{upstream=\"h2\",result=\"ok\"}";
+    assert_eq!(lb.metric(opened).await, Some(2.0));
+}
+
+#[tokio::test]
 async fn what_is_under_way_when_a_backend_leaves_ends_as_it_would() {
     let (leaving, asked) = saying(|stream| {
         let last = [stream.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();

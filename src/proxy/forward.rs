@@ -179,7 +179,7 @@ impl Forward<'_> {
         let mut exchange = H2Exchange::new(self.way(hints), down, upload, to_client);
         let answered =
             exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await;
-        progress.heard = answered.is_ok() || exchange.refused;
+        progress.heard = answered.is_ok() || exchange.reset;
         self.keep_shared(answered.err());
         answered?;
         let now = self.note_head(response, (head.method(), method), progress);

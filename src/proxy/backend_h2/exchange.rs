@@ -37,8 +37,8 @@ pub(crate) struct H2Exchange<'a> {
     pub(crate) read: u64,
     /// The trailer fields of the response, a line each.
     pub(crate) theirs: Vec<u8>,
-    /// The backend refused the request without a look at it; its connection is as good as before.
-    pub(crate) refused: bool,
+    /// The backend reset this stream alone; its connection is as good as before.
+    pub(crate) reset: bool,
     still: Still,
 }
 
@@ -60,7 +60,7 @@ impl<'a> H2Exchange<'a> {
             written: 0,
             read: 0,
             theirs: Vec::new(),
-            refused: false,
+            reset: false,
             still: Still::default(),
         }
     }
@@ -100,8 +100,8 @@ impl<'a> H2Exchange<'a> {
         if let Poll::Ready(answer) = sent.poll(cx) {
             return Poll::Ready(answer.map_err(|error| {
                 let fate = backend_h2::fate(&error);
-                self.refused = fate == Fate::Refused;
-                if fate != Fate::Unknown {
+                self.reset = matches!(fate, Fate::Refused | Fate::BrokenOff);
+                if matches!(fate, Fate::Refused | Fate::TooLate) {
                     self.upload.sent = 0;
                 }
                 Failure::Attempt(Outcome::Reset)

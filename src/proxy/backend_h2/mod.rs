@@ -73,7 +73,9 @@ enum Fate {
     Refused,
     /// The connection took no more requests, and certainly not this one (§6.8).
     TooLate,
-    /// It may have been seen.
+    /// It may have been seen. The backend broke it off and nothing else, which is its answer.
+    BrokenOff,
+    /// It may have been seen, and the connection has ended.
     Unknown,
 }
 
@@ -84,6 +86,7 @@ fn fate(error: &hyper::Error) -> Fate {
         Some(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Fate::Refused,
         // Told of streams above the last one of the GOAWAY only.
         Some(error) if error.is_go_away() => Fate::TooLate,
+        Some(error) if error.is_reset() => Fate::BrokenOff,
         // Never handed to the connection.
         _ if error.is_canceled() => Fate::TooLate,
         _ => Fate::Unknown,
