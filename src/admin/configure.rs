@@ -55,7 +55,7 @@ pub(super) struct Update {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rollback {
-    /// The revision; none is the one before.
+    /// The revision; none is the one before that did not go back by itself.
     #[serde(default, deserialize_with = "whole")]
     to: Option<u64>,
     #[serde(default)]
@@ -390,7 +390,9 @@ impl Based {
             return Ok(Self::OnAny);
         }
         let bare = named.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let number = bare.and_then(|bare| bare.parse().ok());
+        // Another spelling of a number is another tag (RFC 9110 §8.8.3.2).
+        let number =
+            bare.and_then(|bare| bare.parse().ok().filter(|of: &u64| of.to_string() == bare));
         let told = "If-Match is a revision in quotes, such as \"7\", or *";
         // What is no revision fits none (RFC 9110 §13.1.1).
         let other = || Problem::new(StatusCode::PRECONDITION_FAILED, "bad_if_match", told);

@@ -104,7 +104,7 @@ pub(super) enum Config {
         #[command(flatten)]
         ask: Ask,
     },
-    /// Put one in force again: the one before, or that of a revision
+    /// Put one in force again: the one before that did not go back by itself, or that of a revision
     Rollback {
         /// The revision
         revision: Option<u64>,

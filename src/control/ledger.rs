@@ -54,6 +54,10 @@ impl Revision {
     fn bytes(&self) -> usize {
         self.files.iter().map(|file| file.text.len()).sum()
     }
+
+    fn has_texts_of(&self, files: &[FileText]) -> bool {
+        self.files.iter().map(|file| &file.text).eq(files.iter().map(|file| &file.text))
+    }
 }
 
 /// All that is known of configurations.
@@ -97,20 +101,24 @@ impl Ledger {
         self.revisions.iter().find(|one| one.number == number)
     }
 
-    /// The one that was in force before.
+    /// The newest that was in force before what is now, and did not go back by itself.
     pub fn before(&self) -> Option<&Arc<Revision>> {
-        self.revisions.iter().rev().nth(1)
+        let running = self.running()?;
+        let mut newest_first = self.revisions.iter().rev();
+        let mut after = newest_first.next()?;
+        newest_first.find(|one| {
+            let went_back = after.origin == Origin::Policy.name() && after.number == one.number + 1;
+            after = one;
+            // Where one went back, what is now was in force already.
+            !went_back && !one.has_texts_of(&running.files)
+        })
     }
 
     /// Takes up what came into force. Gives its number where it is a new revision.
     pub(super) fn take_up(&mut self, loaded: &Loaded, origin: Origin, by: &By) -> Option<u64> {
         self.config = Some(Arc::new(loaded.config.clone()));
         self.watched = loaded.watched.clone().into();
-        let is_same = |one: &Arc<Revision>| {
-            let texts = one.files.iter().map(|file| &file.text);
-            texts.eq(loaded.texts.iter().map(|file| &file.text))
-        };
-        if self.running().is_some_and(is_same) {
+        if self.running().is_some_and(|one| one.has_texts_of(&loaded.texts)) {
             return None;
         }
         let last = self.running().map_or(0, |last| last.number).max(self.lost);
@@ -291,6 +299,30 @@ mod tests {
         }
         let left: Vec<_> = ledger.revisions.iter().map(|one| one.number).collect();
         assert_eq!(left, [61, 62]);
+    }
+
+    #[test]
+    fn before_stands_what_did_not_go_back_by_itself() {
+        use Origin::{Api, Policy, Start};
+
+        let mut ledger = Ledger { most: 50, ..Ledger::default() };
+        let mut takes_up = |text_of, origin| {
+            ledger.take_up(&loaded(&text(text_of, 0)), origin, &by());
+            ledger.before().map(|one| one.number)
+        };
+        assert_eq!(takes_up(1, Start), None);
+        // The first one is reverted: nothing was before.
+        assert_eq!(takes_up(9, Api), Some(1));
+        assert_eq!(takes_up(1, Policy), None);
+        // Another is tried, and reverted twice.
+        assert_eq!(takes_up(2, Api), Some(3));
+        for trial in 0..2 {
+            assert_eq!(takes_up(9, Api), Some(4 + 2 * trial));
+            assert_eq!(takes_up(2, Policy), Some(3));
+        }
+        // What somebody went back from by hand can be had again.
+        assert_eq!(takes_up(1, Api), Some(8));
+        assert_eq!(takes_up(2, Api), Some(9));
     }
 
     #[test]

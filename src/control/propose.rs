@@ -42,7 +42,7 @@ pub struct Proposal {
 pub enum Proposed {
     /// Another text of the main file.
     Text(Arc<str>),
-    /// The revision of this number; `None`: the one before.
+    /// The revision of this number; `None`: the one before that did not go back by itself.
     Revision(Option<u64>),
     /// What a backup holds of a revision: with the number that it had then.
     Restored(Arc<Revision>),
@@ -61,7 +61,7 @@ pub enum Objection {
     NothingToConfirm,
     /// There is no revision of that number any more.
     NoRevision(u64),
-    /// There is no revision before the one in force.
+    /// There is no revision before the one in force, but for such as went back by themselves.
     NoneBefore,
     /// These files hold what was never in force.
     FileChanged(Vec<PathBuf>),
@@ -104,7 +104,10 @@ impl fmt::Display for Objection {
             Self::NoRevision(number) => {
                 write!(f, "there is no revision {number}, or not any more")
             }
-            Self::NoneBefore => f.write_str("there is no revision before the one in force"),
+            Self::NoneBefore => f.write_str(
+                "there is no revision to go back to: none was before, or only such as went back by \
+                 themselves",
+            ),
             Self::FileChanged(paths) => write!(
                 f,
                 "{} was changed and not loaded since: reload to take that up, or overwrite it",

@@ -20,7 +20,7 @@
 //! | `plimsoll plan FILE` | tells what a configuration would change in the running process, and what would come of it: connections kept, requests that have to finish, keys that move, what needs a restart | 0 told, 1 not, 2 bad configuration |
 //! | `plimsoll apply FILE` | puts it in force and into the process's file; `--confirm 5m` goes back unless confirmed, `--guard` if it does harm, `--expect HASH` refuses what was not planned, `--reason TEXT` stands in the history, `--overwrite` loses what was written into the file and not loaded, `--dry-run` only tells | 0 in force, 1 refused or gone back, 2 bad configuration |
 //! | `plimsoll confirm` | what is on probation stays in force | 0 it stays, 1 not |
-//! | `plimsoll config history` | which configurations were in force: since when, from whom, why; so `show`, `diff`, and `rollback` to the one before or to a revision | 0 done, 1 not |
+//! | `plimsoll config history` | which configurations were in force: since when, from whom, why; so `show`, `diff`, and `rollback` to the one before that did not go back by itself, or to a revision | 0 done, 1 not |
 //! | `plimsoll config backup FILE` | writes the configuration in force, the revisions that are kept and what operators say into one archive, which holds the secrets that stand in the files; `config restore FILE` puts its configuration in force again, with `--revision NUMBER` another one of it, `--confirm 5m`, `--reason TEXT`, `--overwrite` and `--dry-run` as `apply` has them | 0 done, 1 not, 2 bad configuration |
 //! | `plimsoll upgrade PID` | has the program that lies at a running process's path now take its place, without losing a connection; `--pid-file FILE` names the process by its `pid_file` | 0 the new one serves, 1 the old one goes on |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
@@ -260,7 +260,7 @@
 //! | `POST /api/v1/ha/config/update` | the configuration in the body is put in force and into the file |
 //! | `POST /api/v1/ha/config/restore` | the configuration of the backup in the body is put in force and into the file |
 //! | `POST /api/v1/ha/config/confirm` | what is on probation stays |
-//! | `POST /api/v1/ha/config/rollback` | the revision before, or `to` |
+//! | `POST /api/v1/ha/config/rollback` | the revision before that did not go back by itself, or `to` |
 //!
 //! `{id}` is `UPSTREAM%2FBACKEND`, or the backend's name alone where it is the only one. Bodies are JSON, with a
 //! `reason` for whoever reads the events later, and `expires_in_seconds` if it shall end by itself.

@@ -178,3 +178,31 @@ async fn a_reload_can_be_tried() {
     let told = ask(&lb, "POST", "/reload?dry=1", "").await;
     assert_eq!((told.status, &told.body["code"]), (400, &json!("bad_query")));
 }
+
+#[tokio::test]
+async fn nobody_rolls_back_to_what_went_back_by_itself() {
+    let (a, b, lb) = before_one_of_two("").await;
+    let first = file(&lb);
+    let good = format!("# no more than this\n{first}");
+    let told = post(&lb, "update", &["If-Match: \"1\""], &good).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let path = "update?confirm_seconds=1";
+    let told = post(&lb, path, &["If-Match: \"2\""], &turned(&lb, &a, &b)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    until("it has gone back", async || running(&lb).await == 4).await;
+    assert_eq!(file(&lb), good);
+    let told = ask(&lb, "POST", "/rollback", "").await;
+    assert_eq!((told.status, &told.body["revision"]), (200, &json!(5)), "{}", told.body);
+    assert_eq!(file(&lb), first);
+}
+
+#[tokio::test]
+async fn another_spelling_of_a_revision_is_another_tag() {
+    let (_a, _b, lb) = before_one_of_two("").await;
+    let new = format!("# no more than this\n{}", file(&lb));
+    for tag in ["\"01\"", "\"+1\"", "1", "W/\"1\""] {
+        let told = post(&lb, "update", &[&format!("If-Match: {tag}")], &new).await;
+        assert_eq!((told.status, &told.body["code"]), (412, &json!("bad_if_match")), "{tag}");
+    }
+    assert_eq!(post(&lb, "update", &["If-Match: \"1\""], &new).await.status, 200);
+}
