@@ -22,6 +22,7 @@ mod exposition;
 mod follow;
 mod guard;
 mod openapi;
+mod places;
 mod problem;
 mod rate;
 mod recorded;

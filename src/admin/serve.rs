@@ -1,5 +1,6 @@
 //! Connections of the admin listener, none of which can be held open at will.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,11 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use super::places::{Answer, Place, Places};
 use super::{State, router};
 use crate::net::{Acceptor, Stream};
 use crate::tls::Server;
 
-/// Open connections; more wait in the listener's queue.
+/// Open connections; more wait in the listener's queue. With the last one the one that idles for longest is
+/// closed.
 const MAX_CONNECTIONS: usize = 64;
 /// For a whole request head, and between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,14 +41,22 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
     let (open, stop) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut places = Places::default();
     loop {
+        let full = connections.len() >= MAX_CONNECTIONS;
+        if full {
+            places.make_room();
+        }
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            () = places.one_idles(), if full => {}
+            accepted = listener.accept(), if !full => match accepted {
                 Ok((stream, peer)) => {
                     let tls = reader.current().admin_tls.clone();
-                    connections.spawn(connection((stream, peer), tls, router.clone(), stop.clone()));
+                    let (router, place) = (router.clone(), places.take());
+                    let connection = connection((stream, peer), tls, router, place, stop.clone());
+                    connections.spawn(connection);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
@@ -94,14 +105,19 @@ async fn secure(stream: Stream, tls: Option<Arc<Server>>) -> io::Result<Stream> 
     }
 }
 
-/// One connection, until it ends by itself, its time is over, or `stop`'s sender is gone.
+/// One connection, until it ends by itself, its time is over, it is to make room, or `stop`'s sender is gone.
 async fn connection(
     (stream, peer): (Stream, Option<IpAddr>),
     tls: Option<Arc<Server>>,
     router: Router,
+    place: Arc<Place>,
     mut stop: watch::Receiver<()>,
 ) {
-    let stream = match secure(stream, tls).await {
+    let secured = tokio::select! {
+        secured = secure(stream, tls) => secured,
+        _ = place.asked_to_leave() => return,
+    };
+    let stream = match secured {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%error, "a handshake with the admin listener failed");
@@ -109,9 +125,12 @@ async fn connection(
         }
     };
     let shown = Arc::new(Shown::of(&stream, peer));
+    let held = Arc::clone(&place);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let busy = held.busy();
         request.extensions_mut().insert(Arc::clone(&shown));
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Answer { body, _busy: busy })) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -121,6 +140,9 @@ async fn connection(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         ended = &mut connection => return note(ended),
+        served = place.asked_to_leave() => if !served {
+            return;
+        },
         _ = stop.changed() => {}
         () = sleep(LIFETIME) => {}
     }

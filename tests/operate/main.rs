@@ -6,6 +6,7 @@ mod access;
 mod backends;
 mod backup;
 mod configure;
+mod crowded;
 mod document;
 mod gone;
 mod kept;
