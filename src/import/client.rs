@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::draft::Setting;
 use super::findings::Findings;
+use super::listeners::MANY;
 use super::refuse::is_network;
 use super::settings::{Settings, carried_flag, number, time};
 use super::tree::Directive;
@@ -25,6 +26,8 @@ pub(super) struct Client {
     pub buffer: Option<u64>,
     /// Number and size of the large buffers.
     pub buffers: Option<(u64, u64)>,
+    /// Fields of a request.
+    pub headers: Option<u64>,
     /// Age of a connection at most.
     pub lifetime: Option<Duration>,
     pub trusted: Vec<String>,
@@ -73,6 +76,13 @@ pub(super) fn large_buffers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut 
             s.client.buffers = Some((count, size));
         }
         _ => f.missing(d, "this is no number with a size", "write it like `4 8k`"),
+    }
+}
+
+pub(super) fn max_headers<'t>(s: &mut Settings<'t>, d: &'t Directive, f: &mut Findings<'_>) {
+    s.client.headers = number(d, 0, f);
+    if s.client.headers.is_some_and(|most| !(1..=MANY).contains(&most)) {
+        f.differs(d, "it is 1 to 1000");
     }
 }
 

@@ -144,7 +144,8 @@ fn client_settings(client: &Client) -> Vec<(&'static str, String)> {
 
 /// What request heads may be.
 fn heads(client: &Client, settings: &mut Vec<(&'static str, String)>) {
-    settings.push(("max_headers", MANY.to_string()));
+    let fields = client.headers.unwrap_or(MANY).clamp(1, MANY);
+    settings.push(("max_headers", fields.to_string()));
     let (count, size) = client.buffers.unwrap_or((4, 8 << 10));
     let first = client.buffer.unwrap_or(1 << 10);
     let head = count.saturating_mul(size).saturating_add(first).clamp(1 << 10, 1 << 20);

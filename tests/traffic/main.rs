@@ -29,6 +29,7 @@ mod like_nginx;
 mod limits;
 mod memory;
 mod messages;
+mod newer;
 mod onward;
 mod overload;
 mod pacing;

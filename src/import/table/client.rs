@@ -70,6 +70,13 @@ pub(super) const CLIENT: Part = Part {
              4 × 8 KiB if not written. Too large a head is answered with 400, as in nginx.",
         ),
         row(
+            "max_headers",
+            HTTP_SERVER,
+            (1, 1),
+            Rule::Listener(client::max_headers),
+            "`max_headers` of the listener; 1000 if not written, and at most.",
+        ),
+        row(
             "ignore_invalid_headers",
             HTTP_SERVER,
             (1, 1),
