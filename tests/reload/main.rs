@@ -7,6 +7,7 @@ mod support;
 
 mod discovery;
 mod drain;
+mod imported;
 mod listeners;
 mod living;
 mod logs;

@@ -1,5 +1,7 @@
 //! Idle connections to backends: used again when that is safe, and never otherwise.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Answer, Client, Lb, Origin, request, until};
 use crate::wired::Wired;
 use crate::{GET, Setup, attempt, attempts, logged, plain, until_none_open};
@@ -65,6 +67,26 @@ async fn a_connection_serves_no_more_requests_than_allowed() {
     }
     let used: Vec<_> = origin.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(used, [0, 0, 0, 1, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_no_longer_than_allowed() {
+    let origin = Origin::start("a").await;
+    let setup = Setup { upstream: "pool = { max_lifetime = \"1s\" }", ..Setup::default() };
+    let lb = setup.before(&[&origin]).await;
+    let begun = Instant::now();
+    // It has no time to idle.
+    until("a second connection", async || {
+        assert_eq!(request(lb.addr("web"), GET).await.status, 200);
+        origin.connections() == 2
+    })
+    .await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    let seen = origin.seen();
+    let (last, before) = seen.split_last().unwrap();
+    assert!(before.iter().all(|one| one.connection == 0) && last.connection == 1);
+    // Nobody uses the old one, which need not wait for its time to idle.
+    origin.until_open(1).await;
 }
 
 #[tokio::test]
