@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -222,6 +223,28 @@ async fn requests_of_a_worker_share_one_connection() {
         assert_eq!(client.await.unwrap(), 200);
     }
     assert_eq!(connections.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_shared_connection_serves_no_more_requests_and_no_longer_than_allowed() {
+    let origin = Origin::default();
+    let connections = Arc::clone(&origin.connections);
+    let lb = with("pool = { max_requests = 2 }", &[origin.start().await]).await;
+    for _ in 0..5 {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    }
+    assert_eq!(connections.load(SeqCst), 3);
+
+    let origin = Origin::default();
+    let connections = Arc::clone(&origin.connections);
+    let lb = with("pool = { max_lifetime = \"1s\" }", &[origin.start().await]).await;
+    let begun = Instant::now();
+    until("a second connection", async || {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+        connections.load(SeqCst) == 2
+    })
+    .await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl Passage<'_> {
         let kept = match upstream.protocol {
             _ if choice.fresh => None,
             Protocol::Http1 => pool.take(&upstream.pool, begun, own).map(Carrier::Http1),
-            Protocol::Http2 => pool.shared().map(Carrier::Http2),
+            Protocol::Http2 => pool.shared(&upstream.pool, begun).map(Carrier::Http2),
         }?;
         upstream.series.worker(self.at.worker.ix).pool_reuse();
         progress.reused = true;
@@ -74,7 +74,8 @@ impl Passage<'_> {
                 let sender = async { backend_h2::begin(stream.await?).await };
                 let sender =
                     self.connected(sender, backend, begun, &mut down.timer, progress).await?;
-                self.local.pools[choice.ix.index()].share(sender.clone());
+                let kept = &self.local.pools[choice.ix.index()];
+                kept.share(sender.clone(), pool, Instant::now());
                 Ok(Carrier::Http2(sender))
             }
         }

@@ -145,7 +145,7 @@ impl Places {
             let pools = &place.local.pools;
             pools.iter().for_each(|pool| pool.prune(&place.of.pool, now));
             Rc::strong_count(&place.local) > 1
-                || pools.iter().any(|pool| pool.len() > 0 || pool.shared().is_some())
+                || pools.iter().any(|pool| pool.len() > 0 || pool.has_shared())
         });
     }
 }

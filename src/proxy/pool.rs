@@ -50,8 +50,20 @@ impl Connection {
     }
 
     fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
-        (settings.max_requests == 0 || self.requests < settings.max_requests) && now < self.retires
+        may_serve_again((self.requests, self.retires), settings, now)
     }
+}
+
+/// An HTTP/2 connection that requests share.
+#[derive(Debug)]
+struct Shared {
+    sender: Sender,
+    retires: Instant,
+    requests: u64,
+}
+
+fn may_serve_again((requests, retires): (u64, Instant), settings: &Settings, now: Instant) -> bool {
+    (settings.max_requests == 0 || requests < settings.max_requests) && now < retires
 }
 
 /// The idle connections, the oldest first.
@@ -59,7 +71,7 @@ impl Connection {
 pub(super) struct Pool {
     idle: RefCell<Vec<(Instant, Connection)>>,
     /// The HTTP/2 connection that all requests of this worker share.
-    shared: RefCell<Option<Sender>>,
+    shared: RefCell<Option<Shared>>,
     /// How long the backend keeps idle connections.
     learned: Learned,
     /// The backend has left; nothing is kept any more.
@@ -104,16 +116,27 @@ impl Pool {
         idle.push((now, connection));
     }
 
-    /// The shared HTTP/2 connection, if there is one and it is good.
-    pub(super) fn shared(&self) -> Option<Sender> {
-        let shared = self.shared.borrow();
-        shared.as_ref().filter(|sender| !sender.is_closed()).cloned()
+    /// The shared HTTP/2 connection for one request more, if there is one and it is good.
+    pub(super) fn shared(&self, settings: &Settings, now: Instant) -> Option<Sender> {
+        let mut shared = self.shared.borrow_mut();
+        let one = shared.as_mut().filter(|one| !one.sender.is_closed())?;
+        if !may_serve_again((one.requests, one.retires), settings, now) {
+            return None;
+        }
+        one.requests += 1;
+        Some(one.sender.clone())
     }
 
-    /// Has further requests share this HTTP/2 connection.
-    pub(super) fn share(&self, sender: Sender) {
+    /// Whether there is a shared HTTP/2 connection that stands.
+    pub(super) fn has_shared(&self) -> bool {
+        self.shared.borrow().as_ref().is_some_and(|one| !one.sender.is_closed())
+    }
+
+    /// Has further requests share this HTTP/2 connection, which is fresh.
+    pub(super) fn share(&self, sender: Sender, settings: &Settings, now: Instant) {
         if !self.closed.get() {
-            *self.shared.borrow_mut() = Some(sender);
+            let retires = now + settings.max_lifetime;
+            *self.shared.borrow_mut() = Some(Shared { sender, retires, requests: 1 });
         }
     }
 
