@@ -51,6 +51,8 @@ impl Body for Fed {
 #[derive(Clone, Default)]
 struct Origin {
     connections: Arc<AtomicUsize>,
+    /// Those that have ended.
+    closed: Arc<AtomicUsize>,
     under_way: Arc<AtomicUsize>,
     gate: Option<Arc<Semaphore>>,
     /// Requests that a connection may have under way.
@@ -64,12 +66,15 @@ impl Origin {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 self.connections.fetch_add(1, SeqCst);
-                let origin = self.clone();
+                let (origin, closed) = (self.clone(), Arc::clone(&self.closed));
                 let service = service_fn(move |request| origin.clone().answer(request));
                 let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                     .max_concurrent_streams(self.most.or(Some(200)))
                     .serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(connection);
+                tokio::spawn(async move {
+                    let _ = connection.await;
+                    closed.fetch_add(1, SeqCst);
+                });
             }
         });
         address
@@ -245,6 +250,19 @@ async fn a_shared_connection_serves_no_more_requests_and_no_longer_than_allowed(
     })
     .await;
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_shared_connection_that_nobody_uses_is_closed() {
+    let origin = Origin::default();
+    let (connections, closed) = (Arc::clone(&origin.connections), Arc::clone(&origin.closed));
+    let lb = with("pool = { idle_timeout = \"1s\" }", &[origin.start().await]).await;
+    let begun = Instant::now();
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    until("the connection is closed", async || closed.load(SeqCst) == 1).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    assert_eq!(connections.load(SeqCst), 2);
 }
 
 #[tokio::test]

@@ -60,6 +60,15 @@ struct Shared {
     sender: Sender,
     retires: Instant,
     requests: u64,
+    /// When the last request began on it.
+    since: Instant,
+}
+
+impl Shared {
+    fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
+        may_serve_again((self.requests, self.retires), settings, now)
+            && fresh(self.since, settings.idle_timeout, now)
+    }
 }
 
 fn may_serve_again((requests, retires): (u64, Instant), settings: &Settings, now: Instant) -> bool {
@@ -120,10 +129,10 @@ impl Pool {
     pub(super) fn shared(&self, settings: &Settings, now: Instant) -> Option<Sender> {
         let mut shared = self.shared.borrow_mut();
         let one = shared.as_mut().filter(|one| !one.sender.is_closed())?;
-        if !may_serve_again((one.requests, one.retires), settings, now) {
+        if !one.may_serve_again(settings, now) {
             return None;
         }
-        one.requests += 1;
+        (one.requests, one.since) = (one.requests + 1, now);
         Some(one.sender.clone())
     }
 
@@ -136,7 +145,8 @@ impl Pool {
     pub(super) fn share(&self, sender: Sender, settings: &Settings, now: Instant) {
         if !self.closed.get() {
             let retires = now + settings.max_lifetime;
-            *self.shared.borrow_mut() = Some(Shared { sender, retires, requests: 1 });
+            let one = Shared { sender, retires, requests: 1, since: now };
+            *self.shared.borrow_mut() = Some(one);
         }
     }
 
@@ -146,8 +156,9 @@ impl Pool {
         *self.shared.borrow_mut() = None;
     }
 
-    /// Closes what is too old or dead.
+    /// Closes what is too old or dead; what others share, once the requests on it have ended.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
+        self.shared.borrow_mut().take_if(|one| !one.may_serve_again(settings, now));
         self.learned.review(now);
         let limit = settings.idle_timeout.min(self.learned.limit());
         self.idle.borrow_mut().retain_mut(|(since, connection)| {
