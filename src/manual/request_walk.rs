@@ -67,6 +67,8 @@
 //! it ends, the place first and then the call to who waits for one. The pool gives the idle connection that was used last, after a look whether it is still quiet
 //! and not nearly as old as those that this backend has closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.
+//! An HTTP/2 connection is shared instead: it is given to the next request too, within the same limits of age,
+//! requests and idle time.
 //!
 //! # 6. The exchange (`upload/mod.rs`, `exchange/mod.rs`)
 //!
@@ -80,7 +82,9 @@
 //! head and body go as a stream of this worker's one HTTP/2 connection to it (`backend_h2`). A client over
 //! HTTP/2 is for all of this what one over HTTP/1.1 would be: each of its streams has a task, a head in
 //! HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes (`client_h2`). A response to `Upgrade`
-//! turns the two connections into a tunnel (`upgrade.rs`). Where an upstream declares `hedge`, a request that is
+//! turns the two connections into a tunnel (`upgrade.rs`). Who asks for a tunnel over HTTP/2 that no
+//! route lists, or whose backends speak HTTP/2, is told 501 before any is asked. Where an
+//! upstream declares `hedge`, a request that is
 //! not answered within what is usual goes to a second backend too, and the first byte decides whose exchange this
 //! is (`hedge.rs`).
 //!

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
 
-use crate::ask;
+use crate::choosing::the_quick_one_is_picked;
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, asking, block, frame};
-use crate::support::{Answer, Client, Lb, Origin, get, request, until};
+use crate::support::{Answer, Lb, Origin, get, request, until};
 
 /// Runs what an nginx.conf is imported as: this within `http`, and this within its one server.
 async fn nginx(http: &str, server: &str) -> Lb {
@@ -183,24 +183,5 @@ async fn who_takes_the_least_time_is_picked() {
     let servers = format!("server {}; server {};", slow.address(), quick.address());
     let upstream = format!("upstream app {{ zone app 64k; least_time last_byte; {servers} }}");
     let lb = nginx(&upstream, "location / { proxy_pass http://app; proxy_limit_rate 100k; }").await;
-    slow.hold();
-    quick.hold();
-    let mut clients = Vec::new();
-    for _ in 0..2 {
-        let mut client = Client::connect(at(&lb)).await;
-        client.send(ask("/")).await;
-        clients.push(client);
-    }
-    slow.until_requests(1).await;
-    quick.until_requests(1).await;
-    slow.release();
-    quick.release();
-    for mut client in clients {
-        assert_eq!(client.read_response().await.status, 200);
-    }
-    for _ in 0..6 {
-        assert_eq!(get(at(&lb), "/").await.status, 200);
-    }
-    // One pick in 64 is by chance.
-    assert!(quick.requests() >= 5, "{} and {}", slow.requests(), quick.requests());
+    the_quick_one_is_picked(at(&lb), &slow, &quick).await;
 }
