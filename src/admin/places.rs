@@ -1,35 +1,39 @@
 //! Places of the admin listener's connections. Who only holds one makes room for others, so that nobody
-//! can keep an operator or a probe out by opening connections and saying nothing.
+//! can keep an operator or a probe out by opening connections and saying nothing; and where nobody idles, who
+//! has been busy for longest does: whose request waits for a drain, who does not send the rest of it, who does
+//! not read the answer. What such a request has begun is ended all the same.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
+/// A connection that has idled for so long may have to go: what was just opened is about to say something.
+const IDLE: Duration = Duration::from_secs(1);
+/// So may one whose request has been under way for so long.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// Places that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    taken: Vec<Weak<Place>>,
-    /// Told when one of them idles again.
-    idles: Arc<Notify>,
-}
+pub(super) struct Places(Vec<Weak<Place>>);
 
 /// A connection's place.
 #[derive(Debug)]
 pub(super) struct Place {
     use_of_it: Mutex<Use>,
     leave: Notify,
-    idles: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Use {
-    /// Since when no request is under way; `None`: one is.
-    idle_since: Option<Instant>,
+    /// A request is under way.
+    busy: bool,
+    /// Since when one is, or none is.
+    since: Instant,
     /// There was a request.
     served: bool,
     /// It was asked to make room.
@@ -39,36 +43,40 @@ struct Use {
 impl Places {
     /// Gives a place away, until nobody holds it any more.
     pub(super) fn take(&mut self) -> Arc<Place> {
-        let begun = Use { idle_since: Some(Instant::now()), served: false, leaves: false };
-        let place = Arc::new(Place {
-            use_of_it: Mutex::new(begun),
-            leave: Notify::new(),
-            idles: Arc::clone(&self.idles),
-        });
-        self.taken.retain(|one| one.strong_count() > 0);
-        self.taken.push(Arc::downgrade(&place));
+        let begun = Use { busy: false, since: Instant::now(), served: false, leaves: false };
+        let place = Arc::new(Place { use_of_it: Mutex::new(begun), leave: Notify::new() });
+        self.0.retain(|one| one.strong_count() > 0);
+        self.0.push(Arc::downgrade(&place));
         place
     }
 
-    /// Asks who idles for longest to leave, unless somebody leaves already.
+    /// Asks who idles for longest to leave, or where nobody does who has been busy for longest; unless somebody
+    /// leaves already.
     pub(super) fn make_room(&self) {
-        let places = || self.taken.iter().filter_map(Weak::upgrade);
-        if places().any(|place| place.lock().leaves) {
+        let with_use = |place: Arc<Place>| {
+            let now = *place.lock();
+            (now, place)
+        };
+        let places = self.0.iter().filter_map(Weak::upgrade);
+        let places: Vec<_> = places.map(with_use).collect();
+        if places.iter().any(|(now, _)| now.leaves) {
             return;
         }
-        let idle = places().filter_map(|place| {
-            let since = place.lock().idle_since?;
-            Some((since, place))
-        });
-        if let Some((_, place)) = idle.min_by_key(|(since, _)| *since) {
+        let longest = |busy| {
+            let so = places.iter().filter(|(now, _)| now.busy == busy && now.lasts());
+            so.min_by_key(|(now, _)| now.since)
+        };
+        if let Some((_, place)) = longest(false).or_else(|| longest(true)) {
             place.lock().leaves = true;
             place.leave.notify_one();
         }
     }
+}
 
-    /// Ready when somebody idles again.
-    pub(super) async fn one_idles(&self) {
-        self.idles.notified().await;
+impl Use {
+    /// Whether it has been so for long.
+    fn lasts(self) -> bool {
+        self.since.elapsed() >= if self.busy { BUSY } else { IDLE }
     }
 }
 
@@ -76,15 +84,16 @@ impl Place {
     /// A request is under way until the guard is dropped.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         let mut now = self.lock();
-        (now.idle_since, now.served) = (None, true);
+        (now.busy, now.since, now.served) = (true, Instant::now(), true);
         drop(now);
         Busy(Arc::clone(self))
     }
 
-    /// Ready when it is to make room. Gives whether it has had a request, whose answer may not be out yet.
+    /// Ready when it is to make room. Gives whether there may be an answer that shall still get out.
     pub(super) async fn asked_to_leave(&self) -> bool {
         self.leave.notified().await;
-        self.lock().served
+        let now = *self.lock();
+        now.served && !(now.busy && now.lasts())
     }
 
     fn lock(&self) -> MutexGuard<'_, Use> {
@@ -98,8 +107,8 @@ pub(super) struct Busy(Arc<Place>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.lock().idle_since = Some(Instant::now());
-        self.0.idles.notify_one();
+        let mut now = self.0.lock();
+        (now.busy, now.since) = (false, Instant::now());
     }
 }
 

@@ -21,15 +21,21 @@ use super::{State, router};
 use crate::net::{Acceptor, Stream};
 use crate::tls::Server;
 
-/// Open connections; more wait in the listener's queue. With the last one the one that idles for longest is
-/// closed.
+/// Open connections. For one more the one that idles for longest is closed, or else the one that is busy for
+/// longest; the others wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 64;
+/// Between two looks who could make room.
+const LOOK: Duration = Duration::from_millis(100);
 /// For a whole request head, and between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// After this time a connection is closed as soon as no request is under way on it.
 const LIFETIME: Duration = Duration::from_mins(5);
-/// For the request under way when a connection shall close.
+/// For the request under way then: as long as any is waited for, which is an hour for a drain.
+const LONGEST: Duration = Duration::from_mins(65);
+/// For the request under way when the process ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the last answer to get out where others want the place.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 /// After a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,22 +48,23 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     let mut places = Places::default();
+    let mut next = None;
     loop {
-        let full = connections.len() >= MAX_CONNECTIONS;
-        if full {
+        if connections.len() < MAX_CONNECTIONS {
+            if let Some(accepted) = next.take() {
+                let tls = reader.current().admin_tls.clone();
+                let (router, place) = (router.clone(), places.take());
+                connections.spawn(connection(accepted, tls, router, place, stop.clone()));
+            }
+        } else if next.is_some() {
             places.make_room();
         }
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            () = places.one_idles(), if full => {}
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, peer)) => {
-                    let tls = reader.current().admin_tls.clone();
-                    let (router, place) = (router.clone(), places.take());
-                    let connection = connection((stream, peer), tls, router, place, stop.clone());
-                    connections.spawn(connection);
-                }
+            () = sleep(LOOK), if next.is_some() => {}
+            accepted = listener.accept(), if next.is_none() => match accepted {
+                Ok(accepted) => next = Some(accepted),
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -138,22 +145,59 @@ async fn connection(
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        ended = &mut connection => return note(ended),
-        served = place.asked_to_leave() => if !served {
-            return;
-        },
-        _ = stop.changed() => {}
-        () = sleep(LIFETIME) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    if let Ok(ended) = timeout(FINISH_TIMEOUT, connection).await {
-        note(ended);
+    let (mut patience, mut closes) = (LIFETIME, false);
+    loop {
+        tokio::select! {
+            ended = &mut connection => return note(ended),
+            served = place.asked_to_leave() => {
+                if !served {
+                    return;
+                }
+                patience = ROOM_TIMEOUT;
+            }
+            _ = stop.changed(), if patience > FINISH_TIMEOUT => patience = FINISH_TIMEOUT,
+            () = sleep(patience) => {
+                if closes {
+                    return;
+                }
+                patience = LONGEST;
+            }
+        }
+        closes = true;
+        connection.as_mut().graceful_shutdown();
     }
 }
 
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the admin listener broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_longer_than_connections_live_is_answered_and_the_connection_closed() {
+        let hour = async || {
+            sleep(Duration::from_hours(1)).await;
+            "done"
+        };
+        let router = Router::new().route("/", get(hour));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let accepted = Acceptor::Tcp(listener).accept().await.unwrap();
+        let (_open, stop) = watch::channel(());
+        let place = Places::default().take();
+        tokio::spawn(connection(accepted, None, router, place, stop));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
     }
 }

@@ -221,6 +221,10 @@
 //! beyond that the answer is 429 with `Retry-After`. Web pages of other sites get nothing: `Host` has to be an address or a name without a
 //! dot (within TLS any name will do), and `Origin`, where a change has one, this listener.
 //!
+//! There are 64 connections at most. Who comes when they are taken gets the place of the one that has been idle for
+//! longest; where none is, of the one that has been busy for longest, if that is 5 s or more. What such a request has
+//! begun is ended all the same.
+//!
 //! | path | tells |
 //! |---|---|
 //! | `/livez` | the process runs |

@@ -36,3 +36,21 @@ async fn who_only_holds_connections_keeps_nobody_out() {
     let rest = busy.read_to_end().await;
     assert!(String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "it ends as a whole");
 }
+
+#[tokio::test]
+async fn who_is_busy_for_long_keeps_nobody_out_either() {
+    let origin = Origin::start("a").await;
+    let lb = Lb::start(config("", "", &[at(&origin)])).await;
+    let admin = lb.admin_addr();
+    let mut busy = Vec::new();
+    for _ in 0..PLACES {
+        let mut client = Client::connect(admin).await;
+        let head =
+            "POST /api/v1/ha/explain HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+        client.send(format!("{head}Content-Length: 9\r\n\r\n{{")).await;
+        busy.push(client);
+    }
+    // They may be about to send the rest for some seconds, and then the first has to go.
+    assert_eq!(get(admin, "/livez").await.status, 200);
+    busy[0].expect_closed().await;
+}
