@@ -46,7 +46,7 @@ pub(super) fn matching(directory: &Path, pattern: &str) -> io::Result<Vec<PathBu
 }
 
 /// Whether a name fits a pattern; `*` is any run of characters, `?` any one.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     // The last star, and where its run ends at present: the only place worth going back to.

@@ -1,6 +1,7 @@
 //! One load: the main file, what it includes, then all checks; all faults or a configuration.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,26 +71,17 @@ pub fn load_with(
     given: &[FileText],
     environment: Environment<'_>,
 ) -> Result<Loaded, Report> {
-    let mut load = Load::new(environment, given);
-    load.watched.push(path.to_owned());
-    match load.given(path).map_or_else(|| files::read(path, LARGEST), Ok) {
-        Ok(bytes) => {
-            load.seen.insert(real(path));
-            load.source(path, bytes);
-        }
-        Err(error) => {
-            let at = Place::top(load.faults.add_source(path.display().to_string(), "".into()));
-            let help = "name a file that this user may read".to_owned();
-            load.faults.error(at, format!("cannot be read: {error}"), help);
-        }
-    }
-    if let Some(table) = load.parts.first() {
-        let patterns: Vec<_> = table.list("include").iter().map(pattern_of).collect();
-        for (place, pattern) in patterns {
-            load.include(path, place, &pattern);
-        }
-    }
-    load.finish()
+    Load::new(environment, given).whole(path)
+}
+
+/// Loads a configuration of before: these are all its files, the main one first, whatever there is in their
+/// places now.
+///
+/// # Errors
+/// Every fault of every file, when there is one.
+pub fn load_only(given: &[FileText], environment: Environment<'_>) -> Result<Loaded, Report> {
+    let main = given.first().map(|file| file.path.clone()).unwrap_or_default();
+    Load { only_given: true, ..Load::new(environment, given) }.whole(&main)
 }
 
 /// Loads one text, without includes: for demos, tests and embedders. Secrets by file are relative
@@ -121,6 +113,8 @@ struct Load<'e> {
     environment: Environment<'e>,
     /// Files that are not read, but taken to hold this.
     given: &'e [FileText],
+    /// There are no other files than these.
+    only_given: bool,
     faults: Faults,
     /// What each file holds, the main one first.
     parts: Vec<Table>,
@@ -141,6 +135,7 @@ impl<'e> Load<'e> {
         Self {
             environment,
             given,
+            only_given: false,
             faults: Faults::default(),
             parts: Vec::new(),
             paths: Vec::new(),
@@ -150,6 +145,29 @@ impl<'e> Load<'e> {
             hash: Hash::EMPTY,
             incomplete: false,
         }
+    }
+
+    /// The main file and what it includes.
+    fn whole(mut self, path: &Path) -> Result<Loaded, Report> {
+        self.watched.push(path.to_owned());
+        match self.given(path).map_or_else(|| files::read(path, LARGEST), Ok) {
+            Ok(bytes) => {
+                self.seen.insert(real(path));
+                self.source(path, bytes);
+            }
+            Err(error) => {
+                let at = Place::top(self.faults.add_source(path.display().to_string(), "".into()));
+                let help = "name a file that this user may read".to_owned();
+                self.faults.error(at, format!("cannot be read: {error}"), help);
+            }
+        }
+        if let Some(table) = self.parts.first() {
+            let patterns: Vec<_> = table.list("include").iter().map(pattern_of).collect();
+            for (place, pattern) in patterns {
+                self.include(path, place, &pattern);
+            }
+        }
+        self.finish()
     }
 
     /// What a file is taken to hold.
@@ -207,7 +225,7 @@ impl<'e> Load<'e> {
         } else if files::is_pattern(&name) {
             self.watched.push(directory.clone());
             let directory = if directory.as_os_str().is_empty() { ".".into() } else { directory };
-            match files::matching(&directory, &name) {
+            match self.matching(&directory, &name) {
                 Ok(paths) => paths.iter().for_each(|path| self.included(place, path)),
                 Err(error) => {
                     let message = format!("{} cannot be read: {error}", directory.display());
@@ -218,6 +236,18 @@ impl<'e> Load<'e> {
         } else {
             self.included(place, &path);
         }
+    }
+
+    /// The files of a directory whose name fits.
+    fn matching(&self, directory: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        if !self.only_given {
+            return files::matching(directory, pattern);
+        }
+        let fits = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path.parent() == Some(directory) && files::fits(pattern, &name)
+        };
+        Ok(self.given.iter().skip(1).map(|file| &file.path).filter(fits).cloned().collect())
     }
 
     /// Reads one included file, unless it was read before.

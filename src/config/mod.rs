@@ -31,7 +31,9 @@ pub(crate) use build::{
 };
 pub use diagnostic::{Diagnostic, Report, Severity, render};
 pub(crate) use faults::{Faults, Place};
-pub use load::{Environment, FileText, Loaded, load, load_with, parse, process_environment};
+pub use load::{
+    Environment, FileText, Loaded, load, load_only, load_with, parse, process_environment,
+};
 pub use masked::{MASK, Masked, holds_mask, masked};
 pub use model::{Config, Stage};
 pub use reference::reference;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::error;
 
-use crate::control::said::{Said, unix_ms};
+use crate::control::said::Said;
 
 /// The file within the folder.
 const FILE: &str = "overrides.json";
@@ -20,20 +20,17 @@ pub(super) type Now = (u64, Arc<Said>);
 /// How far it is written down: the number of changes, and what went wrong.
 pub(super) type Kept = (u64, Option<String>);
 
-/// What was written down in a folder, but for what has ended since.
+/// What was written down in a folder.
 ///
 /// # Errors
 /// What is there cannot be read.
 pub(super) fn read(folder: &Path) -> io::Result<Said> {
     let path = folder.join(FILE);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Said::default()),
-        Err(error) => return Err(error),
-    };
-    let mut said: Said = serde_json::from_slice(&text)?;
-    said.expire(unix_ms());
-    Ok(said)
+    match fs::read(&path) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Said::default()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes down each change, and tells how far it is, until nobody changes anything any more.

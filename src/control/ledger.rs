@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::iter::successors;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +22,12 @@ use crate::control::keep::{Kept, failure_of, replace};
 use crate::control::probation::Probation;
 use crate::control::said::{By, unix_ms};
 
-/// Bytes of text in them: of more the oldest go. The running one and the one before are always kept.
+/// Bytes of text in them: of more the oldest go.
 const LARGEST: usize = 16 << 20;
+
+/// Revisions that stay whatever they take: the one in force, the one before it, and the one before that, for
+/// the one in force may go back by itself.
+const STAY: usize = 3;
 
 /// The folder within that of `admin.state`, with a file for each revision.
 const FOLDER: &str = "revisions";
@@ -77,8 +82,8 @@ pub struct Ledger {
     pub is_kept: bool,
     /// Revisions that are kept at most.
     most: usize,
-    /// The last number of a revision that cannot be read any more: it is none of the next one's.
-    lost: u64,
+    /// Numbers of revisions that cannot be read any more: they are none of the next one's.
+    lost: BTreeSet<u64>,
 }
 
 /// The ledger, with the number of changes until then.
@@ -103,14 +108,19 @@ impl Ledger {
 
     /// The newest that was in force before what is now, and did not go back by itself.
     pub fn before(&self) -> Option<&Arc<Revision>> {
-        let running = self.running()?;
-        let mut newest_first = self.revisions.iter().rev();
+        self.before_that(self.running()?)
+    }
+
+    /// The newest that was in force before another one, and did not go back by itself.
+    fn before_that(&self, that: &Arc<Revision>) -> Option<&Arc<Revision>> {
+        let newest_first = self.revisions.iter().rev();
+        let mut newest_first = newest_first.skip_while(|one| one.number > that.number);
         let mut after = newest_first.next()?;
         newest_first.find(|one| {
             let went_back = after.origin == Origin::Policy.name() && after.number == one.number + 1;
             after = one;
             // Where one went back, what is now was in force already.
-            !went_back && !one.has_texts_of(&running.files)
+            !went_back && !one.has_texts_of(&that.files)
         })
     }
 
@@ -121,7 +131,8 @@ impl Ledger {
         if self.running().is_some_and(|one| one.has_texts_of(&loaded.texts)) {
             return None;
         }
-        let last = self.running().map_or(0, |last| last.number).max(self.lost);
+        let lost = self.lost.last().copied().unwrap_or(0);
+        let last = self.running().map_or(0, |last| last.number).max(lost);
         let number = last + 1;
         self.revisions.push(Arc::new(Revision {
             number,
@@ -136,16 +147,16 @@ impl Ledger {
         Some(number)
     }
 
-    /// Forgets the oldest where there are too many.
+    /// Forgets the oldest where there are too many, but none that will be gone back to first.
     fn prune(&mut self) {
-        let mut bytes = 0;
-        let newest_first = self.revisions.iter().rev().enumerate();
-        let stay = newest_first.take_while(|(place, one)| {
-            bytes += one.bytes();
-            *place < 2 || (*place < self.most && bytes <= LARGEST)
-        });
-        let stay = stay.count();
-        self.revisions.drain(..self.revisions.len() - stay);
+        let back = successors(self.running(), |that| self.before_that(that));
+        let stay: Vec<_> = back.take(STAY.min(self.most)).map(|one| one.number).collect();
+        let mut bytes: usize = self.revisions.iter().map(|one| one.bytes()).sum();
+        while self.revisions.len() > self.most || bytes > LARGEST {
+            let mut goes = self.revisions.iter();
+            let Some(place) = goes.position(|one| !stay.contains(&one.number)) else { return };
+            bytes -= self.revisions.remove(place).bytes();
+        }
     }
 }
 
@@ -155,13 +166,13 @@ fn read(folder: &Path) -> Ledger {
         let path = path.display();
         error!(%path, %error, "a revision of the configuration is not known any more");
     };
-    let (mut revisions, mut lost) = (Vec::new(), 0);
+    let (mut revisions, mut lost) = (Vec::new(), BTreeSet::new());
     for path in files(&folder.join(FOLDER)) {
         match fs::read(&path).and_then(|text| Ok(serde_json::from_slice::<Revision>(&text)?)) {
             Ok(revision) => revisions.push(Arc::new(revision)),
             Err(error) => {
                 told(&path, &error);
-                lost = lost.max(number_of(&path).unwrap_or(0));
+                lost.extend(number_of(&path));
             }
         }
     }
@@ -222,9 +233,14 @@ fn write(folder: &Path, ledger: &Ledger) -> io::Result<()> {
             replace(&path(one), &serde_json::to_vec(&**one)?)?;
         }
     }
-    // Those that could not be read are not ours to take away.
+    // Those that could not be read are not ours to take away, for as long as older ones are kept.
     let oldest = ledger.revisions.first().map_or(0, |one| one.number);
-    for gone in there.iter().filter(|path| number_of(path).is_some_and(|number| number < oldest)) {
+    let newest = ledger.running().map_or(0, |one| one.number);
+    let is_gone = |number| {
+        let kept = ledger.lost.contains(&number) || ledger.revision(number).is_some();
+        number < oldest || (number < newest && !kept)
+    };
+    for gone in there.iter().filter(|path| number_of(path).is_some_and(is_gone)) {
         fs::remove_file(gone)?;
     }
     write_probation(folder, ledger.probation.as_deref())
@@ -293,12 +309,36 @@ mod tests {
         }
         assert_eq!(ledger.revisions.len(), 50);
         assert_eq!(ledger.revisions[0].number, 11);
-        // Two that are larger than all may be together.
-        for workers in [61, 62] {
+        // Three that are larger than all may be together.
+        for workers in 61..=64 {
             ledger.take_up(&loaded(&text(workers, LARGEST)), Origin::Api, &by());
         }
-        let left: Vec<_> = ledger.revisions.iter().map(|one| one.number).collect();
-        assert_eq!(left, [61, 62]);
+        assert_eq!(numbers(&ledger), [62, 63, 64]);
+    }
+
+    fn numbers(ledger: &Ledger) -> Vec<u64> {
+        ledger.revisions.iter().map(|one| one.number).collect()
+    }
+
+    #[test]
+    fn what_will_be_gone_back_to_stays_however_often_another_goes_back_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger { is_kept: true, most: 3, ..Ledger::default() };
+        for good in [1, 2] {
+            ledger.take_up(&loaded(&text(good, 0)), Origin::Api, &by());
+        }
+        for bad in 3..10 {
+            ledger.take_up(&loaded(&text(bad, 0)), Origin::Api, &by());
+            ledger.take_up(&loaded(&text(2, 0)), Origin::Policy, &by());
+            assert_eq!(ledger.before().map(|one| one.number), Some(1));
+            assert_eq!(ledger.revisions.len(), 3);
+            write(folder.path(), &ledger).unwrap();
+        }
+        assert_eq!(numbers(&ledger), [1, 15, 16]);
+        assert_eq!(read(folder.path()).revisions, ledger.revisions);
+        let most_text = |text_of| loaded(&text(text_of, LARGEST));
+        ledger.take_up(&most_text(11), Origin::Api, &by());
+        assert_eq!(numbers(&ledger), [1, 16, 17], "whatever it takes");
     }
 
     #[test]

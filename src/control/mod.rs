@@ -250,9 +250,9 @@ impl Handle {
         let main = self.ledger().file.clone().ok_or(ReloadError::NoFile)?;
         let mut files = revision.files.clone();
         if let Some(first) = files.first_mut() {
-            first.path.clone_from(&main);
+            first.path = main;
         }
-        prepare::check(main, files).await
+        prepare::check_only(files).await
     }
 
     /// Puts a configuration in force that is proposed. The file holds it then, and where the ledger is

@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::config::Loaded;
 use crate::control::backends::Change;
+use crate::control::history::Told;
 use crate::control::said::{Added, By, Kind, Override, Removed, Said, Word, unix_ms};
 use crate::control::writer::{Control, Due};
 use crate::model::{AdminState, BackendIx, Clock, Generation, UpstreamIx, Weight};
@@ -233,8 +234,27 @@ impl Control {
         self.take_up_said(said);
         for word in ended {
             let Ok(place) = self.find(&word.upstream, &word.backend) else { continue };
-            let why = because(format!("{} has ended", word.word.words()), &word.by);
-            self.obey(place, "override.expired", (actor(&word.by), why), String::new());
+            self.obey(place, EXPIRED, (actor(&word.by), has_ended(&word)), String::new());
+        }
+    }
+
+    /// Takes up what was said before the process began. Gives those words whose time is over since.
+    pub(super) fn recall_said(&mut self) -> Vec<Override> {
+        let mut said = Said::clone(&self.told_said.borrow().1);
+        let ended = said.expire(unix_ms());
+        self.take_up_said(said);
+        ended
+    }
+
+    /// Tells that words ended while no process was there.
+    pub(super) fn tell_ended(&self, ended: &[Override]) {
+        for word in ended {
+            let Ok((place, ix)) = self.find(&word.upstream, &word.backend) else { continue };
+            let (actor, cause) = (actor(&word.by), has_ended(word));
+            let (upstream, backend) = (&word.upstream, &word.backend);
+            info!(upstream, backend, by = word.by.actor, cause, "what an operator said has ended");
+            let told = Told { kind: EXPIRED, actor: actor.into(), cause, next: String::new() };
+            self.note_now((place, Some(ix)), told);
         }
     }
 
@@ -353,6 +373,13 @@ impl Control {
             self.warm_up(backend.id, Clock::now());
         }
     }
+}
+
+/// What is told of words whose time is over.
+const EXPIRED: &str = "override.expired";
+
+fn has_ended(word: &Override) -> String {
+    because(format!("{} has ended", word.word.words()), &word.by)
 }
 
 /// Who, as events name them.

@@ -149,6 +149,14 @@ pub(super) async fn check(main: PathBuf, given: Vec<FileText>) -> Result<Loaded,
     .await
 }
 
+/// Loads a configuration of before: these are all its files.
+pub(super) async fn check_only(given: Vec<FileText>) -> Result<Loaded, ReloadError> {
+    beside(move || {
+        config::load_only(&given, &config::process_environment).map_err(ReloadError::Invalid)
+    })
+    .await
+}
+
 /// Does something on a thread beside the loop that gives way to all others: to check a configuration with
 /// thousands of backends takes tens of milliseconds of a core that a worker may want.
 async fn beside<T: Send + 'static>(

@@ -65,7 +65,7 @@ pub enum Objection {
     NoneBefore,
     /// These files hold what was never in force.
     FileChanged(Vec<PathBuf>),
-    /// These included files do not hold any more what they held then.
+    /// These included files do not hold what they held then, or are there now and were not then.
     Included(u64, Vec<PathBuf>),
 }
 
@@ -115,8 +115,8 @@ impl fmt::Display for Objection {
             ),
             Self::Included(number, paths) => write!(
                 f,
-                "{} does not hold what it held in revision {number}, and only the main file is \
-                 written from here: put it back, then reload",
+                "{} is not as it was in revision {number}, and only the main file is written from here: \
+                 put it back, or take it away if it was not there, then reload",
                 names(paths)
             ),
         }
@@ -259,10 +259,18 @@ pub(super) fn draft(draft: Draft) -> Result<(Loaded, Accepted), ReloadError> {
     if !changed.is_empty() {
         return object(Objection::FileChanged(changed));
     }
-    let loaded = config::load_with(&draft.file, &draft.given, &config::process_environment)
-        .map_err(ReloadError::Invalid)?;
+    let environment = &config::process_environment;
+    let loaded = if draft.is_back {
+        config::load_only(&draft.given, environment)
+    } else {
+        config::load_with(&draft.file, &draft.given, environment)
+    };
+    let loaded = loaded.map_err(ReloadError::Invalid)?;
     if let Some(number) = draft.included_as_of {
-        let changed = differ(draft.given.get(1..).unwrap_or_default());
+        let was_there = |one: &FileText| draft.given.iter().any(|file| file.path == one.path);
+        let new = loaded.texts.iter().filter(|one| !was_there(one)).map(|one| one.path.clone());
+        let mut changed = differ(draft.given.get(1..).unwrap_or_default());
+        changed.extend(new);
         if !changed.is_empty() {
             return object(Objection::Included(number, changed));
         }

@@ -290,7 +290,7 @@
 //! Each configuration that comes into force with another text than the one before is a revision: it has a
 //! number, and is kept with time, author, reason and text. The author is a token's name; `unix` or `anonymous`
 //! of who came without one; `signal`, `file` or `start`; `policy` of what went back by itself. The last 50 are
-//! kept (`[admin] revisions`; of 16 MiB together at most), in `[admin] state` where that is set, readable by the
+//! kept (`[admin] revisions`; of 16 MiB together at most, but always the two that will be gone back to first), in `[admin] state` where that is set, readable by the
 //! process's user only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown
 //! they are masked, comments are left out, and a text with a mask in it is refused.
 //!
@@ -300,7 +300,7 @@
 //! text are. `plimsoll config restore` and `POST /api/v1/ha/config/restore` (`Content-Type: application/gzip`,
 //! `If-Match`) hold an archive against its manifest, and put the configuration that was in force then, or
 //! `?revision=NUMBER` of it, in force as an update does: checked, with `confirm_seconds`, `guard_seconds` and
-//! `dry_run=1`, as a new revision. Files that it included have to lie where they lay, as they were. What
+//! `dry_run=1`, as a new revision. Files that it included have to lie where they lay, as they were, and no others. What
 //! operators said then is not said again, and no revision takes the place of another.
 //!
 //! `plimsoll apply` and `POST /api/v1/ha/config/update` (`Content-Type: application/toml`) take the way of a
@@ -315,7 +315,7 @@
 //! is not confirmed in time, or if it does harm, judged each second against the five minutes before. Harm is: 5
 //! points more requests answered with 5xx, or attempts at backends failed, among 20 or more of which 5 failed;
 //! or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on; `[admin.guard]` has
-//! these numbers. It goes back to the text of before by the same way, file included, and an event and the
+//! these numbers. It goes back to the files of before by the same way, whatever lies beside the main file now, and an event and the
 //! revision's reason say why (`config.reverted`; others are `config.applied`, `config.confirmed`,
 //! `config.guard_passed`). Where it cannot, as a certificate of then is gone, `config.not_reverted` says why, and
 //! it is tried again every 5 s; where only the file cannot be replaced, it goes back all the same, and

@@ -15,7 +15,7 @@ const KEPT: usize = 1024;
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
-    /// Its number, from 1 on.
+    /// Its number, greater than those of all before it, in this process and in the ones before.
     pub number: u64,
     /// When.
     pub at: SystemTime,
@@ -53,13 +53,23 @@ pub fn moment(text: &str) -> Option<SystemTime> {
 }
 
 /// The last events of a process, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History(Mutex<Kept>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     last: u64,
     events: VecDeque<Happened>,
+}
+
+impl Default for History {
+    /// Numbers begin at the moment, in milliseconds of Unix time: nobody notes as many, so that who knows the
+    /// last one of the process before is told all of this one.
+    fn default() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let last = now.map_or(0, |time| time.as_millis() as u64);
+        Self(Mutex::new(Kept { last, events: VecDeque::new() }))
+    }
 }
 
 impl History {
@@ -79,7 +89,7 @@ impl History {
         self.lock().events.iter().filter(|event| wanted(event)).cloned().collect()
     }
 
-    /// The number of the last one; 0: there is none.
+    /// The number of the last one, or a smaller one than the first will have.
     pub fn last(&self) -> u64 {
         self.lock().last
     }
@@ -97,6 +107,7 @@ mod tests {
     #[test]
     fn the_last_ones_are_kept_under_their_numbers() {
         let history = History::default();
+        let before = history.last();
         for n in 0..KEPT as u64 + 10 {
             history.note(Happened {
                 number: 0,
@@ -112,7 +123,7 @@ mod tests {
         }
         let all = history.events(|_| true);
         assert_eq!(all.len(), KEPT);
-        assert_eq!((all[0].number, all[0].generation), (11, Generation(10)));
-        assert_eq!(history.events(|one| one.number > KEPT as u64).len(), 10);
+        assert_eq!((all[0].number, all[0].generation), (before + 11, Generation(10)));
+        assert_eq!(history.events(|one| one.number > before + KEPT as u64).len(), 10);
     }
 }

@@ -38,6 +38,42 @@ async fn what_is_said_holds_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_ended_while_nobody_was_there_is_told_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let (a, b, lb) = two_with(&format!("state = \"{}\"", state.display())).await;
+    for (one, say) in [
+        (&a, r#"{"weight": 7, "expires_in_seconds": 3600, "reason": "a try"}"#),
+        (&b, r#"{"weight": 8, "expires_in_seconds": 3600}"#),
+    ] {
+        assert_eq!(ask(lb.admin_addr(), "PATCH", &backend(one), &[], say).await.status, 200);
+    }
+    // As if the hour of the first were over.
+    let path = state.join("overrides.json");
+    let mut said: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    said["overrides"][0]["until"] = json!(1);
+    std::fs::write(&path, said.to_string()).unwrap();
+
+    let lb = lb.restart().await;
+    let told = lb.api("/api/v1/ha/overrides").await;
+    let left = told["overrides"].as_array().unwrap();
+    assert!(left.len() == 1 && left[0]["weight"] == json!(8), "{told}");
+    let told = lb.api("/api/v1/ha/events?kind=override.").await;
+    let events = told["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{told}");
+    assert_eq!(events[0]["kind"], json!("override.expired"));
+    assert_eq!(events[0]["cause"], json!("weight 7 has ended: a try"));
+    assert_eq!(events[0]["backend"], json!(a.address()));
+    let list = lb.api("/api/v1/ha/load-balancer/backends").await;
+    assert_eq!(list["backends"][0]["weight"], json!(1), "{list}");
+    crate::support::until("it is not written down any more", async || {
+        let said: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        said["overrides"].as_array().unwrap().len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_to_is_told_at_start() {
     let a = Origin::start("a").await;
     let output = Lb::refuse(open("", "", &[at(&a)], "state = \"/proc/none\"")).await;

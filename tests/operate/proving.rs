@@ -54,6 +54,43 @@ async fn it_goes_back_even_if_its_file_cannot() {
 }
 
 #[tokio::test]
+async fn it_goes_back_to_what_it_was_whatever_lies_beside_its_file_now() {
+    let a = Origin::start("a").await;
+    let folder = tempfile::tempdir().unwrap();
+    let more = |name: &str| folder.path().join(name);
+    let upstream = format!("[[upstream.more.backend]]\naddress = \"{}\"\n", a.address());
+    fs::write(more("old.toml"), &upstream).unwrap();
+    let include = format!("include = [\"{}\"]\n", more("*.toml").display());
+    let lb = Lb::start(include + &open("", "", &[at(&a)], "")).await;
+    let old = file(&lb);
+    let path = "update?confirm_seconds=3";
+    let new = format!("# no more than this\n{old}");
+    let told = post(&lb, path, &["If-Match: \"1\""], &new).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    // What somebody begins meanwhile is refused, and neither one file more nor one less holds it up.
+    fs::write(more("new.toml"), "nonsense = 1\n").unwrap();
+    fs::remove_file(more("old.toml")).unwrap();
+    assert_eq!(ask(&lb, "POST", "/reload", "").await.status, 422);
+    until("it has gone back", async || running(&lb).await == 3).await;
+    assert_eq!(file(&lb), old);
+    assert!(causes(&lb, "config.not_reverted").await.is_empty());
+    let all = ask(&lb, "GET", "", "").await.body;
+    let paths: Vec<_> = all["files"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
+    assert!(paths.len() == 2 && paths[1].as_str().unwrap().ends_with("old.toml"), "{all}");
+
+    // Who goes back by hand is told.
+    fs::write(more("old.toml"), &upstream).unwrap();
+    fs::write(more("new.toml"), upstream.replace("more", "new")).unwrap();
+    assert_eq!(ask(&lb, "POST", "/reload", "").await.status, 200);
+    let told = ask(&lb, "POST", "/rollback", r#"{"to": 1}"#).await;
+    assert_eq!((told.status, &told.body["code"]), (409, &json!("included_changed")));
+    assert!(told.body["detail"].as_str().unwrap().contains("new.toml"), "{}", told.body);
+    fs::remove_file(more("new.toml")).unwrap();
+    let told = ask(&lb, "POST", "/rollback", r#"{"to": 1, "overwrite": true}"#).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_holds_nothing_up() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
@@ -112,22 +149,22 @@ async fn a_probation_shows_in_status_and_metrics() {
 async fn as_many_revisions_are_kept_as_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let admin = format!("revisions = 2\nstate = \"{}\"", state.display());
+    let admin = format!("revisions = 3\nstate = \"{}\"", state.display());
     let (a, b, lb) = before_one_of_two(&admin).await;
-    for (from, to) in [(&a, &b), (&b, &a), (&a, &b)] {
+    for (from, to) in [(&a, &b), (&b, &a), (&a, &b), (&b, &a)] {
         let told = post(&lb, "update", &["If-Match: *"], &turned(&lb, from, to)).await;
         assert_eq!(told.status, 200, "{}", told.body);
     }
     let list = ask(&lb, "GET", "/revisions", "").await.body;
     let told: Vec<_> = list["revisions"].as_array().unwrap().iter().collect();
     let told: Vec<_> = told.iter().map(|one| &one["revision"]).collect();
-    assert_eq!(told, [&json!(4), &json!(3)]);
+    assert_eq!(told, [&json!(5), &json!(4), &json!(3)]);
     let mut files: Vec<_> = fs::read_dir(state.join("revisions"))
         .unwrap()
         .map(|one| one.unwrap().file_name())
         .collect();
     files.sort();
-    assert_eq!(files, ["3.json", "4.json"]);
+    assert_eq!(files, ["3.json", "4.json", "5.json"]);
 }
 
 #[tokio::test]

@@ -234,7 +234,7 @@ function showEvents() {
 async function askEvents() {
   const news = (await read(`/events?since=${lastEvent}`)).events;
   if (news.length > 0) {
-    // A process that took the place of the one before begins with 1 again.
+    // The clock of a process before may have been ahead.
     const before = news[0].number > lastEvent ? events : [];
     lastEvent = news[news.length - 1].number;
     events = [...news.reverse(), ...before].slice(0, EVENTS);

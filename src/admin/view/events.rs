@@ -58,7 +58,7 @@ pub(in crate::admin) struct EventView {
 
 impl Events {
     pub(in crate::admin) fn of(history: &History, wanted: &Wanted) -> Self {
-        // A number that is still to come is one of the process before: all of this one's came after it.
+        // A number that is still to come is one of a process before whose clock was ahead.
         let since = wanted.since.filter(|since| *since <= history.last()).unwrap_or(0);
         let is = |want: &Option<String>, found: Option<&str>| {
             want.as_deref().is_none_or(|want| found == Some(want))

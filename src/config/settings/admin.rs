@@ -91,10 +91,11 @@ static SECTION: Section = Section {
         ),
         Setting::with_default(
             "revisions",
-            Kind::Integer { min: 2, max: 10_000 },
+            Kind::Integer { min: 3, max: 10_000 },
             "50",
             "Revisions of the configuration that are kept, the one in force among them; fewer where their \
-             texts are more than 16 MiB together, but never less than two.",
+             texts are more than 16 MiB together. The two that will be gone back to first always are: the one \
+             before the one in force, and the one before that, for the one in force may go back by itself.",
             "200",
         ),
         Setting::with_default(

@@ -212,9 +212,9 @@ impl Control {
             orders: Orders::new(),
             told_said,
         };
-        let said = Said::clone(&control.told_said.borrow().1);
-        control.take_up_said(said);
+        let ended = control.recall_said();
         control.apply((loaded, answers), Origin::Start, &By::of(Origin::Start), None);
+        control.tell_ended(&ended);
         control.resume_probation();
         control.begin_to_count();
         let recalled = mem::take(&mut control.recalled);
