@@ -38,6 +38,7 @@
 //! | [`control`] | the one writer: reloads, health, names, publishing |
 //! | [`trace`] | which trace a request belongs to; spans, and their way to a collector |
 //! | [`proxy`] | the data plane: from a client's connection to a backend's and back |
+//! | [`diagnose`] | one archive with all that somebody needs who shall help from afar |
 //! | [`admin`] | metrics, status and changes by hand over HTTP |
 //! | [`server`] | puts the rooms together: threads, signals, drain, upgrade |
 //! | [`import`] | nginx's configuration to ours, and what became of each directive |
@@ -89,11 +90,12 @@
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `memchr` `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `telemetry::Answering` | `bytes` `h2` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
-//! | [`admin`] | `model` `tls::Server` `config` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `effect` `proxy::explain` | `aws_lc_rs` `axum` `bytes` `flate2` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `similar` `tar` `tokio` `tower` `tracing` | |
+//! | [`diagnose`] | `config` `telemetry::tail` | `flate2` `jiff` `serde_json` `tar` | |
+//! | [`admin`] | `model` `tls::Server` `config` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `effect` `proxy::explain` `diagnose` | `aws_lc_rs` `axum` `bytes` `flate2` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `similar` `tar` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `trace` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`import`] | `config` | `ipnet` `memchr` `regex` `serde_json` | `pure` |
 //! | [`simulate`] | `model` `balance` `config::model` `snapshot` `health::flap` `health::rise` `health::warm` `policy` `proxy::budget` `proxy::retry` | `jiff` `plotters` `serde_json` `thiserror` | `pure` |
-//! | [`cli`] | `model` `tls` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `flate2` `hyper` `hyper_util` `jiff` `ratatui` `rustix` `rustls` `serde` `serde_json` `tar` `tokio` `tracing` | |
+//! | [`cli`] | `model` `tls` `balance::Strategy` `config` `health::probe` `snapshot` `proxy::explain` `diagnose` `simulate` `import` `server` `telemetry` | `axum` `clap` `clap_complete` `clap_mangen` `hyper` `hyper_util` `jiff` `ratatui` `rustls` `serde` `serde_json` `tokio` `tracing` | |
 //! | `main` | `cli` | `mimalloc` | |
 //! | [`manual`] | – | – | |
 //!
@@ -170,6 +172,7 @@ pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod diagnose;
 pub mod dns;
 pub mod effect;
 pub mod health;

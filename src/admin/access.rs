@@ -116,7 +116,9 @@ pub(super) fn needed(method: &Method, path: Option<&str>) -> Option<AdminRole> {
         _ if is(&["/config/validate", "/config/plan", "/config/revisions"]) => {
             Some(AdminRole::Viewer)
         }
-        Some(path) if path.contains("/config") => Some(AdminRole::Admin),
+        Some(path) if path.contains("/config") || path.ends_with("/diagnose") => {
+            Some(AdminRole::Admin)
+        }
         _ if reads => Some(AdminRole::Viewer),
         _ => Some(AdminRole::Operator),
     }

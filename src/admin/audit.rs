@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ use super::state::Shared;
 use crate::config::model::AdminRole;
 use crate::telemetry::{at_utc, moment, tail};
 
-/// Bytes of the file's end that are looked through.
+/// Bytes of the end of the log that are looked through.
 const END: u64 = 8 << 20;
 /// Entries that are told, unless asked for otherwise, and at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -126,7 +126,7 @@ pub(super) struct Wanted {
     limit: Option<usize>,
 }
 
-/// `GET audit`: what the file's end says, the latest first.
+/// `GET audit`: what the end of the log says, the latest first.
 pub(super) async fn audit(
     Extract(state): Extract<Shared>,
     wanted: Result<Query<Wanted>, QueryRejection>,
@@ -144,27 +144,61 @@ pub(super) async fn audit(
     };
     let since = wanted.since.as_ref().map(read).transpose()?;
     let Some(path) = state.access.audit_log.clone() else {
-        return Ok(told(StatusCode::OK, &json!({ "file": null, "entries": [] })));
+        let none = json!({ "file": null, "rotated": null, "entries": [] });
+        return Ok(told(StatusCode::OK, &none));
     };
     let file = path.display().to_string();
-    let text = tokio::task::spawn_blocking(move || tail(&path, END)).await;
-    let text = match text.map_err(io::Error::other).flatten() {
-        Ok(text) => text,
-        // It was moved away, and nothing has happened since.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            let told = format!("{file} cannot be read: {error}");
-            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable", told));
-        }
-    };
+    let texts = tokio::task::spawn_blocking(move || end(&path)).await;
+    let (text, rotated) = texts.map_err(io::Error::other).flatten().map_err(|error| {
+        let told = format!("{file} cannot be read: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable", told)
+    })?;
     let is_wanted = |entry: &Value| {
         let at = entry["at"].as_str().and_then(moment);
         since.is_none_or(|since| at.is_some_and(|at| at > since))
             && wanted.actor.as_deref().is_none_or(|actor| entry["actor"] == actor)
     };
-    let entries = text.lines().rev().filter_map(entry).filter(is_wanted).take(limit);
-    let entries: Vec<_> = entries.collect();
-    Ok(told(StatusCode::OK, &json!({ "file": file, "entries": entries })))
+    let (more, before) = rotated.unzip();
+    let more = more.as_deref().unwrap_or_default();
+    let latest_first = text.lines().rev().chain(more.lines().rev());
+    let entries: Vec<_> = latest_first.filter_map(entry).filter(is_wanted).take(limit).collect();
+    let rotated = before.map(|path| path.display().to_string());
+    let told_of = json!({ "file": file, "rotated": rotated, "entries": entries });
+    Ok(told(StatusCode::OK, &told_of))
+}
+
+/// The end of a file that a rotation has moved away, and its path.
+type Rotated = (String, PathBuf);
+
+/// The end of the file, and where that is short, of the one before.
+fn end(path: &Path) -> io::Result<(String, Option<Rotated>)> {
+    let text = match tail(path, END) {
+        Ok(text) => text,
+        // It was moved away, and nothing has happened since.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let left = END.saturating_sub(text.len() as u64);
+    let rotated = before(path).and_then(|path| Some((tail(&path, left).ok()?, path)));
+    Ok((text, rotated))
+}
+
+/// The newest file that a rotation has moved away, such as `audit.log.1` or `audit.log-20261122`, and not
+/// compressed.
+fn before(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let is_one = |path: &PathBuf| {
+        let rest = path.file_name().and_then(|of_it| of_it.to_str()?.strip_prefix(name));
+        rest.is_some_and(|rest| {
+            let number = rest.strip_prefix(['.', '-']);
+            number.is_some_and(|number| number.bytes().all(|one| b"-0123456789".contains(&one)))
+        })
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    let paths = entries.flatten().map(|entry| entry.path()).filter(is_one);
+    let of_it = paths.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)));
+    of_it.max().map(|(_, path)| path)
 }
 
 /// A line as it can be shown: what a configuration was to be may hold secrets.
@@ -192,5 +226,27 @@ mod tests {
         assert!(denied.begin(&bob) && denied.begin(&key("ann", "foreign_origin")));
         assert_eq!((denied.end(&ann), denied.end(&bob)), (1000, 0));
         assert!(denied.begin(&ann), "and so again");
+    }
+
+    #[test]
+    fn the_file_that_was_moved_away_last_is_read_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let now = SystemTime::now();
+        for (name, days) in
+            [("audit.log.2", 2), ("audit.log.1", 1), ("audit.log.0.gz", 0), ("audit.logs", 0)]
+        {
+            std::fs::write(at(name), format!("{name}\n")).unwrap();
+            let file = std::fs::File::options().write(true).open(at(name)).unwrap();
+            file.set_modified(now - Duration::from_hours(24 * days)).unwrap();
+        }
+        let log = at("audit.log");
+        let moved = ("audit.log.1\n".to_owned(), at("audit.log.1"));
+        assert_eq!(end(&log).unwrap(), (String::new(), Some(moved.clone())));
+        std::fs::write(&log, "new\n").unwrap();
+        assert_eq!(end(&log).unwrap(), ("new\n".to_owned(), Some(moved)));
+        assert_eq!(before(&at("none")), None);
+        std::fs::write(at("audit.log-20261122"), "dated").unwrap();
+        assert_eq!(before(&log), Some(at("audit.log-20261122")));
     }
 }

@@ -30,7 +30,7 @@ use crate::control::{By, Proposal, Proposed, ReloadError, Revision, Said};
 use crate::telemetry::at_utc;
 
 /// What an archive is called by.
-const TYPE: &str = "application/gzip";
+pub(super) const TYPE: &str = "application/gzip";
 /// What whoever does not know better calls a file.
 const ANY: &str = "application/octet-stream";
 /// The folder that all of it is in.

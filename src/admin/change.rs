@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Path, State as Extract};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::access::Who;
 use super::asked::{Asked, How, New, Reason, Words, reason, weight};
+use super::configure::Based;
 use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;
@@ -344,9 +345,11 @@ async fn checked(found: &Found, begun: Tick) {
 /// `POST config/reload`: the files are read again.
 pub(super) async fn reload(
     Extract(state): Extract<Shared>,
+    headers: HeaderMap,
     Asked { who, how, said: why }: Asked<Reason>,
 ) -> Result<Response, Problem> {
     let by = By::now(who.name, reason(why.reason)?, None);
+    Based::of(&headers)?.fits(&state.control.ledger())?;
     let generation = if how.is_dry() {
         state.control.check_files().await?;
         state.reader.clone().current().generation

@@ -208,17 +208,14 @@ pub(super) async fn confirm(
     Asked { who, how, said }: Asked<Confirmation>,
 ) -> Result<Response, Problem> {
     let by = By::now(who.name, reason(said.reason)?, None);
-    let based_on = Based::of(&headers)?.revision();
-    let ledger = state.control.ledger();
+    let based_on = Based::of(&headers)?;
     if how.is_dry() {
-        let running = number(&ledger);
-        if let Some(wanted) = based_on.filter(|wanted| *wanted != running) {
-            return Err(Objection::OtherRevision(wanted, running).into());
-        }
+        let ledger = state.control.ledger();
+        based_on.fits(&ledger)?;
         ledger.probation.as_ref().ok_or(Objection::NothingToConfirm)?;
         return Ok(done(&state, true));
     }
-    state.control.confirm(by, based_on).await?;
+    state.control.confirm(by, based_on.revision()).await?;
     Ok(done(&state, false))
 }
 
@@ -397,6 +394,13 @@ impl Based {
         // What is no revision fits none (RFC 9110 §13.1.1).
         let other = || Problem::new(StatusCode::PRECONDITION_FAILED, "bad_if_match", told);
         number.map(Self::On).ok_or_else(other)
+    }
+
+    /// Whether that is in force.
+    pub(super) fn fits(self, ledger: &Ledger) -> Result<(), Objection> {
+        let running = number(ledger);
+        let other = self.revision().filter(|wanted| *wanted != running);
+        other.map_or(Ok(()), |wanted| Err(Objection::OtherRevision(wanted, running)))
     }
 
     pub(super) fn revision(self) -> Option<u64> {

@@ -16,7 +16,8 @@ use super::state::Shared;
 use super::view::explain::Question;
 use super::view::{self, Health};
 use super::{
-    Phase, State, audit, backup, change, configure, dashboard, exposition, follow, guard, openapi,
+    Phase, State, audit, backup, change, configure, dashboard, diagnose, exposition, follow, guard,
+    openapi,
 };
 use crate::model::Clock;
 use crate::proxy::explain::explain;
@@ -29,7 +30,7 @@ const API: &str = "/api/v1/ha";
 const ALIAS: &str = "/api/ha";
 
 /// Every path that can be read with what it tells, for the index.
-pub(super) const ENDPOINTS: [(&str, &str); 26] = [
+pub(super) const ENDPOINTS: [(&str, &str); 27] = [
     ("/", "this list"),
     ("/dashboard", "a page for people: what is going on, and drain and weight at hand"),
     ("/openapi.json", "this API as a document that programs read (OpenAPI 3.1)"),
@@ -64,12 +65,25 @@ pub(super) const ENDPOINTS: [(&str, &str); 26] = [
         "/api/v1/ha/audit",
         "who changed what, or was denied it, latest first: ?since=TIME, ?actor=, ?limit=NUMBER",
     ),
+    (
+        "/api/v1/ha/diagnose",
+        "what somebody needs who shall help from afar, as one archive, secrets masked",
+    ),
     ("/api/v1/ha/events", "what happened: ?upstream=, ?backend=, ?kind=, ?since=NUMBER, ?follow=1"),
 ];
 
 /// The admin application, ready to be served or to be nested in another one.
 pub fn router(state: State) -> Router {
     let shared = Shared::from(state);
+    paths()
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::from_fn_with_state(shared.clone(), guard::protect))
+        .with_state(shared)
+}
+
+/// All there is, for who is let in.
+pub(super) fn paths() -> Router<Shared> {
     Router::new()
         .route("/", get(index))
         .merge(dashboard::router())
@@ -80,10 +94,6 @@ pub fn router(state: State) -> Router {
         .route("/healthz", get(healthz))
         .nest(API, api())
         .nest(ALIAS, api())
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn_with_state(shared.clone(), guard::protect))
-        .with_state(shared)
 }
 
 fn api() -> Router<Shared> {
@@ -107,6 +117,7 @@ fn api() -> Router<Shared> {
         .route("/failover/events", get(failover_events))
         .route("/events", get(events))
         .route("/audit", get(audit::audit))
+        .route("/diagnose", get(diagnose::diagnose))
         .route("/explain", post(explained))
         .route("/config", get(configure::current))
         .route("/config/validate", post(configure::validate).layer(room()))

@@ -8,7 +8,7 @@
 //! The way of a request: `guard` (from where it comes, who asks, what they may), `recorded` (if it would
 //! change something: its body, its key, the audit log), then `endpoints`, which reads, or `change`, `configure` and
 //! `backup`.
-//! `follow` streams events. What is refused is a `problem`.
+//! `follow` streams events, `diagnose` asks for all that can be read. What is refused is a `problem`.
 
 mod access;
 mod asked;
@@ -17,6 +17,7 @@ mod backup;
 mod change;
 mod configure;
 mod dashboard;
+mod diagnose;
 mod endpoints;
 mod exposition;
 mod follow;

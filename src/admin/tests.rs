@@ -141,12 +141,13 @@ async fn every_path_of_the_index_answers() {
     let (router, _phase, _cell) = admin(&[]);
     let (_, index) = json(&router, "/").await;
     let paths: Vec<_> = index["endpoints"].as_array().unwrap().iter().collect();
-    assert_eq!(paths.len(), 26);
+    assert_eq!(paths.len(), 27);
     for path in paths {
         let path = path["path"].as_str().unwrap();
-        // Asked by POST, or of a control loop that runs: in `what_would_become_of_a_request`, and in
-        // `tests/operate`.
+        // Asked by POST, or of a control loop that runs, or no JSON: in `what_would_become_of_a_request`, in
+        // `tests/operate`, and in `tests/cli`.
         if path.ends_with("/explain")
+            || path.ends_with("/diagnose")
             || ["", "/validate", "/plan", "/backup"]
                 .iter()
                 .any(|end| path.ends_with(&format!("/config{end}")))

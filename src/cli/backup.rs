@@ -1,9 +1,7 @@
 //! `plimsoll config backup` and `restore`: the configuration of a running process and what is kept of it in a
 //! file, and put in force from there.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +11,7 @@ use serde_json::Value;
 use super::admin::{Place, segment};
 use super::configure::{CONFIG, How, PATIENCE, in_force, planned, refused};
 use super::operate::time;
+use super::output::{Readers, replace};
 
 /// Where the archive goes.
 #[derive(Debug, Clone, Args)]
@@ -47,8 +46,7 @@ pub(super) struct RestoreArgs {
 pub(super) fn backup(arguments: &BackupArgs, out: &mut impl Write) -> io::Result<u8> {
     let packed = arguments.admin.bytes(&format!("{CONFIG}/backup"), PATIENCE)?;
     let path = &arguments.file;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(&packed)).map_err(|error| at(path, &error))?;
+    replace(path, &packed, Readers::Owner).map_err(|error| at(path, &error))?;
     writeln!(out, "{}: {} bytes", path.display(), packed.len())?;
     Ok(0)
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::cli::output::{Readers, replace};
 use crate::cli::{BAD, FAILED, ImportArgs, complain, output_failed};
 use crate::config::{self, Diagnostic, Severity};
 use crate::import::{self, Files, Imported, Verdict};
@@ -105,35 +106,6 @@ fn overwritten(arguments: &ImportArgs) -> Option<&Path> {
     })
 }
 
-/// Writes a file as a whole or not at all: a Plimsoll that reads it meanwhile gets the old or the new
-/// one. What is no file, as a terminal, is written to.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let known = fs::metadata(path).ok();
-    if known.as_ref().is_some_and(|known| !known.is_file()) {
-        return fs::write(path, text);
-    }
-    // A link stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut beside = path.clone().into_os_string();
-    beside.push(format!(".{}", std::process::id()));
-    let Ok(mut file) = fs::File::create_new(&beside) else {
-        // The folder is not ours to write to; the file may be.
-        return fs::write(&path, text);
-    };
-    let written = (|| {
-        file.write_all(text.as_bytes())?;
-        if let Some(known) = known {
-            file.set_permissions(known.permissions())?;
-        }
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
 /// Writes what was asked for.
 fn written(
     arguments: &ImportArgs,
@@ -141,7 +113,7 @@ fn written(
     out: &mut impl Write,
 ) -> Result<(), ExitCode> {
     let file = |path: &Path, text: &str| {
-        replace(path, text).map_err(|error| {
+        replace(path, text.as_bytes(), Readers::AsBefore).map_err(|error| {
             complain(&format_args!("{} cannot be written: {error}", path.display()));
             ExitCode::from(FAILED)
         })

@@ -13,6 +13,7 @@ mod explain;
 mod import_nginx;
 mod man;
 mod operate;
+mod output;
 mod probe;
 mod run;
 pub mod schema;
@@ -97,12 +98,7 @@ enum Command {
     ImportNginx(ImportArgs),
     /// Tell why a backend of the running process serves or does not: its state, what happened to it,
     /// what comes next
-    Why {
-        /// The backend, by its name or as UPSTREAM/NAME
-        backend: String,
-        #[command(flatten)]
-        admin: admin::Place,
-    },
+    Why(why::WhyArgs),
     /// Tell how the running process is: its phase, configuration, listeners and upstreams
     Status(operate::StatusArgs),
     /// Show the running process live: upstreams, backends, rates, latencies; with keys to drain and weigh
@@ -233,7 +229,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Simulate(arguments) => simulate::command(&arguments, &mut out),
         Command::Probe(arguments) => probe::command(&arguments, &mut out),
         Command::ImportNginx(arguments) => import_nginx::import_nginx(&arguments, &mut out),
-        Command::Why { backend, admin } => outcome(why::why(&admin, &backend, &mut out)),
+        Command::Why(arguments) => outcome(why::why(&arguments, &mut out)),
         Command::Status(arguments) => outcome(operate::status(&arguments, &mut out)),
         Command::Top(arguments) => outcome(top::top(&arguments, &mut out)),
         Command::Backend(command) => outcome(operate::backend(&command, &mut out)),

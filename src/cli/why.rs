@@ -2,20 +2,38 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use clap::Args;
+use serde_json::{Value, json};
 
 use crate::cli::admin::Place;
+use crate::cli::operate::{list, text};
 
-/// Tells all that is known of `backend`, by its name or as `UPSTREAM/NAME`. `false`: there is none.
+/// Which backend.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WhyArgs {
+    /// The backend, by its name or as UPSTREAM/NAME
+    backend: String,
+    #[command(flatten)]
+    admin: Place,
+    /// Tell it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells all that is known of a backend. `false`: there is none.
 ///
 /// # Errors
 /// The admin listener does not answer, or `out` cannot be written to.
-pub(super) fn why(at: &Place, backend: &str, out: &mut impl Write) -> io::Result<bool> {
-    let list = at.get("/api/v1/ha/load-balancer/backends")?;
-    let all = list["backends"].as_array().map(Vec::as_slice).unwrap_or_default();
+pub(super) fn why(arguments: &WhyArgs, out: &mut impl Write) -> io::Result<bool> {
+    let WhyArgs { backend, admin: at, json: as_json } = arguments;
+    let all = at.get("/api/v1/ha/load-balancer/backends")?;
+    let all = list(&all["backends"]);
     let full = |one: &Value| format!("{}/{}", text(one, "upstream"), text(one, "backend"));
     let found: Vec<_> =
-        all.iter().filter(|one| text(one, "backend") == backend || full(one) == backend).collect();
+        all.iter().filter(|one| text(one, "backend") == backend || full(one) == *backend).collect();
+    if found.is_empty() && *as_json {
+        return writeln!(out, "{:#}", json!({ "backends": [] })).map(|()| false);
+    }
     if found.is_empty() {
         writeln!(out, "there is no backend {backend}; there are:")?;
         for one in all {
@@ -24,39 +42,47 @@ pub(super) fn why(at: &Place, backend: &str, out: &mut impl Write) -> io::Result
         return Ok(false);
     }
     let events = at.get("/api/v1/ha/events")?;
-    let events = events["events"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for one in found {
-        tell(one, &full(one), events, out)?;
+    let found: Vec<_> = found.into_iter().map(|one| (one, happened_to(one, &events))).collect();
+    if *as_json {
+        let told = found.into_iter().map(|(one, events)| {
+            let mut told = one.clone();
+            told["events"] = events.into_iter().cloned().collect();
+            told
+        });
+        let told: Vec<_> = told.collect();
+        return writeln!(out, "{:#}", json!({ "backends": told })).map(|()| true);
+    }
+    for (one, events) in found {
+        tell(one, &full(one), &events, out)?;
     }
     Ok(true)
 }
 
-fn tell(one: &Value, name: &str, events: &[Value], out: &mut impl Write) -> io::Result<()> {
+/// What concerns a backend, or its upstream as a whole.
+fn happened_to<'e>(one: &Value, events: &'e Value) -> Vec<&'e Value> {
+    let concerns = |event: &&Value| {
+        event["upstream"] == one["upstream"]
+            && (event["backend"] == one["backend"] || event["backend"].is_null())
+    };
+    list(&events["events"]).iter().filter(concerns).collect()
+}
+
+fn tell(one: &Value, name: &str, events: &[&Value], out: &mut impl Write) -> io::Result<()> {
     let picked = if one["eligible"] == true { "may be picked" } else { "is not picked" };
     writeln!(out, "{name} {picked}: {}", text(one, "why"))?;
     let [admin, probed, passive] =
         ["admin_state", "probed_state", "passive_state"].map(|key| text(one, key));
     writeln!(out, "  operator: {admin}, probes: {probed}, traffic: {passive}")?;
     writeln!(out, "  in flight: {}, picks so far: {}", one["in_flight"], one["picks"])?;
-    let concerns = |event: &&Value| {
-        event["upstream"] == one["upstream"]
-            && (event["backend"] == one["backend"] || event["backend"].is_null())
-    };
-    let mut silent = true;
-    for event in events.iter().filter(concerns) {
-        silent = false;
+    for event in events {
         let [at, kind, actor, cause] = ["at", "kind", "actor", "cause"].map(|key| text(event, key));
         writeln!(out, "  {at}  {kind} (by {actor}): {cause}")?;
         if let Some(next) = event["next"].as_str() {
             writeln!(out, "    then: {next}")?;
         }
     }
-    if silent {
+    if events.is_empty() {
         writeln!(out, "  nothing has happened to it since the process started")?;
     }
     Ok(())
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value[key].as_str().unwrap_or_default()
 }

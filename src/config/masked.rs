@@ -127,14 +127,18 @@ pub struct Masked {
 
 impl Masked {
     /// Masks a configuration, with what it includes as far as it is good.
-    pub fn of(path: &Path, environment: Environment<'_>) -> Self {
-        let mut masked = Self::default();
+    pub fn add(&mut self, path: &Path, environment: Environment<'_>) {
         let included = load(path, environment).map(|loaded| loaded.config.files);
         for file in included.unwrap_or_else(|_| vec![path.to_owned()]) {
-            let text = masked.file(&file, environment);
-            masked.files.push((file, text));
+            let text = self.file(&file, environment);
+            self.files.push((file, text));
         }
-        masked
+    }
+
+    /// Looks elsewhere for the secrets of this text too.
+    pub fn learn(&mut self, text: &str) {
+        // Where it cannot be read it holds none that were ever in use.
+        let _ = self.text(text, None);
     }
 
     fn file(&mut self, path: &Path, environment: Environment<'_>) -> Result<String, String> {
@@ -349,7 +353,8 @@ pin = 4711
         std::fs::write(folder.path().join("token"), "geheim-file\n").unwrap();
         let file = folder.path().join("plimsoll.toml");
         std::fs::write(&file, FULL).unwrap();
-        let masked = Masked::of(&file, &|_| None);
+        let mut masked = Masked::default();
+        masked.add(&file, &|_| None);
         let text = masked.files[0].1.clone().unwrap();
         (masked, text)
     }
@@ -382,13 +387,14 @@ pin = 4711
     fn secrets_are_hidden_elsewhere_too() {
         let (mut masked, _) = masked();
         masked.know("a \"quoted\" one");
+        masked.learn("[admin.tokens.old]\nsha256 = \"geheim-of-before\"\n");
         for (told, hidden) in [
             ("refused: Bearer geheim-bearer", "refused: ***"),
             ("geheim-bearer", "***"),
             ("token=geheim-file;", "token=***;"),
             ("geheim-query geheim-url geheim-unknown", "*** *** ***"),
             (r#"{"why": "a \"quoted\" one"}"#, r#"{"why": "***"}"#),
-            ("AUTH geheim-sent", "***"),
+            ("AUTH geheim-sent, geheim-of-before", "***, ***"),
             ("it sent geheim-sent", "it sent ***"),
         ] {
             assert_eq!(masked.hide(told), hidden, "{told}");
@@ -400,9 +406,11 @@ pin = 4711
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plimsoll.toml");
         std::fs::write(&file, "password = geheim").unwrap();
-        let masked = Masked::of(&file, &|_| None);
+        let mut masked = Masked::default();
+        masked.add(&file, &|_| None);
         assert_eq!(masked.files, [(file, Err("it is not TOML".to_owned()))]);
-        let missing = Masked::of(Path::new("/no/such/file.toml"), &|_| None);
+        let mut missing = Masked::default();
+        missing.add(Path::new("/no/such/file.toml"), &|_| None);
         assert!(missing.files[0].1.is_err());
     }
 }

@@ -9,6 +9,7 @@
 //! | `plimsoll explain METHOD URL` | tells what would become of a request: its route and why no other, who may serve it and by which share, what follows a failure; `--down BACKEND` takes one for down; with `--admin ADDRESS` the running process tells, by the health and load of the moment; nothing is sent | 0 told, 2 not |
 //! | `plimsoll probe UPSTREAM/BACKEND` | runs the checks of a backend once and shows what was sent, what came, and the verdict | 0 well, 1 down, 2 not told |
 //! | `plimsoll simulate SCENARIO` | plays load and faults through an upstream in virtual time, by strategy, and tells latencies, failures, retries and who was parked; `--config FILE --upstream NAME` takes one of yours, `--log FILE` the requests of an access log in JSON, `--svg FILE` draws it; `simulate list` tells the scenarios | 0 told, 2 not |
+//! | `plimsoll why BACKEND` | tells why a backend of the running process serves or does not: its state, what happened to it, what comes next | 0 told, 1 there is none |
 //! | `plimsoll status` | tells how the running process is: phase, configuration, listeners, upstreams | 0 told, 1 not |
 //! | `plimsoll top` | shows the running process live: upstreams, backends, states and since when, rates, failures, latencies; `s` sorts, `enter` shows one upstream alone, and on a chosen backend `d` drains, `m` takes out, `u` puts back, `+` and `-` weigh, `r` takes all of that back, each after a question; with `--json`, or where there is no terminal, it is told once | 0 told, 1 not |
 //! | `plimsoll backend list` | every backend of the running process: its state, its weight, whether it serves and why | 0 told, 1 not |
@@ -150,6 +151,10 @@
 //! started when every listener accepts, and `systemctl reload` and upgrades are told too. With
 //! `WatchdogSec` every worker has to answer twice in that time, else systemd starts the process anew.
 //!
+//! As installed, the process may read its configuration and no more: `plimsoll reload` takes up what root has
+//! written. For `plimsoll apply`, `config rollback` and `config restore`, which write it, give it the folder:
+//! `chown -R plimsoll: /etc/plimsoll`, and `ReadWritePaths=/etc/plimsoll` by `systemctl edit plimsoll`. The sample in the package says what `[admin]` needs for that.
+//!
 //! Sockets may be systemd's (`conf/systemd/plimsoll.socket`): a listener whose address is that of a socket
 //! takes it up, and while the service is restarted clients wait instead of being refused.
 //!
@@ -248,7 +253,8 @@
 //! | `/api/v1/ha/config/revisions/{id}`, `/api/v1/ha/config/revisions/{id}/diff` | one of them; what differs from it in the one in force, or in `?to=`: by meaning, and line by line |
 //! | `/api/v1/ha/config/validate`, `/api/v1/ha/config/plan` | by POST of a configuration: what is wrong with it; what would come of it |
 //! | `/api/v1/ha/config/backup` | that and all that is kept of it, as one archive (`tar.gz`) |
-//! | `/api/v1/ha/audit` | the end of the audit log (8 MiB of it), the latest first: `?since=2026-11-21T08:00:00Z`, `?actor=NAME`, `?limit=NUMBER` (100; 1,000 at most) |
+//! | `/api/v1/ha/audit` | the end of the audit log (8 MiB of it, with the file that was moved away last, unless it is compressed), the latest first: `?since=2026-11-21T08:00:00Z`, `?actor=NAME`, `?limit=NUMBER` (100; 1,000 at most) |
+//! | `/api/v1/ha/diagnose` | what `plimsoll diagnose` collects, as the process sees it, as one archive (`tar.gz`) |
 //! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next; `?follow=1` goes on with those to come, as lines of JSON or, if asked for by `Accept`, as server-sent events |
 //!
 //! # Changes by hand
@@ -269,7 +275,8 @@
 //! `{id}` is `UPSTREAM%2FBACKEND`, or the backend's name alone where it is the only one. Bodies are JSON, with a
 //! `reason` for whoever reads the events later, and `expires_in_seconds` if it shall end by itself.
 //! `?wait=drained` answers when no request is in flight there any more (202 if `timeout_seconds`, 30 by
-//! default, were not enough), `?dry_run=1` only tells. A `POST` with an `Idempotency-Key` is done once, however
+//! default, were not enough), `?dry_run=1` only tells; with `If-Match`, changes of
+//! the configuration are made only while the revision that it names is in force. A `POST` with an `Idempotency-Key` is done once, however
 //! often it comes. What is refused says why (`application/problem+json`, RFC 9457): `code` is for programs.
 //!
 //! What is said holds over reloads, and over restarts with `[admin] state`, until its end or until it is taken

@@ -122,6 +122,9 @@ async fn a_backup_is_taken_and_restored() {
     let old = fs::read_to_string(lb.config_path()).unwrap();
     let archive = lb.config_path().with_file_name("backup.tar.gz");
     let path = archive.display().to_string();
+    // Whoever could read the one of before cannot read this one.
+    fs::write(&archive, "of before").unwrap();
+    fs::set_permissions(&archive, fs::Permissions::from_mode(0o644)).unwrap();
     let told = ask(&lb, &["config", "backup", &path]).await;
     assert_eq!(told.status.code(), Some(0), "{}", err(&told));
     assert!(out(&told).starts_with(&format!("{path}: ")), "{}", out(&told));

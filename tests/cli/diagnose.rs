@@ -69,17 +69,29 @@ async fn diagnose(
     let output = in_time("the end of the command", program.output()).await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert_eq!(fs::metadata(&archive).unwrap().permissions().mode() & 0o777, 0o600);
-    let mut files = BTreeMap::new();
-    let mut unpacked = tar::Archive::new(GzDecoder::new(fs::File::open(&archive).unwrap()));
-    for entry in unpacked.entries().unwrap() {
+    (output, unpacked(&fs::read(&archive).unwrap()))
+}
+
+/// The files of an archive.
+fn unpacked(archive: &[u8]) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    let files = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
         let path = entry.path().unwrap().display().to_string();
         let name = path.strip_prefix("plimsoll-diagnose/").unwrap().to_owned();
         let mut text = String::new();
         entry.read_to_string(&mut text).unwrap();
-        files.insert(name, text);
+        (name, text)
+    });
+    files.collect()
+}
+
+/// None of the secrets stands in any of them.
+fn hold_no_secret(files: &BTreeMap<String, String>) {
+    for (name, text) in files {
+        assert!(!text.contains(WORD), "{name}: {text}");
+        assert!(!text.contains("e92b1116bb9fb244"), "{name}: the hash of a token");
     }
-    (output, files)
 }
 
 #[tokio::test]
@@ -116,10 +128,7 @@ async fn the_archive_has_all_there_is_to_know_and_no_secret() {
     let (config, admin) = (lb.config_path(), lb.admin_addr().to_string());
     let arguments = ["--config", config.to_str().unwrap(), "--admin", &admin];
     let (output, files) = diagnose(folder.path(), &arguments, "geheim-token").await;
-    for (name, text) in &files {
-        assert!(!text.contains(WORD), "{name}: {text}");
-        assert!(!text.contains("e92b1116bb9fb244"), "{name}: the hash of a token");
-    }
+    hold_no_secret(&files);
     assert!(out(&output).contains("secrets are masked"), "{}", out(&output));
     let json = |name: &str| -> Value { serde_json::from_str(&files[name]).unwrap() };
     assert_eq!(json("api/status.json")["pid"], lb.pid());
@@ -143,6 +152,20 @@ async fn the_archive_has_all_there_is_to_know_and_no_secret() {
     assert!(files["machine/sysctl"].contains("net.core.somaxconn = "));
     let summary = &files["SUMMARY.md"];
     assert!(summary.contains("upstream base is"), "{summary}");
+
+    // The process itself tells the same to who cannot log in where it runs.
+    let answer = get(lb.admin_addr(), "/api/v1/ha/diagnose").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/gzip"));
+    let by_itself = unpacked(&answer.body);
+    hold_no_secret(&by_itself);
+    let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
+    let mut told = names(&by_itself);
+    // It needs a token of an admin from outside, and has none there.
+    told.retain(|name| name != "api/config.json");
+    assert_eq!(told, names(&files));
+    let status: Value = serde_json::from_str(&by_itself["api/status.json"]).unwrap();
+    assert_eq!(status["pid"], lb.pid());
 }
 
 #[tokio::test]

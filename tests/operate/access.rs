@@ -231,5 +231,5 @@ async fn the_audit_log_tells_who_changed_what_and_who_was_denied_it() {
 async fn without_an_audit_log_there_is_none_to_tell() {
     let (_a, _b, lb) = two_with("").await;
     let told = lb.api("/api/v1/ha/audit").await;
-    assert_eq!(told, json!({ "file": null, "entries": [] }));
+    assert_eq!(told, json!({ "file": null, "rotated": null, "entries": [] }));
 }

@@ -212,6 +212,8 @@ async fn a_reload_can_be_tried() {
     lb.rewrite("nonsense = 1\n");
     let told = ask(&lb, "POST", "/reload?dry_run=1", "").await;
     assert_eq!((told.status, &told.body["code"]), (422, &json!("invalid_config")));
+    let told = post(&lb, "reload", &["If-Match: \"2\""], "").await;
+    assert_eq!((told.status, &told.body["code"]), (412, &json!("other_revision")));
     let told = ask(&lb, "POST", "/reload?dry=1", "").await;
     assert_eq!((told.status, &told.body["code"]), (400, &json!("bad_query")));
 }

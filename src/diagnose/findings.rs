@@ -2,8 +2,6 @@
 
 use serde_json::Value;
 
-use crate::cli::operate::{list, text};
-
 /// Part of a limit from which on it stands out.
 const NEAR: f64 = 0.8;
 /// Seconds that a certificate has left when it stands out: two weeks.
@@ -43,12 +41,20 @@ pub(super) fn find(files: &[(String, String)]) -> Vec<String> {
         found.push("the last reload was refused: the process goes by an older file".to_owned());
     }
     found.extend(near(metrics));
-    let waits = list(&check["files"]).iter().flat_map(|file| list(&file["diagnostics"]));
-    let warnings = waits.filter(|one| one["severity"] == "warning").count();
+    let found_by_check = list(&check["diagnostics"]).iter();
+    let warnings = found_by_check.filter(|one| one["severity"] == "warning").count();
     if warnings > 0 {
         found.push(format!("the configuration has {warnings} warnings: see check.json"));
     }
     found
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
 }
 
 /// Limits that are nearly reached, and certificates that nearly end.
@@ -95,7 +101,7 @@ mod tests {
         let well = [
             file("api/status.json", r#"{"upstreams": [{"upstream": "api", "status": "healthy"}]}"#),
             file("api/backends.json", r#"{"backends": [{"eligible": true}]}"#),
-            file("check.json", r#"{"ok": true, "files": [{"diagnostics": []}]}"#),
+            file("check.json", r#"{"ok": true, "diagnostics": []}"#),
             file("metrics.txt", "process_open_fds 10\nprocess_max_fds 100\n"),
         ];
         assert_eq!(find(&well), Vec::<String>::new());
@@ -108,10 +114,7 @@ mod tests {
                 "api/backends.json",
                 r#"{"backends": [{"upstream": "api", "backend": "a", "eligible": false, "why": "down"}]}"#,
             ),
-            file(
-                "check.json",
-                r#"{"ok": false, "files": [{"diagnostics": [{"severity": "warning"}]}]}"#,
-            ),
+            file("check.json", r#"{"ok": false, "diagnostics": [{"severity": "warning"}]}"#),
             file(
                 "metrics.txt",
                 "plimsoll_config_last_reload_successful 0\nprocess_open_fds 90\nprocess_max_fds 100\n\
