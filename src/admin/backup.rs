@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Extension;
@@ -109,11 +109,13 @@ fn pack(revision: u64, mut files: Files) -> io::Result<Vec<u8>> {
         sha256: files.iter().map(|(name, bytes)| (name.clone(), sha256(bytes))).collect(),
     };
     files.insert(MANIFEST.to_owned(), serde_json::to_vec_pretty(&manifest)?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
+        header.set_mtime(now);
         archive.append_data(&mut header, format!("{FOLDER}{name}"), bytes.as_slice())?;
     }
     archive.into_inner()?.finish()

@@ -330,8 +330,13 @@ fn pretty(view: &impl Serialize) -> String {
 fn the_shape_of_status() {
     let (_registry, snapshot) = busy();
     let ledger = Ledger::default();
-    let view =
-        view::Summary::of(&snapshot, Phase::Ready, Duration::from_millis(1_500), (2, 1), &ledger);
+    let view = view::Summary::of(
+        &snapshot,
+        Phase::Ready,
+        Duration::from_millis(1_500),
+        (2, 1, false),
+        &ledger,
+    );
     let text = pretty(&view).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text.replace(&std::process::id().to_string(), "4711"));
 }

@@ -183,6 +183,9 @@ pub(super) fn status(arguments: &StatusArgs, out: &mut impl Write) -> io::Result
         "generation {}, revision {}, configuration {hash}, reloads: {} good, {} refused",
         status["generation"], status["revision"], reloads["ok"], reloads["refused"]
     )?;
+    if reloads["last_successful"] == false {
+        writeln!(out, "the last reload was refused: the files hold what is not in force")?;
+    }
     super::configure::on_probation(&status["probation"], out)?;
     writeln!(out)?;
     let listeners = list(&status["listeners"]).iter().map(|one| {

@@ -285,10 +285,17 @@ mod tests {
         crate::config::parse("plimsoll.toml", text, &|_| None).unwrap()
     }
 
-    fn text(workers: usize, padding: usize) -> String {
-        let pad = "x".repeat(padding);
+    /// One whose text is all that may be kept.
+    fn large(workers: usize) -> Loaded {
+        let of_it = loaded(&text(workers));
+        let long = " ".repeat(LARGEST) + &of_it.texts[0].text;
+        let texts = [FileText { path: of_it.texts[0].path.clone(), text: long.into() }].into();
+        Loaded { texts, ..of_it }
+    }
+
+    fn text(workers: usize) -> String {
         format!(
-            "workers = {workers}\n# {pad}\n[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n\
+            "workers = {workers}\n[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:0\"\n\
              [[route]]\nname = \"all\"\nupstream = \"api\"\n\
              [[upstream.api.backend]]\naddress = \"127.0.0.1:1\"\n"
         )
@@ -301,17 +308,17 @@ mod tests {
     #[test]
     fn another_text_is_another_revision_and_the_oldest_go() {
         let mut ledger = Ledger { most: 50, ..Ledger::default() };
-        assert_eq!(ledger.take_up(&loaded(&text(1, 0)), Origin::Start, &by()), Some(1));
-        assert_eq!(ledger.take_up(&loaded(&text(1, 0)), Origin::Signal, &by()), None);
+        assert_eq!(ledger.take_up(&loaded(&text(1)), Origin::Start, &by()), Some(1));
+        assert_eq!(ledger.take_up(&loaded(&text(1)), Origin::Signal, &by()), None);
         for number in 2..=60 {
-            let of_it = loaded(&text(number as usize, 0));
+            let of_it = loaded(&text(number as usize));
             assert_eq!(ledger.take_up(&of_it, Origin::Api, &by()), Some(number));
         }
         assert_eq!(ledger.revisions.len(), 50);
         assert_eq!(ledger.revisions[0].number, 11);
         // Three that are larger than all may be together.
         for workers in 61..=64 {
-            ledger.take_up(&loaded(&text(workers, LARGEST)), Origin::Api, &by());
+            ledger.take_up(&large(workers), Origin::Api, &by());
         }
         assert_eq!(numbers(&ledger), [62, 63, 64]);
     }
@@ -325,19 +332,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = Ledger { is_kept: true, most: 3, ..Ledger::default() };
         for good in [1, 2] {
-            ledger.take_up(&loaded(&text(good, 0)), Origin::Api, &by());
+            ledger.take_up(&loaded(&text(good)), Origin::Api, &by());
         }
         for bad in 3..10 {
-            ledger.take_up(&loaded(&text(bad, 0)), Origin::Api, &by());
-            ledger.take_up(&loaded(&text(2, 0)), Origin::Policy, &by());
+            ledger.take_up(&loaded(&text(bad)), Origin::Api, &by());
+            ledger.take_up(&loaded(&text(2)), Origin::Policy, &by());
             assert_eq!(ledger.before().map(|one| one.number), Some(1));
             assert_eq!(ledger.revisions.len(), 3);
             write(folder.path(), &ledger).unwrap();
         }
         assert_eq!(numbers(&ledger), [1, 15, 16]);
         assert_eq!(read(folder.path()).revisions, ledger.revisions);
-        let most_text = |text_of| loaded(&text(text_of, LARGEST));
-        ledger.take_up(&most_text(11), Origin::Api, &by());
+        ledger.take_up(&large(11), Origin::Api, &by());
         assert_eq!(numbers(&ledger), [1, 16, 17], "whatever it takes");
     }
 
@@ -347,7 +353,7 @@ mod tests {
 
         let mut ledger = Ledger { most: 50, ..Ledger::default() };
         let mut takes_up = |text_of, origin| {
-            ledger.take_up(&loaded(&text(text_of, 0)), origin, &by());
+            ledger.take_up(&loaded(&text(text_of)), origin, &by());
             ledger.before().map(|one| one.number)
         };
         assert_eq!(takes_up(1, Start), None);
@@ -370,7 +376,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = Ledger { is_kept: true, most: 50, ..Ledger::default() };
         for workers in 1..=3 {
-            ledger.take_up(&loaded(&text(workers, 0)), Origin::Api, &by());
+            ledger.take_up(&loaded(&text(workers)), Origin::Api, &by());
             write(folder.path(), &ledger).unwrap();
         }
         assert_eq!(read(folder.path()).revisions, ledger.revisions);
@@ -385,7 +391,7 @@ mod tests {
         // A number is never another's, and what is new is written down.
         fs::write(folder.path().join("revisions/3.json"), "{").unwrap();
         let mut later = Ledger::of(Some(folder.path()), 50, None);
-        assert_eq!(later.take_up(&loaded(&text(4, 0)), Origin::Start, &by()), Some(4));
+        assert_eq!(later.take_up(&loaded(&text(4)), Origin::Start, &by()), Some(4));
         write(folder.path(), &later).unwrap();
         assert_eq!(super::read(folder.path()).running().unwrap().number, 4);
         ledger.revisions.remove(0);

@@ -90,6 +90,8 @@ pub(super) enum Task {
 pub(super) struct Prepared {
     /// The configuration with the addresses of its new names, or why there is none.
     pub(super) result: Result<Ready, ReloadError>,
+    /// Whether it is what the files hold.
+    pub(super) of_files: bool,
     /// Where that comes from.
     pub(super) origin: Origin,
     /// Who wants it.

@@ -205,6 +205,13 @@ impl Control {
         self.note_config("config.not_reverted", "policy".to_owned(), cause, next);
     }
 
+    /// The files hold a configuration that cannot be taken.
+    pub(super) fn note_refused(&self, why: String, origin: Origin, by: &By) {
+        let running = self.ledger.running().map_or(0, |one| one.number);
+        let next = format!("revision {running} stays in force");
+        self.note_config("config.refused", actor(origin, by), with_reason(why, by), next);
+    }
+
     /// It went back, but the file did not.
     pub(super) fn note_left(&self, why: String) {
         error!(why, "the configuration went back, but its file did not");

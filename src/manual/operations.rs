@@ -50,8 +50,8 @@
 //!
 //! `HUP`, or a change of any file that was read (looked for every `watch_interval`; `"off"` turns this off).
 //! The new configuration is read and checked as a whole. If anything is wrong with it, nothing changes: the
-//! faults are logged with file, line and remedy, and `plimsoll_config_last_reload_successful` is 0 until a
-//! good one comes. Run `plimsoll check` first, and this does not happen.
+//! faults are logged with file, line and remedy, `plimsoll status` and an event (`config.refused`) tell of it, and
+//! `plimsoll_config_last_reload_successful` is 0 until a good one comes. Run `plimsoll check` first, and this does not happen.
 //!
 //! A good one takes effect for the next request on every connection. Requests under way end as they began.
 //! Whatever did not change lives on: listeners, connections, pools, counters, health. A backend's address is

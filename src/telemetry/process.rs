@@ -147,9 +147,9 @@ impl ProcessSeries {
         self.spans_lost[why as usize].add_shared(spans);
     }
 
-    /// Configurations loaded, and configurations refused.
-    pub fn reloads(&self) -> (u64, u64) {
-        (self.reloads.get(), self.reloads_refused.get())
+    /// Configurations loaded, configurations refused, and whether the last one was loaded.
+    pub fn reloads(&self) -> (u64, u64, bool) {
+        (self.reloads.get(), self.reloads_refused.get(), self.last_successful.load(Relaxed))
     }
 
     /// Access log lines lost so far.

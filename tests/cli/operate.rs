@@ -116,6 +116,17 @@ async fn a_reload_tells_what_is_wrong() {
     let text = out(&told);
     assert!(text.contains("plimsoll.toml:1:1") && text.contains("workers"), "{text}");
     assert_eq!(lb.generation().await, 2);
+    // Who looks later is told as well, without what stands in the file.
+    let text = out(&ask(&lb, &["status"]).await);
+    assert!(text.contains("the last reload was refused"), "{text}");
+    let text = out(&ask(&lb, &["events", "--kind", "config.refused"]).await);
+    assert!(text.contains("(by operator:anonymous): an error at "), "{text}");
+    assert!(text.contains("plimsoll.toml:1: `plimsoll check` and the log tell it"), "{text}");
+    assert!(text.contains("then: revision 1 stays in force") && !text.contains("worker"), "{text}");
+    lb.rewrite(config("", "", &[at(&a), at(&b)]));
+    assert_eq!(ask(&lb, &["reload"]).await.status.code(), Some(0));
+    let text = out(&ask(&lb, &["status"]).await);
+    assert!(!text.contains("the last reload was refused"), "{text}");
 }
 
 #[test]

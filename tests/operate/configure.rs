@@ -72,6 +72,9 @@ async fn a_bad_configuration_changes_neither_what_is_in_force_nor_the_file() {
     assert_ne!(taken, before);
     let told = post(&lb, "update?confirm_seconds=60", &["If-Match: \"1\""], &taken).await;
     assert_eq!((told.status, &told.body["code"]), (409, &json!("unavailable")), "{}", told.body);
+    // The file holds what is in force: there is nothing to be alarmed of.
+    assert_eq!(lb.metric("plimsoll_config_last_reload_successful").await, Some(1.0));
+    assert_eq!(lb.status().await["reloads"]["last_successful"], json!(true));
     let list = ask(&lb, "GET", "/revisions", "").await.body;
     assert_eq!((&list["running"], &list["probation"]), (&json!(1), &Value::Null));
     assert_eq!(file(&lb), before);

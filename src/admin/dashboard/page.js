@@ -80,7 +80,7 @@ function showState(status) {
   pill.dataset.state = status.phase === "ready" ? status.status : "degraded";
   say(pill, phase);
   document.title = phase === "healthy" ? "Plimsoll" : `${phase} · Plimsoll`;
-  const refused = status.reloads.refused ? `, ${status.reloads.refused} reloads refused` : "";
+  const refused = status.reloads.last_successful ? "" : ", the last reload was refused";
   say(at("about"), `version ${status.version}, up ${time(status.uptime_seconds)}, revision ${status.revision ?? "none"}, generation ${status.generation}, configuration ${status.config_hash.slice(0, 8)}${refused}`);
 }
 

@@ -92,6 +92,8 @@ pub(in crate::admin) struct Summary<'a> {
 struct Reloads {
     ok: u64,
     refused: u64,
+    /// Whether the last one was good; if not, the files do not hold what is in force.
+    last_successful: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,7 +122,7 @@ impl<'a> Summary<'a> {
         snapshot: &'a Snapshot,
         phase: Phase,
         uptime: Duration,
-        (ok, refused): (u64, u64),
+        (ok, refused, last_successful): (u64, u64, bool),
         ledger: &'a Ledger,
     ) -> Self {
         let Checks { status, checks } = Checks::of(snapshot);
@@ -134,7 +136,7 @@ impl<'a> Summary<'a> {
             revision: ledger.running().map(|one| one.number),
             probation: ledger.probation.as_deref().map(ProbationView::of),
             uptime_seconds: uptime.as_secs_f64(),
-            reloads: Reloads { ok, refused },
+            reloads: Reloads { ok, refused, last_successful },
             listeners: snapshot.listeners.iter().map(|one| ListenerStatus::of(one)).collect(),
             upstreams: checks,
         }

@@ -36,12 +36,12 @@ async fn a_bad_file_changes_nothing_and_explains_itself() {
     let Err(ReloadError::Invalid(report)) = refused else { panic!("{refused:?}") };
     assert!(report.render(false).contains("wieght"), "{report}");
     assert!(Arc::ptr_eq(&first, reader.current()));
-    assert_eq!(registry.process().reloads(), (1, 1));
+    assert_eq!(registry.process().reloads(), (1, 1, false));
 
     write(&path, &text(&["10.0.0.2:80"], ""));
     assert_eq!(handle.reload(Origin::Signal).await.unwrap(), Generation(2));
     assert!(serves(reader.current(), "10.0.0.2:80"));
-    assert_eq!(registry.process().reloads(), (2, 1));
+    assert_eq!(registry.process().reloads(), (2, 1, true));
     let journal = handle.journal();
     assert_eq!((journal.len(), journal[1].origin), (2, Origin::Signal));
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use super::Control;
-use crate::config::{Loaded, Report, model as config};
+use crate::config::{Loaded, Report, Severity, model as config};
 use crate::control::operate::What;
 use crate::control::prepare::{Command, Prepared, Ready, Task, prepare};
 use crate::control::probation::Probation;
@@ -77,14 +77,15 @@ impl Control {
             Some(altered) => Arc::new(altered.0.clone()),
             None => Arc::clone(&self.said),
         };
+        let of_files = matches!(task, Task::Load(_));
         self.preparation.spawn(async move {
             let result = prepare(task, said, names, dns).await;
-            Some(Prepared { result, origin, by, reply, altered })
+            Some(Prepared { result, of_files, origin, by, reply, altered })
         });
     }
 
     pub(super) fn prepared(&mut self, prepared: Result<Option<Prepared>, JoinError>) {
-        let Prepared { result, origin, by, reply, mut altered } = match prepared {
+        let Prepared { result, of_files, origin, by, reply, mut altered } = match prepared {
             Ok(Some(prepared)) => prepared,
             Ok(None) => return,
             Err(error) => return error!(%error, "a reload broke off; nothing has changed"),
@@ -128,22 +129,17 @@ impl Control {
                     Err(why) => {
                         // What was written down of a probation is taken back.
                         self.tell_ledger();
-                        self.refuse(&why, origin);
-                        Err(ReloadError::Unavailable(why))
+                        let error = ReloadError::Unavailable(why);
+                        self.refuse(&error, of_files, origin, &by);
+                        Err(error)
                     }
                 }
             }
-            Err(ReloadError::Invalid(report)) => {
-                self.watch_too(&report);
-                self.refuse(&report.render(false), origin);
-                Err(ReloadError::Invalid(report))
-            }
-            Err(error) if origin == Origin::Policy => {
-                self.refuse(&error.to_string(), origin);
-                Err(error)
-            }
             Err(error) => {
-                warn!(origin = origin.name(), %error, "nothing is reloaded");
+                if let (ReloadError::Invalid(report), true) = (&error, of_files) {
+                    self.watch_too(report);
+                }
+                self.refuse(&error, of_files, origin, &by);
                 Err(error)
             }
         };
@@ -185,15 +181,27 @@ impl Control {
         self.watch.set(paths.into_iter().collect(), self.watch_interval, &self.commands);
     }
 
-    /// A configuration that cannot be taken changes nothing and explains itself.
-    fn refuse(&mut self, why: &str, origin: Origin) {
+    /// A configuration that cannot be taken changes nothing and explains itself. Who has proposed one is told;
+    /// of what the files hold, and of what does not go back, everybody is.
+    fn refuse(&mut self, error: &ReloadError, of_files: bool, origin: Origin, by: &By) {
+        let (why, short) = (error.to_string(), in_short(error));
+        let is_told = match error {
+            _ if origin == Origin::Policy => true,
+            ReloadError::Invalid(_) | ReloadError::Unavailable(_) => of_files,
+            _ => false,
+        };
+        if !is_told {
+            return warn!(origin = origin.name(), why = short, "nothing is put in force");
+        }
         // These try again by themselves.
         let tries_again = matches!(origin, Origin::FileWatch | Origin::Policy);
-        if tries_again && self.refused.as_deref() == Some(why) {
+        if tries_again && self.refused.as_ref() == Some(&why) {
             return;
         }
         if origin == Origin::Policy {
-            self.note_not_reverted(why);
+            self.note_not_reverted(&why);
+        } else {
+            self.note_refused(short, origin, by);
         }
         self.registry.process().reload_refused();
         error!(
@@ -201,7 +209,7 @@ impl Control {
             generation = self.snapshot.generation.0,
             "configuration refused, the one before stays in force:\n{why}",
         );
-        self.refused = Some(why.to_owned());
+        self.refused = Some(why);
     }
 
     pub(super) fn apply(
@@ -256,4 +264,18 @@ impl Control {
         }
         generation
     }
+}
+
+/// Why something is refused, in a line without what stands in the files, which may be a secret.
+fn in_short(error: &ReloadError) -> String {
+    let ReloadError::Invalid(report) = error else {
+        return error.to_string().lines().next().unwrap_or_default().to_owned();
+    };
+    let mut errors = report.diagnostics().iter().filter(|one| one.severity == Severity::Error);
+    let place = errors.next().map(|one| format!("{}:{}", one.file, one.line)).unwrap_or_default();
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("an error at {place}{more}: `plimsoll check` and the log tell it")
 }
