@@ -80,7 +80,7 @@
 //! | [`control`] | `model` `tls` `policy` `acme` `config` `health` `snapshot` `telemetry` `dns` | `ahash` `fastrand` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
 //! | [`trace`] | `net::Stream` `config::model` `snapshot::Reader` `telemetry` | `bytes` `fastrand` `http` `http_body_util` `hyper` `hyper_util` `prost` `tokio` `tracing` | |
 //! | `trace::context` | – | – | `pure` |
-//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` `trace` | `ahash` `bytes` `httpdate` `memchr` `tempfile` `tokio` `tracing` | |
+//! | [`proxy`] | `model` `tls` `policy::admission` `policy::usual` `balance` `limit` `http1` `net` `snapshot` `telemetry` `dns` `trace` | `ahash` `bytes` `httpdate` `memchr` `slab` `tempfile` `tokio` `tracing` | |
 //! | `proxy::budget` | – | – | `pure` |
 //! | `proxy::retry` | `model` `snapshot::settings` `telemetry::RetryDenied` | – | `pure` |
 //! | `proxy::rpc` | `http1` `proxy::failure` | – | `pure` |

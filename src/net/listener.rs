@@ -1,10 +1,12 @@
 //! One listening socket over TCP and Unix sockets.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::task::{Context, Poll, ready};
 
 use socket2::{Domain, SockRef};
 
@@ -119,18 +121,26 @@ impl Listener {
 }
 
 impl Acceptor {
-    /// The next connection.
+    /// See [`poll_accept`](Self::poll_accept).
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// The next connection. One task at a time may wait.
     ///
     /// # Errors
     /// When descriptors or memory are short, or the client has gone already.
-    pub async fn accept(&self) -> io::Result<Accepted> {
-        match self {
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        Poll::Ready(match self {
             Self::Tcp(socket) => {
-                let (stream, peer) = socket.accept().await?;
+                let (stream, peer) = ready!(socket.poll_accept(cx))?;
                 Ok((Stream::Tcp(stream), Some(peer.ip())))
             }
-            Self::Unix(socket) => Ok((Stream::Unix(socket.accept().await?.0), None)),
-        }
+            Self::Unix(socket) => Ok((Stream::Unix(ready!(socket.poll_accept(cx))?.0), None)),
+        })
     }
 
     /// The same outside of any runtime.

@@ -77,7 +77,7 @@ impl Entrance<'_> {
 impl<'a> Entrance<'a> {
     /// What variables speak of the client's connection.
     pub(super) fn link(&self, ends: Option<(SocketAddr, SocketAddr)>) -> Link<'a> {
-        let number = self.open.map_or(0, |open| open.number);
+        let number = self.open.map_or(0, |open| open.enrolment.number);
         Link {
             listener: &self.listener.name,
             number,

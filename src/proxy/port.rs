@@ -1,11 +1,13 @@
 //! A listener's socket as one worker has it: accepting, and what is counted of a connection.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,6 +17,7 @@ use crate::model::UNIX_CLIENT;
 use crate::net::{Accepted, Acceptor, Stream, is_shortage};
 use crate::proxy::admission::Counted;
 use crate::proxy::downstream;
+use crate::proxy::enrolled::Enrolment;
 use crate::proxy::headers::is_trusted;
 use crate::proxy::view::View;
 use crate::proxy::worker::Worker;
@@ -101,11 +104,13 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: Acceptor)
             () = port.closing() => return,
         }
     }
-    loop {
-        let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
-            () = port.closing() => break,
-        };
+    let mut closing = pin!(port.closing());
+    while port.closed.get().is_none() {
+        let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => closing.as_mut().poll(cx).map(|()| None),
+        });
+        let Some(accepted) = accepted.await else { break };
         match accepted {
             Ok(accepted) => admit(&worker, &port, accepted),
             Err(error) if is_shortage(&error) => {
@@ -139,8 +144,8 @@ pub(super) struct Open {
     pub(super) worker: Rc<Worker>,
     pub(super) port: Rc<Port>,
     series: Arc<ListenerSeries>,
-    /// Its number, within the worker.
-    pub(super) number: u64,
+    /// Its place among the worker's connections.
+    pub(super) enrolment: Enrolment,
     _counted: (Counted, OnPort),
 }
 
@@ -175,12 +180,12 @@ impl Open {
             return None;
         };
         series.worker(worker.ix).connection_opened();
-        let number = worker.connections.enroll();
+        let enrolment = worker.connections.enroll();
         Some(Self {
             worker: Rc::clone(worker),
             port: Rc::clone(port),
             series,
-            number,
+            enrolment,
             _counted: counted,
         })
     }
@@ -221,13 +226,13 @@ impl Open {
 
     /// Has the calling task woken when the connection is to end.
     pub(super) fn register(&self, waker: &Waker) {
-        self.worker.connections.set_waker(self.number, waker);
+        self.worker.connections.set_waker(self.enrolment, waker);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.series.worker(self.worker.ix).connection_closed();
-        self.worker.connections.dismiss(self.number);
+        self.worker.connections.dismiss(self.enrolment);
     }
 }
