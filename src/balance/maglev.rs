@@ -1,6 +1,6 @@
 //! `maglev`: a table of slots, each of which belongs to a backend; a key's hash names its slot. After
 //! "Maglev: A Fast and Reliable Software Network Load Balancer" (Eisenbud et al., NSDI 2016, §3.4): every
-//! backend has a permutation of all slots, made from the text of its address, and by turns each takes the
+//! backend has a permutation of all slots, made from its name, and by turns each takes the
 //! next slot of its own that is still free. Backends get the same number of slots to within one, where
 //! points on a ring differ by several percent; in return a change of the list moves a few keys of others.
 //! O(key) per pick, 4 bytes of memory per slot, however heavy the backends are.

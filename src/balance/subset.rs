@@ -17,26 +17,30 @@ use super::rng::mix;
 pub struct Subset<'a> {
     /// The node's name, its own in the fleet.
     pub node: &'a str,
-    /// Most eligible backends per tier.
+    /// Most eligible backends per group.
     pub size: usize,
 }
 
 impl Subset<'_> {
-    /// Leaves of the eligible backends of each tier those that this node uses. `backends` has the tier
-    /// and the text of each, in the order of `eligible`.
-    pub fn narrow<'b>(&self, eligible: &mut [bool], backends: impl Iterator<Item = (u8, &'b str)>) {
+    /// Leaves of the eligible backends of each group, as a tier is one, those that this node uses.
+    /// `backends` has the group and the text of each, in the order of `eligible`.
+    pub fn narrow<'b, G: Ord>(
+        &self,
+        eligible: &mut [bool],
+        backends: impl Iterator<Item = (G, &'b str)>,
+    ) {
         let node = u64::from(crc32(self.node.as_bytes())) << 32;
-        // Highest hash first within a tier; of twins the first in the file.
+        // Highest hash first within a group; of twins the first in the file.
         let mut order: Vec<_> = backends
             .enumerate()
             .filter(|(place, _)| eligible.get(*place) == Some(&true))
-            .map(|(place, (tier, text))| {
-                (tier, !mix(mix(node | u64::from(crc32(text.as_bytes())))), place)
+            .map(|(place, (group, text))| {
+                (group, !mix(mix(node | u64::from(crc32(text.as_bytes())))), place)
             })
             .collect();
         order.sort_unstable();
-        for tier in order.chunk_by(|one, other| one.0 == other.0) {
-            for (_, _, place) in tier.iter().skip(self.size) {
+        for group in order.chunk_by(|one, other| one.0 == other.0) {
+            for (_, _, place) in group.iter().skip(self.size) {
                 eligible[*place] = false;
             }
         }

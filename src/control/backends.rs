@@ -18,12 +18,16 @@ use crate::control::writer::{Control, Due};
 use crate::model::{
     BackendId, BackendIx, BackendState, Clock, Event, Generation, PassiveState, Tick, UpstreamIx,
 };
+use crate::policy::ejection::most_ejected;
 use crate::policy::parking::{Case, News, Record, Ruling, Verdict};
 use crate::snapshot::{Limits, Snapshot};
 use crate::telemetry::{Cause, Status};
 
 /// A trial that nobody made, or whose end was never told, is offered again after at least this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many of the backends may be out for one to be left alone that asks for it, in percent.
+const MOST_RESTING: u32 = 50;
 
 /// The kind of event for what a backend has become.
 fn kind_of(is_now: &str) -> &'static str {
@@ -233,11 +237,12 @@ impl Control {
                     format!("{max_fails} failed requests within {fail_timeout:?}")
                 });
             }
-            Event::AskedToWait { backend, pause, at } => {
+            Event::AskedToWait { backend, pause, at } if self.may_rest(backend) => {
                 self.judge(backend, at, News::AskedToWait(pause), |_| {
                     format!("it asked to be left alone for {pause:.1?} (Retry-After)")
                 });
             }
+            Event::AskedToWait { .. } => {}
             Event::TrialEnded { backend, ok, at } => {
                 self.judge(backend, at, News::TrialEnded { ok }, |heard| {
                     let Heard { needed, others_left, .. } = *heard;
@@ -263,6 +268,21 @@ impl Control {
             return self.offer_trial(id, now);
         }
         self.judge(id, now, News::PauseEnded, |heard| format!("parked for {:.1?}", heard.pause));
+    }
+
+    /// Whether a backend may be left alone that asks for it: where all are asked for too much, the few that
+    /// are left would get all of it.
+    fn may_rest(&self, id: BackendId) -> bool {
+        let Some(tracked) = self.backends.0.get(&id) else { return false };
+        let before = |one| {
+            let state = self.backends.state(one)?;
+            let passive = if one == id { PassiveState::Ok } else { state.passive };
+            Some(BackendState { passive, ..state })
+        };
+        let tiers = self.snapshot.upstream(tracked.upstream).tiers_by(before);
+        let all: usize = tiers.iter().map(|tier| tier.total).sum();
+        let able: usize = tiers.iter().map(|tier| tier.eligible).sum();
+        all - able < most_ejected(all, MOST_RESTING)
     }
 
     /// How many failures take a backend out, and for how long.

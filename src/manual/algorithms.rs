@@ -95,7 +95,8 @@
 //! its own. Shares are right to within one slot, where those of `consistent_hash` are off by some percent; a
 //! pick is one look into the table, and a heavy weight costs nothing. A backend that is out moves its own keys
 //! only, and they spread over all others; one that is added or removed moves its share and a few keys more
-//! (of ten backends, below 2 % of the others' keys). The order of the file does not matter. Source: Eisenbud
+//! (of ten backends, below 2 % of the others' keys). The order of the file does not matter, and each address of
+//! a DNS name counts for itself. Source: Eisenbud
 //! et al., "Maglev" (NSDI 2016), with weights after Envoy's; how it differs stands
 //! [at the code](crate::balance).
 //!
@@ -119,7 +120,7 @@
 //! `subset = 20`: of the eligible backends of each tier this node uses 20, with any strategy. Of five hundred
 //! backends and a hundred nodes, each backend then has connections of four nodes and not of all, and what a
 //! node learns of a backend is learnt from more requests. A hash of the node's name (`node`, else that of the
-//! machine) and the address decides: who drops out is replaced by the next in order, and nobody else moves.
+//! machine) and the backend's decides, where each address of a DNS name has one of its own: who drops out is replaced by the next in order, and nobody else moves.
 //! All backends are probed by all nodes. How many nodes use a backend is spread as if by chance: with N nodes
 //! and n backends N × 20 ÷ n in the mean, give or take nearly its root; choose it so that this spread is
 //! bearable. While backends are used for want of healthy ones (`fail_open`, a panic) all are. Sources: Google's

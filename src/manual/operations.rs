@@ -375,7 +375,7 @@
 //! |---|---|---|
 //! | 502 | backends refuse connections, reset them or send what is not HTTP: see `outcome` | look at the backend's own log; if one backend is ill, give it `state = "disabled"` and reload |
 //! | 503 | nobody is eligible, or all have their `max_connections` (`queue_full`, `queue_timeout` where they wait; `shed`: over the limit of `adaptive`, or refused by `admission`) | `plimsoll why BACKEND`; `failure` is `breaker_open` while a circuit breaker is not closed; if the probe is wrong and not the backends, mend `[upstream.NAME.health]` or take it out |
-//! | 504 | backends are slow, or packets to them are lost | `connect_timeout`: network; `timeout`: the backend; `total_timeout`: the sum of attempts |
+//! | 504 | backends are slow, or packets to them are lost | `connect_timeout`: network; `timeout`: the backend; `total_timeout`: the sum of attempts; `deadline`: the client gave no more time |
 //! | 403, `failure` is `forbidden` | the route's `access` keeps the client out | the client's address in the access log: behind a proxy it needs `trusted_proxies` |
 //! | 404, `failure` is `no_route` | no route fits host, path or method | `plimsoll explain METHOD URL` says of each route what keeps the request from it |
 //! | 400, 431, 414 | a client that does not speak HTTP as it should, or large cookies | `failure` says which rule; for large heads raise `max_head` |

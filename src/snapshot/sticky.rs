@@ -124,7 +124,8 @@ fn digits(bytes: &[u8]) -> Box<str> {
 impl Upstream {
     /// The backend that a value stands for, if it can serve now; it counts as a turn of its own.
     ///
-    /// One that is draining serves those who are bound to it. A later tier does only when it is in turn.
+    /// One that is draining serves those who are bound to it. A later tier does only when it is in turn; one
+    /// that drains as a whole, and so is not, goes on for those who are bound unless a tier before it serves.
     /// Nobody does while a circuit breaker is not closed.
     pub fn pick_bound(
         &self,
@@ -136,11 +137,14 @@ impl Upstream {
         bound.iter().copied().find(|ix| {
             let backend = &self.backends[ix.index()];
             let tier = usize::from(backend.tier);
-            if self.course.barrier.is_some() || !self.tiers.is_in_turn(tier) {
+            let in_turn = |tier| self.tiers.is_in_turn(tier);
+            let drains = finishes(backend.state);
+            let goes_on = drains && !self.course.strict && !(0..tier).any(in_turn);
+            if self.course.barrier.is_some() || !(in_turn(tier) || goes_on) {
                 return false;
             }
             let (plan, cursor) = self.tiers.at(tier, cursors);
-            let may_serve = self.eligible[ix.index()] || finishes(backend.state);
+            let may_serve = self.eligible[ix.index()] || drains;
             let found = may_serve && plan.has_room(*ix, pick);
             if found {
                 plan.note_bound(*ix, cursor, pick);

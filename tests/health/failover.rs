@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ask, ask_all_from};
-use crate::support::{Lb, Origin, at_with, config, until};
+use crate::support::{Lb, Origin, at_with, config, request, until};
 
 const PROBES: &str = "strategy = \"round_robin\"\n\
                       health = { path = \"/\", interval = \"100ms\", fast_interval = \"50ms\", \
@@ -122,6 +122,29 @@ async fn a_pinned_tier_serves_whatever_happens() {
     origins[1].stop().await;
     until_up(&lb, 1).await;
     assert_eq!(ask(&lb).await.0, 503);
+}
+
+#[tokio::test]
+async fn a_tier_that_drains_as_a_whole_goes_on_for_who_is_bound_to_it() {
+    let (first, second) = (Origin::start("first").await, Origin::start("second").await);
+    let with = |state: &str| {
+        let settings = format!("{PROBES}failover = {{}}\nsticky = {{ cookie = \"srv\" }}");
+        let state = format!("state = \"{state}\"");
+        config("", &settings, &[at_with(&first, &state), at_with(&second, "tier = 1")])
+    };
+    let lb = Lb::start(with("enabled")).await;
+    until_up(&lb, 2).await;
+    let ask_with = async |cookie: &str| {
+        let head = format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n");
+        request(lb.addr("main"), head).await
+    };
+    let cookie = ask_with("").await.header("set-cookie").unwrap().to_owned();
+    lb.reload(with("draining"));
+    until("it has failed over", async || group(&lb).await == "failed_over").await;
+    ask_all_from(&lb, 5, "second").await;
+    for _ in 0..3 {
+        assert_eq!(ask_with(&cookie).await.text(), "first");
+    }
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ pub(super) const SUBSET: Setting = Setting::optional(
     Kind::Integer { min: 1, max: 10_000 },
     "all are used",
     "Most eligible backends that this node uses, per tier: of hundreds of backends behind many nodes, each \
-     node holds connections to some. Which, a hash of `node` and the address says; who drops out is \
+     node holds connections to some. Which, a hash of `node` and the backend's name says, of each address of a name by itself; who drops out is \
      replaced, and nobody else moves. Not while all enabled backends are used for want of healthy ones.",
     "20",
 );

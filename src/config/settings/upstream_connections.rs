@@ -85,7 +85,8 @@ pub(super) static TIMEOUTS: Section = Section {
             "the client is not asked",
             "What tells how many milliseconds the client waits, as a text with `${variables}`: everything has to \
              be over by then, the body of the response included, waiting and all attempts too. What is no \
-             number sets no limit. gRPC tells it by itself (`grpc-timeout`).",
+             number sets no limit. gRPC tells it by itself (`grpc-timeout`). That this time is over says nothing \
+             of the backend.",
             r#""${header.x-request-timeout-ms}""#,
         ),
     ],

@@ -49,7 +49,8 @@ pub(super) static PASSIVE: Section = Section {
             TIMEOUT_OR_OFF,
             r#""off""#,
             "A backend that answers 503 with `Retry-After` is left alone for as long as it says, but not \
-             longer than this; the last one that is left never is.",
+             longer than this, as long as not half of the backends are out already; the last one that is left \
+             never is.",
             r#""1m""#,
         ),
         Setting::with_default(

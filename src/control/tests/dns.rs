@@ -7,13 +7,16 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 
 use super::*;
+use crate::model::Weight;
 use crate::snapshot::build::Endpoint;
 
-/// Answers every question for A records with `addresses`, or with SERVFAIL when there are none.
+/// Answers every question for A records with these addresses, or with SERVFAIL when there are none; not as
+/// long as it is held.
 #[derive(Clone, Default)]
-struct Zone(Arc<Mutex<Vec<Ipv4Addr>>>);
+struct Zone(Arc<Mutex<Vec<Ipv4Addr>>>, watch::Sender<bool>);
 
 impl Zone {
     fn set(&self, addresses: &[[u8; 4]]) {
@@ -47,8 +50,10 @@ async fn serve(zone: Zone) -> SocketAddr {
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         let mut question = [0; 512];
+        let mut held = zone.1.subscribe();
         loop {
             let (length, from) = socket.recv_from(&mut question).await.unwrap();
+            held.wait_for(|held| !held).await.unwrap();
             socket.send_to(&zone.answer(&question[..length]), from).await.unwrap();
         }
     });
@@ -207,4 +212,43 @@ async fn localhost_is_known_without_a_name_server() {
     let query = names::names(&loaded.config).into_keys().next().unwrap();
     let (found, _) = dns.lookup(query).await.result.unwrap();
     assert_eq!(found, [Endpoint::plain(Ipv4Addr::LOCALHOST.into())]);
+}
+
+#[tokio::test]
+async fn a_word_that_ends_while_a_backend_joins_does_not_come_back() {
+    let zone = Zone::default();
+    zone.set(&[[10, 0, 0, 9]]);
+    zone.1.send_replace(true);
+    let dns = resolver(&zone).await;
+    let loaded = load(&text(&["10.0.0.1:80", "10.0.0.2:80"], ""));
+    let registry = Registry::new(1);
+    let handle =
+        start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), (dns, Vec::new())).await;
+    let wish = |backend: &str, what, lasts| Wish {
+        upstream: "api".to_owned(),
+        backend: backend.to_owned(),
+        what,
+        by: By::now("alice".to_owned(), String::new(), lasts),
+        bypass: Vec::new(),
+        dry_run: false,
+    };
+    let weight = Weight::try_from(5).unwrap();
+    let heavier = What::Say(vec![Word::Weight(weight)], Vec::new());
+    handle.wish(wish("10.0.0.1:80", heavier, Some(Duration::from_millis(300)))).await.unwrap();
+    let joins = What::Join { weight: Weight::ONE, tier: 0, max_connections: 0 };
+    let join = wish("new.test:80", joins, None);
+    let joining = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.wish(join).await }
+    });
+    let weight = |snapshot: &Snapshot| api(snapshot).backends[0].weight.value();
+    until(&handle, |now| weight(now) == 5).await;
+    until(&handle, |now| weight(now) == 1).await;
+    zone.1.send_replace(false);
+    joining.await.unwrap().unwrap();
+    let joined = until(&handle, |now| api(now).backends.len() == 3).await;
+    assert_eq!((labels(&joined)[2], weight(&joined)), ("new.test:80/10.0.0.9", 1));
+    assert_eq!(handle.said().overrides, []);
+    let ended = registry.history().events(|event| event.kind == "override.expired");
+    assert_eq!(ended.len(), 1);
 }

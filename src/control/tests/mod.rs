@@ -110,6 +110,24 @@ async fn a_burst_of_events_gives_one_snapshot() {
 }
 
 #[tokio::test]
+async fn where_all_ask_to_be_left_alone_half_of_them_are() {
+    let addresses = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80", "10.0.0.5:80"];
+    let handle = start_text(&text(&addresses, "")).await;
+    let first = until(&handle, |_| true).await;
+    let ids: Vec<_> = api(&first).backends.iter().map(|backend| backend.id).collect();
+    let pause = Duration::from_mins(1);
+    let asked = |backend| Event::AskedToWait { backend, pause, at: Clock::now() };
+    handle.events().try_send(crossed(ids[4])).unwrap();
+    for id in &ids[..4] {
+        handle.events().try_send(asked(*id)).unwrap();
+        handle.events().try_send(asked(*id)).unwrap();
+    }
+    let second = until(&handle, |snapshot| snapshot.generation > first.generation).await;
+    let parked: Vec<_> = ids.iter().map(|id| is_parked(&second, *id)).collect();
+    assert_eq!(parked, [true, false, false, false, true]);
+}
+
+#[tokio::test]
 async fn a_parked_backend_returns_by_its_trial() {
     let settings = "[upstream.api.passive]\nfail_timeout = \"20ms\"\n";
     let handle = start_text(&text(&["10.0.0.1:80", "10.0.0.2:80"], settings)).await;

@@ -17,7 +17,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::balance::{
-    Candidate, Eligibility, Lives, Plan, Policy, Settings, Standing, Subset, Tiers, eligible, tiers,
+    Candidate, Eligibility, Lives, Plan, Policy, Settings, Standing, Strategy, Subset, Tiers,
+    eligible, tiers,
 };
 use crate::config::model as config;
 use crate::limit::Line;
@@ -280,14 +281,16 @@ fn tallies(source: &config::Upstream, backends: &[Arc<Backend>]) -> bool {
     source.nginx.failures && backends.len() > 1
 }
 
-/// Leaves of the eligible those that this node uses. Where backends are used that are not known to work,
-/// all are: who of them works is what is to be found.
+/// Leaves of the eligible those that this node uses, of the degraded beside the others apart: else a node might
+/// be left with degraded ones alone. Where backends are used that are not known to work, all are: who of them
+/// works is what is to be found.
 fn narrow(source: &config::Upstream, backends: &[Arc<Backend>], judged: &mut Eligibility) {
     if let Some(config::Subset { size, node }) = &source.subset
         && !judged.fail_open
     {
         let subset = Subset { node, size: *size };
-        let backends = backends.iter().map(|backend| (backend.tier, written(backend)));
+        let group = |one: &Backend| (one.tier, one.state.probed == ProbedState::Degraded);
+        let backends = backends.iter().map(|backend| (group(backend), &*backend.label));
         subset.narrow(&mut judged.eligible, backends);
     }
 }
@@ -367,7 +370,7 @@ fn plan(
         .map(|((ix, backend), eligible)| Candidate {
             ix: BackendIx(ix),
             id: backend.id,
-            label: written(backend),
+            label: place(source.strategy, backend),
             weight: scale.map_or(backend.weight, |scale| in_effect(backend, scale)),
             eligible: *eligible,
             max_connections: backend.max_connections,
@@ -399,12 +402,13 @@ fn in_effect(backend: &Backend, scale: u32) -> Weight {
     Weight::try_from((part / 100).max(1) as i64).unwrap_or(backend.weight)
 }
 
-/// The address as it is written, of which a ring is made: a name keeps its place whatever it resolves
-/// to, and its addresses share it.
-fn written(backend: &Backend) -> &str {
-    match backend.address {
-        Address::Ip(_) => &backend.authority,
-        Address::Unix(_) => &backend.label,
+/// The text by which a backend has its place in a table. Of a ring, which is nginx's, it is the address as it
+/// is written: a name keeps its place whatever it resolves to, and its addresses share it. Elsewhere each has
+/// its own.
+fn place(strategy: Strategy, backend: &Backend) -> &str {
+    match (strategy, &backend.address) {
+        (Strategy::ConsistentHash, Address::Ip(_)) => &backend.authority,
+        _ => &backend.label,
     }
 }
 

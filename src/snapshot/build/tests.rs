@@ -248,6 +248,74 @@ fn keys_stay_with_a_name_whatever_it_resolves_to() {
     assert_eq!(placed(&second), before);
 }
 
+/// An upstream of a node whose one name has these addresses.
+fn named(world: &mut World, (node, settings): (u32, &str), addresses: &[&str]) -> Snapshot {
+    world.resolve("shop.internal", addresses);
+    let text = format!(
+        "node = \"lb-{node}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"shop\"\n\
+         [upstream.shop]\n{settings}\nbackend = [{{ address = \"shop.internal:81\" }}]\n"
+    );
+    world.build(&text, None)
+}
+
+const FIVE: [&str; 5] = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5"];
+
+#[test]
+fn of_the_addresses_of_a_name_each_has_its_own_slots() {
+    let mut world = World::new();
+    let mut placed = |addresses: &[&str]| -> Vec<Address> {
+        let snapshot = named(&mut world, (0, "strategy = \"maglev\""), addresses);
+        let shop = snapshot.upstream_by_name("shop").unwrap();
+        let mut cursors = shop.cursors(WorkerIx(0), 0);
+        let pick = |n: u32| {
+            let key = format!("/item/{n}");
+            let (tried, mut rng) = (Tried::new(), Rng::new(1));
+            let (key, live) = (Key::Bytes(key.as_bytes()), &shop.live);
+            let mut pick = Pick { key, live, tried: &tried, now: Tick(0), rng: &mut rng };
+            let ix = shop.pick(&mut cursors, &mut pick).unwrap();
+            shop.backends[ix.index()].address.clone()
+        };
+        (0..1_000).map(pick).collect()
+    };
+    let (before, after) = (placed(&FIVE), placed(&FIVE[1..]));
+    let gone = Address::Ip("10.1.0.1:81".parse().unwrap());
+    let others = before.iter().zip(&after).filter(|(before, _)| **before != gone);
+    let moved = others.filter(|(before, after)| before != after).count();
+    assert!(moved < 50, "of the keys of others {moved} of 1000 have moved");
+}
+
+#[test]
+fn nodes_use_different_addresses_of_a_name() {
+    let mut world = World::new();
+    let mut used = BTreeSet::new();
+    for node in 0..20 {
+        let snapshot = named(&mut world, (node, "subset = 1"), &FIVE);
+        let shop = snapshot.upstream_by_name("shop").unwrap();
+        used.extend(shop.eligible.iter().position(|eligible| *eligible));
+    }
+    assert!(used.len() > 3, "{used:?}");
+}
+
+#[test]
+fn no_node_is_left_with_degraded_backends_alone() {
+    for node in 0..20 {
+        let mut world = World::new();
+        let first = named(&mut world, (node, "subset = 1\nhealth = {}"), &FIVE);
+        let backends = &first.upstream_by_name("shop").unwrap().backends;
+        for (backend, probed) in backends.iter().zip([ProbedState::Degraded; 3]) {
+            world.states.insert(backend.id, BackendState { probed, ..BackendState::default() });
+        }
+        for backend in &backends[3..] {
+            let probed = ProbedState::Up;
+            world.states.insert(backend.id, BackendState { probed, ..BackendState::default() });
+        }
+        let second = named(&mut world, (node, "subset = 1\nhealth = {}"), &FIVE);
+        let eligible = &second.upstream_by_name("shop").unwrap().eligible;
+        let used = |of: std::ops::Range<usize>| eligible[of].iter().filter(|one| **one).count();
+        assert_eq!((used(0..3), used(3..5)), (1, 1), "node {node}: {eligible:?}");
+    }
+}
+
 #[test]
 fn a_health_event_makes_no_new_ring() {
     let mut world = World::new();
