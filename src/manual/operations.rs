@@ -415,6 +415,7 @@
 //! | connection to the backend timed out | 504 | upstream |
 //! | backend closed or reset before a whole head | 502 | upstream |
 //! | backend sent nothing in time, or total time used up | 504 | upstream |
+//! | the time that the client gives is used up | 504 | upstream |
 //! | backend's response invalid | 502 | upstream |
 //! | asked who may pass: refused | 401 or 403 | downstream |
 //! | asked who may pass: no answer that says it | 500 | upstream |

@@ -22,7 +22,8 @@ pub enum Outcome {
     Truncated,
     /// The client went away before the end; no verdict on the backend.
     ClientGone,
-    /// Another backend answered the same request first; no verdict on this one.
+    /// Another backend answered the same request first, or the time was used up that the client gave; no
+    /// verdict on this one.
     Cancelled,
 }
 

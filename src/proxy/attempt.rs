@@ -60,8 +60,11 @@ pub(super) async fn run(
     if passage.climbs(state) {
         return Err(Failure::BadRequest(HeadError::BadRequestLine));
     }
-    passage.make_key(state);
     let mut begun = passage.at.whole;
+    if passage.until.is_some_and(|until| until <= begun) {
+        return Err(Failure::Deadline);
+    }
+    passage.make_key(state);
     let upstream = &passage.local.upstream;
     let first = if upstream.is_crowded() { None } else { passage.choose_first(state) };
     let mut choice = if let Some(choice) = first {
@@ -111,7 +114,8 @@ pub(super) async fn run(
                     && ended.sent
                 {
                     // Boxed: this is rare.
-                    Box::pin(passage.back_off(base, tries - 1, down)).await?;
+                    let waited = Box::pin(passage.back_off(base, tries - 1, down)).await;
+                    waited.inspect_err(|_| passage.give_back(choice))?;
                     begun = Instant::now();
                 }
             }

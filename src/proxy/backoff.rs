@@ -16,8 +16,10 @@ use crate::proxy::passage::Passage;
 use crate::proxy::retry;
 
 impl Passage<'_> {
-    /// Waits before the next attempt after so many tries, as long as the client is there; not beyond
-    /// the time for all attempts.
+    /// Waits before the next attempt after so many tries, as long as the client is there.
+    ///
+    /// # Errors
+    /// The client left, or the time for all attempts is used up: nobody is asked any more.
     #[cold]
     pub(super) async fn back_off(
         &self,
@@ -29,11 +31,11 @@ impl Passage<'_> {
             u32::try_from(retry::longest_pause(base, tries).as_micros()).unwrap_or(u32::MAX);
         let pause = self.at.worker.rng.borrow_mut().below(micros.saturating_add(1));
         let due = Instant::now() + Duration::from_micros(pause.into());
-        let due = self.total().map_or(due, |total| total.min(due));
+        let total = self.total().filter(|total| *total <= due);
         poll_fn(|cx| {
             down.poll_gone(&self.at.worker.buffers, cx)?;
-            ready!(down.timer.poll(due, cx));
-            Poll::Ready(Ok(()))
+            ready!(down.timer.poll(total.unwrap_or(due), cx));
+            Poll::Ready(if total.is_some() { Err(self.out_of_time()) } else { Ok(()) })
         })
         .await
     }

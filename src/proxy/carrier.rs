@@ -169,7 +169,7 @@ impl Passage<'_> {
                 }
                 Err(Failure::Attempt(Outcome::ConnectFailed))
             }
-            Err(_) if total.is_some() => Err(Failure::TotalTimeout),
+            Err(_) if total.is_some() => Err(self.out_of_time()),
             Err(_) => Err(Failure::Attempt(Outcome::ConnectTimeout)),
         }
     }

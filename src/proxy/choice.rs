@@ -21,6 +21,8 @@ pub(super) struct Choice {
     pub(super) tries: bool,
     /// It stands in another zone than the first one that was asked.
     pub(super) crossed: bool,
+    /// The client is bound to it.
+    pub(super) bound: bool,
 }
 
 impl Choice {
@@ -31,7 +33,15 @@ impl Choice {
 
     /// An attempt like any other.
     pub(super) fn of(ix: BackendIx) -> Self {
-        Self { ix, trial: false, fresh: false, waited: false, tries: false, crossed: false }
+        Self {
+            ix,
+            trial: false,
+            fresh: false,
+            waited: false,
+            tries: false,
+            crossed: false,
+            bound: false,
+        }
     }
 }
 
@@ -60,6 +70,13 @@ impl Passage<'_> {
             upstream.series.worker(self.at.worker.ix).fail_open_pick();
         }
         Some(Choice { tries: upstream.course.barrier.is_some(), ..Choice::of(ix) })
+    }
+
+    /// Nobody is asked after all: the next request is to make the trial.
+    pub(super) fn give_back(&self, choice: Choice) {
+        if choice.trial {
+            self.local.upstream.live[choice.ix.index()].offer_trial();
+        }
     }
 
     /// What a pick looks at.

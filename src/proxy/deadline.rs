@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::proxy::entrance::Entrance;
+use crate::proxy::failure::Failure;
 use crate::proxy::headers::ClientIdentity;
 use crate::proxy::request::State;
 use crate::proxy::rpc;
@@ -27,6 +28,11 @@ pub(super) fn of(
     };
     let shorter = called.into_iter().chain(asked).min()?;
     Some(at.started + shorter)
+}
+
+/// What it means that the time until `total` is used up, where the client waits until `until`.
+pub(super) fn used_up(total: Option<Instant>, until: Option<Instant>) -> Failure {
+    if until.is_some() && until == total { Failure::Deadline } else { Failure::TotalTimeout }
 }
 
 #[cold]

@@ -26,6 +26,7 @@
 //! | connection to the backend timed out | 504 | upstream |
 //! | backend closed or reset before a whole head | 502 | upstream |
 //! | backend sent nothing in time, or total time used up | 504 | upstream |
+//! | the time that the client gives is used up | 504 | upstream |
 //! | backend's response invalid | 502 | upstream |
 //! | asked who may pass: refused | 401 or 403 | downstream |
 //! | asked who may pass: no answer that says it | 500 | upstream |
@@ -85,6 +86,8 @@ pub(super) enum Failure {
     Attempt(Outcome),
     /// The route's total time was used up.
     TotalTimeout,
+    /// The client said how long it waits, and that time was used up.
+    Deadline,
     /// A tunnel is asked for (RFC 8441) of a protocol that does not lead there.
     NoTunnel,
     /// Who was asked whether the request may pass refused it with this status.
@@ -130,7 +133,7 @@ impl Failure {
             Self::NoRoute => 404,
             Self::NoneEligible | Self::BreakerOpen(_) | Self::Shed | Self::MemoryShort => 503,
             Self::NoneLive | Self::NotAllowed | Self::NotFound => 502,
-            Self::TotalTimeout => 504,
+            Self::TotalTimeout | Self::Deadline => 504,
             Self::NoTunnel => 501,
             Self::Limited(status)
             | Self::AuthRefused(status)
@@ -157,6 +160,7 @@ impl Failure {
             | Self::QueueTimeout(_)
             | Self::Attempt(_)
             | Self::TotalTimeout
+            | Self::Deadline
             | Self::AuthFailed
             | Self::NoEnd
             | Self::NoPlace
@@ -193,6 +197,7 @@ impl Failure {
             Self::QueueTimeout(_) => "queue_timeout",
             Self::Attempt(outcome) => outcome.name(),
             Self::TotalTimeout => "total_timeout",
+            Self::Deadline => "deadline",
             Self::NoTunnel => "no_tunnel",
             Self::AuthRefused(_) => "auth_refused",
             Self::AuthFailed => "auth_failed",
@@ -211,6 +216,9 @@ impl Failure {
         match self {
             Self::Attempt(outcome) => outcome,
             Self::TotalTimeout => Outcome::Timeout,
+            // How long a client waits is its own matter: whoever waits a millisecond would have every
+            // backend parked.
+            Self::Deadline => Outcome::Cancelled,
             // Another backend should be asked instead, and there was none.
             Self::NoneEligible
             | Self::NoneLive

@@ -1,5 +1,7 @@
 //! One attempt that has its connection: the request goes out, the response comes back.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::balance::Tried;
@@ -24,6 +26,9 @@ use crate::proxy::turn::let_others_read;
 use crate::proxy::upgrade::{self, Flow};
 use crate::snapshot::Backend;
 use crate::telemetry::Answering;
+
+/// A shared connection on which an answer stayed out for so long may be dead.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// An attempt that has its connection.
 pub(super) struct Forward<'a> {
@@ -180,7 +185,7 @@ impl Forward<'_> {
         let answered =
             exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await;
         progress.heard = answered.is_ok() || exchange.reset;
-        self.keep_shared(answered.err());
+        self.keep_shared(answered.err(), progress);
         answered?;
         let now = self.note_head(response, (head.method(), method), progress);
         progress.uploaded = exchange.upload.received;
@@ -204,7 +209,7 @@ impl Forward<'_> {
         let head_len = out.len() as u64;
         let how = (&trailers, pacing);
         let relayed = exchange.relay(response, outward.framing, out, how, self.answers()).await;
-        self.keep_shared(relayed.err());
+        self.keep_shared(relayed.err(), progress);
         self.keep_trailers(kept, &exchange.theirs);
         if let Some(sticky) = &self.passage.local.upstream.sticky {
             self.learn_late(sticky, &said, response, progress);
@@ -239,8 +244,14 @@ impl Forward<'_> {
     }
 
     /// Whether further requests share the HTTP/2 connection, after this one has ended on it.
-    fn keep_shared(&self, failure: Option<Failure>) {
-        if let Some(Failure::Attempt(Outcome::Timeout) | Failure::TotalTimeout) = failure {
+    fn keep_shared(&self, failure: Option<Failure>, progress: &Progress) {
+        let is_suspect = match failure {
+            Some(Failure::Attempt(Outcome::Timeout) | Failure::TotalTimeout) => true,
+            // Who waits a moment only shall not cost a connection each time.
+            Some(Failure::Deadline) => !progress.heard && self.begun.elapsed() >= SILENT,
+            _ => false,
+        };
+        if is_suspect {
             self.passage.local.pools[self.choice.ix.index()].unshare();
         }
     }

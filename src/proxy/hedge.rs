@@ -1,8 +1,8 @@
 //! Hedging: a request that takes longer than is usual is sent to a second backend too, and what answers
 //! first is passed on (after Dean and Barroso, "The Tail at Scale", 2013).
 //!
-//! Only where an upstream declares it; only requests that may be repeated and have no body; only the
-//! first attempt of a request, once, and within a budget. The first byte decides. What comes after it goes
+//! Only where an upstream declares it; only requests that may be repeated and have no body, and whose client
+//! is not bound to a backend; only the first attempt of a request, once, and within a budget. The first byte decides. What comes after it goes
 //! the way of every attempt, and so does its failure. The other attempt's connection is closed, and it
 //! stands in the books as `cancelled`.
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Clock, Outcome, Tick};
+use crate::model::{Outcome, Tick};
 use crate::net::ProxyEnds;
 use crate::policy::usual::Usual;
 use crate::proxy::attempt::{Ended, Progress, Taken, UnderWay};
@@ -130,7 +130,8 @@ impl<'a> Passage<'a> {
         let after = self.local.hedges.as_ref()?.after.get()?;
         let repeatable = self.may_repeat && retry::is_idempotent(state.head.method());
         let bare = state.upload.is_empty() && !self.asks_to_switch(&state.head);
-        (tries == 1 && repeatable && bare && !choice.trial && !self.asks).then_some(after)
+        let alone = choice.trial || choice.bound || self.asks;
+        (tries == 1 && repeatable && bare && !alone).then_some(after)
     }
 
     /// As an attempt, with a second one if the first takes longer than `after`. The choice is then that
@@ -283,11 +284,6 @@ impl<'a> Passage<'a> {
         let at = Instant::now();
         let took = at.saturating_duration_since(leg.begun);
         let outcome = failure.map_or(Outcome::Cancelled, Failure::outcome);
-        if outcome == Outcome::Cancelled {
-            // It would have taken at least as long; what is fast shows by its own answers.
-            let live = &self.local.upstream.live[leg.choice.ix.index()];
-            live.observe_at_least(took, Clock::tick(at.into_std()));
-        }
         let Leg { choice, progress, sent, .. } = leg;
         let record = Attempt {
             outcome,
@@ -380,7 +376,7 @@ impl Leg<'_> {
 fn limit(passage: &Passage<'_>, wait: Duration) -> (Instant, Failure) {
     let by = Instant::now() + wait;
     match passage.total() {
-        Some(total) if total < by => (total, Failure::TotalTimeout),
+        Some(total) if total < by => (total, passage.out_of_time()),
         _ => (by, Failure::Attempt(Outcome::Timeout)),
     }
 }

@@ -18,10 +18,14 @@ impl Passage<'_> {
         let cell = backend.series.worker(self.at.worker.ix);
         cell.attempt(record.outcome, took);
         // A kept connection that turns out dead says nothing about the backend; nor does a client
-        // that left, another backend that was faster, or our own want of descriptors.
+        // that left or waits no longer, another backend that was faster, or our own want of descriptors.
         let no_verdict = ended.is_stale() || ended.progress.own || record.outcome.says_nothing();
         if no_verdict {
             cell.unjudged();
+            if record.outcome == Outcome::Cancelled && record.first_byte.is_none() {
+                // It would have taken at least as long; what is fast shows by its own answers.
+                live.observe_at_least(took, Clock::tick(ended.at.into_std()));
+            }
             if choice.trial && !ended.progress.decided {
                 // It decided nothing: the next request is to.
                 live.offer_trial();

@@ -201,7 +201,7 @@ pub(super) fn poll_paced(
         match side.until {
             Some(until) if until <= turn => {
                 ready!(side.down.timer.poll(until, cx));
-                return Poll::Ready(Err(Failure::TotalTimeout));
+                return Poll::Ready(Err(Failure::Deadline));
             }
             _ => ready!(side.down.timer.poll(turn, cx)),
         }
@@ -233,7 +233,7 @@ pub(super) async fn finish(
                 && until <= next
             {
                 ready!(down.timer.poll(until, cx));
-                return Poll::Ready(Err(Failure::TotalTimeout));
+                return Poll::Ready(Err(Failure::Deadline));
             }
             ready!(down.timer.poll(next, cx));
             match turn {

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use crate::balance::Need;
 use crate::http1::RequestHead;
 use crate::model::Outcome;
+use crate::proxy::deadline;
 use crate::proxy::entrance::Entrance;
+use crate::proxy::failure::Failure;
 use crate::proxy::headers::{ClientIdentity, RequestContext, write_request_head};
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Facts};
@@ -215,6 +217,11 @@ impl Passage<'_> {
         let mut left = Vec::with_capacity(9);
         rpc::push_timeout(&mut left, until.saturating_duration_since(Instant::now()));
         Some(left)
+    }
+
+    /// What it means that the time for all attempts is used up.
+    pub(super) fn out_of_time(&self) -> Failure {
+        deadline::used_up(self.total(), self.until)
     }
 
     /// When the time for all attempts is used up.

@@ -122,7 +122,7 @@ impl Passage<'_> {
                 Ok(Woken::Late) => {
                     cell.queue_rejected(QueueRejected::Timeout);
                     return Err(match total {
-                        Some(_) => Failure::TotalTimeout,
+                        Some(_) => self.out_of_time(),
                         None => Failure::QueueTimeout(nobody.status()),
                     });
                 }

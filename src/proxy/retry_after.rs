@@ -32,8 +32,9 @@ impl Forward<'_> {
 /// Seconds, or a date.
 fn parse(value: &[u8], now: SystemTime) -> Option<Duration> {
     let text = str::from_utf8(value).ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than can be counted is for ever.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     date.duration_since(now).ok()
@@ -49,7 +50,9 @@ mod tests {
         let parse = |value: &str| parse(value.as_bytes(), now).map(|it| it.as_secs());
         assert_eq!(parse("120"), Some(120));
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(77));
-        for not in ["", "soon", "-1", "1.5", "Sun, 06 Nov 1994 08:00:00 GMT"] {
+        assert_eq!(parse("99999999999"), Some(99_999_999_999));
+        assert_eq!(parse("99999999999999999999"), Some(u64::MAX));
+        for not in ["", "soon", "-1", "+1", "1.5", "Sun, 06 Nov 1994 08:00:00 GMT"] {
             assert_eq!(parse(not), None, "{not}");
         }
     }

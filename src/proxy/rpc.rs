@@ -59,7 +59,7 @@ pub(super) fn push_timeout(out: &mut Vec<u8>, time: Duration) {
 /// answer that is none of gRPC's (`doc/http-grpc-status-mapping.md`).
 pub(super) fn code(failure: Failure) -> u8 {
     match (failure, failure.status()) {
-        (Failure::TotalTimeout, _) => 4,
+        (Failure::TotalTimeout | Failure::Deadline, _) => 4,
         (_, 400) => 13,
         (_, 401) => 16,
         (_, 403) => 7,
@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(code(Failure::NoneEligible), 14);
         assert_eq!(code(Failure::Attempt(Outcome::Reset)), 14);
         assert_eq!(code(Failure::TotalTimeout), 4);
+        assert_eq!(code(Failure::Deadline), 4);
         assert_eq!(code(Failure::NoRoute), 12);
         assert_eq!(code(Failure::Forbidden), 7);
         assert_eq!(code(Failure::AuthRefused(401)), 16);

@@ -54,7 +54,7 @@ impl Passage<'_> {
         let ix = upstream.pick_bound(value, &mut self.local.cursors.borrow_mut(), &mut pick)?;
         state.tried.insert(ix);
         upstream.backends[ix.index()].series.worker(self.at.worker.ix).pick();
-        Some(Choice::of(ix))
+        Some(Choice { bound: true, ..Choice::of(ix) })
     }
 }
 

@@ -14,6 +14,7 @@ mod messages;
 mod peer;
 mod peers;
 mod sockets;
+mod waiting;
 
 use support::{Lb, Origin, at};
 

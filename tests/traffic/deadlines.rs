@@ -16,7 +16,7 @@ async fn a_client_that_tells_how_long_it_waits_is_believed() {
     origin.hold();
     let lb = Setup { upstream: CLIENT, ..Setup::default() }.before(&[&origin]).await;
     assert_eq!(request(lb.addr("web"), with("X-Timeout-Ms: 100")).await.status, 504);
-    assert_eq!(logged(&lb, "/timed").await["failure"], "total_timeout");
+    assert_eq!(logged(&lb, "/timed").await["failure"], "deadline");
     origin.release();
     for no_time in ["X-Timeout-Ms: soon", "X-Timeout-Ms:", "X-Other: 1"] {
         assert_eq!(request(lb.addr("web"), with(no_time)).await.status, 200, "{no_time}");
@@ -36,8 +36,54 @@ async fn a_response_at_a_rate_ends_when_the_client_waits_no_longer() {
         // At its rate it would take minutes.
         let broken = client.try_read_response().await.unwrap_err();
         assert_eq!(broken.partial.unwrap().status, 200, "{route}");
-        assert_eq!(logged(&lb, "/timed").await["failure"], "total_timeout", "{route}");
+        assert_eq!(logged(&lb, "/timed").await["failure"], "deadline", "{route}");
     }
+}
+
+/// The program before a backend and its backup, with these lines of their upstream.
+async fn before(origins: &[&Origin], upstream: &str) -> Lb {
+    let mut config = format!(
+        "workers = 1\n[admin]\naddress = \"127.0.0.1:0\"\n[access_log]\nformat = \"json\"\n\
+         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"app\"\n\
+         [upstream.app]\n{upstream}\n"
+    );
+    for (place, origin) in origins.iter().enumerate() {
+        let (address, backup) = (origin.address(), place > 0);
+        let backend = format!("address = \"{address}\"\nbackup = {backup}\n");
+        config += "[[upstream.app.backend]]\n";
+        config += &backend;
+    }
+    Lb::start(config).await
+}
+
+#[tokio::test]
+async fn that_a_clients_time_is_over_says_nothing_of_the_backend() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.hold();
+    let lb = before(&[&a, &b], &format!("passive = {{ max_fails = 1 }}\n{CLIENT}")).await;
+    for _ in 0..3 {
+        assert_eq!(request(lb.addr("web"), with("X-Timeout-Ms: 30")).await.status, 504);
+    }
+    a.release();
+    assert_eq!(request(lb.addr("web"), GET).await.text(), "a");
+    assert_eq!(b.requests(), 0);
+    let outcome = |outcome| format!("plimsoll_upstream_attempts_total{{outcome=\"{outcome}\"}}");
+    assert_eq!(lb.metric(&outcome("cancelled")).await, Some(3.0));
+    assert_eq!(lb.metric(&outcome("timeout")).await, Some(0.0));
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_whom_no_time_is_left() {
+    let origin = Origin::start("a").await;
+    let lb = Setup { upstream: CLIENT, ..Setup::default() }.before(&[&origin]).await;
+    assert_eq!(request(lb.addr("web"), GET).await.status, 200);
+    for n in 0..3 {
+        let hurried = with("X-Timeout-Ms: 0").replace("/timed", &format!("/hurried/{n}"));
+        assert_eq!(request(lb.addr("web"), hurried).await.status, 504);
+    }
+    assert_eq!(logged(&lb, "/hurried/2").await["failure"], "deadline");
+    assert_eq!(request(lb.addr("web"), GET).await.status, 200);
+    assert_eq!(origin.requests(), 2);
 }
 
 #[tokio::test]
@@ -67,18 +113,7 @@ const BUSY: &str =
 
 /// The program before a backend and its backup, which are left alone for so long at most.
 async fn heeding(most: &str, origins: &[&Origin]) -> Lb {
-    let mut config = format!(
-        "workers = 1\n[admin]\naddress = \"127.0.0.1:0\"\n\
-         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n[[route]]\nupstream = \"app\"\n\
-         [upstream.app.passive]\nretry_after = \"{most}\"\n"
-    );
-    for (place, origin) in origins.iter().enumerate() {
-        let (address, backup) = (origin.address(), place > 0);
-        let backend = format!("address = \"{address}\"\nbackup = {backup}\n");
-        config += "[[upstream.app.backend]]\n";
-        config += &backend;
-    }
-    Lb::start(config).await
+    before(origins, &format!("passive = {{ retry_after = \"{most}\" }}")).await
 }
 
 #[tokio::test]

@@ -151,3 +151,55 @@ async fn a_client_that_leaves_takes_both_attempts_with_it() {
     a.release();
     b.release();
 }
+
+#[tokio::test]
+async fn a_client_that_is_bound_to_a_backend_is_not_taken_elsewhere() {
+    let (a, b, lb) = two(&format!("{SOON}\nsticky = {{ cookie = \"srv\" }}")).await;
+    let first = sent(&lb, GET).await.read_response().await;
+    let cookie = first.header("set-cookie").unwrap().to_owned();
+    a.hold();
+    let bound = format!("GET /bound HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n");
+    let mut bound = sent(&lb, bound).await;
+    a.until_requests(2).await;
+    // This one came later, and the second backend was asked for it.
+    assert_eq!(sent(&lb, ask("/free")).await.read_response().await.text(), "b");
+    a.release();
+    let response = bound.read_response().await;
+    assert_eq!(response.text(), "a");
+    assert_eq!(response.header("set-cookie"), Some(&*cookie));
+    assert_eq!(b.requests(), 1);
+}
+
+#[tokio::test]
+async fn where_there_is_no_second_backend_nothing_of_the_budget_is_spent() {
+    let (a, b, c) = (Origin::start("a").await, Origin::start("b").await, Origin::start("c").await);
+    let hedge = "hedge = { after = \"20ms\", budget = 1 }";
+    let backend = |upstream: &str, origin: &Origin, backup: bool| {
+        let address = origin.address();
+        format!("[[upstream.{upstream}.backend]]\naddress = \"{address}\"\nbackup = {backup}\n")
+    };
+    let text = [
+        "workers = 1\n[admin]\naddress = \"127.0.0.1:0\"\n[[listener]]\nname = \"web\"\n\
+         address = \"127.0.0.1:0\"\n[[route]]\nupstream = \"alone\"\n\
+         [[route]]\npath = \"/two\"\nupstream = \"two\"\n",
+        &format!("[upstream.alone]\n{hedge}\n[upstream.two]\n{hedge}\n"),
+        &backend("two", &a, false),
+        &backend("two", &c, true),
+        &backend("alone", &a, false),
+    ]
+    .concat();
+    let lb = Lb::start(&text).await;
+    a.hold();
+    let mut alone = sent(&lb, ask("/alone")).await;
+    a.until_requests(1).await;
+    // Once this one that came later has gone elsewhere, so would the first.
+    assert_eq!(sent(&lb, ask("/two")).await.read_response().await.text(), "c");
+    a.release();
+    assert_eq!(alone.read_response().await.text(), "a");
+    lb.reload(text + &backend("alone", &b, true));
+    lb.until_generation(2).await;
+    a.hold();
+    let mut hedged = sent(&lb, ask("/alone")).await;
+    assert_eq!(hedged.read_response().await.text(), "b");
+    a.release();
+}

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::http1::{HeadError, Limits, Parse, ResponseHead, Version};
 use crate::model::Outcome;
 use crate::proxy::buffers::{Buffer, Buffers, LentPipe};
+use crate::proxy::deadline;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
 use crate::proxy::outgoing::Outgoing;
@@ -315,7 +316,9 @@ impl Way<'_> {
             Some(total) if total < since + limit && failure == Failure::BodyTimeout => {
                 (total, failure)
             }
-            Some(total) if total < since + limit => (total, Failure::TotalTimeout),
+            Some(total) if total < since + limit => {
+                (total, deadline::used_up(self.total, self.until))
+            }
             _ => (since + limit, failure),
         }
     }
