@@ -40,10 +40,15 @@ impl Budget {
     /// Whether one more retry is within `percent` of the other attempts of the window, or one of its
     /// first `least`.
     pub(crate) fn allows(&self, (percent, least): (u32, u32), now: Counted) -> bool {
+        let (retries, others) = self.lately(now);
+        retries < u64::from(least) || retries * 100 < others * u64::from(percent)
+    }
+
+    /// Retries and other attempts of the window.
+    pub(crate) fn lately(&self, now: Counted) -> (u64, u64) {
         let then = self.marks[self.next];
         let retries = now.retries.saturating_sub(then.retries);
-        let others = now.attempts.saturating_sub(then.attempts).saturating_sub(retries);
-        retries < u64::from(least) || retries * 100 < others * u64::from(percent)
+        (retries, now.attempts.saturating_sub(then.attempts).saturating_sub(retries))
     }
 }
 

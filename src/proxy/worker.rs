@@ -415,7 +415,10 @@ async fn upkeep(worker: Rc<Worker>) -> Infallible {
                 let now = Clock::now();
                 for local in &worker.view().upstreams {
                     let counted = local.counted(worker.ix);
-                    local.budget.borrow_mut().mark(counted);
+                    let mut budget = local.budget.borrow_mut();
+                    let cell = local.upstream.series.worker(worker.ix);
+                    cell.set_lately(budget.lately(counted));
+                    budget.mark(counted);
                     if let Some(hedges) = &local.hedges {
                         hedges.tick(&local.upstream, counted.attempts, now);
                     }

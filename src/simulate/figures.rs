@@ -17,6 +17,8 @@ pub struct Figures {
     pub hedges: u64,
     /// Requests that were refused before a backend was asked.
     pub shed: u64,
+    /// Requests that waited for one, whether they got it or not.
+    pub waited: u64,
     /// How often a backend was parked for its failures.
     pub parked: u64,
     /// Of these, how often because it stood out from the others.

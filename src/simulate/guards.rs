@@ -1,5 +1,5 @@
-//! What refuses requests before a backend is asked: a limit that adapts itself, and admission control. The part
-//! of `control::load`; a line of those who wait is not played.
+//! What keeps requests from their backends: a limit of how many are in flight, be it one that adapts itself, and
+//! admission control. The part of `control::load`.
 
 use std::time::Duration;
 
@@ -93,7 +93,11 @@ impl Guards {
 
     /// Whether as many are under way as may be.
     pub(super) fn is_full(&self, upstream: &Upstream) -> bool {
-        self.limit.as_ref().is_some_and(|limit| under_way(upstream) >= limit.most)
+        let most = match &self.limit {
+            Some(limit) => limit.most,
+            None => upstream.line.as_ref().map_or(0, |line| line.most()),
+        };
+        most > 0 && under_way(upstream) >= most
     }
 }
 

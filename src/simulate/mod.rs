@@ -10,9 +10,9 @@
 //! A backend is a queue with so many places at which requests are served, each for a time that is
 //! drawn from a log-normal distribution; a time-out gives the request up, but the backend works on it
 //! all the same, as most do. Where the upstream has checks, the first is played: it fails where requests would.
-//! Tiers, the circuit breaker, slow start, damping of flaps, second requests (hedging), the limit that adapts
-//! itself and admission control are decided as the process does. Further checks are left out, and so are lines
-//! of requests that wait and limits of how many are in flight.
+//! Tiers, the circuit breaker, slow start, damping of flaps, second requests (hedging), limits of how many are in
+//! flight, those that adapt themselves too, the line of those who wait (all of one priority) and admission control
+//! are decided as the process does. Further checks are left out.
 
 mod backend;
 mod figures;

@@ -236,3 +236,17 @@ fn what_cannot_be_simulated_is_refused() {
     assert_eq!(refused("", "none").to_string(), "there is no upstream `none`");
     assert_eq!(refused("nginx.failures = true", "api"), Unfit::Tallies("api".to_owned()));
 }
+
+#[test]
+fn what_is_above_a_limit_waits_and_is_served() {
+    let refused = run("herd", "max_in_flight = 40");
+    let waits = run("herd", "max_in_flight = 40\nqueue = {}");
+    assert!(refused.failed > 20 && refused.waited == 0, "{}", refused.failed);
+    assert!(waits.failed == 0 && waits.waited > 20, "{} {}", waits.failed, waits.waited);
+    assert!(p99(&waits) < 100.0, "{}", p99(&waits));
+    // Twice as many as can be served: those who cannot soon have a place are told so at once.
+    let short = run("overload", "max_in_flight = 40\nqueue = { depth = 100 }");
+    assert!(short.failed > 10_000 && p99(&short) < 150.0, "{} {}", short.failed, p99(&short));
+    let hasty = run("overload", "max_in_flight = 40\nqueue = { depth = 1000, timeout = \"20ms\" }");
+    assert!(hasty.failed > 10_000 && p99(&hasty) < 100.0, "{} {}", hasty.failed, p99(&hasty));
+}

@@ -36,6 +36,8 @@ pub struct UpstreamCell {
     first_byte: Histogram,
     retries: [Count; Outcome::ALL.len()],
     denied: [Count; RetryDenied::ALL.len()],
+    /// Retries and other attempts of the last seconds, as far as they count for the budget.
+    lately: [Count; 2],
     queue_wait: Histogram,
     queue_rejected: [Count; QueueRejected::ALL.len()],
     sheds: [Count; Shed::ALL.len()],
@@ -80,6 +82,12 @@ impl UpstreamCell {
         let retries = Outcome::ALL.iter().filter(seen);
         let seen: u64 = retries.map(|outcome| self.retries[*outcome as usize].get()).sum();
         (self.attempt.count(), seen + self.crossings[0].get())
+    }
+
+    /// So many retries, and so many other attempts, count for the budget at present.
+    pub fn set_lately(&self, (retries, others): (u64, u64)) {
+        self.lately[0].set(retries);
+        self.lately[1].set(others);
     }
 
     /// A connection was made in this time.
@@ -288,6 +296,12 @@ impl UpstreamSeries {
     pub fn retries_denied(&self) -> [(RetryDenied, u64); RetryDenied::ALL.len()] {
         RetryDenied::ALL
             .map(|reason| (reason, self.cells.sum(|cell| &cell.denied[reason as usize])))
+    }
+
+    /// Retries, and other attempts, that count for the budget of retries, as of the last second.
+    pub fn repeated_lately(&self) -> (u64, u64) {
+        let [retries, others] = [0, 1].map(|which| self.cells.sum(|cell| &cell.lately[which]));
+        (retries, others)
     }
 
     /// Requests for which no backend could be picked.

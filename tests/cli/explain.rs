@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{err, out, plimsoll};
-use crate::support::{Client, Lb, Origin, at, config, get, until};
+use crate::support::{Answer, Client, Lb, Origin, at, config, get, until};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -218,12 +218,33 @@ async fn the_running_process_tells_where_its_breaker_and_its_line_stand() {
     lb.until_metric("plimsoll_upstream_queue_depth", 1.0).await;
     assert_eq!(told()["in_flight"], "1 of 1; what is more waits");
     assert_eq!(told()["queue"], "1 of 5 wait, for 20s at most");
-    origin.answer(crate::support::Answer::Status(500));
+    origin.answer(Answer::Status(500));
     origin.release();
     for client in &mut clients {
         client.read_response().await;
     }
     until("the breaker is open", async || told()["breaker"].starts_with("open: 503 for")).await;
+}
+
+#[tokio::test]
+async fn the_running_process_tells_what_is_spent_of_its_budget() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Reset);
+    let settings = "strategy = \"round_robin\"\npassive = { max_fails = 0 }\n\
+                    retry = { budget = 0, budget_min = 2, backoff = \"off\" }";
+    let lb = Lb::start(config("", settings, &[at(&a), at(&b)])).await;
+    let admin = lb.admin_addr().to_string();
+    let budget = || {
+        let output = plimsoll(&["explain", "--json", "--admin", &admin, "GET", "http://a/"]);
+        terms(&serde_json::from_slice(&output.stdout).unwrap())["budget"].clone()
+    };
+    assert!(budget().ends_with("at most, or 2"), "{}", budget());
+    until("one is sent again", async || {
+        get(lb.addr("main"), "/").await;
+        a.requests() > 0
+    })
+    .await;
+    until("it is told", async || budget().contains("or 2, 1 beside ")).await;
 }
 
 #[test]

@@ -108,8 +108,12 @@ fn budget(upstream: &Upstream, retry: &Retry) -> Option<String> {
     let denied = upstream.series.retries_denied();
     let denied = denied.iter().find(|(why, _)| *why == RetryDenied::Budget).map_or(0, |one| one.1);
     let until_now = if denied > 0 { format!("; {denied} were denied") } else { String::new() };
+    let lately = match upstream.series.repeated_lately() {
+        (0, 0) => String::new(),
+        (retries, others) => format!(", {retries} beside {others} at present"),
+    };
     Some(format!(
-        "retries of what a backend may have seen are {} % of the other attempts of 10s at most, or {}{until_now}",
+        "retries of what a backend may have seen are {} % of the other attempts of 10s at most, or {}{lately}{until_now}",
         retry.budget, retry.budget_min
     ))
 }

@@ -59,7 +59,7 @@ impl Run<'_> {
         let (made, budget) = &hedging.made[worker];
         let counted = Counted { attempts, retries: *made };
         let ended = self.attempts[number].held.is_none();
-        if ended || !budget.allows((hedging.terms.budget, ALLOWED), counted) {
+        if ended || self.is_crowded() || !budget.allows((hedging.terms.budget, ALLOWED), counted) {
             return;
         }
         let Some((backend, trial)) = self.choose(place) else { return };

@@ -1,6 +1,7 @@
 //! The loop: what is due next happens next.
 
 mod hedge;
+mod line;
 mod serving;
 mod watch;
 
@@ -23,6 +24,7 @@ use crate::simulate::scenario::{Effect, Scenario};
 use crate::snapshot::Cursors;
 use crate::snapshot::build::Offline;
 use hedge::Hedging;
+use line::Line;
 
 /// Workers of the process.
 const WORKERS: usize = 2;
@@ -95,6 +97,7 @@ pub fn simulate(
         taken: Taken::default(),
         steers: None,
         hedging: section.hedge.as_ref().map(|terms| Hedging::of(terms, WORKERS)),
+        line: Line::default(),
     };
     run.taken.figures.attempts = vec![0; backends];
     run.all(load);
@@ -145,6 +148,8 @@ enum Event {
     LookAgain(BackendIx),
     /// An attempt may take long.
     Hedge(usize),
+    /// A request may still wait, and no longer.
+    Late(usize),
 }
 
 impl Event {
@@ -231,6 +236,7 @@ struct Run<'c> {
     /// When the tiers are looked at again.
     steers: Option<Tick>,
     hedging: Option<Hedging<'c>>,
+    line: Line,
 }
 
 impl Run<'_> {
@@ -301,7 +307,9 @@ impl Run<'_> {
                     self.refit();
                 }
                 Event::Hedge(attempt) => self.hedge(attempt),
+                Event::Late(request) => self.late(request),
             }
+            self.call();
         }
     }
 
@@ -350,22 +358,32 @@ impl Run<'_> {
             self.taken.figures.shed += 1;
             return self.taken.ended(self.now, None);
         }
-        self.attempt(self.requests.len() - 1);
+        let place = self.requests.len() - 1;
+        let found = if self.is_crowded() { None } else { self.choose(place) };
+        match found {
+            Some(found) => self.ask(place, found),
+            None => self.join(place),
+        }
     }
 
     /// Whether a request is refused before a backend is asked.
     fn sheds(&mut self) -> bool {
-        let refused = self.keeper.guards.refused();
-        (refused > 0 && self.chance.below(ALL) < refused)
-            || self.keeper.guards.is_full(self.keeper.upstream())
+        let (guards, upstream) = (&self.keeper.guards, self.keeper.upstream());
+        let is_beyond = guards.adapts() && upstream.queue.is_none() && guards.is_full(upstream);
+        let refused = guards.refused();
+        is_beyond || (refused > 0 && self.chance.below(ALL) < refused)
     }
 
-    /// Begins an attempt for a request, or ends it where nobody is left.
+    /// Begins another attempt for a request, or ends it where nobody is left.
     fn attempt(&mut self, place: usize) {
-        let Some((backend, trial)) = self.choose(place) else {
-            self.taken.ended(self.now, None);
-            return;
-        };
+        match self.choose(place) {
+            Some(found) => self.ask(place, found),
+            None => self.taken.ended(self.now, None),
+        }
+    }
+
+    /// Asks a backend that was picked.
+    fn ask(&mut self, place: usize, (backend, trial): (BackendIx, bool)) {
         let request = &mut self.requests[place];
         request.tries += 1;
         let is_first = request.tries == 1;
