@@ -1,7 +1,7 @@
 //! The circuit breaker of an upstream.
 
 use super::{ask, told};
-use crate::support::{Answer, Lb, Origin, at, config, get, until};
+use crate::support::{Answer, Client, Lb, Origin, at, at_with, config, get, until};
 
 /// Opens after ten failures, soon tries again; backends are not parked.
 const SETTINGS: &str = "passive = { max_fails = 0, statuses = [500] }\n\
@@ -93,4 +93,57 @@ async fn no_more_than_the_trials_pass_at_once_and_a_failed_one_opens_it_again() 
         events["events"].as_array().unwrap().len() == 2
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_request_that_finds_all_backends_full_leaves_the_trial_to_the_next() {
+    let a = Origin::start("a").await;
+    let settings = SETTINGS.replace("OPEN", "3s").replace("trials = 2", "trials = 1");
+    let most = |most| config("", &settings, &[at_with(&a, &format!("max_connections = {most}"))]);
+    let lb = Lb::start(most(2)).await;
+    a.answer(Answer::Stream(50 << 20));
+    let mut occupies = Client::connect(lb.addr("main")).await;
+    occupies.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    occupies.read_response_to_head().await;
+    a.answer(Answer::Status(500));
+    ask_until_open(&lb).await;
+    lb.reload(most(1));
+    lb.until_generation(lb.generation().await + 1).await;
+    until("it is half-open", async || breaker(&lb).await == "half_open").await;
+    assert_eq!(ask(&lb).await.0, 503, "nobody has room");
+    a.answer(Answer::Status(200));
+    drop(occupies);
+    lb.until_metric("plimsoll_backend_in_flight", 0.0).await;
+    assert_eq!(ask(&lb).await.0, 200, "the only trial");
+}
+
+#[tokio::test]
+async fn what_was_under_way_before_it_opened_does_not_open_it_again() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let settings = SETTINGS.replace("OPEN", "3s").replace("trials = 2", "trials = 1");
+    let settings = format!("{settings}\nsticky = {{ route = [\"${{arg.to}}\"] }}");
+    let backends = [at_with(&a, "route = \"a\""), at_with(&b, "route = \"b\"")];
+    let lb = Lb::start(config("", &settings, &backends)).await;
+    b.hold();
+    let mut old = Client::connect(lb.addr("main")).await;
+    old.send("POST /?to=b HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\nx").await;
+    b.until_requests(1).await;
+    a.answer(Answer::Status(500));
+    until("it is open", async || {
+        get(lb.addr("main"), "/?to=a").await;
+        breaker(&lb).await == "open"
+    })
+    .await;
+    a.answer(Answer::Status(200));
+    until("it is half-open", async || breaker(&lb).await == "half_open").await;
+    b.cut_connections().await;
+    b.release();
+    assert_eq!(old.read_response().await.status, 502);
+    until("it is closed", async || {
+        ask(&lb).await;
+        breaker(&lb).await == "closed"
+    })
+    .await;
+    let opened = lb.api("/api/v1/ha/events?kind=breaker.opened").await;
+    assert_eq!(opened["events"].as_array().unwrap().len(), 1, "{opened}");
 }
