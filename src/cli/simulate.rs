@@ -218,7 +218,8 @@ fn document(scenario: &Scenario, runs: &Runs) -> Value {
         json!({
             "strategy": name, "requests": figures.requests, "failed": figures.failed,
             "p50_ms": ms(0.5), "p99_ms": ms(0.99), "p999_ms": ms(0.999),
-            "retries": figures.retries, "hedges": figures.hedges, "shed": figures.shed, "waited": figures.waited, "parked": figures.parked, "ejected": figures.ejected,
+            "retries": figures.retries, "hedges": figures.hedges, "shed": figures.shed,
+            "waited": figures.waited, "parked": figures.parked, "ejected": figures.ejected,
             "hung": figures.hung, "down": figures.down, "moves": figures.moves,
             "opened": figures.opened,
             "noticed_seconds": figures.noticed.map(|time| time.as_secs_f64()),

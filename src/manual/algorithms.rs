@@ -120,9 +120,10 @@
 //! `subset = 20`: of the eligible backends of each tier this node uses 20, with any strategy. Of five hundred
 //! backends and a hundred nodes, each backend then has connections of four nodes and not of all, and what a
 //! node learns of a backend is learnt from more requests. A hash of the node's name (`node`, else that of the
-//! machine) and the backend's decides, where each address of a DNS name has one of its own: who drops out is replaced by the next in order, and nobody else moves.
-//! All backends are probed by all nodes. How many nodes use a backend is spread as if by chance: with N nodes
-//! and n backends N × 20 ÷ n in the mean, give or take nearly its root; choose it so that this spread is
+//! machine) and the backend's decides, where each address of a DNS name has one of its own: who drops out is
+//! replaced by the next in order, and nobody else moves. All backends are probed by all nodes. How many nodes
+//! use a backend is spread as if by chance: with N nodes and n backends N × 20 ÷ n in the mean, give or take
+//! nearly its root; choose it so that this spread is
 //! bearable. While backends are used for want of healthy ones (`fail_open`, a panic) all are. Sources: Google's
 //! *Site Reliability Engineering*, chapter 20, for the idea; rendezvous hashing (Thaler and Ravishankar 1996)
 //! in place of its numbered nodes, as gRPC's A68 has it.

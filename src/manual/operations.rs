@@ -50,8 +50,9 @@
 //!
 //! `HUP`, or a change of any file that was read (looked for every `watch_interval`; `"off"` turns this off).
 //! The new configuration is read and checked as a whole. If anything is wrong with it, nothing changes: the
-//! faults are logged with file, line and remedy, `plimsoll status` and an event (`config.refused`) tell of it, and
-//! `plimsoll_config_last_reload_successful` is 0 until a good one comes. Run `plimsoll check` first, and this does not happen.
+//! faults are logged with file, line and remedy, `plimsoll status` and an event (`config.refused`) tell of it,
+//! and `plimsoll_config_last_reload_successful` is 0 until a good one comes. Run `plimsoll check` first, and
+//! this does not happen.
 //!
 //! A good one takes effect for the next request on every connection. Requests under way end as they began.
 //! Whatever did not change lives on: listeners, connections, pools, counters, health. A backend's address is
@@ -153,7 +154,8 @@
 //!
 //! As installed, the process may read its configuration and no more: `plimsoll reload` takes up what root has
 //! written. For `plimsoll apply`, `config rollback` and `config restore`, which write it, give it the folder:
-//! `chown -R plimsoll: /etc/plimsoll`, and `ReadWritePaths=/etc/plimsoll` by `systemctl edit plimsoll`. The sample in the package says what `[admin]` needs for that.
+//! `chown -R plimsoll: /etc/plimsoll`, and `ReadWritePaths=/etc/plimsoll` by `systemctl edit plimsoll`. The
+//! sample in the package says what `[admin]` needs for that.
 //!
 //! Sockets may be systemd's (`conf/systemd/plimsoll.socket`): a listener whose address is that of a socket
 //! takes it up, and while the service is restarted clients wait instead of being refused.
@@ -275,8 +277,8 @@
 //! `{id}` is `UPSTREAM%2FBACKEND`, or the backend's name alone where it is the only one. Bodies are JSON, with a
 //! `reason` for whoever reads the events later, and `expires_in_seconds` if it shall end by itself.
 //! `?wait=drained` answers when no request is in flight there any more (202 if `timeout_seconds`, 30 by
-//! default, were not enough), `?dry_run=1` only tells; with `If-Match`, changes of
-//! the configuration are made only while the revision that it names is in force. A `POST` with an `Idempotency-Key` is done once, however
+//! default, were not enough), `?dry_run=1` only tells; with `If-Match`, changes of the configuration are made
+//! only while the revision that it names is in force. A `POST` with an `Idempotency-Key` is done once, however
 //! often it comes. What is refused says why (`application/problem+json`, RFC 9457): `code` is for programs.
 //!
 //! What is said holds over reloads, and over restarts with `[admin] state`, until its end or until it is taken
@@ -297,8 +299,9 @@
 //! Each configuration that comes into force with another text than the one before is a revision: it has a
 //! number, and is kept with time, author, reason and text. The author is a token's name; `unix` or `anonymous`
 //! of who came without one; `signal`, `file` or `start`; `policy` of what went back by itself. The last 50 are
-//! kept (`[admin] revisions`; of 16 MiB together at most, but always the two that will be gone back to first), in `[admin] state` where that is set, readable by the
-//! process's user only; else in memory, and a restart forgets them. They hold the secrets that stand in the files; shown
+//! kept (`[admin] revisions`; of 16 MiB together at most, but always the two that will be gone back to first),
+//! in `[admin] state` where that is set, readable by the process's user only; else in memory, and a restart
+//! forgets them. They hold the secrets that stand in the files; shown
 //! they are masked, comments are left out, and a text with a mask in it is refused.
 //!
 //! `plimsoll config backup` and `GET /api/v1/ha/config/backup` give all of that as an archive: `config/` has the
@@ -322,8 +325,9 @@
 //! is not confirmed in time, or if it does harm, judged each second against the five minutes before. Harm is: 5
 //! points more requests answered with 5xx, or attempts at backends failed, among 20 or more of which 5 failed;
 //! or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on; `[admin.guard]` has
-//! these numbers. It goes back to the files of before by the same way, whatever lies beside the main file now, and an event and the
-//! revision's reason say why (`config.reverted`; others are `config.applied`, `config.confirmed`,
+//! these numbers. It goes back to the files of before by the same way, whatever lies beside the main file now,
+//! and an event and the revision's reason say why (`config.reverted`; others are `config.applied`,
+//! `config.confirmed`,
 //! `config.guard_passed`). Where it cannot, as a certificate of then is gone, `config.not_reverted` says why, and
 //! it is tried again every 5 s; where only the file cannot be replaced, it goes back all the same, and
 //! `config.file_left` says so. What waits outlives the process with `[admin] state` (without, an upgrade is

@@ -1,10 +1,10 @@
 //! Hedging: a request that takes longer than is usual is sent to a second backend too, and what answers
 //! first is passed on (after Dean and Barroso, "The Tail at Scale", 2013).
 //!
-//! Only where an upstream declares it; only requests that may be repeated and have no body, and whose client
-//! is not bound to a backend; only the first attempt of a request, once, and within a budget. The first byte decides. What comes after it goes
-//! the way of every attempt, and so does its failure. The other attempt's connection is closed, and it
-//! stands in the books as `cancelled`.
+//! Only where an upstream declares it; only requests that may be repeated and have no body, and whose
+//! client is not bound to a backend; only the first attempt of a request, once, and within a budget. The
+//! first byte decides. What comes after it goes the way of every attempt, and so does its failure. The
+//! other attempt's connection is closed, and it stands in the books as `cancelled`.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
