@@ -34,8 +34,9 @@
 //! # 3. The route (`find.rs`, `service.rs`)
 //!
 //! The path is normalised ([`normalise`](crate::http1::target::normalise)) so that no spelling gets around a
-//! route; near `memory_limit` the answer is 503 before anything is looked up. [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that
-//! belongs to it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
+//! route; near `memory_limit` the answer is 503 before anything is looked up.
+//! [`RouteTable::find`](crate::snapshot::RouteTable::find) gives the route with everything that belongs to
+//! it: upstream, time-outs, retry policy, header changes, counters. A redirect or a fixed
 //! response is written here (`local.rs`) and goes on to stop 8. A split draws its upstream by weight. Within TLS,
 //! a request for a name of another certificate than the client was shown comes to none: that is 421. Where
 //! requests are traced, this is also where the request gets its trace, the caller's or one of its own (`traced`).
@@ -57,15 +58,17 @@
 //! trials find somebody. Where an upstream is crowded
 //! ([`is_crowded`](crate::snapshot::Upstream::is_crowded)), the request comes to `queue.rs` first: a part is
 //! refused by lot (`admission`), or as many are under way as it bears (`adaptive`), and whoever passes looks for
-//! a backend there. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where requests wait. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an address
-//! first (`places.rs`), and the same rules go on from there.
+//! a backend there. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where
+//! requests wait. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an
+//! address first (`places.rs`), and the same rules go on from there.
 //!
 //! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
 //!
 //! The attempt takes its place (`take_place`): it counts itself in at the backend
 //! ([`Live::enter`](crate::balance::Live::enter)) and at the upstream's line, and guards count it out however
-//! it ends, the place first and then the call to who waits for one. The pool gives the idle connection that was used last, after a look whether it is still quiet
-//! and not nearly as old as those that this backend has closed (`idle.rs`); else a fresh one is made within the
+//! it ends, the place first and then the call to who waits for one. The pool gives the idle connection that
+//! was used last, after a look whether it is still quiet and not nearly as old as those that this backend has
+//! closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.
 //! An HTTP/2 connection is shared instead: it is given to the next request too, within the same limits of age,
 //! requests and idle time.
@@ -85,8 +88,8 @@
 //! turns the two connections into a tunnel (`upgrade.rs`). Who asks for a tunnel over HTTP/2 that no
 //! route lists, or whose backends speak HTTP/2, is told 501 before any is asked. Where an
 //! upstream declares `hedge`, a request that is
-//! not answered within what is usual goes to a second backend too, and the first byte decides whose exchange this
-//! is (`hedge.rs`).
+//! not answered within what is usual, and whose client is not bound to a backend, goes to a second one too, and
+//! the first byte decides whose exchange this is (`hedge.rs`).
 //!
 //! # 7. Failed? (`retry.rs`, `failure.rs`)
 //!
@@ -96,6 +99,8 @@
 //! after a pause (`backoff.rs`), leads back to stop 4 with this backend among the tried.
 //! Where it is said who stands in which zone, the next backend is one of the same zone while there is one, and
 //! another zone is gone to once, within the budget (`choose_after` of `choice.rs`).
+//! Where the time is over that the client itself gave (`deadline.rs`), nobody is asked any more, and no backend
+//! is judged by it.
 //! No leads to `failure.rs`: one failure, one status, one word in log and metrics.
 //!
 //! # 8. The books (`judge.rs`, `books.rs`, `record.rs`)
