@@ -39,7 +39,7 @@
 //! | `HUP` | reads the configuration again |
 //! | `USR1` | opens the access log's file anew, for log rotation |
 //! | `USR2` | has another process take this one's place, as `plimsoll upgrade PID` does |
-//! | `TERM`, `INT`, `QUIT` | drains and ends; a second one ends at once |
+//! | `TERM`, `INT`, `QUIT` | drains and ends; a second one ends at once; a process that was replaced drains already, and goes on at its first one |
 //!
 //! # Start
 //!
@@ -151,10 +151,17 @@
 //! `scripts/package` makes, brings both, and its own upgrade is one as above. `Type=notify`: the service is
 //! started when every listener accepts, and `systemctl reload` and upgrades are told too. With
 //! `WatchdogSec` every worker has to answer twice in that time, else systemd starts the process anew.
+//! `systemctl stop` and `restart` wait for the drain. In a unit of your own keep `ExecStop`: a process that
+//! another one has taken the place of by an upgrade is none that systemd has started, and without it systemd kills
+//! that at once.
+//!
+//! The package starts nothing by itself: write `/etc/plimsoll/plimsoll.toml`, then
+//! `systemctl enable --now plimsoll`. Whatever the configuration names (keys of certificates, password files) has to
+//! be readable for the user `plimsoll`.
 //!
 //! As installed, the process may read its configuration and no more: `plimsoll reload` takes up what root has
 //! written. For `plimsoll apply`, `config rollback` and `config restore`, which write it, give it the folder:
-//! `chown -R plimsoll: /etc/plimsoll`, and `ReadWritePaths=/etc/plimsoll` by `systemctl edit plimsoll`. The
+//! `chown -R plimsoll: /etc/plimsoll`; `ConfigurationDirectory` in the unit has taken it out of the sandbox. The
 //! sample in the package says what `[admin]` needs for that.
 //!
 //! Sockets may be systemd's (`conf/systemd/plimsoll.socket`): a listener whose address is that of a socket

@@ -81,25 +81,34 @@ impl Signals {
     /// When the control loop has broken off.
     pub async fn serve(mut self, mut server: Server) -> io::Result<()> {
         self.supervisor.ready();
-        let outcome = match self.until_ending(&server).await {
+        let (outcome, mut is_told) = match self.until_ending(&server).await {
             Ending::Told => {
                 self.supervisor.stopping();
-                Ok(())
+                (Ok(()), true)
             }
-            Ending::Broken(why) => Err(why),
+            Ending::Broken(why) => (Err(why), false),
             Ending::Replaced(successor) => {
                 self.supervisor.replaced_by(successor.pid);
                 server.replaced(successor);
-                Ok(())
+                (Ok(()), false)
             }
         };
         server.drain();
         let stop = server.stopper();
         let mut drained = tokio::task::spawn_blocking(move || server.wait());
-        tokio::select! {
-            _ = &mut drained => return outcome,
-            name = ending(&mut self.term, &mut self.int, &mut self.quit) => {
-                tracing::warn!(signal = name, "stopping at once");
+        loop {
+            tokio::select! {
+                _ = &mut drained => return outcome,
+                name = ending(&mut self.term, &mut self.int, &mut self.quit) => {
+                    if is_told {
+                        tracing::warn!(signal = name, "stopping at once");
+                        break;
+                    }
+                    // Who drains of itself is told for the first time: systemd tells every process of a
+                    // service that it stops, the one that was replaced too.
+                    is_told = true;
+                    tracing::info!(signal = name, "stopping");
+                }
             }
         }
         stop();

@@ -1,10 +1,10 @@
 //! The Debian package, and what it has systemd and logrotate do.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::{PROGRAM, at_root, run};
 
@@ -90,6 +90,36 @@ fn unit_is_understood_and_locks_the_process_in() {
     run(Command::new("systemd-analyze")
         .args(["security", "--offline=yes", "--no-pager", "--threshold=20"])
         .arg(&unit));
+}
+
+#[test]
+fn stopping_waits_for_the_drain_whoever_started_the_process() {
+    let unit = fs::read_to_string(at_root("conf/systemd/plimsoll.service")).unwrap();
+    let stop = unit.lines().find_map(|line| line.strip_prefix("ExecStop=-/bin/sh -c '")).unwrap();
+    let stop = stop.strip_suffix('\'').unwrap().replace("$$", "$");
+    // It takes its time after TERM, as a drain does.
+    let folder = tempfile::tempdir().unwrap();
+    let drained = folder.path().join("drained");
+    let drains =
+        "trap 'sleep 0.5; touch \"$1\"; exit' TERM; echo ready; while :; do sleep 0.1; done";
+    let mut process = Command::new("sh")
+        .args(["-c", drains, "sh"])
+        .arg(&drained)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let pid = process.id().to_string();
+    // systemd clears away what has ended; until then it is still there.
+    let clears = std::thread::spawn(move || process.wait());
+    Command::new("sh").args(["-c", &stop]).env("MAINPID", pid).status().unwrap();
+    assert!(drained.exists());
+    assert!(clears.join().unwrap().unwrap().success());
+    // After a crash there is no process to wait for.
+    let mut without = Command::new("sh");
+    assert!(!without.args(["-c", &stop]).env_remove("MAINPID").status().unwrap().success());
 }
 
 #[test]

@@ -37,6 +37,26 @@ async fn request_under_way_is_finished_by_the_process_that_began_it() {
 }
 
 #[tokio::test]
+async fn request_under_way_is_finished_when_the_service_stops_after_an_upgrade() {
+    let a = Origin::start("a").await;
+    let family = Family::start(&config("drain_timeout = \"1h\"", "", &[at(&a)])).await;
+    a.hold();
+    let mut client = Client::connect(family.addr("main")).await;
+    client.send(GET).await;
+    a.until_requests(1).await;
+    let old = family.pid();
+    let new = family.upgrade_well().await;
+    // As systemd does it: every process of the service is told once.
+    Family::signal(old, Signal::TERM);
+    Family::signal(new, Signal::TERM);
+    until("both were told", async || family.count("stopping") == 2).await;
+    family.until_gone(new).await;
+    a.release();
+    assert_eq!(client.read_response().await.text(), "a");
+    family.until_gone(old).await;
+}
+
+#[tokio::test]
 async fn process_may_have_fewer_or_more_workers_than_the_one_before() {
     let a = Origin::start("a").await;
     let with = |workers: usize| {
