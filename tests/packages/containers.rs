@@ -32,6 +32,24 @@ fn compose_mounts_what_there_is_and_depends_on_what_it_starts() {
 }
 
 #[test]
+fn images_are_found_by_every_engine_and_built_without_what_they_do_not_need() {
+    // Without a registry in it a name is Docker's own affair: podman does not guess.
+    let services = yaml("docker/compose.yaml").remove(0)["services"].take();
+    let pulled = services.as_object().unwrap().values().filter(|one| one["build"].is_null());
+    let pulled = pulled.map(|service| service["image"].as_str().unwrap().to_owned());
+    let text = fs::read_to_string(at_root("docker/Dockerfile")).unwrap();
+    let bases = text.lines().filter_map(|line| line.strip_prefix("FROM "));
+    let all: Vec<_> = pulled.chain(bases.map(str::to_owned)).collect();
+    assert!(all.len() >= 7, "{all:?}");
+    for image in all {
+        assert!(image.split_once('/').is_some_and(|(at, _)| at.contains('.')), "{image}");
+    }
+    // The one name that Docker, podman and buildah all look for.
+    let left_out = fs::read_to_string(at_root(".dockerignore")).unwrap();
+    assert!(left_out.lines().any(|line| line == "target"), "{left_out}");
+}
+
+#[test]
 fn manifests_of_kubernetes_fit_together_and_hold_a_good_configuration() {
     let documents = yaml("docker/kubernetes/plimsoll.yaml");
     let one = |kind: &str| documents.iter().find(|one| one["kind"] == kind).unwrap();
