@@ -9,6 +9,7 @@ mod backends;
 mod identities;
 mod limits;
 mod offline;
+mod plans;
 mod routes;
 mod secured;
 
@@ -16,15 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::balance::{
-    Candidate, Eligibility, Lives, Plan, Policy, Settings, Standing, Strategy, Subset, Tiers,
-    eligible, tiers,
-};
+use crate::balance::{Eligibility, Lives, Policy, Standing, Subset, eligible, tiers};
 use crate::config::model as config;
 use crate::limit::Line;
 use crate::model::{
-    Address, AdminState, BackendId, BackendIx, BackendState, Generation, ProbedState, Share,
-    UpstreamIx, Weight,
+    AdminState, BackendId, BackendIx, BackendState, Generation, ProbedState, UpstreamIx, Weight,
 };
 use crate::policy::spill::Tier;
 use crate::snapshot::upstream::panic_of;
@@ -33,6 +30,7 @@ use crate::telemetry::Registry;
 use crate::tls::Challenges;
 
 use backends::{Gathered, gather};
+use plans::{open, plans, tallies};
 
 pub use identities::Identities;
 pub use offline::Offline;
@@ -239,48 +237,6 @@ fn upstream(
     })
 }
 
-/// The plans of all tiers.
-fn plans(
-    source: &config::Upstream,
-    backends: &[Arc<Backend>],
-    (eligible, shares): (&[bool], Option<&[u32]>),
-    before: Option<&Arc<Upstream>>,
-) -> Tiers {
-    let last = backends.iter().map(|backend| backend.tier).max().unwrap_or(0);
-    let plan = |tier: u8| {
-        let before = before.map(|before| before.plans().plan(usize::from(tier)));
-        plan(source, backends, eligible, tier, before)
-    };
-    Tiers::new(plan(0), (1..=last).map(plan).collect(), shares)
-}
-
-/// The plans of all that may be picked, the degraded beside the others.
-fn open(
-    judged: &Eligibility,
-    backends: &[Arc<Backend>],
-    shares: Option<&[u32]>,
-    plans: impl Fn(&[bool], Option<&[u32]>) -> Tiers,
-) -> Tiers {
-    if judged.degraded == 0 {
-        return plans(&judged.eligible, shares);
-    }
-    let [well, sick] = [false, true].map(|degraded| part(backends, judged, degraded));
-    plans(&well, shares).with_beside(plans(&sick, None), judged.degraded)
-}
-
-/// Those of the eligible that are degraded, or are not.
-fn part(backends: &[Arc<Backend>], judged: &Eligibility, degraded: bool) -> Vec<bool> {
-    let is_part = |(backend, eligible): (&Arc<Backend>, &bool)| {
-        *eligible && (backend.state.probed == ProbedState::Degraded) == degraded
-    };
-    backends.iter().zip(&judged.eligible).map(is_part).collect()
-}
-
-/// Whether failures are counted as in nginx, which does not count those of a single server.
-fn tallies(source: &config::Upstream, backends: &[Arc<Backend>]) -> bool {
-    source.nginx.failures && backends.len() > 1
-}
-
 /// Leaves of the eligible those that this node uses, of the degraded beside the others apart: else a node might
 /// be left with degraded ones alone. Where backends are used that are not known to work, all are: who of them
 /// works is what is to be found.
@@ -343,73 +299,6 @@ fn line(source: &config::Upstream, before: Option<&Upstream>) -> Option<Arc<Line
         line.set_beyond(0);
     }
     Some(line)
-}
-
-fn plan(
-    source: &config::Upstream,
-    backends: &[Arc<Backend>],
-    eligible: &[bool],
-    tier: u8,
-    before: Option<&Plan>,
-) -> Plan {
-    let settings = Settings {
-        strategy: source.strategy,
-        choices: source.choices,
-        by_time: source.by_time,
-        bounded_load: source.bounded_load,
-        second_of_equals: source.nginx.turns,
-        table_size: source.table_size,
-        hot_quantile: source.hot_quantile,
-    };
-    let tallies = tallies(source, backends);
-    let scale = scale(source, backends);
-    let candidates: Vec<_> = (0..)
-        .zip(backends)
-        .zip(eligible)
-        .filter(|((_, backend), _)| backend.tier == tier)
-        .map(|((ix, backend), eligible)| Candidate {
-            ix: BackendIx(ix),
-            id: backend.id,
-            label: place(source.strategy, backend),
-            weight: scale.map_or(backend.weight, |scale| in_effect(backend, scale)),
-            eligible: *eligible,
-            max_connections: backend.max_connections,
-            failures: tallies.then_some(backend.limits),
-        })
-        .collect();
-    match before {
-        // What does not depend on health, above all a ring, is taken over.
-        Some(before) => before.rebuild(&settings, &candidates),
-        None => Plan::build(&settings, &candidates),
-    }
-}
-
-/// By how much all weights are multiplied, so that parts of them are whole numbers; `None`: all of them are
-/// in effect. A twentieth is fine enough, and keeps tables short.
-fn scale(source: &config::Upstream, backends: &[Arc<Backend>]) -> Option<u32> {
-    const FINEST: u32 = 20;
-    let parted = |backend: &Arc<Backend>| backend.state.share != Share::WHOLE;
-    if !source.strategy.takes_shares() || !backends.iter().any(parted) {
-        return None;
-    }
-    let largest = backends.iter().map(|backend| backend.weight.value()).max()?;
-    Some((Weight::MAX / largest).clamp(1, FINEST))
-}
-
-/// The weight of a backend in effect, when all are multiplied by `scale`.
-fn in_effect(backend: &Backend, scale: u32) -> Weight {
-    let part = u64::from(backend.weight.value() * scale) * u64::from(backend.state.share.value());
-    Weight::try_from((part / 100).max(1) as i64).unwrap_or(backend.weight)
-}
-
-/// The text by which a backend has its place in a table. Of a ring, which is nginx's, it is the address as it
-/// is written: a name keeps its place whatever it resolves to, and its addresses share it. Elsewhere each has
-/// its own.
-fn place(strategy: Strategy, backend: &Backend) -> &str {
-    match (strategy, &backend.address) {
-        (Strategy::ConsistentHash, Address::Ip(_)) => &backend.authority,
-        _ => &backend.label,
-    }
 }
 
 impl Upstream {

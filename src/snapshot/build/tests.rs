@@ -9,7 +9,7 @@ use super::*;
 use crate::balance::{Key, Pick, Rng, Tried};
 use crate::config::model::{Families, Query, Resolver};
 use crate::config::{Loaded, parse};
-use crate::model::{AdminState, PassiveState, ProbedState, Tick, WorkerIx};
+use crate::model::{Address, AdminState, PassiveState, ProbedState, Share, Tick, WorkerIx};
 use crate::snapshot::Action;
 
 const TEXT: &str = r#"
