@@ -11,7 +11,7 @@ use crate::model::{AdminState, BackendId, BackendIx, PassiveState, Tick, Upstrea
 use crate::policy::hung::{Facts, Group, News, STEP, Standing};
 use crate::policy::parking;
 use crate::snapshot::Upstream;
-use crate::telemetry::Ejected;
+use crate::telemetry::{BackendSeries, Ejected};
 
 /// What was seen of upstreams whose backends may hang.
 #[derive(Debug, Default)]
@@ -43,25 +43,23 @@ impl Control {
         self.timers.set(Due::Silence, now.after(STEP));
         let snapshot = Arc::clone(&self.snapshot);
         for upstream in &snapshot.upstreams {
-            let facts = self.debts(upstream);
-            let (Some(group), Some(rules)) =
-                (self.silences.0.get_mut(&upstream.id), &upstream.passive.hung)
-            else {
-                continue;
-            };
-            for (id, news) in group.look(&facts, &upstream.series.first_bytes(), rules, now) {
+            let Some(rules) = upstream.passive.hung else { continue };
+            let (facts, series) = self.debts(upstream);
+            let Some(group) = self.silences.0.get_mut(&upstream.id) else { continue };
+            let answers = upstream.series.first_bytes();
+            let own = |place: usize| series[place].first_bytes();
+            for (id, news) in group.look(&facts, &answers, own, &rules, now) {
                 self.take_silence(upstream, id, news, now);
             }
         }
     }
 
-    /// What the backends owe that the operator has in service.
-    fn debts(&self, upstream: &Upstream) -> Vec<Facts> {
-        let mut facts = Vec::with_capacity(upstream.backends.len());
-        for (backend, live) in upstream.backends.iter().zip(&*upstream.live) {
+    /// What the backends owe that the operator has in service, and the series of each.
+    fn debts<'u>(&self, upstream: &'u Upstream) -> (Vec<Facts>, Vec<&'u BackendSeries>) {
+        let facts = upstream.backends.iter().zip(&*upstream.live).filter_map(|(backend, live)| {
             let state = self.backends.state(backend.id).unwrap_or(backend.state);
             if state.admin != AdminState::Enabled {
-                continue;
+                return None;
             }
             let standing = match state.passive {
                 PassiveState::Ok => Standing::InService,
@@ -70,9 +68,9 @@ impl Control {
             };
             let (given, under_way) = backend.series.answers();
             let owed = u64::from(live.in_flight()).saturating_sub(under_way);
-            facts.push(Facts { id: backend.id, standing, owed, given });
-        }
-        facts
+            Some((Facts { id: backend.id, standing, owed, given }, &*backend.series))
+        });
+        facts.unzip()
     }
 
     fn take_silence(&mut self, upstream: &Upstream, id: BackendId, news: News, now: Tick) {

@@ -5,10 +5,13 @@
 //! counted of a single request for it. Who has given no answer from one look to the next, and owed some
 //! at both, owes them for at least as long as lies between the two.
 //!
-//! - *Far longer*: `factor` times what 99 of 100 answers of the upstream took in the last minute, and
-//!   not less than `least`. Where fewer than a hundred answers say what is usual, nobody is hung.
-//! - Of all backends of an upstream one at least has to answer meanwhile: where nobody does, it is not
-//!   the backend. How many may be out is bounded as for outliers.
+//! - *Far longer*: `factor` times what 99 of 100 of its own answers took in the last minutes, and not less
+//!   than `least`: who answers slowly as a rule, as long polls are answered, is given the time, and is no
+//!   measure for others. While there are few of its own, it is not less than what those of the upstream took in
+//!   the last minute. Where fewer than a hundred of these say what is usual, nobody is hung.
+//! - Of all backends of an upstream one at least has to answer meanwhile: only the time counts in which
+//!   another one that gets requests did. Where all fall silent at once, it is not the backend. How many may be
+//!   out is bounded as for outliers.
 //! - A look counts for two steps at most: when we ourselves stood still, nobody was silent.
 //! - It is back as soon as it answers what it owed; else by a trial, and a trial that is not answered
 //!   for as long has failed.
@@ -18,7 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ejection::most_ejected;
-use super::usual::Usual;
+use super::usual::{Answers, Usual, UsualOfOne};
 use crate::model::{BackendId, Tick};
 
 /// Between two looks.
@@ -33,7 +36,7 @@ const USUAL: f64 = 0.99;
 /// When a backend is taken for hung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Times what 99 of 100 answers take; at least 1.
+    /// Times what 99 of 100 of its answers take; at least 1.
     pub factor: u32,
     /// At least so long.
     pub least: Duration,
@@ -89,7 +92,7 @@ pub struct Silence {
     pub owed: u64,
     /// For at least so long.
     pub time: Duration,
-    /// What 99 of 100 answers of the upstream take.
+    /// What 99 of 100 of its answers take; of few, not less than what those of the upstream take.
     pub usual: Duration,
 }
 
@@ -97,7 +100,10 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { owed, time, usual } = self;
         let noun = if *owed == 1 { "request" } else { "requests" };
-        write!(f, "{owed} {noun} not answered for {time:.1?}, while 99 % take {usual:.1?} at most")
+        write!(
+            f,
+            "{owed} {noun} not answered for {time:.1?}, while 99 % take {usual:.1?} there at most"
+        )
     }
 }
 
@@ -109,11 +115,15 @@ pub struct Group {
     each: BTreeMap<BackendId, Known>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Known {
+    /// At the last look it was among them.
+    looked: Tick,
     given: u64,
     /// For how long it has owed answers and given none.
     silent: Duration,
+    /// For how much of that another one answered.
+    outdone: Duration,
     /// When it last gave one that was seen.
     answered: Option<Tick>,
     /// It is out because it hung.
@@ -122,6 +132,7 @@ struct Known {
     heard: bool,
     /// On trial: what it owed before.
     owed_before: u64,
+    usual: UsualOfOne,
 }
 
 impl Group {
@@ -132,46 +143,43 @@ impl Group {
 
     /// A look at all backends that the operator has in service. `answers` are those of the upstream
     /// since it is known, by how long they took: their number up to each bound, and of each its bound
-    /// (`None`: they took longer than the last).
+    /// (`None`: they took longer than the last). `own` gives those of one backend, by its place among the
+    /// facts and by the same bounds; it is asked for few of them.
     pub fn look(
         &mut self,
         facts: &[Facts],
-        answers: &[(Option<Duration>, u64)],
+        answers: &Answers,
+        own: impl Fn(usize) -> Vec<(Option<Duration>, u64)>,
         rules: &Rules,
         now: Tick,
     ) -> Vec<(BackendId, News)> {
         let passed = now.since(self.looked).min(STEP * 2);
         self.looked = now;
-        self.each.retain(|id, _| facts.iter().any(|one| one.id == *id));
-        for one in facts {
-            match self.each.entry(one.id) {
-                // Of the time before it is known nothing follows.
-                Entry::Vacant(entry) => {
-                    entry.insert(Known { given: one.given, ..Known::default() });
-                }
-                Entry::Occupied(mut entry) => entry.get_mut().see(one, rules, passed, now),
-            }
-        }
-        let mut news: Vec<_> = facts
-            .iter()
-            .filter(|one| self.each[&one.id].is_back(one, rules))
-            .map(|one| (one.id, News::Answers))
-            .collect();
+        self.see(facts, rules, passed);
         self.usual.look(answers, now);
-        let Some(usual) = self.usual.quantile(USUAL) else { return news };
-        let patience = rules.patience(usual);
+        let of_all = self.usual.quantile(USUAL);
         let out = facts.iter().filter(|one| one.standing != Standing::InService).count();
         let mut room = most_ejected(facts.len(), MOST_OUT).saturating_sub(out);
-        for one in facts {
-            let others_answer = self.others_answer(one.id, facts, patience, now);
+        let mut news = Vec::new();
+        for (place, one) in facts.iter().enumerate() {
             let Some(known) = self.each.get_mut(&one.id) else { continue };
-            if known.silent < patience {
-                continue;
+            if known.is_back(one, rules) {
+                news.push((one.id, News::Answers));
             }
+            if known.usual.is_due(one.given, now) {
+                known.usual.mark(&own(place), one.given, now);
+            }
+            let on_trial = one.standing == Standing::OnTrial;
+            let waited = if on_trial { known.silent } else { known.outdone };
+            let Some(of_all) = of_all.filter(|_| waited >= rules.least) else { continue };
+            let usual = known.usual.quantile(USUAL, &own(place), of_all);
+            let Some(usual) = usual.filter(|usual| waited >= rules.patience(*usual)) else {
+                continue;
+            };
             let silence = |owed| Silence { owed, time: known.silent, usual };
             let found = match one.standing {
                 Standing::OnTrial => News::TrialHangs(silence(one.owed - known.owed_before)),
-                Standing::InService if others_answer && room > 0 => {
+                Standing::InService if room > 0 => {
                     room -= 1;
                     News::Hangs(silence(one.owed))
                 }
@@ -183,14 +191,36 @@ impl Group {
         news
     }
 
-    /// Whether another one that gets requests has answered lately.
-    fn others_answer(&self, id: BackendId, facts: &[Facts], lately: Duration, now: Tick) -> bool {
-        let mut others =
-            facts.iter().filter(|one| one.id != id && one.standing == Standing::InService);
-        others.any(|one| {
-            let answered = self.each.get(&one.id).and_then(|known| known.answered);
-            answered.is_some_and(|at| now.since(at) <= lately)
-        })
+    /// Writes down what each has done since the look before, and forgets who is not there any more.
+    fn see(&mut self, facts: &[Facts], rules: &Rules, passed: Duration) {
+        let now = self.looked;
+        for one in facts {
+            let known = match self.each.entry(one.id) {
+                // Of the time before it is known nothing follows.
+                Entry::Vacant(entry) => {
+                    entry.insert(Known { given: one.given, ..Known::default() })
+                }
+                Entry::Occupied(entry) => {
+                    let known = entry.into_mut();
+                    known.see(one, rules, passed, now);
+                    known
+                }
+            };
+            known.looked = now;
+        }
+        self.each.retain(|_, known| known.looked == now);
+        // At this look or the one before. Where all have fallen silent at once, hardly any time counts then.
+        let answers = |known: &Known, standing| {
+            let lately = |at| now.since(at) <= STEP + STEP / 2;
+            standing == Standing::InService && known.answered.is_some_and(lately)
+        };
+        let number = facts.iter().filter(|one| answers(&self.each[&one.id], one.standing)).count();
+        for one in facts {
+            let Some(known) = self.each.get_mut(&one.id) else { continue };
+            if number > usize::from(answers(known, one.standing)) && known.silent > Duration::ZERO {
+                known.outdone += passed;
+            }
+        }
     }
 }
 
@@ -209,7 +239,11 @@ impl Known {
             self.owed_before = facts.owed;
             facts.standing == Standing::InService && facts.owed >= u64::from(rules.requests)
         };
-        self.silent = if owes && !answered { self.silent + passed } else { Duration::ZERO };
+        if owes && !answered {
+            self.silent += passed;
+        } else {
+            (self.silent, self.outdone) = (Duration::ZERO, Duration::ZERO);
+        }
         self.hung &= facts.standing != Standing::InService;
     }
 
@@ -221,7 +255,8 @@ impl Known {
 
     /// It is told that it hangs. Whatever comes of it, that is not told again at the next look.
     fn told(&mut self) {
-        (self.hung, self.heard, self.silent) = (true, false, Duration::ZERO);
+        (self.hung, self.heard) = (true, false);
+        (self.silent, self.outdone) = (Duration::ZERO, Duration::ZERO);
     }
 }
 
@@ -244,7 +279,7 @@ mod tests {
         let mut group = Group::new(Tick(0));
         let none = answers(0).iter().map(|(bound, _)| (*bound, 0)).collect::<Vec<_>>();
         let now = Tick(1_000_000);
-        assert_eq!(group.look(facts, &none, &RULES, now), []);
+        assert_eq!(group.look(facts, &none, unknown, &RULES, now), []);
         (group, now)
     }
 
@@ -256,16 +291,31 @@ mod tests {
         Facts { standing, ..facts }
     }
 
+    /// Of no backend anything is known but what its upstream's answers say.
+    fn unknown(_: usize) -> Vec<(Option<Duration>, u64)> {
+        answers(0).iter().map(|(bound, _)| (*bound, 0)).collect()
+    }
+
     /// The looks after this until something is found.
     fn look(
+        known: &mut (Group, Tick),
+        facts: impl FnMut(u64) -> Vec<Facts>,
+        slow: u64,
+        looks: u64,
+    ) -> Option<(u64, Vec<(BackendId, News)>)> {
+        look_of(known, facts, (slow, unknown), looks)
+    }
+
+    /// The same where of each backend's own answers this is known.
+    fn look_of(
         (group, now): &mut (Group, Tick),
         mut facts: impl FnMut(u64) -> Vec<Facts>,
-        slow: u64,
+        (slow, own): (u64, impl Fn(usize) -> Vec<(Option<Duration>, u64)> + Copy),
         looks: u64,
     ) -> Option<(u64, Vec<(BackendId, News)>)> {
         (1..=looks).find_map(|look| {
             *now = now.after(STEP);
-            let news = group.look(&facts(look), &answers(slow), &RULES, *now);
+            let news = group.look(&facts(look), &answers(slow), own, &RULES, *now);
             (!news.is_empty()).then_some((look, news))
         })
     }
@@ -279,7 +329,7 @@ mod tests {
         let silence =
             Silence { owed: 7, time: Duration::from_secs(1), usual: Duration::from_micros(9_900) };
         assert_eq!(news, [(BackendId(1), News::Hangs(silence))]);
-        let words = "7 requests not answered for 1.0s, while 99 % take 9.9ms at most";
+        let words = "7 requests not answered for 1.0s, while 99 % take 9.9ms there at most";
         assert_eq!(silence.to_string(), words);
     }
 
@@ -288,6 +338,62 @@ mod tests {
         let mut group = group(&[of(1, 3, 9), of(2, 3, 9)]);
         let found = look(&mut group, |n| vec![of(1, 9, 9), of(2, 3, 9 + n)], 50, 99);
         assert_eq!(found.unwrap().0, 20, "ten times 476 ms");
+    }
+
+    #[test]
+    fn who_is_usually_slow_alone_is_given_time_and_gives_nobody_else_any() {
+        // Of a thousand answers of its own all took up to half a second, and those of the other 10 ms.
+        let own = |place: usize| {
+            let mut own = unknown(place);
+            own[1 - place].1 = 1_000;
+            own
+        };
+        let facts = [of(1, 3, 9), of(2, 3, 9)];
+        let mut known = group(&facts);
+        let found = look_of(&mut known, |n| vec![of(1, 9, 9), of(2, 3, 9 + n)], (0, own), 99);
+        assert_eq!(found.unwrap().0, 20, "ten times 495 ms, though 99 % of all take 9.9 ms");
+        let mut known = group(&facts);
+        let found = look_of(&mut known, |n| vec![of(1, 3, 9 + n), of(2, 9, 9)], (200, own), 99);
+        let (looks, news) = found.unwrap();
+        assert_eq!(looks, 4, "a second, though 99 % of all take 490 ms");
+        assert_eq!(news[0].0, BackendId(2));
+    }
+
+    #[test]
+    fn few_slow_answers_of_its_own_give_time_and_few_fast_ones_take_none() {
+        let few = |bucket: usize| {
+            move |place: usize| {
+                let mut own = unknown(place);
+                own[bucket].1 = 5;
+                own
+            }
+        };
+        let facts = |n| vec![of(1, 9, 9), of(2, 3, 9 + n)];
+        let mut known = group(&facts(0));
+        assert_eq!(look_of(&mut known, facts, (0, few(1)), 99).unwrap().0, 20);
+        let mut known = group(&facts(0));
+        assert_eq!(look_of(&mut known, facts, (50, few(0)), 99).unwrap().0, 20, "as the others");
+        let mut known = group(&facts(0));
+        assert_eq!(
+            look_of(&mut known, facts, (0, few(2)), 99),
+            None,
+            "it takes for ever as a rule"
+        );
+    }
+
+    #[test]
+    fn who_falls_silent_with_all_others_does_not_hang_nor_who_recovers_a_little_later() {
+        let mut known = group(&[of(1, 3, 9), of(2, 3, 9), of(3, 3, 9)]);
+        // All have answered at the first of these looks, and one at the second too.
+        let silent = |n: u64| vec![of(1, 9, 10), of(2, 9, 9 + n.min(2)), of(3, 9, 10)];
+        assert_eq!(look(&mut known, silent, 0, 20), None);
+        // It is over, for one of them first.
+        let over = |n| vec![of(1, 9, 10), of(2, 3, 11 + n), of(3, 9, 10)];
+        assert_eq!(look(&mut known, over, 0, 1), None);
+        // But who goes on with it hangs.
+        let one = |n| vec![of(1, 9, 10), of(2, 3, 50 + n), of(3, 3, 50 + n)];
+        let (_, news) = look(&mut known, one, 0, 9).unwrap();
+        assert!(matches!(news[..], [(BackendId(1), News::Hangs(_))]), "{news:?}");
     }
 
     #[test]
@@ -315,7 +421,7 @@ mod tests {
         for n in 0..40 {
             now = now.after(STEP);
             let facts = [of(1, 9, 9), of(2, 3, 9 + n)];
-            assert_eq!(group.look(&facts, &[(Some(STEP), n), (None, 0)], &RULES, now), []);
+            assert_eq!(group.look(&facts, &[(Some(STEP), n), (None, 0)], unknown, &RULES, now), []);
         }
     }
 
@@ -323,7 +429,8 @@ mod tests {
     fn when_we_stood_still_nobody_was_silent() {
         let (mut group, now) = group(&[of(1, 9, 9), of(2, 3, 9)]);
         let facts = [of(1, 9, 9), of(2, 3, 10)];
-        assert_eq!(group.look(&facts, &answers(0), &RULES, now.after(Duration::from_mins(5))), []);
+        let later = now.after(Duration::from_mins(5));
+        assert_eq!(group.look(&facts, &answers(0), unknown, &RULES, later), []);
     }
 
     #[test]
@@ -368,7 +475,7 @@ mod tests {
                 for (one, (owed, gave)) in all.iter_mut().zip(step) {
                     (one.owed, one.given) = (owed, one.given + gave);
                 }
-                for (id, news) in group.look(&all, &answers(0), &RULES, now) {
+                for (id, news) in group.look(&all, &answers(0), unknown, &RULES, now) {
                     let one = &mut all[id.0 as usize];
                     match news {
                         News::Hangs(silence) => {

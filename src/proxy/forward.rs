@@ -291,8 +291,7 @@ impl Forward<'_> {
         {
             self.heed(response, most, now);
         }
-        let series = &self.passage.local.upstream.series;
-        series.worker(self.passage.at.worker.ix).first_byte(first_byte);
+        self.backend.series.worker(self.passage.at.worker.ix).first_byte(first_byte);
         now
     }
 

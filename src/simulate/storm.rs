@@ -1,7 +1,10 @@
 //! What is held against silence and against storms, shown with it and without.
 
 use super::tests::{run, scenario};
-use super::{Figures, Load, simulate};
+use std::time::Duration;
+
+use super::scenario::{Change, Effect};
+use super::{Figures, Load, Scenario, simulate};
 
 /// The part of the requests of these seconds that failed.
 fn failed(figures: &Figures, seconds: std::ops::Range<usize>) -> f64 {
@@ -40,6 +43,33 @@ fn who_takes_its_turn_at_a_black_hole_catches_few_once_it_is_left() {
         waited.count()
     };
     assert!(slow(&leaves) * 8 < slow(&waits), "{} {}", slow(&leaves), slow(&waits));
+}
+
+#[test]
+fn who_answers_long_polls_is_not_taken_for_hung_once_it_has_answered_some() {
+    let seconds = Duration::from_secs;
+    // One of four answers after ten seconds and more, as a rule; it gets a few requests in a second.
+    let polled = Scenario {
+        backends: 4,
+        rate: 20.0,
+        time: seconds(600),
+        places: 1_000,
+        changes: vec![Change {
+            during: seconds(0)..seconds(600),
+            to: 0..1,
+            effect: Effect::Slow(1_000.0),
+        }],
+        ..scenario("steady")
+    };
+    for strategy in ["ip_hash", "consistent_hash", "round_robin"] {
+        let settings = format!("strategy = \"{strategy}\"\ntimeouts.read = \"2m\"");
+        let loaded = super::tests::loaded(polled.backends, &settings);
+        let figures = simulate(&loaded.config, "api", &polled, &Load::MadeUp, 7).unwrap();
+        // Of who has never answered nobody knows that.
+        assert!(figures.hung <= 1, "{strategy}: {}", figures.hung);
+        assert!(figures.attempts[0] > 1_500, "{strategy}: {:?}", figures.attempts);
+        assert_eq!(figures.failed, 0, "{strategy}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::cell::{Count, PerWorker};
+use super::cell::{Count, PerWorker, Rough, bounded};
 use super::check::{CheckSeries, CheckTable};
 use super::labels::{Cause, Ejected};
 use super::names::{self, Family};
@@ -122,6 +122,8 @@ pub struct BackendCell {
     answers_ended: Count,
     /// Idle connections.
     idle: Count,
+    /// How long response heads were waited for. There is room for it on the cell's lines.
+    first_bytes: Rough,
 }
 
 impl BackendCell {
@@ -148,6 +150,12 @@ impl BackendCell {
     pub fn attempt(&self, outcome: Outcome, took: Duration) {
         self.outcomes[outcome as usize].add(1);
         self.upstream.worker(self.worker).attempt(took);
+    }
+
+    /// The response head came after this time since the start of the attempt.
+    #[inline]
+    pub fn first_byte(&self, took: Duration) {
+        self.first_bytes.add(self.upstream.worker(self.worker).first_byte(took));
     }
 
     /// An attempt speaks against the backend. Beside [`attempt`](Self::attempt).
@@ -203,6 +211,7 @@ impl BackendSeries {
             answers_begun: Count::default(),
             answers_ended: Count::default(),
             idle: Count::default(),
+            first_bytes: Rough::default(),
         };
         Self {
             name: name.to_owned(),
@@ -297,6 +306,12 @@ impl BackendSeries {
         let begun = self.cells.sum(|cell| &cell.answers_begun);
         let under_way = self.cells.open(|cell| &cell.answers_begun, |cell| &cell.answers_ended);
         (ended + begun, under_way)
+    }
+
+    /// How long its response heads were waited for: up to each bound, how many; the last ones took longer
+    /// than any.
+    pub fn first_bytes(&self) -> Vec<(Option<Duration>, u64)> {
+        bounded(self.cells.rough(|cell| &cell.first_bytes))
     }
 
     /// The backend stood out by its failures, or by its silence. For control.
@@ -416,6 +431,11 @@ fn encode_state(all: &[Arc<BackendSeries>], text: &mut Text) {
 mod tests {
     use super::*;
     use crate::model::Tick;
+
+    #[test]
+    fn a_workers_part_is_two_pairs_of_cache_lines() {
+        assert_eq!(size_of::<BackendCell>(), 256);
+    }
 
     #[test]
     fn numbers_and_places_agree() {

@@ -5,7 +5,7 @@
 //! reads all cells and sums; it may miss what happens meanwhile, but never sees a number go back.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::exemplar::{Exemplar, Slot};
@@ -67,21 +67,19 @@ fn place(us: u64) -> usize {
 }
 
 impl Histogram {
-    fn bucket(&self, us: u64) -> &Count {
-        &self.buckets[place(us)]
-    }
-
     /// Keeps a request whose duration was noted. For one writer only.
     pub(super) fn exemplify(&self, one: Exemplar) {
         self.exemplars.get_or_init(Box::default)[place(micros(one.took))].set(one);
     }
 
-    /// Notes one duration. For one writer only.
+    /// Notes one duration; gives its bucket's place. For one writer only.
     #[inline]
-    pub(super) fn record(&self, took: Duration) {
+    pub(super) fn record(&self, took: Duration) -> usize {
         let us = micros(took);
-        self.bucket(us).add(1);
+        let place = place(us);
+        self.buckets[place].add(1);
         self.sum_us.add(us);
+        place
     }
 
     /// How many were noted.
@@ -92,8 +90,22 @@ impl Histogram {
     /// Notes one duration beside other writers.
     pub(super) fn record_shared(&self, took: Duration) {
         let us = micros(took);
-        self.bucket(us).add_shared(1);
+        self.buckets[place(us)].add_shared(1);
         self.sum_us.add_shared(us);
+    }
+}
+
+/// Durations by bucket in half the room, where there may be thousands of these: a number wraps at 2³², which
+/// whoever compares it with an earlier one takes for a new beginning.
+#[derive(Debug, Default)]
+pub(super) struct Rough([AtomicU32; BOUNDS + 1]);
+
+impl Rough {
+    /// Notes one duration of the bucket at this place. For one writer only.
+    #[inline]
+    pub(super) fn add(&self, place: usize) {
+        let bucket = &self.0[place];
+        bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
     }
 }
 
@@ -123,10 +135,10 @@ impl Distribution {
     }
 }
 
-/// Durations by the upper bounds of their buckets; the last ones are above all.
-pub(super) fn bounded(seen: &Distribution) -> Vec<(Option<Duration>, u64)> {
+/// Numbers of durations by the upper bounds of their buckets; the last ones are above all.
+pub(super) fn bounded(buckets: [u64; BOUNDS + 1]) -> Vec<(Option<Duration>, u64)> {
     let bounds = BOUNDS_US.into_iter().map(|us| Some(Duration::from_micros(us)));
-    bounds.chain([None]).zip(seen.buckets).collect()
+    bounds.chain([None]).zip(buckets).collect()
 }
 
 /// One cell per worker.
@@ -154,6 +166,17 @@ impl<C> PerWorker<C> {
     pub(super) fn open(&self, begun: impl Fn(&C) -> &Count, ended: impl Fn(&C) -> &Count) -> u64 {
         let ended = self.sum(ended);
         (self.sum(begun).wrapping_sub(ended) as i64).max(0) as u64
+    }
+
+    /// How many durations of each bucket there are over all workers.
+    pub(super) fn rough(&self, of: impl Fn(&C) -> &Rough) -> [u64; BOUNDS + 1] {
+        let mut sums = [0; BOUNDS + 1];
+        for cell in &self.0 {
+            for (sum, bucket) in sums.iter_mut().zip(&of(cell).0) {
+                *sum += u64::from(bucket.load(Relaxed));
+            }
+        }
+        sums
     }
 
     /// One histogram over all workers.
@@ -225,6 +248,18 @@ mod tests {
         assert_eq!(cells.open(|c| &c.0, |c| &c.1), 3);
         cells.of(WorkerIx(0)).1.add(4);
         assert_eq!(cells.open(|c| &c.0, |c| &c.1), 0, "never negative");
+    }
+
+    #[test]
+    fn rough_numbers_are_those_of_the_buckets() {
+        let cells = PerWorker::new(2, |_| (Histogram::default(), Rough::default()));
+        for (worker, ms) in [(0, 1), (0, 7), (1, 7), (1, 90_000)] {
+            let (histogram, rough) = cells.of(WorkerIx(worker));
+            rough.add(histogram.record(Duration::from_millis(ms)));
+        }
+        let expected = cells.distribution(|cell| &cell.0).buckets;
+        assert_eq!(cells.rough(|cell| &cell.1), expected);
+        assert_eq!((expected[0], expected[3], expected[BOUNDS]), (1, 2, 1));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl RouteSeries {
 
     /// How long finished requests took: up to each bound, how many; the last ones took longer than any.
     pub fn durations(&self) -> Vec<(Option<Duration>, u64)> {
-        bounded(&self.cells.distribution(|cell| &cell.duration))
+        bounded(self.cells.distribution(|cell| &cell.duration).buckets)
     }
 
     /// Requests under way.

@@ -96,10 +96,10 @@ impl UpstreamCell {
         self.connect.record(took);
     }
 
-    /// The response head came after this time since the start of the attempt.
+    /// The response head came after this time; gives its bucket's place. Called by the backend's cell.
     #[inline]
-    pub fn first_byte(&self, took: Duration) {
-        self.first_byte.record(took);
+    pub(super) fn first_byte(&self, took: Duration) -> usize {
+        self.first_byte.record(took)
     }
 
     /// An attempt that ended belongs to a trace that is recorded.
@@ -245,7 +245,7 @@ impl UpstreamSeries {
     /// How long response heads were waited for: up to each bound, how many; the last ones took longer
     /// than any.
     pub fn first_bytes(&self) -> Vec<(Option<Duration>, u64)> {
-        bounded(&self.cells.distribution(|cell| &cell.first_byte))
+        bounded(self.cells.distribution(|cell| &cell.first_byte).buckets)
     }
 
     /// Response heads that came, and how long they took together.

@@ -1,5 +1,7 @@
 //! Backends that take requests and say nothing.
 
+use std::time::Instant;
+
 use tokio::task::JoinHandle;
 
 use super::{PARKED, UP, ask, ask_all_from, told, until_state};
@@ -79,6 +81,41 @@ async fn answers_that_take_long_are_no_silence() {
     // It comes behind the first, and one of three may be out.
     let asked = until_left(&lb, &c).await;
     assert_eq!(told(&lb, &a).await["passive_state"], "ok");
+    c.release();
+    for one in asked {
+        assert_eq!(in_time("an answer", one).await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_answers_slowly_as_a_rule_is_given_time_that_others_are_not() {
+    let mut origins = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        origins.push(Origin::start(name).await);
+    }
+    let (a, c) = (&origins[0], &origins[2]);
+    let backends: Vec<_> = origins.iter().map(at).collect();
+    let lb = Lb::start(config("", SETTINGS, &backends)).await;
+    // Some answers of the first take more than half a second, before it is known what is usual.
+    a.hold();
+    let (address, begun) = (lb.addr("main"), Instant::now());
+    let slow: Vec<_> =
+        (0..20).map(|_| tokio::spawn(async move { get(address, "/").await })).collect();
+    a.until_requests(4).await;
+    until("half a second has passed", async || begun.elapsed().as_millis() > 600).await;
+    a.release();
+    for one in slow {
+        assert_eq!(in_time("an answer", one).await.unwrap().status, 200);
+    }
+    // Of all answers these are less than one in a hundred, and of its own more.
+    for _ in 0..800 {
+        assert_eq!(ask(&lb).await.0, 200);
+    }
+    a.hold();
+    c.hold();
+    let asked = until_left(&lb, c).await;
+    assert_eq!(told(&lb, a).await["passive_state"], "ok");
+    a.release();
     c.release();
     for one in asked {
         assert_eq!(in_time("an answer", one).await.unwrap().status, 200);

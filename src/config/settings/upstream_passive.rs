@@ -64,11 +64,14 @@ pub(super) static PASSIVE: Section = Section {
             "hung_factor",
             Kind::Integer { min: 0, max: 1_000 },
             "10",
-            "A backend that owes answers, and gives none for so many times what 99 of 100 answers of the \
-             upstream took in the last minute, while other backends answer, is hung: it is parked before \
-             the requests that it has time out, is back as soon as it answers them, and else by a trial. \
-             At most half of the backends are out when one is taken out. 0 is never; it is so too with \
-             `nginx.failures`, and as long as less than a hundred answers say what is usual.",
+            "A backend that owes answers, and gives none for so many times what 99 of 100 of its own answers \
+             took in the last minutes, while other backends answer, is hung: it is parked before the requests \
+             that it has time out, is back as soon as it answers them, and else by a trial. So who answers long \
+             polls is given the time. While a backend has given less than a hundred answers, it is not less \
+             than what 99 of 100 answers of the upstream took in the last minute. At most half of the backends \
+             are out when one is taken out, and where all fall silent at once nobody is. 0 is never; it is so \
+             too with `nginx.failures`, and as long as less than a hundred answers say what is usual in the \
+             upstream.",
             "20",
         ),
         Setting::with_default(

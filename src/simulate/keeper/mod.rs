@@ -205,7 +205,9 @@ impl<'c> Keeper<'c> {
                 hung::Facts { id: backend.id, standing, owed: live.in_flight().into(), given }
             })
             .collect();
-        let found = self.silences.look(&facts, &upstream.series.first_bytes(), &rules, now);
+        let own = |place: usize| upstream.backends[place].series.first_bytes();
+        let answers = upstream.series.first_bytes();
+        let found = self.silences.look(&facts, &answers, own, &rules, now);
         let mut news = Vec::new();
         for (id, found) in found {
             let Some(place) = self.known.iter().position(|one| one.id == id) else { continue };

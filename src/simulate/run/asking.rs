@@ -102,11 +102,12 @@ impl Run<'_> {
         let upstream = self.keeper.upstream();
         let (live, limits) =
             (&upstream.live[backend.index()], upstream.backends[backend.index()].limits);
-        upstream.backends[backend.index()].series.worker(WorkerIx(0)).attempt(outcome, took);
+        let cell = upstream.backends[backend.index()].series.worker(WorkerIx(0));
+        cell.attempt(outcome, took);
         if failed {
             live.observe_failure(took, now);
         } else {
-            upstream.series.worker(WorkerIx(0)).first_byte(took);
+            cell.first_byte(took);
             live.observe(took, now);
         }
         let worker = self.requests[place].worker;

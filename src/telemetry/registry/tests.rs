@@ -52,7 +52,6 @@ fn busy() -> (Arc<Registry>, impl Sized) {
     cell.retry(Outcome::Reset);
     cell.retry_denied(RetryDenied::NonIdempotent);
     cell.connected(Duration::from_micros(300));
-    cell.first_byte(Duration::from_millis(2));
     cell.none_eligible();
     cell.queued(Duration::from_millis(3));
     cell.queue_rejected(QueueRejected::Timeout);
@@ -82,6 +81,7 @@ fn busy() -> (Arc<Registry>, impl Sized) {
         cell.attempt(Outcome::Timeout, Duration::from_millis(40));
         cell.set_idle(2);
     }
+    backend.worker(W0).first_byte(Duration::from_millis(2));
     backend.worker(W0).ended();
     backend.worker(W1).set_idle(1);
     backend.set_state(disabled);
