@@ -65,7 +65,8 @@ impl Live {
     /// Counts a request in until the guard is dropped.
     ///
     /// Enter directly after the pick: between the two another worker may take the last free place, so
-    /// `max_connections` may be exceeded by at most the number of workers less one.
+    /// `max_connections` may be exceeded by at most the number of workers less one. (`max_in_flight` of the
+    /// upstream is not.)
     #[inline]
     #[must_use = "the request counts only as long as the guard lives"]
     pub fn enter(&self) -> InFlight<'_> {

@@ -52,11 +52,19 @@ struct Waiter {
 
 impl Line {
     /// Counts a request in until the guard is dropped, which calls the next in line. Drop it after what
-    /// else stands for the request's place.
-    #[must_use = "the request counts only as long as the guard lives"]
-    pub fn enter(&self) -> Entered<'_> {
-        self.under_way.fetch_add(1, Relaxed);
-        Entered(self)
+    /// else stands for the request's place. `None`: as many are under way as may be, whoever else asks at
+    /// this moment.
+    pub fn enter(&self) -> Option<Entered<'_>> {
+        match self.most() {
+            0 => {
+                self.under_way.fetch_add(1, Relaxed);
+            }
+            most => {
+                let one_more = |now| (now < most).then_some(now + 1);
+                self.under_way.fetch_update(Relaxed, Relaxed, one_more).ok()?;
+            }
+        }
+        Some(Entered(self))
     }
 
     /// Requests that entered and did not leave yet.
@@ -166,6 +174,20 @@ impl Waiters {
 #[derive(Debug)]
 pub struct Entered<'a>(&'a Line);
 
+impl Entered<'_> {
+    /// What else stood for the request's place is free, and the request goes on elsewhere: calls the next in
+    /// line.
+    pub fn moves_on(&self) {
+        self.0.call();
+    }
+
+    /// Nothing came of it. Calls nobody: it was the first in line who asked, and would call itself.
+    pub fn give_back(self) {
+        let place = std::mem::ManuallyDrop::new(self);
+        place.0.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Relaxed);
@@ -250,7 +272,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_called_when_a_place_is_left_and_woken() {
         let line = Line::default();
-        let place = line.enter();
+        let place = line.enter().unwrap();
         let waiting = line.join(1, 5).unwrap();
         assert!(is_called(&waiting), "the first looks at once");
         assert!(!is_called(&waiting), "and once");
@@ -275,6 +297,47 @@ mod tests {
         assert!(!is_called(&waiting));
         line.set_most(3);
         assert!(is_called(&waiting) && !line.is_full());
+    }
+
+    #[test]
+    fn never_are_more_under_way_than_may_be_on_however_many_threads() {
+        const MOST: u32 = 3;
+        let line = Line::default();
+        line.set_most(MOST);
+        let (entered, refused): (u32, u32) = std::thread::scope(|scope| {
+            let ask = || {
+                let mut counts = (0, 0);
+                for _ in 0..20_000 {
+                    let Some(place) = line.enter() else {
+                        counts.1 += 1;
+                        continue;
+                    };
+                    assert!(line.under_way() <= MOST);
+                    counts.0 += 1;
+                    if counts.0 % 5 == 0 { place.give_back() } else { drop(place) }
+                }
+                counts
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            let all = threads.into_iter().map(|thread| thread.join().unwrap());
+            all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        });
+        assert_eq!((entered + refused, line.under_way()), (160_000, 0));
+        let _places = [(); MOST as usize].map(|()| line.enter().unwrap());
+        assert!(line.enter().is_none() && line.is_full());
+    }
+
+    #[test]
+    fn who_is_the_first_and_finds_nobody_does_not_call_itself() {
+        let line = Line::default();
+        line.set_most(1);
+        let waiting = line.join(9, 5).unwrap();
+        assert!(is_called(&waiting));
+        line.enter().unwrap().give_back();
+        assert!(!is_called(&waiting) && line.under_way() == 0);
+        let place = line.enter().unwrap();
+        place.moves_on();
+        assert!(is_called(&waiting), "there may be a backend");
     }
 
     #[test]
@@ -319,7 +382,7 @@ mod tests {
         first.found();
         let urgent = line.join(9, 0).unwrap();
         assert!(!is_called(&next) && !is_called(&urgent), "the place is not taken yet");
-        let _place = line.enter();
+        let _place = line.enter().unwrap();
         line.taken();
         assert!(!is_called(&next) && is_called(&urgent));
     }

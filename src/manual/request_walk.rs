@@ -64,9 +64,11 @@
 //!
 //! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
 //!
-//! The attempt takes its place (`take_place`): it counts itself in at the backend
-//! ([`Live::enter`](crate::balance::Live::enter)) and at the upstream's line, and guards count it out however
-//! it ends, the place first and then the call to who waits for one. The pool gives the idle connection that
+//! Where a limit holds for the upstream as a whole, the request has taken one of its places before it was given a
+//! backend (`choose_at_once`, [`Line::enter`](crate::limit::Line::enter)), and keeps it from one attempt to the
+//! next. Each attempt counts itself in at its backend (`take_place`, [`Live::enter`](crate::balance::Live::enter)).
+//! Guards count both out however it ends, the backend's place first and then the upstream's, with which whoever
+//! waits is called. The pool gives the idle connection that
 //! was used last, after a look whether it is still quiet and not nearly as old as those that this backend has
 //! closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::balance::InFlight;
 use crate::http1::HeadError;
-use crate::limit::{Entered, Line};
+use crate::limit::Entered;
 use crate::model::{Address, Outcome};
 use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::done::Done;
@@ -65,16 +65,14 @@ pub(super) async fn run(
         return Err(Failure::Deadline);
     }
     passage.make_key(state);
-    let upstream = &passage.local.upstream;
-    let first = if upstream.is_crowded() { None } else { passage.choose_first(state) };
-    let mut choice = if let Some(choice) = first {
-        choice
+    let (mut choice, seat) = if let Some(found) = passage.choose_at_once(state) {
+        found
     } else {
         // Boxed: who finds a backend shall not pay for the size of this.
-        let choice = Box::pin(passage.wait_for_backend(down, state)).await?;
+        let found = Box::pin(passage.wait_for_backend(down, state)).await?;
         // What it waited is not the backend's time.
         begun = Instant::now();
-        choice
+        found
     };
     let mut tries = 1;
     loop {
@@ -87,6 +85,7 @@ pub(super) async fn run(
         state.note_attempt(&ended);
         let failure = match ended.result {
             Ok(done) if is_ahead(&done, state) => {
+                drop(seat);
                 let done = (done, passage.until);
                 return Ok(Box::pin(pace::finish(passage.at, done, down, state)).await);
             }
@@ -106,6 +105,7 @@ pub(super) async fn run(
             Ok(next) => {
                 // Only a dead connection has its backend asked again.
                 let again = next.ix == choice.ix;
+                seat.iter().for_each(Entered::moves_on);
                 tries += u32::from(!again);
                 state.note_repeat(if again { "stale_connection" } else { failure.label() });
                 choice = next;
@@ -154,6 +154,8 @@ impl Passage<'_> {
                 let live = &self.local.upstream.live[choice.ix.index()];
                 Ok(Choice {
                     fresh: true,
+                    // Whoever waits knows already that its place was taken.
+                    waited: false,
                     // The dead connection decided nothing; this one may.
                     trial: choice.trial && live.begin_trial(),
                     ..choice
@@ -195,27 +197,22 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// A request's place at a backend. It is let go in this order: first the place, then the call to who waits
-/// for one.
-pub(super) struct Taken<'a> {
-    _in_flight: InFlight<'a>,
-    _entered: Option<Entered<'a>>,
-}
+/// A request's place among those of its upstream, where they are counted. It has it from before its backend is
+/// picked until no attempt follows; what it holds at a backend goes first, for with it whoever waits is called.
+pub(super) type Seat<'a> = Option<Entered<'a>>;
 
 impl<'a> Passage<'a> {
     /// Takes the place at a backend that was picked.
     #[inline]
-    pub(super) fn take_place(&self, choice: Choice) -> Taken<'a> {
+    pub(super) fn take_place(&self, choice: Choice) -> InFlight<'a> {
         let upstream = &self.local.upstream;
-        let line = upstream.line.as_deref();
-        let entered = line.map(Line::enter);
         let in_flight = upstream.live[choice.ix.index()].enter();
-        if let Some(line) = line
-            && choice.waited
+        if choice.waited
+            && let Some(line) = &upstream.line
         {
             line.taken();
         }
-        Taken { _in_flight: in_flight, _entered: entered }
+        in_flight
     }
 }
 

@@ -5,9 +5,11 @@
 
 use tokio::time::Instant;
 
+use crate::balance::InFlight;
+use crate::limit::Entered;
 use crate::model::Outcome;
 use crate::net::Stream;
-use crate::proxy::attempt::{Ended, Progress, Taken, UnderWay};
+use crate::proxy::attempt::{Ended, Progress, Seat, UnderWay};
 use crate::proxy::done::Done;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -19,7 +21,9 @@ use crate::telemetry::Answering;
 /// A backend's connection. It counts as a request in flight.
 pub(super) struct Dialled<'a> {
     pub(super) stream: Stream,
-    _place: Taken<'a>,
+    // Let go in this order: with the seat whoever waits for a place is called.
+    _place: InFlight<'a>,
+    _seat: Seat<'a>,
     _under_way: UnderWay<'a>,
     // That it took the connection is all that is owed.
     _answering: Answering<'a>,
@@ -36,14 +40,12 @@ impl<'a> Passage<'a> {
         let upstream = &local.upstream;
         self.make_key(state);
         let mut begun = self.at.whole;
-        let first =
-            if upstream.is_crowded() { None } else { self.choose(&mut state.tried, &state.key) };
-        let mut choice = if let Some(choice) = first {
-            choice
+        let (mut choice, seat) = if let Some(found) = self.choose_at_once(state) {
+            found
         } else {
-            let choice = Box::pin(self.wait_for_backend(down, state)).await?;
+            let found = Box::pin(self.wait_for_backend(down, state)).await?;
             begun = Instant::now();
-            choice
+            found
         };
         let mut tries = 1;
         loop {
@@ -74,6 +76,7 @@ impl<'a> Passage<'a> {
                 return Ok(Dialled {
                     stream,
                     _place: place,
+                    _seat: seat,
                     _under_way: under_way,
                     _answering: backend.series.worker(self.at.worker.ix).answers(),
                 });
@@ -86,6 +89,7 @@ impl<'a> Passage<'a> {
             };
             let last = state.attempts.len() - 1;
             state.attempts[last].retried_because = Some(failure.label());
+            seat.iter().for_each(Entered::moves_on);
             (choice, tries) = (next, tries + 1);
         }
     }

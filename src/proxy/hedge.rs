@@ -3,8 +3,9 @@
 //!
 //! Only where an upstream declares it; only requests that may be repeated and have no body, and whose
 //! client is not bound to a backend; only the first attempt of a request, once, and within a budget. The
-//! first byte decides. What comes after it goes the way of every attempt, and so does its failure. The
-//! other attempt's connection is closed, and it stands in the books as `cancelled`.
+//! first byte decides, over HTTP/2 the head. What comes after it goes the way of every attempt, and so does its
+//! failure. The other attempt's connection is closed, over HTTP/2 its stream is reset, and it stands in the books
+//! as `cancelled`.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,10 +16,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::balance::InFlight;
+use crate::http1::Framing;
 use crate::model::{Outcome, Tick};
 use crate::net::ProxyEnds;
 use crate::policy::usual::Usual;
-use crate::proxy::attempt::{Ended, Progress, Taken, UnderWay};
+use crate::proxy::attempt::{Ended, Progress, Seat, UnderWay};
+use crate::proxy::backend_h2::{self, BodyFeed, Sender, Unanswered};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::{Choice, Terms};
@@ -147,14 +151,15 @@ impl<'a> Passage<'a> {
         let span = self.begin_span(*choice, begun, state);
         let request = self.encoded(*choice, state);
         let mut first = self.leg(*choice, (begun, span));
-        let mut second = None;
+        let (mut second, mut spare) = (None, None);
         let race = {
             let mut asking = pin!(first.ask(self, &request, (self.origin(state), ends)));
             match self.wait(down, &mut [asking.as_mut()], Some(begun + after)).await {
                 Some(race) => race,
                 None => match self.second_choice(first_choice, state) {
                     None => self.last(down, &mut [asking.as_mut()]).await,
-                    Some(choice) => {
+                    Some((choice, seat)) => {
+                        spare = seat;
                         if let Some(trace) = &mut state.trace {
                             trace.reason = Some("hedge");
                         }
@@ -176,6 +181,8 @@ impl<'a> Passage<'a> {
         let (told_of, other) = if told == 0 { (first, second) } else { (second, first) };
         *choice = told_of.choice;
         self.leave(other, race.failures[1 - told], state);
+        // The one that is gone on with has the request's own.
+        drop(spare);
         self.go_on(told_of, &race, told, down, state).await
     }
 
@@ -202,7 +209,7 @@ impl<'a> Passage<'a> {
     }
 
     /// The second backend, if there is one and one more request is within the budget.
-    fn second_choice(&self, first: Choice, state: &mut State) -> Option<Choice> {
+    fn second_choice(&self, first: Choice, state: &mut State) -> Option<(Choice, Seat<'a>)> {
         let upstream = &self.local.upstream;
         let cell = upstream.series.worker(self.at.worker.ix);
         let hedges = self.local.hedges.as_ref()?;
@@ -213,11 +220,16 @@ impl<'a> Passage<'a> {
             cell.hedged(Hedged::Denied);
             return None;
         }
+        let seat = match &upstream.line {
+            Some(line) => Some(line.enter()?),
+            None => None,
+        };
         let terms = Terms { seen: true, leaves: false };
         let choice = self.choose_after(first, (&mut state.tried, &state.key), terms).ok();
         // Where there is nobody else, nothing is spent.
-        hedges.made.set(hedges.made.get() + u64::from(choice.is_some()));
-        choice
+        let choice = self.choose_after(first, (&mut state.tried, &state.key), terms).ok()?;
+        hedges.made.set(hedges.made.get() + 1);
+        Some((choice, seat))
     }
 
     /// Waits until somebody has answered or all have failed, at the latest until `until`.

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limit::{Line, Waiting};
+use crate::limit::Waiting;
 use crate::policy::admission;
+use crate::proxy::attempt::Seat;
 use crate::proxy::choice::Choice;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -36,9 +37,24 @@ enum Woken {
     Late,
 }
 
-impl Passage<'_> {
+impl<'a> Passage<'a> {
+    /// The first backend, and the request's place among those of the upstream, unless it has to wait or
+    /// perhaps cannot be served.
+    #[inline]
+    pub(super) fn choose_at_once(&self, state: &mut State) -> Option<(Choice, Seat<'a>)> {
+        let upstream = &self.local.upstream;
+        if upstream.is_crowded() {
+            return None;
+        }
+        let seat = match &upstream.line {
+            Some(line) => Some(line.enter()?),
+            None => None,
+        };
+        Some((self.choose_first(state)?, seat))
+    }
+
     /// The first backend that is asked: the one that the client is bound to, else the strategy's pick.
-    pub(super) fn choose_first(&self, state: &mut State) -> Option<Choice> {
+    fn choose_first(&self, state: &mut State) -> Option<Choice> {
         let bound = match &self.local.upstream.sticky {
             Some(sticky) => self.choose_bound(sticky, state),
             None => None,
@@ -56,9 +72,9 @@ impl Passage<'_> {
         &self,
         down: &mut Downstream,
         state: &mut State,
-    ) -> Result<Choice, Failure> {
+    ) -> Result<(Choice, Seat<'a>), Failure> {
         let found = match self.pass_gate(state) {
-            Ok(Some(choice)) => return Ok(choice),
+            Ok(Some(found)) => return Ok(found),
             Ok(None) => self.wait_in_line(down, state).await,
             Err(refused) => Err(refused),
         };
@@ -74,7 +90,7 @@ impl Passage<'_> {
 
     /// Refuses the request if its lot is among those that are to be; else gives a backend if there is
     /// one for it without waiting.
-    fn pass_gate(&self, state: &mut State) -> Result<Option<Choice>, Failure> {
+    fn pass_gate(&self, state: &mut State) -> Result<Option<(Choice, Seat<'a>)>, Failure> {
         let upstream = &self.local.upstream;
         let Some(line) = &upstream.line else { return Ok(None) };
         let cell = upstream.series.worker(self.at.worker.ix);
@@ -84,20 +100,25 @@ impl Passage<'_> {
                 return Err(Failure::Shed);
             }
         }
-        if line.is_full() && upstream.queue.is_none() && upstream.adaptive().is_some() {
-            cell.shed(Shed::Concurrency);
-            return Err(Failure::Shed);
+        if line.is_awaited() {
+            return Ok(None);
         }
         // What kept it from its backend may have been that alone, or be over since it was looked at.
-        let free = !line.is_awaited() && !line.is_full();
-        Ok(if free { self.choose_first(state) } else { None })
+        match line.enter() {
+            Some(seat) => Ok(self.choose_first(state).map(|choice| (choice, Some(seat)))),
+            None if upstream.queue.is_none() && upstream.adaptive().is_some() => {
+                cell.shed(Shed::Concurrency);
+                Err(Failure::Shed)
+            }
+            None => Ok(None),
+        }
     }
 
     async fn wait_in_line(
         &self,
         down: &mut Downstream,
         state: &mut State,
-    ) -> Result<Choice, Failure> {
+    ) -> Result<(Choice, Seat<'a>), Failure> {
         let upstream = &self.local.upstream;
         let cell = upstream.series.worker(self.at.worker.ix);
         let (Some(line), Some(queue)) = (&upstream.line, &upstream.queue) else {
@@ -131,11 +152,13 @@ impl Passage<'_> {
                     return Err(failure);
                 }
             }
-            if let Some(choice) = self.look(line, state) {
+            let Some(seat) = line.enter() else { continue };
+            if let Some(choice) = self.look(state) {
                 cell.queued(begun.elapsed());
                 waiting.found();
-                return Ok(Choice { waited: true, ..choice });
+                return Ok((Choice { waited: true, ..choice }, Some(seat)));
             }
+            seat.give_back();
         }
     }
 
@@ -172,7 +195,7 @@ impl Passage<'_> {
     }
 
     /// A backend of the upstream as it is now, if one is free.
-    fn look(&self, line: &Line, state: &mut State) -> Option<Choice> {
+    fn look(&self, state: &mut State) -> Option<Choice> {
         let view = self.at.worker.view();
         let mut upstreams = view.upstreams.iter();
         let now = upstreams.find(|local| local.upstream.id == self.local.upstream.id);
@@ -182,9 +205,6 @@ impl Passage<'_> {
             None => *self,
         };
         let upstream = &passage.local.upstream;
-        if line.is_full() {
-            return None;
-        }
         let choice = passage.choose_first(state)?;
         if std::ptr::eq(passage.local, self.local) {
             return Some(choice);

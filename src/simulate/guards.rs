@@ -91,13 +91,13 @@ impl Guards {
         self.gate.as_ref().map_or(0, |gate| gate.refused)
     }
 
-    /// Whether as many are under way as may be.
-    pub(super) fn is_full(&self, upstream: &Upstream) -> bool {
+    /// Whether as many are under way as may be, those that pause among them.
+    pub(super) fn is_full(&self, upstream: &Upstream, pausing: u32) -> bool {
         let most = match &self.limit {
             Some(limit) => limit.most,
             None => upstream.line.as_ref().map_or(0, |line| line.most()),
         };
-        most > 0 && under_way(upstream) >= most
+        most > 0 && under_way(upstream) + pausing >= most
     }
 }
 

@@ -1,6 +1,8 @@
 //! Requests that wait for a backend where all are full.
 
-use crate::support::{Client, Lb, Origin, request};
+use tokio::task::JoinSet;
+
+use crate::support::{Answer, Client, Lb, Origin, in_time, request, until};
 use crate::{GET, Setup, ask, logged, post};
 
 const DEPTH: &str = "plimsoll_upstream_queue_depth{upstream=\"app\"}";
@@ -173,6 +175,57 @@ async fn an_upstream_takes_no_more_than_its_limit_and_the_next_waits() {
     b.release();
     for client in &mut clients {
         assert_eq!(client.read_response().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_tried_again_keeps_its_place_among_those_of_the_upstream() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    for origin in [&a, &b] {
+        origin.answer(Answer::Close);
+        origin.hold();
+    }
+    let upstream = "max_in_flight = 1\nqueue = { timeout = \"1m\" }\nretry.backoff = \"100ms\"";
+    let lb = Setup { upstream, ..Setup::default() }.before(&[&a, &b]).await;
+    let mut clients = vec![Client::connect(lb.addr("web")).await];
+    clients[0].send(GET).await;
+    until("somebody is asked", async || a.requests() + b.requests() == 1).await;
+    let (first, other) = if a.requests() == 1 { (&a, &b) } else { (&b, &a) };
+    other.answer(Answer::Status(200));
+    clients.extend(in_line(&lb, &["/2"]).await);
+    first.release();
+    other.until_requests(1).await;
+    // Who waited waits on, and this one behind it.
+    let mut third = Client::connect(lb.addr("web")).await;
+    third.send(ask("/3")).await;
+    clients.push(third);
+    lb.until_metric(DEPTH, 2.0).await;
+    assert_eq!((first.requests(), other.requests()), (1, 1));
+    first.answer(Answer::Status(200));
+    other.release();
+    for client in &mut clients {
+        assert_eq!(client.read_response().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn of_any_number_that_come_at_once_on_all_workers_no_more_than_the_limit_are_let_in() {
+    let origin = Origin::start("a").await;
+    let upstream = "max_in_flight = 3";
+    let config = config(&origin, upstream, 0).replace("workers = 2", "workers = 4");
+    let lb = Lb::start(config).await;
+    for _ in 0..20 {
+        let (before, address) = (origin.requests(), lb.addr("web"));
+        origin.hold();
+        let mut asked: JoinSet<_> =
+            (0..40).map(|_| async move { request(address, GET).await.status }).collect();
+        for _ in 0..37 {
+            assert_eq!(in_time("a refusal", asked.join_next()).await.unwrap().unwrap(), 503);
+        }
+        origin.until_requests(before + 3).await;
+        origin.release();
+        assert_eq!(asked.join_all().await, [200; 3]);
+        assert_eq!(origin.requests(), before + 3);
     }
 }
 

@@ -119,8 +119,8 @@ static SECTION: Section = Section {
             COUNT,
             "0",
             "Requests in flight at all backends together, over all workers; 0 is no limit. What is more \
-             waits in the `queue`, or is answered with 503. Requests that come at the same moment on other \
-             workers, and those that are tried again, may exceed it by as many.",
+             waits in the `queue`, or is answered with 503. A request that is tried again keeps its place until \
+             then, and one that is sent to a second backend too (`hedge`) needs two.",
             "500",
         ),
         Setting::optional(

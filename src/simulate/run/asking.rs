@@ -52,7 +52,7 @@ impl Run<'_> {
     /// Whether a request is refused before a backend is asked.
     fn sheds(&mut self) -> bool {
         let (guards, upstream) = (&self.keeper.guards, self.keeper.upstream());
-        let is_beyond = guards.adapts() && upstream.queue.is_none() && guards.is_full(upstream);
+        let is_beyond = guards.adapts() && upstream.queue.is_none() && self.is_full();
         let refused = guards.refused();
         is_beyond || (refused > 0 && self.chance.below(ALL) < refused)
     }
@@ -166,6 +166,7 @@ impl Run<'_> {
             None => self.attempt(place),
             Some(first) => {
                 let pause = longest_pause(first, tries).mul_f64(self.chance.even());
+                self.line.pausing += 1;
                 self.at(pause, Event::Again(place));
             }
         }

@@ -215,7 +215,10 @@ impl Run<'_> {
                     }
                     self.at_regularly(Some(SECOND), Event::Second);
                 }
-                Event::Again(request) => self.attempt(request),
+                Event::Again(request) => {
+                    self.line.pausing -= 1;
+                    self.attempt(request);
+                }
                 Event::Probe(ix) => self.probe(ix),
                 Event::Probed(ix, found, began) => self.probed(ix, found, began),
                 Event::Steer => self.refit(),
