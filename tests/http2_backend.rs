@@ -280,6 +280,33 @@ async fn a_connection_on_which_a_request_waited_in_vain_gets_no_further_ones() {
 }
 
 #[tokio::test]
+async fn a_request_that_takes_long_is_sent_to_a_second_backend_and_the_firsts_connection_goes_on() {
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = Origin { gate: Some(Arc::clone(&gate)), ..Origin::default() };
+    let fast = Origin::default();
+    let backends = [slow.clone().start().await, fast.clone().start().await];
+    let hedge = "strategy = \"round_robin\"\nhedge = { after = \"20ms\", budget = 100 }";
+    let lb = with(hedge, &backends).await;
+    let won = "plimsoll_upstream_hedges_total{upstream=\"h2\",result=\"won\"}";
+    until("the second one answers for the first", async || {
+        let answer = get(lb.addr("main"), "/echo").await;
+        assert_eq!((answer.status, answer.text()), (200, String::new()));
+        lb.metric(won).await.is_some_and(|won| won >= 1.0)
+    })
+    .await;
+    lb.until_metric("plimsoll_backend_in_flight{upstream=\"h2\"}", 0.0).await;
+    let asked = slow.under_way.load(SeqCst);
+    gate.add_permits(100);
+    until("the first one is asked again", async || {
+        let answer = get(lb.addr("main"), "/").await;
+        assert_eq!((answer.status, answer.text()), (200, "got 0".to_owned()));
+        slow.under_way.load(SeqCst) > asked
+    })
+    .await;
+    assert_eq!(slow.connections.load(SeqCst), 1, "only the stream was given up");
+}
+
+#[tokio::test]
 async fn trailers_reach_the_client_but_not_those_that_frame() {
     let lb = before(&[Origin::default().start().await]).await;
     let response = get(lb.addr("main"), "/trailers").await;

@@ -271,7 +271,8 @@ impl Passage<'_> {
         } else {
             let to = (&**backend, origin.unwrap_or_else(|| self.origin(state)));
             // Boxed: every request holds room for the largest of its ways.
-            Box::pin(self.fresh_carrier(choice, to, begun, down, &mut progress)).await
+            let ways = (self.ends(down), &mut down.timer);
+            Box::pin(self.fresh_carrier(choice, to, begun, ways, &mut progress)).await
         };
         let result = match carrier {
             Ok(carrier) => {

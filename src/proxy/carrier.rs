@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::model::Outcome;
 use crate::net::{ProxyEnds, Stream, is_shortage};
 use crate::proxy::attempt::Progress;
-use crate::proxy::backend_h2::{self, Sender};
+use crate::proxy::backend_h2::{self, Answer, Sender};
 use crate::proxy::choice::Choice;
 use crate::proxy::connect::{Introduction, Origin, connect};
 use crate::proxy::downstream::Downstream;
@@ -28,6 +28,8 @@ pub(super) enum Carrier {
     Http1(Connection),
     /// A stream of a connection that others share.
     Http2(Sender),
+    /// Such a stream on which the answer has begun.
+    Answered(Answer),
 }
 
 impl Passage<'_> {
@@ -58,22 +60,20 @@ impl Passage<'_> {
         choice: Choice,
         (backend, origin): (&Backend, Origin),
         begun: Instant,
-        down: &mut Downstream,
+        (ends, timer): (Option<ProxyEnds>, &mut Timer),
         progress: &mut Progress,
     ) -> Result<Carrier, Failure> {
         let Upstream { protocol, pool, .. } = &*self.local.upstream;
         let own = origin.own.clone();
-        let stream = self.connect(backend, origin, self.ends(down));
+        let stream = self.connect(backend, origin, ends);
         match protocol {
             Protocol::Http1 => {
-                let stream =
-                    self.connected(stream, backend, begun, &mut down.timer, progress).await?;
+                let stream = self.connected(stream, backend, begun, timer, progress).await?;
                 Ok(Carrier::Http1(Connection::new(stream, own, pool, Instant::now())))
             }
             Protocol::Http2 => {
                 let sender = async { backend_h2::begin(stream.await?).await };
-                let sender =
-                    self.connected(sender, backend, begun, &mut down.timer, progress).await?;
+                let sender = self.connected(sender, backend, begun, timer, progress).await?;
                 let kept = &self.local.pools[choice.ix.index()];
                 kept.share(sender.clone(), pool, Instant::now());
                 Ok(Carrier::Http2(sender))

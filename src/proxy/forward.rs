@@ -9,7 +9,7 @@ use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::model::Outcome;
 use crate::proxy::answer::{Answered, Apart, Said};
 use crate::proxy::attempt::Progress;
-use crate::proxy::backend_h2::{H2Exchange, Sender};
+use crate::proxy::backend_h2::{Answer, H2Exchange, Sender};
 use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::{Choice, Terms};
 use crate::proxy::done::{Done, End, Onward};
@@ -58,7 +58,10 @@ impl Forward<'_> {
             Carrier::Http1(connection) => self.over_http1(connection, down, state, progress).await,
             // Boxed: the common way shall not pay for the size of this one.
             Carrier::Http2(sender) => {
-                Box::pin(self.over_http2(sender, down, state, progress)).await
+                Box::pin(self.over_http2(Err(sender), down, state, progress)).await
+            }
+            Carrier::Answered(answer) => {
+                Box::pin(self.over_http2(Ok(answer), down, state, progress)).await
             }
         }
     }
@@ -164,15 +167,18 @@ impl Forward<'_> {
         Ok(self.tunnel(exchange, received, out).await)
     }
 
+    /// As a stream of a shared connection: one on which the answer has begun, else a new one.
     async fn over_http2(
         &self,
-        mut sender: Sender,
+        begun: Result<Answer, Sender>,
         down: &mut Downstream,
         state: &mut State,
         progress: &mut Progress,
     ) -> Result<Done, Failure> {
-        // A stream is no connection: there is nothing that could switch its protocol.
-        self.passage.write_request(self.backend, false, state);
+        if begun.is_err() {
+            // A stream is no connection: there is nothing that could switch its protocol.
+            self.passage.write_request(self.backend, false, state);
+        }
         let hints = self.hints(state);
         let Apart { said, upload, to_client, response, out, tried, key, sent, trailers: kept } =
             Apart::of(state);
@@ -182,8 +188,12 @@ impl Forward<'_> {
         upload.restart(out, Framing::None, self.passage.destination.retry.replay_bytes);
         let scheme = if self.backend.tls.is_some() { "https" } else { "http" };
         let mut exchange = H2Exchange::new(self.way(hints), down, upload, to_client);
-        let answered =
-            exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await;
+        let answered = match begun {
+            Ok(answer) => exchange.take(answer, response, method),
+            Err(mut sender) => {
+                exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await
+            }
+        };
         progress.heard = answered.is_ok() || exchange.reset;
         self.keep_shared(answered.err(), progress);
         answered?;
@@ -244,7 +254,7 @@ impl Forward<'_> {
     }
 
     /// Whether further requests share the HTTP/2 connection, after this one has ended on it.
-    fn keep_shared(&self, failure: Option<Failure>, progress: &Progress) {
+    pub(super) fn keep_shared(&self, failure: Option<Failure>, progress: &Progress) {
         let is_suspect = match failure {
             Some(Failure::Attempt(Outcome::Timeout) | Failure::TotalTimeout) => true,
             // Who waits a moment only shall not cost a connection each time.

@@ -108,9 +108,9 @@ struct Leg<'a> {
     timer: Timer,
     /// Bytes of the request that went out.
     sent: u64,
-    /// Its connection, with the first bytes of the answer.
-    answered: Option<Connection>,
-    _place: Taken<'a>,
+    /// What carries its answer, of which the first bytes or the head have come.
+    answered: Option<Carrier>,
+    _place: InFlight<'a>,
     _under_way: UnderWay<'a>,
 }
 
@@ -225,7 +225,6 @@ impl<'a> Passage<'a> {
             None => None,
         };
         let terms = Terms { seen: true, leaves: false };
-        let choice = self.choose_after(first, (&mut state.tried, &state.key), terms).ok();
         // Where there is nobody else, nothing is spent.
         let choice = self.choose_after(first, (&mut state.tried, &state.key), terms).ok()?;
         hedges.made.set(hedges.made.get() + 1);
@@ -306,8 +305,15 @@ impl<'a> Passage<'a> {
         };
         let result = Err(failure.unwrap_or(Failure::Attempt(outcome)));
         let ended = Ended { result, at, record, sent: sent > 0, progress };
+        // As who is out of time: it may have waited in vain on a connection that others share.
+        self.forward(choice, leg.begun).keep_shared(Some(Failure::Deadline), &ended.progress);
         self.judge(choice, &ended);
         state.note_attempt(&ended);
+    }
+
+    fn forward(&self, choice: Choice, begun: Instant) -> Forward<'_> {
+        let backend = &self.local.upstream.backends[choice.ix.index()];
+        Forward { passage: self, choice, backend, tries: 1, begun }
     }
 
     /// Goes on with the attempt at this place as with any other.
@@ -321,10 +327,8 @@ impl<'a> Passage<'a> {
     ) -> Ended {
         let Leg { choice, begun, mut progress, sent, answered, _place, _under_way, .. } = leg;
         let result = match answered {
-            Some(connection) => {
-                let backend = &self.local.upstream.backends[choice.ix.index()];
-                let forward = Forward { passage: self, choice, backend, tries: 1, begun };
-                forward.run(Carrier::Http1(connection), down, state, &mut progress).await
+            Some(carrier) => {
+                self.forward(choice, begun).run(carrier, down, state, &mut progress).await
             }
             None => Err(race.failures[place].unwrap_or(Failure::TotalTimeout)),
         };
@@ -334,36 +338,39 @@ impl<'a> Passage<'a> {
 }
 
 impl Leg<'_> {
-    /// Sends the request, and reads until the first byte of the answer.
+    /// Sends the request, and reads until the first byte or the head of the answer.
     async fn ask(
         &mut self,
         passage: &Passage<'_>,
         request: &[u8],
         (origin, ends): (Origin, Option<ProxyEnds>),
     ) -> Result<(), Failure> {
-        let (choice, begun, progress) = (self.choice, self.begun, &mut self.progress);
-        let upstream = &passage.local.upstream;
-        let kept = if choice.fresh {
-            None
-        } else {
-            passage.local.pools[choice.ix.index()].take(
-                &upstream.pool,
-                begun,
-                origin.own.as_deref(),
-            )
-        };
-        let mut connection = if let Some(kept) = kept {
-            upstream.series.worker(passage.at.worker.ix).pool_reuse();
-            progress.reused = true;
+        let (choice, begun) = (self.choice, self.begun);
+        let backend = &passage.local.upstream.backends[choice.ix.index()];
+        let own = origin.own.as_deref();
+        let kept = passage.kept_carrier(choice, own, begun, &mut self.progress);
+        let carrier = if let Some(kept) = kept {
             kept
         } else {
-            let backend = &upstream.backends[choice.ix.index()];
-            let own = origin.own.clone();
-            let stream = passage.connect(backend, origin, ends);
-            let timer = &mut self.timer;
-            let stream = passage.connected(stream, backend, begun, timer, progress).await?;
-            Connection::new(stream, own, &upstream.pool, Instant::now())
+            let ways = (ends, &mut self.timer);
+            let (to, progress) = ((&**backend, origin), &mut self.progress);
+            passage.fresh_carrier(choice, to, begun, ways, progress).await?
         };
+        self.answered = Some(match carrier {
+            Carrier::Http1(connection) => self.ask_alone(passage, request, connection).await?,
+            Carrier::Http2(sender) => self.ask_beside_others(passage, request, sender).await?,
+            answered @ Carrier::Answered(_) => answered,
+        });
+        Ok(())
+    }
+
+    /// Over a connection of its own.
+    async fn ask_alone(
+        &mut self,
+        passage: &Passage<'_>,
+        request: &[u8],
+        mut connection: Connection,
+    ) -> Result<Carrier, Failure> {
         let timeouts = &passage.destination.timeouts;
         let (by, late) = limit(passage, timeouts.write);
         let sent =
@@ -379,8 +386,37 @@ impl Leg<'_> {
             _ => return Err(reset),
         }
         connection.ahead = Some(bytes.into());
-        self.answered = Some(connection);
-        Ok(())
+        Ok(Carrier::Http1(connection))
+    }
+
+    /// As a stream of a connection that others share.
+    async fn ask_beside_others(
+        &mut self,
+        passage: &Passage<'_>,
+        request: &[u8],
+        mut sender: Sender,
+    ) -> Result<Carrier, Failure> {
+        let forward = passage.forward(self.choice, self.begun);
+        let scheme = if forward.backend.tls.is_some() { "https" } else { "http" };
+        let body = BodyFeed::default().body(Framing::None);
+        let asked = backend_h2::request(scheme, request, body)
+            .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
+        self.sent = request.len() as u64;
+        let (by, late) = limit(passage, passage.destination.timeouts.read);
+        let failure = match self.timer.within(by, sender.send_request(asked)).await {
+            Ok(Ok(answer)) => return Ok(Carrier::Answered(answer)),
+            Ok(Err(error)) => {
+                let Unanswered { unseen, reset } = backend_h2::unanswered(&error);
+                self.progress.heard = reset;
+                if unseen {
+                    self.sent = 0;
+                }
+                Failure::Attempt(Outcome::Reset)
+            }
+            Err(_) => late,
+        };
+        forward.keep_shared(Some(failure), &self.progress);
+        Err(failure)
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn upstream(
         protocol,
         adaptive: upstream_load::adaptive(b, table),
         admission: upstream_load::admission(b, table, nginx),
-        hedge: upstream_load::hedge(b, table, (protocol, nginx)),
+        hedge: upstream_load::hedge(b, table, nginx),
         max_in_flight: table.integer("max_in_flight").unwrap_or_default(),
         queue: queue(b, table, &backends),
         pool: pool(

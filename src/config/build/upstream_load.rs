@@ -1,20 +1,12 @@
 //! Hedging, adaptive concurrency and admission control.
 
 use super::Build;
-use crate::config::model::{Adaptive, Admission, Hedge, Protocol, UpstreamNginx};
+use crate::config::model::{Adaptive, Admission, Hedge, UpstreamNginx};
 use crate::config::tree::Table;
 
 /// When a second backend is asked, if that is asked for.
-pub(super) fn hedge(
-    b: &mut Build<'_>,
-    upstream: &Table,
-    (protocol, nginx): (Protocol, UpstreamNginx),
-) -> Option<Hedge> {
+pub(super) fn hedge(b: &mut Build<'_>, upstream: &Table, nginx: UpstreamNginx) -> Option<Hedge> {
     let table = upstream.table("hedge")?;
-    if protocol == Protocol::Http2 {
-        let help = "leave `hedge` out, or `protocol`";
-        b.error(table.place, "requests to backends of HTTP/2 are not hedged", help);
-    }
     if nginx.failures {
         let help = "leave `hedge` out, or `nginx.failures`";
         b.error(table.place, "where failures are those of nginx, nothing is hedged", help);

@@ -11,7 +11,7 @@ pub(super) static HEDGE: Section = Section {
     doc: "A request that takes longer than is usual is sent to a second backend too, and what answers first is \
           passed on; the other attempt is given up, and is `cancelled` in the metrics and the access log. \
           Only the first attempt of a request without a body whose method is idempotent (RFC 9110 §9.2.2) is \
-          hedged, no POST ever, and none whose client is bound to its backend (`sticky`). For backends that speak HTTP/1.1. Not with `nginx.failures`.",
+          hedged, no POST ever, and none whose client is bound to its backend (`sticky`). Not with `nginx.failures`.",
     settings: &[
         Setting::with_default(
             "percentile",

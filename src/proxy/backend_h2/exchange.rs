@@ -8,12 +8,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame};
-use hyper::Response;
 use hyper::body::Incoming;
 
 use crate::http1::{Framing, ResponseHead, encode};
 use crate::model::Outcome;
-use crate::proxy::backend_h2::{self, BodyFeed, Fate, Sender};
+use crate::proxy::backend_h2::{self, Answer, BodyFeed, Sender, Unanswered};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
@@ -81,6 +80,16 @@ impl<'a> H2Exchange<'a> {
         self.upload.sent += head.len() as u64;
         let mut sent = pin!(sender.send_request(request));
         let answer = poll_fn(|cx| self.poll_head(sent.as_mut(), cx)).await?;
+        self.take(answer, response, method)
+    }
+
+    /// Takes up an answer that has begun, and reads its head.
+    pub(crate) fn take(
+        &mut self,
+        answer: Answer,
+        response: &mut ResponseHead,
+        method: &[u8],
+    ) -> Result<(), Failure> {
         let (parts, body) = answer.into_parts();
         backend_h2::parse_head(&parts, response, method)?;
         self.answer = Some(body);
@@ -94,14 +103,14 @@ impl<'a> H2Exchange<'a> {
 
     fn poll_head(
         &mut self,
-        sent: Pin<&mut impl Future<Output = hyper::Result<Response<Incoming>>>>,
+        sent: Pin<&mut impl Future<Output = hyper::Result<Answer>>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<Incoming>, Failure>> {
+    ) -> Poll<Result<Answer, Failure>> {
         if let Poll::Ready(answer) = sent.poll(cx) {
             return Poll::Ready(answer.map_err(|error| {
-                let fate = backend_h2::fate(&error);
-                self.reset = matches!(fate, Fate::Refused | Fate::BrokenOff);
-                if matches!(fate, Fate::Refused | Fate::TooLate) {
+                let Unanswered { unseen, reset } = backend_h2::unanswered(&error);
+                self.reset = reset;
+                if unseen {
                     self.upload.sent = 0;
                 }
                 Failure::Attempt(Outcome::Reset)

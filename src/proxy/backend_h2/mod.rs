@@ -16,6 +16,8 @@ use crate::net::Stream;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
+use hyper::Response;
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -33,6 +35,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// one that means harm whose frames, at 256 bytes for one with hardly anything in it, take more than half
 /// of this while they wait.
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+
+/// An answer that has begun. Dropped before its end, it resets its stream.
+pub(super) type Answer = Response<Incoming>;
 
 /// A way to send requests over a connection that others share.
 pub(super) type Sender = http2::SendRequest<RequestBody>;
@@ -77,6 +82,22 @@ enum Fate {
     BrokenOff,
     /// It may have been seen, and the connection has ended.
     Unknown,
+}
+
+/// What is known of a request that has no answer.
+pub(super) struct Unanswered {
+    /// It was certainly not looked at.
+    pub(super) unseen: bool,
+    /// The backend reset its stream alone; its connection is as good as before.
+    pub(super) reset: bool,
+}
+
+pub(super) fn unanswered(error: &hyper::Error) -> Unanswered {
+    let fate = fate(error);
+    Unanswered {
+        unseen: matches!(fate, Fate::Refused | Fate::TooLate),
+        reset: matches!(fate, Fate::Refused | Fate::BrokenOff),
+    }
 }
 
 fn fate(error: &hyper::Error) -> Fate {
