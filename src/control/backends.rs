@@ -210,6 +210,8 @@ impl Control {
                     self.warm_up(backend.id, now);
                 }
                 self.settle(backend.id, "other checks".to_owned(), Cause::Config, now);
+                // An agent that is not asked any more has no say in it.
+                self.weigh(backend.id, now);
             }
         }
         for (id, gone) in known {

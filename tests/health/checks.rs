@@ -161,6 +161,18 @@ async fn an_agent_says_what_part_of_its_weight_a_backend_takes_and_whether_any()
 }
 
 #[tokio::test]
+async fn what_an_agent_has_said_is_over_when_nobody_asks_it_any_more() {
+    let a = Origin::start("a").await;
+    let (_says, port) = agent("up 20%\n").await;
+    let health = format!("[upstream.api.check.agent]\n{FAST}type = \"agent\"\nport = {port}\n");
+    let lb = Lb::start(config("", &health, &[at(&a)])).await;
+    let share = format!("plimsoll_backend_share_ratio{{backend=\"{}\"}}", a.address());
+    lb.until_metric(&share, 0.2).await;
+    lb.reload(config("", "", &[at(&a)]));
+    lb.until_metric(&share, 1.0).await;
+}
+
+#[tokio::test]
 async fn a_program_speaks_for_a_backend() {
     let a = Origin::start("a").await;
     let directory = tempfile::TempDir::new().unwrap();

@@ -1,6 +1,6 @@
 //! Checks: one by one, and what they name of each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::is_path;
 use super::address::is_authority;
@@ -83,7 +83,12 @@ pub(super) fn checks(b: &mut Build<'_>, upstream: &Table, backends: &[Backend]) 
 fn in_order(b: &mut Build<'_>, mut drafts: Vec<Draft<'_>>) -> Vec<Check> {
     let names: Vec<_> = drafts.iter().map(|draft| draft.check.name.clone()).collect();
     for draft in &drafts {
+        let mut twice = BTreeSet::new();
         for (setting, item) in named(draft.table) {
+            if !twice.insert((setting, item.text())) {
+                let message = format!("`{}` stands in `{setting}` twice", item.text());
+                b.error(item.place, message, "each counts once: leave it out");
+            }
             if !names.iter().any(|name| name == item.text()) {
                 let message =
                     format!("`{}` in `{setting}` is no check of this upstream", item.text());

@@ -91,20 +91,28 @@ fn sentinels(b: &mut Build<'_>, table: &Table) -> Sentinels {
         let has_port =
             text.parse::<SocketAddr>().is_ok() || (text.contains(':') && !text.ends_with(']'));
         let port = |port| if has_port { port } else { SENTINEL_PORT };
-        if let Ok(ip) = text.parse::<IpAddr>() {
-            servers.push((ip.to_string(), SENTINEL_PORT));
-            continue;
-        }
-        match super::address::backend(text) {
-            Ok(BackendAddress::Ip(at)) => servers.push((at.ip().to_string(), port(at.port()))),
-            Ok(BackendAddress::Name(name, at)) => servers.push((name, port(at))),
-            Ok(BackendAddress::Unix(_)) | Err(_) => {
+        let server = match (text.parse::<IpAddr>(), super::address::backend(text)) {
+            (Ok(ip), _) => (ip.to_string(), SENTINEL_PORT),
+            (_, Ok(BackendAddress::Ip(at))) => (at.ip().to_string(), port(at.port())),
+            (_, Ok(BackendAddress::Name(name, at))) => (name, port(at)),
+            (_, Ok(BackendAddress::Unix(_)) | Err(_)) => {
                 let message = format!("`{text}` is no address of a Sentinel");
                 let help =
                     format!("write it like `10.0.0.5`, `sentinel-1` or `[::1]:{SENTINEL_PORT}`");
                 b.error(item.place, message, help);
+                continue;
             }
+        };
+        if servers.contains(&server) {
+            let message = format!("`{text}` is there already");
+            b.error(item.place, message, "each has one voice: leave it out");
+            continue;
         }
+        servers.push(server);
+    }
+    if table.list("sentinels").is_empty() && !table.refused.contains(&"sentinels") {
+        let help = "write three of them, or leave `sentinels` out";
+        b.error(table.place_of("sentinels"), "nobody is asked", help);
     }
     let user = table.written("sentinel_user").map(|(_, item)| item.text().to_owned());
     let password = table.written("sentinel_password").map(|(_, item)| {

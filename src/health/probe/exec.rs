@@ -1,10 +1,12 @@
 //! A program's word.
 
+use std::pin::pin;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 
 use super::{Talk, Target};
@@ -16,18 +18,29 @@ pub(super) static TURNS: Semaphore = Semaphore::const_new(4);
 /// How much of the output is kept, in bytes.
 const KEPT: u64 = 4 * 1024;
 
+/// How long the rest of the output may take to be read when the program has ended, where something that left
+/// its group holds it open.
+const REST: Duration = Duration::from_millis(100);
+
 /// A program that runs. Whatever became of it, its group is gone with this.
 struct Running {
     child: Child,
     group: Option<Pid>,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(group) = self.group {
+impl Running {
+    /// Ends all that is left in its group: once, for the number may be another's after that.
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
             // Nobody may be left in it.
             let _ = kill_process_group(group, Signal::KILL);
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -62,11 +75,21 @@ pub(super) async fn ask(
         .map_err(|error| format!("{program} does not start: {error}"))?;
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let mut running = Running { child, group };
-    let output = match running.child.stdout.take() {
-        Some(stdout) => read(stdout).await,
-        None => Vec::new(),
+    let mut output = Vec::new();
+    let stdout = running.child.stdout.take();
+    let status = {
+        let mut reading = pin!(read(stdout, &mut output));
+        let (ended, all_read) = tokio::select! {
+            ended = running.child.wait() => (ended, false),
+            () = &mut reading => (running.child.wait().await, true),
+        };
+        // What it has left running may hold its output open, and is ended with it.
+        running.kill();
+        if !all_read {
+            let _ = tokio::time::timeout(REST, reading).await;
+        }
+        ended.map_err(|error| format!("{program}: {error}"))?
     };
-    let status = running.child.wait().await.map_err(|error| format!("{program}: {error}"))?;
     let text = String::from_utf8_lossy(&output);
     talk.came(|| format!("{text}\n{status}"));
     let first = text.lines().next().unwrap_or_default().trim();
@@ -79,11 +102,10 @@ pub(super) async fn ask(
     })
 }
 
-/// The beginning of the output. The rest is read too, so that the program can end.
-async fn read(mut stdout: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
-    let mut output = Vec::new();
+/// Reads the beginning of the output. The rest is read too, so that the program can end.
+async fn read(stdout: Option<ChildStdout>, output: &mut Vec<u8>) {
+    let Some(mut stdout) = stdout else { return };
     // What cannot be read is not there.
-    let _ = (&mut stdout).take(KEPT).read_to_end(&mut output).await;
+    let _ = (&mut stdout).take(KEPT).read_to_end(output).await;
     let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
-    output
 }

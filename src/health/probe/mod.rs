@@ -166,9 +166,11 @@ fn in_role(is: Role, wanted: Option<Role>) -> Finding {
     }
 }
 
-/// A standby that lags behind by so many seconds; `None`: nobody knows.
+/// A standby that lags behind by so many seconds; `None`: nobody knows. One that is not wanted may lag as it
+/// likes: it stays out, where one that is down may be used for want of others.
 fn lagging(finding: Finding, lag: Option<f64>, most: Option<std::time::Duration>) -> Finding {
     match (lag, most) {
+        _ if finding.found != Found::Up => finding,
         (_, None) => finding,
         (None, Some(_)) => Finding::new(Found::Down, "it does not follow its primary"),
         (Some(lag), Some(most)) if lag > most.as_secs_f64() => {

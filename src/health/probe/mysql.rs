@@ -8,10 +8,10 @@ use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
 use super::{Talk, in_role, lagging, wire};
 use crate::config::model::{Login, Role, SqlProbe};
-use crate::model::Finding;
+use crate::model::{Finding, Found};
 use crate::net::Stream;
 
-/// The longest packet, in bytes.
+/// The longest answer, in bytes, and so the longest packet.
 const LONGEST: usize = 64 * 1024;
 
 /// The most columns and rows of an answer.
@@ -31,7 +31,8 @@ pub(super) async fn ask(
     talk: &mut Talk,
 ) -> Result<Finding, String> {
     let nobody = Login { user: "plimsoll".to_owned(), password: String::new() };
-    let mut server = Server { stream, sequence: 0, talk };
+    let mut server =
+        Server { stream, sequence: 0, looks: probe.login.is_none(), room: LONGEST, talk };
     let greeting = server.packet().await?;
     if greeting.first() == Some(&0xff) {
         return Err(server.failed(&greeting).1);
@@ -49,24 +50,33 @@ pub(super) async fn ask(
     }
     let rows = server.query("SELECT @@global.read_only").await?;
     let follows = rows.first().and_then(|row| row.first()?.1.clone());
-    let follows = follows.ok_or("broken answer: no row")? != "0";
-    if !follows {
+    let follows = follows.ok_or("broken answer: no row")?;
+    // A number, or since MariaDB 12.1 one of several words.
+    if ["0", "OFF"].contains(&&*follows) {
         return Ok(in_role(Role::Primary, probe.role));
     }
+    let standby = in_role(Role::Standby, probe.role);
     let lag = match probe.max_lag {
-        Some(_) => behind(&server.query("SHOW REPLICA STATUS").await?),
-        None => None,
+        Some(_) if standby.found == Found::Up => {
+            behind(&server.query("SHOW REPLICA STATUS").await?)
+        }
+        _ => None,
     };
-    Ok(lagging(in_role(Role::Standby, probe.role), lag, probe.max_lag))
+    Ok(lagging(standby, lag, probe.max_lag))
 }
 
 /// A row: names and values of its columns.
 type Row = Vec<(String, Option<String>)>;
 
-/// Seconds behind the primary, as `MySQL` and `MariaDB` call them.
+/// Seconds behind the primary, as `MySQL` and `MariaDB` call them: a row for each that it follows, and it is
+/// as far behind as behind the farthest. `None`: it follows none, or one of them not.
 fn behind(rows: &[Row]) -> Option<f64> {
     let named = |name: &str| ["Seconds_Behind_Source", "Seconds_Behind_Master"].contains(&name);
-    rows.first()?.iter().find(|(name, _)| named(name))?.1.as_ref()?.parse().ok()
+    let of_one = |row: &Row| -> Option<f64> {
+        row.iter().find(|(name, _)| named(name))?.1.as_ref()?.parse().ok()
+    };
+    let each: Option<Vec<_>> = rows.iter().map(of_one).collect();
+    each?.into_iter().reduce(f64::max)
 }
 
 /// What a server says of itself first.
@@ -96,6 +106,10 @@ impl Greeting {
 struct Server<'t> {
     stream: Stream,
     sequence: u8,
+    /// Nobody logs in: it is enough to be refused.
+    looks: bool,
+    /// What is left for the present answer, in bytes.
+    room: usize,
     talk: &'t mut Talk,
 }
 
@@ -103,15 +117,18 @@ impl Server<'_> {
     async fn packet(&mut self) -> Result<Vec<u8>, String> {
         let head = wire::read_exactly(&mut self.stream, 4).await?;
         let length = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
-        if length > LONGEST {
-            return Err("broken answer: too long".to_owned());
-        }
+        // An empty packet takes its place too.
+        self.room = match self.room.checked_sub(length + head.len()) {
+            Some(room) => room,
+            None => return Err("broken answer: too long".to_owned()),
+        };
         self.sequence = head[3].wrapping_add(1);
         wire::read_exactly(&mut self.stream, length).await
     }
 
     async fn send(&mut self, body: &[u8]) -> Result<(), String> {
         let [a, b, c, _] = (body.len() as u32).to_le_bytes();
+        self.room = LONGEST;
         let mut packet = vec![a, b, c, self.sequence];
         packet.extend_from_slice(body);
         wire::send(&mut self.stream, &packet).await
@@ -174,9 +191,12 @@ impl Server<'_> {
         let salt = parts.next().unwrap_or_default();
         let salt = salt.strip_suffix(&[0]).unwrap_or(salt);
         self.talk.came(|| format!("asks for {plugin}"));
-        let proof = proof(&plugin, password, salt)
-            .ok_or_else(|| format!("it asks for a way to log in that is not known: {plugin:?}"))?;
-        self.send(&proof).await
+        match proof(&plugin, password, salt) {
+            Some(proof) => self.send(&proof).await,
+            // Of whom it does not know it may ask for any, and is then to refuse us all the same.
+            None if self.looks => self.send(&[0]).await,
+            None => Err(format!("it asks for a way to log in that is not known: {plugin:?}")),
+        }
     }
 
     /// Asks, and reads the whole answer.
@@ -298,6 +318,118 @@ mod tests {
             column_name(&packet);
             values(&packet);
         }
+    }
+
+    /// A server that greets, and answers each packet with these, which are numbered from the one on that came.
+    fn server(answers: Vec<Vec<Vec<u8>>>) -> Stream {
+        let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+        tokio::spawn(async move {
+            let mut stream = Stream::Unix(theirs);
+            let mut greeting = b"\x0a8.4.0\0\x01\0\0\0saltsalt\0".to_vec();
+            greeting.extend_from_slice(&[0xff, 0xff, 45, 2, 0, 0xff, 0xff, 21]);
+            greeting
+                .extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0saltsaltsalt\0mysql_native_password\0");
+            say(&mut stream, 0, &greeting).await.unwrap();
+            for answer in answers {
+                let Ok(head) = wire::read_exactly(&mut stream, 4).await else { return };
+                wire::read_exactly(&mut stream, usize::from(head[0])).await.unwrap();
+                let numbers = (0..=255).cycle().skip(usize::from(head[3]) + 1);
+                for (packet, number) in answer.iter().zip(numbers) {
+                    if say(&mut stream, number, packet).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Stream::Unix(ours)
+    }
+
+    async fn say(stream: &mut Stream, number: u8, packet: &[u8]) -> Result<(), String> {
+        let mut bytes = vec![packet.len() as u8, 0, 0, number];
+        bytes.extend_from_slice(packet);
+        wire::send(stream, &bytes).await
+    }
+
+    /// A table: names of its columns, and rows.
+    fn table(names: &[&str], rows: &[&[&str]]) -> Vec<Vec<u8>> {
+        let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+        let column = |name: &&str| [b"\x03def\0\0\0".to_vec(), text(name)].concat();
+        let row = |row: &&[&str]| row.iter().flat_map(|value| text(value)).collect();
+        let end = vec![0xfe, 0, 0, 0, 0];
+        let columns = names.iter().map(column).chain([end.clone()]);
+        let rows = rows.iter().map(row).chain([end]);
+        [vec![names.len() as u8]].into_iter().chain(columns).chain(rows).collect()
+    }
+
+    fn ok() -> Vec<Vec<u8>> {
+        vec![vec![0; 7]]
+    }
+
+    fn of(role: Option<Role>, lag: Option<u64>) -> SqlProbe {
+        SqlProbe {
+            login: Some(Login { user: "probe".into(), password: "secret".into() }),
+            database: String::new(),
+            role,
+            max_lag: lag.map(std::time::Duration::from_secs),
+        }
+    }
+
+    async fn find(probe: &SqlProbe, answers: Vec<Vec<Vec<u8>>>) -> Result<Finding, String> {
+        ask(server(answers), probe, &mut Talk::default()).await
+    }
+
+    #[tokio::test]
+    async fn whether_it_is_written_to_is_told_by_a_number_or_a_word() {
+        for (says, role) in [
+            ("0", Role::Primary),
+            ("OFF", Role::Primary),
+            ("1", Role::Standby),
+            ("ON", Role::Standby),
+            ("NO_LOCK", Role::Standby),
+        ] {
+            let answers = vec![ok(), table(&["@@global.read_only"], &[&[says]])];
+            let found = find(&of(Some(role), None), answers).await.unwrap();
+            assert_eq!(found.found, Found::Up, "{says}: {}", found.why);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_follows_several_is_as_far_behind_as_behind_the_farthest() {
+        let read_only = || table(&["@@global.read_only"], &[&["1"]]);
+        let names = ["Channel_Name", "Seconds_Behind_Source"];
+        let behind = async |rows: &[&[&str]]| {
+            let answers = vec![ok(), read_only(), table(&names, rows)];
+            find(&of(Some(Role::Standby), Some(10)), answers).await.unwrap().found
+        };
+        assert_eq!(behind(&[&["one", "2"]]).await, Found::Up);
+        assert_eq!(behind(&[&["one", "2"], &["two", "30"]]).await, Found::Down);
+        assert_eq!(behind(&[]).await, Found::Down, "it follows nobody");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_no_longer_than_it_may_be_however_short_its_packets_are() {
+        let text = "x".repeat(200);
+        let answers = vec![ok(), table(&["@@global.read_only"], &vec![&[&*text][..]; 400])];
+        let why = find(&of(None, None), answers).await.unwrap_err();
+        assert_eq!(why, "broken answer: too long");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_wanted_stays_out_however_far_it_is_behind() {
+        let answers = vec![ok(), table(&["@@global.read_only"], &[&["1"]])];
+        let found = find(&of(Some(Role::Primary), Some(10)), answers).await.unwrap();
+        assert_eq!(found.found, Found::Standby, "{}", found.why);
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_is_refused_however_it_is_asked_to_log_in() {
+        let looks = SqlProbe { login: None, ..of(None, None) };
+        let switch = vec![b"\xfesha256_password\0saltsaltsaltsaltsalt\0".to_vec()];
+        let denied = vec![b"\xff\x15\x04#28000Access denied".to_vec()];
+        let found = find(&looks, vec![switch.clone(), denied.clone()]).await;
+        assert_eq!(found.map(|one| one.why), Ok("it knows its users".to_owned()));
+        let why = find(&of(None, None), vec![switch, denied]).await.unwrap_err();
+        assert!(why.contains("sha256_password"), "{why}");
     }
 
     #[test]

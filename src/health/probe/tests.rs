@@ -340,6 +340,14 @@ async fn a_program_that_hangs_is_killed_with_all_that_it_started() {
 }
 
 #[tokio::test]
+async fn a_program_that_has_ended_has_spoken_whatever_it_left_running() {
+    let at = Address::Ip(([127, 0, 0, 1], 80).into());
+    let script = "sleep 1000 & setsid sleep 20 & echo all is well; exit 1";
+    let finding = find(&at, &run(&["/bin/sh", "-c", script], 10_000)).await;
+    assert_eq!((finding.found, &*finding.why), (Found::Degraded, "all is well"));
+}
+
+#[tokio::test]
 async fn this_machine_is_measured() {
     use crate::config::model::{NodePart, NodeProbe};
     let at = Address::Ip(([127, 0, 0, 1], 80).into());
