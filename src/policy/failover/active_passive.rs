@@ -16,16 +16,25 @@ impl Group {
         now: Tick,
         look: &mut Look,
     ) {
+        self.watch_earlier(tiers, rules, now);
         if tiers.iter().all(|tier| tier.eligible == 0) {
             if self.state != State::Exhausted {
                 let cause = "no tier has an eligible backend".to_owned();
-                let next = "the first tier that has one serves";
+                let next = "the first tier that has one serves, or the last one that did";
                 self.become_now(State::Exhausted, look, "failover.exhausted", cause, next);
             }
             return;
         }
-        if tiers[self.active].eligible == 0 || self.state == State::Exhausted {
+        if tiers[self.active].eligible == 0 {
             return self.move_away(tiers, rules, now, look);
+        }
+        if self.state == State::Exhausted {
+            if !can_take_over(tiers, self.active, rules) {
+                return self.move_away(tiers, rules, now, look);
+            }
+            // The one that served last serves on: moving back waits, and may be the operator's alone.
+            let cause = format!("{}: it serves again", told(tiers, self.active));
+            self.become_now(self.at_rest(), look, "failover.cleared", cause, "");
         }
         if let State::Recovering { to, step, next } = self.state {
             return self.recover(tiers, rules, (to, step, next), now, look);
@@ -41,18 +50,12 @@ impl Group {
             };
         }
         if let State::Suspect { .. } = self.state {
-            let state = self.at_rest();
             let cause = format!("tier {} is well again", self.active);
-            self.become_now(state, look, "failover.cleared", cause, "");
+            self.become_now(self.at_rest(), look, "failover.cleared", cause, "");
         }
         if self.active > 0 {
-            self.await_return(tiers, rules, now, look);
+            self.await_return(rules, now, look);
         }
-    }
-
-    /// The state when the active tier serves and nothing is under way.
-    fn at_rest(&self) -> State {
-        if self.active == 0 { State::Primary } else { State::FailedOver { well: None } }
     }
 
     /// Another tier takes over at once: the best one, or whichever has somebody.
@@ -61,7 +64,7 @@ impl Group {
         let from = self.active;
         let Some(to) = best(tiers, rules, (!keeps).then_some(from)) else { return };
         self.active = to;
-        let state = self.at_rest();
+        self.watch_earlier(tiers, rules, now);
         let cause = format!("{}: tier {to} takes over", told(tiers, from));
         let kind = if to == 0 { "failover.handed_back" } else { "failover.completed" };
         let next = match rules.failback {
@@ -69,22 +72,25 @@ impl Group {
             Failback::Auto => "back once an earlier tier was well for long enough",
             Failback::Manual | Failback::Never => "back when the operator pins an earlier tier",
         };
-        self.become_now(state, look, kind, cause, next);
+        self.become_now(self.at_rest(), look, kind, cause, next);
         if to > 0 {
-            self.await_return(tiers, rules, now, look);
+            self.await_return(rules, now, look);
         }
     }
 
-    /// A later tier serves: looks whether an earlier one is well, and since when.
-    fn await_return(&mut self, tiers: &[Tier], rules: &Rules, now: Tick, look: &mut Look) {
-        let State::FailedOver { well } = self.state else { return };
-        let Some(to) = (0..self.active).find(|tier| can_take_over(tiers, *tier, rules)) else {
-            self.state = State::FailedOver { well: None };
+    /// Looks whether a tier before the one that serves is well, and since when, however that one fares.
+    fn watch_earlier(&mut self, tiers: &[Tier], rules: &Rules, now: Tick) {
+        let to = (0..self.active).find(|tier| can_take_over(tiers, *tier, rules));
+        let since = |to| self.well.filter(|(tier, _)| *tier == to).map_or(now, |(_, since)| since);
+        self.well = to.map(|to| (to, since(to)));
+    }
+
+    /// A later tier serves: goes back to an earlier one that was well for long enough.
+    fn await_return(&mut self, rules: &Rules, now: Tick, look: &mut Look) {
+        let Some((to, since)) = self.well else {
             self.recommended = false;
             return;
         };
-        let since = well.filter(|(tier, _)| *tier == to).map_or(now, |(_, since)| since);
-        self.state = State::FailedOver { well: Some((to, since)) };
         let due = since.after(rules.failback_delay);
         match rules.failback {
             Failback::Never => {}
@@ -115,10 +121,9 @@ impl Group {
         look: &mut Look,
     ) {
         if !is_well(tiers, to, rules) {
-            let state = State::FailedOver { well: None };
             let cause = format!("{}: tier {} goes on serving", told(tiers, to), self.active);
             let then = "back once it was well for long enough";
-            return self.become_now(state, look, "failover.stopped", cause, then);
+            return self.become_now(self.at_rest(), look, "failover.stopped", cause, then);
         }
         if now < next {
             look.again = Some(next);
@@ -132,8 +137,7 @@ impl Group {
             return;
         }
         self.active = to;
-        let state = self.at_rest();
         let cause = format!("tier {to} has stayed well");
-        self.become_now(state, look, "failover.handed_back", cause, "");
+        self.become_now(self.at_rest(), look, "failover.handed_back", cause, "");
     }
 }

@@ -8,7 +8,8 @@
 //! | `manual` | the pinned tier serves | nobody moves; a move is recommended | the operator's |
 //!
 //! States of `active_passive`: primary → suspect → `failed_over` → recovering → primary; exhausted when
-//! no tier has anybody left; pinned while the operator holds a tier. Moving away from what does not serve
+//! no tier has anybody left, after which the one that served serves on if it is well, for to go back has to wait;
+//! pinned while the operator holds a tier. Moving away from what does not serve
 //! is decided at once; moving back waits. A tier that still has somebody is not left for one that is good
 //! for less than is asked, and nobody goes back to one ([`room`](super::room)).
 
@@ -109,10 +110,7 @@ pub enum State {
         until: Tick,
     },
     /// A later tier serves.
-    FailedOver {
-        /// Since when one before it is well.
-        well: Option<(usize, Tick)>,
-    },
+    FailedOver,
     /// A tier gets its requests back.
     Recovering {
         /// Which one.
@@ -134,7 +132,7 @@ impl State {
         match self {
             Self::Primary => "primary",
             Self::Suspect { .. } => "suspect",
-            Self::FailedOver { .. } => "failed_over",
+            Self::FailedOver => "failed_over",
             Self::Recovering { .. } => "recovering",
             Self::Pinned => "pinned",
             Self::Exhausted => "exhausted",
@@ -160,6 +158,8 @@ pub struct Group {
     /// The tier that serves.
     active: usize,
     ramp: Ramp,
+    /// A tier before the one that serves that is well, and since when.
+    well: Option<(usize, Tick)>,
     /// A move was recommended, and is not told of again.
     recommended: bool,
 }
@@ -219,13 +219,9 @@ impl Group {
         match rules.pin {
             Some(pin) => self.pin(pin, &mut look),
             None if self.state == State::Pinned => {
-                let state = if self.active == 0 {
-                    State::Primary
-                } else {
-                    State::FailedOver { well: None }
-                };
+                self.well = None;
                 self.become_now(
-                    state,
+                    self.at_rest(),
                     &mut look,
                     "failover.released",
                     "the pin was taken out".to_owned(),
@@ -237,7 +233,7 @@ impl Group {
         if self.state == State::Pinned {
             return look;
         }
-        self.active = self.active.min(tiers.len().saturating_sub(1));
+        self.fit(tiers.len());
         match rules.strategy {
             Strategy::ActivePassive => self.active_passive(tiers, rules, now, &mut look),
             Strategy::ActiveActive => {}
@@ -245,6 +241,20 @@ impl Group {
             Strategy::Manual => self.manual(tiers, rules, now, &mut look),
         }
         look
+    }
+
+    /// The state when the tier that serves does and nothing is under way.
+    fn at_rest(&self) -> State {
+        if self.active == 0 { State::Primary } else { State::FailedOver }
+    }
+
+    /// There are only so many tiers left: what is known of others is over.
+    fn fit(&mut self, tiers: usize) {
+        if self.active >= tiers.max(1) {
+            self.active = tiers.saturating_sub(1);
+            self.well = None;
+            self.state = self.at_rest();
+        }
     }
 
     fn pin(&mut self, pin: usize, look: &mut Look) {
@@ -294,7 +304,7 @@ impl Group {
         } else if whole {
             State::Primary
         } else {
-            State::FailedOver { well: None }
+            State::FailedOver
         };
         if before.is_empty() && whole {
             // The beginning is not news.
@@ -315,11 +325,7 @@ impl Group {
         match self.state {
             _ if well => {
                 self.recommended = false;
-                self.state = if self.active == 0 {
-                    State::Primary
-                } else {
-                    State::FailedOver { well: None }
-                };
+                self.state = self.at_rest();
             }
             State::Suspect { until } if now >= until && !self.recommended => {
                 self.recommended = true;

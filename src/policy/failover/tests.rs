@@ -98,6 +98,48 @@ fn when_no_tier_is_left_it_is_exhausted_and_the_first_who_comes_serves() {
 }
 
 #[test]
+fn that_all_were_gone_for_a_moment_brings_nobody_back_who_has_to_wait() {
+    for failback in [Failback::Manual, Failback::Never, Failback::Auto] {
+        let rules = Rules { failback, ..RULES };
+        let mut group = Group::default();
+        look(&mut group, &rules, &[0, 3], 0);
+        look(&mut group, &rules, &[0, 0], 1);
+        let back = look(&mut group, &rules, &[3, 3], 2);
+        let again = (failback != Failback::Never).then_some(302);
+        assert_eq!(back, ("failed_over", vec![0, 100], vec!["failover.cleared"], again));
+    }
+    // Of those that are there the best, where the one that served has too few.
+    let mut group = Group::default();
+    look(&mut group, &RULES, &[0, 3], 0);
+    look(&mut group, &RULES, &[0, 0], 1);
+    assert_eq!(look(&mut group, &RULES, &[3, 1], 2).0, "primary");
+}
+
+#[test]
+fn a_tier_that_is_well_is_returned_to_however_the_one_that_serves_flaps() {
+    let mut group = Group::default();
+    let mut at = |eligible, second| look(&mut group, &RULES, eligible, second);
+    at(&[0, 3], 0);
+    at(&[3, 3], 1);
+    for second in (10..300).step_by(10) {
+        assert_eq!(at(&[3, 1], second).0, "suspect");
+        assert_eq!(at(&[3, 3], second + 5).0, "failed_over");
+    }
+    assert_eq!(at(&[3, 3], 301).0, "recovering");
+}
+
+#[test]
+fn what_is_known_of_a_tier_ends_with_it() {
+    let mut group = Group::default();
+    let mut at = |eligible: &[usize], second| look(&mut group, &RULES, eligible, second);
+    at(&[0, 0, 3], 0);
+    assert_eq!(at(&[0, 3, 3], 1).0, "failed_over");
+    assert_eq!(at(&[0, 3, 3], 301).0, "recovering");
+    // The last two are taken out of the configuration.
+    assert_eq!(at(&[3], 302), ("primary", vec![100], vec![], None));
+}
+
+#[test]
 fn without_failback_a_return_is_recommended_or_not_even_that() {
     for (failback, kinds) in
         [(Failback::Manual, vec!["failover.recommended"]), (Failback::Never, vec![])]
