@@ -129,6 +129,7 @@ impl Control {
     /// Nothing has to prove itself any more.
     pub(super) fn end_probation(&mut self) -> Option<Arc<Probation>> {
         self.timers.clear(&Due::Probation);
+        self.stuck(None);
         Arc::make_mut(&mut self.ledger).probation.take()
     }
 
@@ -164,6 +165,12 @@ impl Control {
         }
     }
 
+    /// Notes why what is on probation does not go back, or that nothing keeps it from that.
+    fn stuck(&mut self, why: Option<String>) {
+        self.registry.process().not_reverted(why.is_some());
+        self.not_reverted = why;
+    }
+
     /// Nothing spoke against it for as long as it was watched.
     fn guard_passed(&mut self, probation: &Probation, requests: u64) {
         let told = format!("nothing is worse than before, by {requests} requests since");
@@ -173,6 +180,7 @@ impl Control {
         };
         self.note_config("config.guard_passed", "policy".to_owned(), told, next.to_owned());
         self.meter.guard_until = None;
+        self.stuck(None);
         let left = Probation { guard_until: None, ..probation.clone() };
         let left = left.confirm_until.is_some().then(|| Arc::new(left));
         Arc::make_mut(&mut self.ledger).probation = left;
@@ -194,15 +202,20 @@ impl Control {
         self.timers.set(Due::Probation, Clock::now().after(AGAIN));
     }
 
-    /// What it shall go back to is not to be had.
-    pub(super) fn note_not_reverted(&self, why: &str) {
-        let Some(probation) = &self.ledger.probation else { return };
-        let why = why.lines().next().unwrap_or_default();
+    /// What it shall go back to is not to be had. It is told once, until it is for another reason.
+    pub(super) fn note_not_reverted(&mut self, why: String) {
+        let Some(probation) = self.ledger.probation.clone() else { return };
+        if self.not_reverted.as_ref() == Some(&why) {
+            return;
+        }
         let (from, to) = (probation.revision, probation.back_to);
-        let cause = format!("revision {from} does not go back to {to}: {why}");
+        error!(revision = from, to, "the configuration does not go back:\n{why}");
+        let first = why.lines().next().unwrap_or_default();
+        let cause = format!("revision {from} does not go back to {to}: {first}");
         let next =
             "it is tried again every 5 s; confirm it, or roll back to another one".to_owned();
         self.note_config("config.not_reverted", "policy".to_owned(), cause, next);
+        self.stuck(Some(why));
     }
 
     /// The files hold a configuration that cannot be taken.

@@ -142,7 +142,7 @@ pub(super) struct Draft {
 }
 
 /// What comes with a configuration that was proposed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Accepted {
     /// The file's new text; `None`: it holds it already.
     pub(super) replacement: Option<Replacement>,
@@ -150,6 +150,8 @@ pub(super) struct Accepted {
     pub(super) left: Option<String>,
     /// How it has to prove itself.
     pub(super) probation: Option<Probation>,
+    /// Whether the files hold all of it by then.
+    pub(super) on_disk: bool,
     pub(super) dry_run: bool,
 }
 
@@ -276,8 +278,7 @@ pub(super) fn draft(draft: Draft) -> Result<(Loaded, Accepted), ReloadError> {
         }
     }
     let Some(main) = draft.given.first().filter(|_| !draft.dry_run) else {
-        let dry_run = draft.dry_run;
-        return Ok((loaded, Accepted { replacement: None, left: None, probation: None, dry_run }));
+        return Ok((loaded, Accepted { dry_run: draft.dry_run, ..Accepted::default() }));
     };
     let holds_it = differ(std::slice::from_ref(main)).is_empty();
     let replacement = (!holds_it).then(|| Replacement::write(&draft.file, &main.text));
@@ -303,5 +304,10 @@ pub(super) fn draft(draft: Draft) -> Result<(Loaded, Accepted), ReloadError> {
         ledger::write_probation(folder, Some(probation))
             .map_err(|error| ReloadError::Unavailable(format!("{}: {error}", folder.display())))?;
     }
-    Ok((loaded, Accepted { replacement, left, probation, dry_run: false }))
+    // What goes back takes its included files as they were, whatever they hold now.
+    let on_disk = !draft.is_back
+        || left.is_none()
+            && config::load_with(&draft.file, std::slice::from_ref(main), environment)
+                .is_ok_and(|now| now.texts == loaded.texts);
+    Ok((loaded, Accepted { replacement, left, probation, on_disk, dry_run: false }))
 }

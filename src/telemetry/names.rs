@@ -159,9 +159,9 @@ families! {
         = "When a backend name was resolved last, in seconds since 1970; absent until one is.";
 
     CONFIG_RELOADS: COUNTER "plimsoll_config_reloads_total" ["result"]
-        = "Configurations that were loaded, or refused.";
+        = "Configurations that came into force, or that the files held and were refused.";
     CONFIG_LAST_RELOAD_SUCCESSFUL: GAUGE "plimsoll_config_last_reload_successful" []
-        = "1 when the last configuration offered was loaded, 0 when it was refused.";
+        = "0 from when the configuration in the files is refused until a good one stands there, else 1.";
     CONFIG_LAST_RELOAD_TIMESTAMP: GAUGE "plimsoll_config_last_reload_timestamp_seconds" []
         = "When the configuration in force was loaded, in seconds since 1970.";
     CONFIG_GENERATION: GAUGE "plimsoll_config_generation" []
@@ -170,6 +170,8 @@ families! {
         = "Number of the revision that the configuration in force is, as `plimsoll config history` has it.";
     CONFIG_ON_PROBATION: GAUGE "plimsoll_config_on_probation" []
         = "1 while the configuration in force goes back by itself unless it proves itself, else 0.";
+    CONFIG_NOT_REVERTED: GAUGE "plimsoll_config_not_reverted" []
+        = "1 while the configuration in force should go back and cannot, else 0.";
     CONFIG_INFO: GAUGE "plimsoll_config_info" ["hash"]
         = "Always 1; the label is the hash of the configuration in force.";
     EVENTS_DROPPED: COUNTER "plimsoll_events_dropped_total" []

@@ -24,6 +24,7 @@ pub struct ProcessSeries {
     generation: AtomicU64,
     revision: AtomicU64,
     on_probation: AtomicBool,
+    not_reverted: AtomicBool,
     hash: AtomicU64,
     events_dropped: Count,
     certificates_ordered: Count,
@@ -54,6 +55,7 @@ impl ProcessSeries {
             generation: AtomicU64::new(0),
             revision: AtomicU64::new(0),
             on_probation: AtomicBool::new(false),
+            not_reverted: AtomicBool::new(false),
             hash: AtomicU64::new(0),
             events_dropped: Count::default(),
             certificates_ordered: Count::default(),
@@ -71,13 +73,17 @@ impl ProcessSeries {
         }
     }
 
-    /// A configuration was loaded, the first one included: when, in which snapshot, with which hash.
+    /// A configuration came into force, the first one included: when, in which snapshot, with which hash.
     pub fn reloaded(&self, at: SystemTime, generation: Generation, hash: u64) {
         self.generation.store(generation.0, Relaxed);
         self.hash.store(hash, Relaxed);
         self.loaded_at.store((since_1970(at) * 1000.0) as u64, Relaxed);
-        self.last_successful.store(true, Relaxed);
         self.reloads.add_shared(1);
+    }
+
+    /// The files hold what is in force.
+    pub fn files_taken(&self) {
+        self.last_successful.store(true, Relaxed);
     }
 
     /// The configuration in force is this revision; does it have to prove itself?
@@ -86,7 +92,12 @@ impl ProcessSeries {
         self.on_probation.store(on_probation, Relaxed);
     }
 
-    /// A configuration was refused; the one before stays in force.
+    /// Whether the configuration in force should go back and cannot.
+    pub fn not_reverted(&self, is_so: bool) {
+        self.not_reverted.store(is_so, Relaxed);
+    }
+
+    /// What the files hold was refused; the configuration before stays in force.
     pub fn reload_refused(&self) {
         self.last_successful.store(false, Relaxed);
         self.reloads_refused.add_shared(1);
@@ -147,7 +158,8 @@ impl ProcessSeries {
         self.spans_lost[why as usize].add_shared(spans);
     }
 
-    /// Configurations loaded, configurations refused, and whether the last one was loaded.
+    /// Configurations that came into force, those of the files that were refused, and whether the files hold
+    /// what is in force.
     pub fn reloads(&self) -> (u64, u64, bool) {
         (self.reloads.get(), self.reloads_refused.get(), self.last_successful.load(Relaxed))
     }
@@ -190,6 +202,8 @@ impl ProcessSeries {
             text.single(&names::CONFIG_REVISION, self.revision.load(Relaxed) as f64);
             let on_probation = u64::from(self.on_probation.load(Relaxed));
             text.single(&names::CONFIG_ON_PROBATION, on_probation as f64);
+            let not_reverted = u64::from(self.not_reverted.load(Relaxed));
+            text.single(&names::CONFIG_NOT_REVERTED, not_reverted as f64);
             text.family(&names::CONFIG_INFO, |samples| {
                 samples.count(&[&format!("{:016x}", self.hash.load(Relaxed))], 1);
             });

@@ -8,6 +8,8 @@ use super::configure::{ask, before_one_of_two, file, post, running, turned};
 use super::open;
 use super::support::{Lb, Origin, at, get, metric, until};
 
+const SUCCESSFUL: &str = "plimsoll_config_last_reload_successful";
+
 async fn causes(lb: &Lb, kind: &str) -> Vec<String> {
     let told = lb.api(&format!("/api/v1/ha/events?kind={kind}")).await;
     let events = told["events"].as_array().unwrap();
@@ -32,11 +34,18 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
     let told = &causes(&lb, "config.not_reverted").await[0];
     assert!(told.starts_with("revision 2 does not go back to 1: "), "{told}");
     assert!(told.contains("secret"), "{told}");
+    let figures = async || {
+        let text = lb.metrics().await;
+        let of = |name| metric(&text, name);
+        (of("plimsoll_config_not_reverted"), of(SUCCESSFUL))
+    };
+    assert_eq!(figures().await, (Some(1.0), Some(1.0)), "nothing is wrong with the file");
     assert_eq!((running(&lb).await, file(&lb)), (2, new));
     fs::rename(&gone, &secret).unwrap();
     until("it has gone back", async || running(&lb).await == 3).await;
     assert_eq!(file(&lb), old);
     assert_eq!(causes(&lb, "config.not_reverted").await.len(), 1);
+    assert_eq!(figures().await, (Some(0.0), Some(1.0)));
 }
 
 #[tokio::test]
@@ -73,6 +82,7 @@ async fn it_goes_back_to_what_it_was_whatever_lies_beside_its_file_now() {
     assert_eq!(ask(&lb, "POST", "/reload", "").await.status, 422);
     until("it has gone back", async || running(&lb).await == 3).await;
     assert_eq!(file(&lb), old);
+    assert_eq!(lb.metric(SUCCESSFUL).await, Some(0.0), "a reload would be refused still");
     assert!(causes(&lb, "config.not_reverted").await.is_empty());
     let all = ask(&lb, "GET", "", "").await.body;
     let paths: Vec<_> = all["files"].as_array().unwrap().iter().map(|one| &one["path"]).collect();
@@ -82,6 +92,7 @@ async fn it_goes_back_to_what_it_was_whatever_lies_beside_its_file_now() {
     fs::write(more("old.toml"), &upstream).unwrap();
     fs::write(more("new.toml"), upstream.replace("more", "new")).unwrap();
     assert_eq!(ask(&lb, "POST", "/reload", "").await.status, 200);
+    assert_eq!(lb.metric(SUCCESSFUL).await, Some(1.0));
     let told = ask(&lb, "POST", "/rollback", r#"{"to": 1}"#).await;
     assert_eq!((told.status, &told.body["code"]), (409, &json!("included_changed")));
     assert!(told.body["detail"].as_str().unwrap().contains("new.toml"), "{}", told.body);

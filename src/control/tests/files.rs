@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config;
+use crate::model::Weight;
 
 /// Replaces a file as editors and deployments do: whole, by a rename.
 fn write(path: &Path, text: &str) {
@@ -44,6 +45,40 @@ async fn a_bad_file_changes_nothing_and_explains_itself() {
     assert_eq!(registry.process().reloads(), (2, 1, true));
     let journal = handle.journal();
     assert_eq!((journal.len(), journal[1].origin), (2, Origin::Signal));
+}
+
+#[tokio::test]
+async fn a_bad_file_is_told_of_until_a_good_one_is_read_whatever_changes_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, more) = (folder.path().join("plimsoll.toml"), folder.path().join("more.toml"));
+    let registry = Registry::new(1);
+    let head = "watch_interval = \"100ms\"\n";
+    let good = format!("{head}{}", text(&["10.0.0.1:80"], ""));
+    write(&path, &good);
+    let handle = start_file(&path, &registry).await;
+    // The fault lies in a file that is new to it.
+    write(&more, "nonsense");
+    write(&path, &format!("include = [\"more.toml\"]\n{good}"));
+    handle.reload(Origin::Signal).await.unwrap_err();
+    assert_eq!(registry.process().reloads(), (1, 1, false));
+
+    let wish = |what, backend: &str| Wish {
+        upstream: "api".to_owned(),
+        backend: backend.to_owned(),
+        what,
+        by: By::of(Origin::Api),
+        bypass: Vec::new(),
+        dry_run: false,
+    };
+    let joins = What::Join { weight: Weight::ONE, tier: 0, max_connections: 0 };
+    handle.wish(wish(joins, "10.0.0.9:80")).await.unwrap();
+    handle.wish(wish(What::Leave, "10.0.0.9:80")).await.unwrap();
+    assert_eq!(registry.process().reloads(), (3, 1, false), "the file is bad still");
+
+    // That file is watched still.
+    write(&more, "[[upstream.more.backend]]\naddress = \"10.3.0.1:80\"\n");
+    until(&handle, |now| now.upstream_by_name("more").is_some()).await;
+    assert_eq!(registry.process().reloads(), (4, 1, true));
 }
 
 /// Written so in one of the three forms, and a mistake in each.

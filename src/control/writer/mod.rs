@@ -152,9 +152,11 @@ pub(super) struct Control {
     pub(super) meter: Meter,
     /// What the process was started with, and keeps until its end.
     pub(super) started: (config::Process, Option<config::Admin>),
-    /// What was told of the configuration that was refused last, so that it is not told again until
-    /// it differs.
+    /// What was told of the files' configuration that was refused last, so that it is not told again until it
+    /// differs; `None`: the files hold what is in force.
     refused: Option<String>,
+    /// The same of a configuration on probation that does not go back; `None`: none is stuck.
+    pub(super) not_reverted: Option<String>,
 }
 
 impl Control {
@@ -203,6 +205,7 @@ impl Control {
             watch_interval: loaded.config.process.watch_interval,
             started: (loaded.config.process.clone(), loaded.config.admin.clone()),
             refused: None,
+            not_reverted: None,
             ledger,
             told_ledger,
             folder: loaded.config.admin.as_ref().and_then(|admin| admin.state.clone()),
@@ -213,7 +216,8 @@ impl Control {
             told_said,
         };
         let ended = control.recall_said();
-        control.apply((loaded, answers), Origin::Start, &By::of(Origin::Start), None);
+        let by = By::of(Origin::Start);
+        control.apply((loaded, answers), Origin::Start, &by, None, true);
         control.tell_ended(&ended);
         control.resume_probation();
         control.begin_to_count();

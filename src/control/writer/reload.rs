@@ -1,6 +1,7 @@
 //! Configurations: prepared beside the loop, taken or refused by it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,7 +9,7 @@ use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use super::Control;
-use crate::config::{Loaded, Report, Severity, model as config};
+use crate::config::{Loaded, Severity, model as config};
 use crate::control::operate::What;
 use crate::control::prepare::{Command, Prepared, Ready, Task, prepare};
 use crate::control::probation::Probation;
@@ -114,9 +115,11 @@ impl Control {
                             self.said = Arc::new(altered.0.clone());
                         }
                         let parts = |one: Accepted| (one.replacement, one.left, one.probation);
+                        let on_disk = of_files || accepted.as_ref().is_some_and(|one| one.on_disk);
                         let (put, left, probation) = accepted.map(parts).unwrap_or_default();
                         replacement = put;
-                        let generation = self.apply((loaded, answers), origin, &by, probation);
+                        let from = (loaded, answers);
+                        let generation = self.apply(from, origin, &by, probation, on_disk);
                         if let Some(why) = left {
                             self.note_left(why);
                         }
@@ -136,10 +139,10 @@ impl Control {
                 }
             }
             Err(error) => {
-                if let (ReloadError::Invalid(report), true) = (&error, of_files) {
-                    self.watch_too(report);
-                }
                 self.refuse(&error, of_files, origin, &by);
+                if let (ReloadError::Invalid(report), true) = (&error, of_files) {
+                    self.watch_files(report.watched().map(Into::into).collect());
+                }
                 Err(error)
             }
         };
@@ -174,10 +177,16 @@ impl Control {
         staged
     }
 
-    /// What may mend a bad configuration can lie in a file that was not read before.
-    fn watch_too(&mut self, report: &Report) {
-        let paths: BTreeSet<_> =
-            self.watch.watched().iter().cloned().chain(report.watched().map(Into::into)).collect();
+    /// Watches the files that a load has read. What may mend a bad configuration can lie in one that another
+    /// load has read: as long as what the files hold is refused, none is let go.
+    fn watch_files(&mut self, read: Vec<PathBuf>) {
+        if self.file.is_none() {
+            return;
+        }
+        let mut paths = BTreeSet::from_iter(read);
+        if self.refused.is_some() {
+            paths.extend(self.watch.watched().iter().cloned());
+        }
         self.watch.set(paths.into_iter().collect(), self.watch_interval, &self.commands);
     }
 
@@ -185,24 +194,18 @@ impl Control {
     /// of what the files hold, and of what does not go back, everybody is.
     fn refuse(&mut self, error: &ReloadError, of_files: bool, origin: Origin, by: &By) {
         let (why, short) = (error.to_string(), in_short(error));
-        let is_told = match error {
-            _ if origin == Origin::Policy => true,
-            ReloadError::Invalid(_) | ReloadError::Unavailable(_) => of_files,
-            _ => false,
-        };
-        if !is_told {
+        if origin == Origin::Policy {
+            return self.note_not_reverted(why);
+        }
+        let is_bad = matches!(error, ReloadError::Invalid(_) | ReloadError::Unavailable(_));
+        if !(is_bad && of_files) {
             return warn!(origin = origin.name(), why = short, "nothing is put in force");
         }
-        // These try again by themselves.
-        let tries_again = matches!(origin, Origin::FileWatch | Origin::Policy);
-        if tries_again && self.refused.as_ref() == Some(&why) {
+        // The watch tries again by itself.
+        if origin == Origin::FileWatch && self.refused.as_ref() == Some(&why) {
             return;
         }
-        if origin == Origin::Policy {
-            self.note_not_reverted(&why);
-        } else {
-            self.note_refused(short, origin, by);
-        }
+        self.note_refused(short, origin, by);
         self.registry.process().reload_refused();
         error!(
             origin = origin.name(),
@@ -212,12 +215,15 @@ impl Control {
         self.refused = Some(why);
     }
 
+    /// Puts a configuration in force. `on_disk`: it is what the files hold by now. Else nothing is known of
+    /// them that was not known before: what was refused there is bad still.
     pub(super) fn apply(
         &mut self,
         (loaded, answers): (Loaded, Vec<Answer>),
         origin: Origin,
         by: &By,
         probation: Option<Probation>,
+        on_disk: bool,
     ) -> Generation {
         for warning in &loaded.warnings {
             warn!("configuration: {}", warning.render(false));
@@ -258,10 +264,11 @@ impl Control {
         }
         self.watch_interval = config.process.watch_interval;
         self.fingerprint = fingerprint;
-        self.refused = None;
-        if self.file.is_some() {
-            self.watch.set(watched, self.watch_interval, &self.commands);
+        if on_disk {
+            self.refused = None;
+            self.registry.process().files_taken();
         }
+        self.watch_files(watched);
         generation
     }
 }
