@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Who;
 use super::asked::reason;
-use super::configure::{Based, etag, flag, lasts, planned, proposed, told_of};
+use super::based::{Based, etag};
+use super::configure::{flag, lasts, planned, proposed, told_of};
 use super::problem::Problem;
 use super::recorded::content_type;
 use super::state::Shared;
@@ -62,7 +63,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 pub(super) async fn backup(Extract(state): Extract<Shared>) -> Result<Response, Problem> {
     let (ledger, said) = (state.control.ledger(), state.control.said());
     let running = Arc::clone(ledger.running().ok_or(ReloadError::Ended)?);
-    let revision = running.number;
+    let (revision, tag) = (running.number, running.tag());
     let packed = tokio::task::spawn_blocking(move || {
         let files = contents(&running, &ledger.revisions, &said)?;
         pack(revision, files)
@@ -74,7 +75,7 @@ pub(super) async fn backup(Extract(state): Extract<Shared>) -> Result<Response, 
     })?;
     let name = format!("attachment; filename=\"plimsoll-backup-{revision}.tar.gz\"");
     let told = [(header::CONTENT_TYPE, TYPE.to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((etag(revision), told, packed).into_response())
+    Ok((etag(&tag), told, packed).into_response())
 }
 
 /// What goes into an archive.
@@ -217,7 +218,7 @@ pub(super) async fn restore(
     let revision = found.map_err(|_| ReloadError::Ended)?.map_err(bad)?;
     let text = revision.files.first().map(|main| Arc::clone(&main.text)).unwrap_or_default();
     let what = Proposed::Restored(Arc::new(revision));
-    let based_on = based_on.revision();
+    let based_on = based_on.tag();
     let proposal = Proposal { what, by, based_on, overwrite, confirm, guard, dry_run };
     if !dry_run {
         return proposed(&state, proposal).await;

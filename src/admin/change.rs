@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::access::Who;
 use super::asked::{Asked, How, New, Reason, Words, reason, weight};
-use super::configure::Based;
+use super::based::Based;
 use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;

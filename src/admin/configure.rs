@@ -12,13 +12,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State as Extract, rejection::QueryRejection};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::Who;
 use super::asked::{Asked, reason, whole};
+use super::based::{Based, etag};
 use super::endpoints::told;
 use super::problem::Problem;
 use super::recorded::content_type;
@@ -106,8 +107,7 @@ pub(super) async fn plan(
 ) -> Result<Response, Problem> {
     let text = text(&headers, &body)?;
     let planned = planned(&mut state, &who, text).await?;
-    let running = number(&state.control.ledger());
-    Ok((etag(running), told(StatusCode::OK, &planned)).into_response())
+    Ok(told_of(&state, &planned))
 }
 
 /// What would come of a text, and the hash by which it can be referred to.
@@ -156,19 +156,19 @@ pub(super) async fn update(
             return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "not_as_planned", told));
         }
         if based_on == Based::Unsaid {
-            based_on = Based::On(number(&ledger));
+            based_on = Based::On(ledger.tag());
         }
     }
-    let told = "say on which revision it is based: `If-Match` with the ETag of GET config, or `expect` \
-                with the hash of a plan; `If-Match: *` is whichever is in force";
     if based_on == Based::Unsaid {
+        let told = "say on which revision it is based: `If-Match` with the ETag of GET config, or `expect` \
+                    with the hash of a plan; `If-Match: *` is whichever is in force";
         return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_needed", told));
     }
     let dry_run = flag("dry_run", update.dry_run.as_deref())?;
     let proposal = Proposal {
         what: Proposed::Text(Arc::clone(&text)),
         by: By::now(who.name.clone(), reason(update.reason)?, None),
-        based_on: based_on.revision(),
+        based_on: based_on.tag(),
         overwrite: flag("overwrite", update.overwrite.as_deref())?,
         confirm: lasts("confirm_seconds", update.confirm_seconds)?,
         guard: lasts("guard_seconds", update.guard_seconds)?,
@@ -192,7 +192,7 @@ pub(super) async fn rollback(
     let proposal = Proposal {
         what: Proposed::Revision(said.to),
         by: By::now(who.name, reason(said.reason)?, None),
-        based_on: Based::of(&headers)?.revision(),
+        based_on: Based::of(&headers)?.tag(),
         overwrite: said.overwrite,
         confirm: None,
         guard: None,
@@ -215,7 +215,7 @@ pub(super) async fn confirm(
         ledger.probation.as_ref().ok_or(Objection::NothingToConfirm)?;
         return Ok(done(&state, true));
     }
-    state.control.confirm(by, based_on.revision()).await?;
+    state.control.confirm(by, based_on.tag()).await?;
     Ok(done(&state, false))
 }
 
@@ -311,20 +311,14 @@ fn number(ledger: &Ledger) -> u64 {
     ledger.running().map_or(0, |one| one.number)
 }
 
-pub(super) fn etag(revision: u64) -> [(header::HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{revision}\""))]
-}
-
-/// An answer with the revision in force as its `ETag`.
+/// An answer with the tag of the revision in force as its `ETag`.
 pub(super) fn told_of(state: &Shared, body: &Value) -> Response {
-    let running = number(&state.control.ledger());
-    (etag(running), told(StatusCode::OK, body)).into_response()
+    (etag(&state.control.ledger().tag()), told(StatusCode::OK, body)).into_response()
 }
 
 /// What of a configuration stands for its plan: it holds for one text in place of one revision.
 fn expected(ledger: &Ledger, text: &str) -> String {
-    let running = ledger.running().map_or("", |one| &one.hash);
-    let all = format!("{}\n{running}\n{text}", number(ledger));
+    let all = format!("{}\n{text}", ledger.tag());
     let hash = digest(&SHA256, all.as_bytes());
     let begin = hash.as_ref().iter().take(8).fold(0, |all, byte| (all << 8) | u64::from(*byte));
     format!("{begin:016x}")
@@ -368,47 +362,6 @@ async fn checked(state: &Shared, who: &Who, text: Arc<str>) -> Result<Loaded, Pr
         return Err(Problem::new(StatusCode::FORBIDDEN, "other_files", told));
     }
     Ok(checked?)
-}
-
-/// The revision that a change is based on, as `If-Match` says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Based {
-    Unsaid,
-    /// Whichever is in force.
-    OnAny,
-    On(u64),
-}
-
-impl Based {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(field) = headers.get(header::IF_MATCH) else { return Ok(Self::Unsaid) };
-        let named = field.to_str().unwrap_or_default().trim();
-        if named == "*" {
-            return Ok(Self::OnAny);
-        }
-        let bare = named.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        // Another spelling of a number is another tag (RFC 9110 §8.8.3.2).
-        let number =
-            bare.and_then(|bare| bare.parse().ok().filter(|of: &u64| of.to_string() == bare));
-        let told = "If-Match is a revision in quotes, such as \"7\", or *";
-        // What is no revision fits none (RFC 9110 §13.1.1).
-        let other = || Problem::new(StatusCode::PRECONDITION_FAILED, "bad_if_match", told);
-        number.map(Self::On).ok_or_else(other)
-    }
-
-    /// Whether that is in force.
-    pub(super) fn fits(self, ledger: &Ledger) -> Result<(), Objection> {
-        let running = number(ledger);
-        let other = self.revision().filter(|wanted| *wanted != running);
-        other.map_or(Ok(()), |wanted| Err(Objection::OtherRevision(wanted, running)))
-    }
-
-    pub(super) fn revision(self) -> Option<u64> {
-        match self {
-            Self::On(number) => Some(number),
-            Self::Unsaid | Self::OnAny => None,
-        }
-    }
 }
 
 pub(super) fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {

@@ -14,6 +14,7 @@ mod access;
 mod asked;
 mod audit;
 mod backup;
+mod based;
 mod change;
 mod configure;
 mod dashboard;

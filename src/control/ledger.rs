@@ -20,6 +20,7 @@ use crate::config::{Config, FileText, Loaded};
 use crate::control::Origin;
 use crate::control::keep::{Kept, failure_of, replace};
 use crate::control::probation::Probation;
+use crate::control::propose::Objection;
 use crate::control::said::{By, unix_ms};
 
 /// Bytes of text in them: of more the oldest go.
@@ -56,6 +57,12 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// What tells it from any other, such as `7-1f3a09bc`: its number, and the begin of its hash, for numbers
+    /// begin anew with each process that keeps none.
+    pub fn tag(&self) -> String {
+        format!("{}-{}", self.number, self.hash.get(..8).unwrap_or(&self.hash))
+    }
+
     fn bytes(&self) -> usize {
         self.files.iter().map(|file| file.text.len()).sum()
     }
@@ -99,6 +106,21 @@ impl Ledger {
     /// The one in force.
     pub fn running(&self) -> Option<&Arc<Revision>> {
         self.revisions.last()
+    }
+
+    /// The tag of the one in force; empty: nothing is yet.
+    pub fn tag(&self) -> String {
+        self.running().map_or_else(String::new, |one| one.tag())
+    }
+
+    /// Whether the revision of this tag is in force; `None`: whichever is.
+    ///
+    /// # Errors
+    /// Another one is.
+    pub fn is_at(&self, tag: Option<&str>) -> Result<(), Objection> {
+        let running = self.tag();
+        let other = tag.filter(|wanted| *wanted != running).map(str::to_owned);
+        other.map_or(Ok(()), |wanted| Err(Objection::OtherRevision(wanted, running)))
     }
 
     /// The one of that number.

@@ -29,11 +29,14 @@ pub(super) struct Meter {
     pub(super) confirm_until: Option<Tick>,
 }
 
-fn figures(series: &RouteSeries) -> Figures {
+fn figures(series: &RouteSeries, is_routed: bool) -> Figures {
     let requests = series.requests();
+    let of =
+        |class| requests.iter().filter(|(code, _)| *code == class).map(|(_, count)| count).sum();
     Figures {
         requests: requests.iter().map(|(_, count)| count).sum(),
-        failed: requests.iter().filter(|(code, _)| *code == "5xx").map(|(_, count)| count).sum(),
+        failed: of("5xx"),
+        unrouted: if is_routed { 0 } else { of("4xx") },
         took: series.durations(),
         ..Figures::default()
     }
@@ -46,6 +49,7 @@ pub(super) fn grown(is: &Figures, was: &Figures) -> Figures {
     Figures {
         requests: is.requests.saturating_sub(was.requests),
         failed: is.failed.saturating_sub(was.failed),
+        unrouted: is.unrouted.saturating_sub(was.unrouted),
         attempts: is.attempts.saturating_sub(was.attempts),
         failed_attempts: is.failed_attempts.saturating_sub(was.failed_attempts),
         took: took.map(|(place, (to, n))| (*to, n.saturating_sub(before(place)))).collect(),
@@ -55,6 +59,7 @@ pub(super) fn grown(is: &Figures, was: &Figures) -> Figures {
 fn add(to: &mut Figures, more: &Figures) {
     to.requests += more.requests;
     to.failed += more.failed;
+    to.unrouted += more.unrouted;
     if to.took.is_empty() {
         to.took.clone_from(&more.took);
     } else {
@@ -67,10 +72,10 @@ impl Meter {
     pub(super) fn count(&mut self, snapshot: &Snapshot) -> Figures {
         let mut seen = AHashMap::new();
         for listener in &snapshot.listeners {
-            let routed = listener.routes.iter().map(|one| (&*one.route.name, &one.series));
-            for (name, series) in routed.chain([("", &listener.unrouted)]) {
+            let routed = listener.routes.iter().map(|one| (&*one.route.name, &one.series, true));
+            for (name, series, is_routed) in routed.chain([("", &listener.unrouted, false)]) {
                 let key = (listener.name.clone(), name.to_owned());
-                let now = figures(series);
+                let now = figures(series, is_routed);
                 if let Some(was) = self.seen.get(&key) {
                     add(&mut self.all, &grown(&now, was));
                 }

@@ -268,12 +268,16 @@ impl Handle {
         Ok(generation)
     }
 
-    /// What is on probation stays in force; if that is based on another revision than the one in force, it
-    /// is refused.
+    /// What is on probation stays in force; if that is based on another revision than the one in force, by
+    /// its tag, it is refused.
     ///
     /// # Errors
     /// Why not.
-    pub async fn confirm(&self, by: By, based_on: Option<u64>) -> Result<Generation, ReloadError> {
+    pub async fn confirm(
+        &self,
+        by: By,
+        based_on: Option<String>,
+    ) -> Result<Generation, ReloadError> {
         let generation = self.order(|reply| Command::Confirm { by, based_on, reply }).await?;
         self.ledger_is_kept().await?;
         Ok(generation)

@@ -44,8 +44,8 @@ pub(super) enum Command {
     Confirm {
         /// Who says so.
         by: By,
-        /// The revision that has to be in force for that.
-        based_on: Option<u64>,
+        /// The tag of the revision that has to be in force for that; `None`: whichever is.
+        based_on: Option<String>,
         /// Where the outcome goes.
         reply: Reply,
     },

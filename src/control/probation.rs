@@ -53,6 +53,8 @@ pub struct Probation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Before {
     requests: (u64, u64),
+    #[serde(default)]
+    unrouted: u64,
     attempts: (u64, u64),
     /// By bounds, in microseconds.
     took: Vec<(Option<u64>, u64)>,
@@ -63,6 +65,7 @@ impl From<Figures> for Before {
         let micros = |bound: Duration| bound.as_micros() as u64;
         Self {
             requests: (figures.requests, figures.failed),
+            unrouted: figures.unrouted,
             attempts: (figures.attempts, figures.failed_attempts),
             took: figures.took.into_iter().map(|(to, count)| (to.map(micros), count)).collect(),
         }
@@ -75,6 +78,7 @@ impl From<&Before> for Figures {
         Self {
             requests: before.requests.0,
             failed: before.requests.1,
+            unrouted: before.unrouted,
             attempts: before.attempts.0,
             failed_attempts: before.attempts.1,
             took: took.map(|(to, count)| (to.map(Duration::from_micros), *count)).collect(),
@@ -192,8 +196,7 @@ impl Control {
     fn go_back(&mut self, probation: &Probation, why: String) {
         let (from, to) = (probation.revision, probation.back_to);
         warn!(revision = from, to, why, "the configuration goes back");
-        let running = self.ledger.running().map_or(0, |one| one.number);
-        let proposal = Box::new(Proposal::back(to, running, why));
+        let proposal = Box::new(Proposal::back(to, self.ledger.tag(), why));
         if let Some(commands) = self.commands.upgrade() {
             let (reply, _) = oneshot::channel();
             // Where there is no room it is asked for again.
@@ -236,15 +239,13 @@ impl Control {
     pub(super) fn confirm(
         &mut self,
         by: &By,
-        based_on: Option<u64>,
+        based_on: Option<&str>,
     ) -> Result<Generation, ReloadError> {
-        let running = self.ledger.running().map_or(0, |one| one.number);
-        if let Some(wanted) = based_on.filter(|wanted| *wanted != running) {
-            return Err(ReloadError::Objected(Objection::OtherRevision(wanted, running)));
-        }
+        self.ledger.is_at(based_on).map_err(ReloadError::Objected)?;
         if self.end_probation().is_none() {
             return Err(ReloadError::Objected(Objection::NothingToConfirm));
         }
+        let running = self.ledger.running().map_or(0, |one| one.number);
         info!(revision = running, by = by.actor, cause = by.reason, "configuration confirmed");
         let cause = with_reason(format!("revision {running} stays in force"), by);
         self.note_config("config.confirmed", actor(Origin::Api, by), cause, String::new());

@@ -25,8 +25,8 @@ pub struct Proposal {
     pub what: Proposed,
     /// Who says so, and why.
     pub by: By,
-    /// The revision that has to be in force for that; `None`: whichever is.
-    pub based_on: Option<u64>,
+    /// The tag of the revision that has to be in force for that; `None`: whichever is.
+    pub based_on: Option<String>,
     /// Whether changes of the file that were never in force may be lost.
     pub overwrite: bool,
     /// It goes back unless it is confirmed within this time.
@@ -53,8 +53,8 @@ pub enum Proposed {
 /// Why a proposal is not taken up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objection {
-    /// Another revision is in force than the one it is based on.
-    OtherRevision(u64, u64),
+    /// Another revision is in force than the one it is based on: the tags of that one, and of the other.
+    OtherRevision(String, String),
     /// A revision that is in force has not proved itself yet.
     OnProbation(u64),
     /// Nothing waits to be confirmed.
@@ -161,9 +161,7 @@ impl Control {
         let object = |objection| Err(ReloadError::Objected(objection));
         let file = self.file.clone().ok_or(ReloadError::NoFile)?;
         let running = self.ledger.running().map_or(0, |one| one.number);
-        if let Some(wanted) = proposal.based_on.filter(|wanted| *wanted != running) {
-            return object(Objection::OtherRevision(wanted, running));
-        }
+        self.ledger.is_at(proposal.based_on.as_deref()).map_err(ReloadError::Objected)?;
         let revision = match &proposal.what {
             Proposed::Text(_) | Proposed::Restored(_) if self.ledger.probation.is_some() => {
                 return object(Objection::OnProbation(running));
@@ -221,7 +219,7 @@ impl Control {
 
 impl Proposal {
     /// What goes back by itself.
-    pub(super) fn back(to: u64, from: u64, why: String) -> Self {
+    pub(super) fn back(to: u64, from: String, why: String) -> Self {
         Self {
             what: Proposed::Back(to),
             by: By::now("policy".to_owned(), why, None),

@@ -1,9 +1,10 @@
 //! Whether a configuration that was put in force does harm: what happened since is compared with the
 //! time before.
 //!
-//! Three figures, each with its own least number, since a few requests say nothing: the share of requests
-//! that were answered with 5xx, the share of attempts at backends that failed (which retries may hide
-//! from clients, for a while), and the time that 99 of 100 requests stay below.
+//! Four figures, each with its own least number, since a few requests say nothing: the share of requests
+//! that were answered with 5xx, the share that no route took (they get 404, and no backend knows of them),
+//! the share of attempts at backends that failed (which retries may hide from clients, for a while), and the
+//! time that 99 of 100 requests stay below.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub struct Figures {
     pub requests: u64,
     /// Those among them that were answered with 5xx.
     pub failed: u64,
+    /// Those among them that were answered with 4xx and that no route took.
+    pub unrouted: u64,
     /// Attempts at backends that said something of them.
     pub attempts: u64,
     /// Those among them that failed.
@@ -60,6 +63,8 @@ impl Default for Rules {
 pub enum Worse {
     /// The share of requests that were answered with 5xx, before and since.
     Failed(f64, f64),
+    /// The share of requests that no route took, before and since.
+    Unrouted(f64, f64),
     /// The share of attempts that failed, before and since.
     FailedAttempts(f64, f64),
     /// The time that 99 of 100 requests stay below, before and since.
@@ -73,6 +78,12 @@ impl fmt::Display for Worse {
             Self::Failed(before, since) => write!(
                 f,
                 "{:.1} % of the requests were answered with 5xx, {:.1} % before",
+                percent(*since),
+                percent(*before)
+            ),
+            Self::Unrouted(before, since) => write!(
+                f,
+                "{:.1} % of the requests found no route, {:.1} % before",
                 percent(*since),
                 percent(*before)
             ),
@@ -101,6 +112,10 @@ pub fn judge(before: &Figures, since: &Figures, rules: &Rules) -> Option<Worse> 
     if let Some((was, is)) = rose((before.failed, before.requests), (since.failed, since.requests))
     {
         return Some(Worse::Failed(was, is));
+    }
+    let unrouted = |figures: &Figures| (figures.unrouted, figures.requests);
+    if let Some((was, is)) = rose(unrouted(before), unrouted(since)) {
+        return Some(Worse::Unrouted(was, is));
     }
     let attempts = |figures: &Figures| (figures.failed_attempts, figures.attempts);
     if let Some((was, is)) = rose(attempts(before), attempts(since)) {
@@ -186,6 +201,10 @@ mod tests {
             |attempts, failed_attempts| Figures { attempts, failed_attempts, ..good.clone() };
         let worse = judge(&attempts(100, 0), &attempts(50, 25), &rules).unwrap();
         assert_eq!(worse.to_string(), "50.0 % of the attempts at backends failed, 0.0 % before");
+        let unrouted = |unrouted| Figures { unrouted, ..good.clone() };
+        let worse = judge(&unrouted(20), &unrouted(100), &rules).unwrap();
+        assert_eq!(worse.to_string(), "10.0 % of the requests found no route, 2.0 % before");
+        assert_eq!(judge(&unrouted(80), &unrouted(100), &rules), None);
     }
 
     proptest! {
@@ -197,6 +216,7 @@ mod tests {
             let same = Figures {
                 attempts: requests,
                 failed_attempts: failed,
+                unrouted: failed,
                 ..figures(requests, failed, took)
             };
             // Before there were requests enough to know how it was.

@@ -109,7 +109,7 @@ async fn it_shows_which_configurations_were_in_force() {
     let next = std::fs::read_to_string(lb.config_path()).unwrap() + "# more\n";
     let head = format!(
         "POST /api/v1/ha/config/update?confirm_seconds=3600&reason=more%20to%20read HTTP/1.1\r\n\
-         Host: {admin}\r\nIf-Match: \"1\"\r\nContent-Length: {}\r\n\r\n{next}",
+         Host: {admin}\r\nIf-Match: *\r\nContent-Length: {}\r\n\r\n{next}",
         next.len()
     );
     let told = request(admin, head).await;

@@ -34,6 +34,15 @@ pub(super) fn turned(lb: &Lb, a: &Origin, b: &Origin) -> String {
     text
 }
 
+/// The line that says on which revision a change is based.
+pub(super) async fn on(lb: &Lb, revision: u64) -> String {
+    let list = ask(lb, "GET", "/revisions", "").await.body;
+    let mut all = list["revisions"].as_array().unwrap().iter();
+    let known = all.find(|one| one["revision"] == revision);
+    let hash = known.map_or("01234567", |one| &one["hash"].as_str().unwrap()[..8]);
+    format!("If-Match: \"{revision}-{hash}\"")
+}
+
 /// Who answers at present.
 async fn served(lb: &Lb) -> String {
     get(lb.addr("main"), "/").await.text()
@@ -57,7 +66,7 @@ async fn a_bad_configuration_changes_neither_what_is_in_force_nor_the_file() {
     let before = file(&lb);
     let bad = before.replace("workers = 2", "worker = 2");
     for path in ["validate", "plan", "update"] {
-        let told = post(&lb, path, &["If-Match: \"1\""], &bad).await;
+        let told = post(&lb, path, &[&on(&lb, 1).await], &bad).await;
         assert_eq!((told.status, &told.body["code"]), (422, &json!("invalid_config")), "{path}");
         assert_eq!(told.content_type, "application/problem+json");
         let fault = &told.body["diagnostics"][0];
@@ -70,7 +79,7 @@ async fn a_bad_configuration_changes_neither_what_is_in_force_nor_the_file() {
         &format!("name = \"main\"\naddress = \"{}\"", b.address()),
     );
     assert_ne!(taken, before);
-    let told = post(&lb, "update?confirm_seconds=60", &["If-Match: \"1\""], &taken).await;
+    let told = post(&lb, "update?confirm_seconds=60", &[&on(&lb, 1).await], &taken).await;
     assert_eq!((told.status, &told.body["code"]), (409, &json!("unavailable")), "{}", told.body);
     // The file holds what is in force: there is nothing to be alarmed of.
     assert_eq!(lb.metric("plimsoll_config_last_reload_successful").await, Some(1.0));
@@ -90,11 +99,11 @@ async fn an_update_holds_for_the_revision_it_is_based_on_and_stays_after_a_resta
     fs::set_permissions(lb.config_path(), fs::Permissions::from_mode(0o640)).unwrap();
     let told = post(&lb, "update", &[], &new).await;
     assert_eq!((told.status, &told.body["code"]), (428, &json!("if_match_needed")));
-    let told = post(&lb, "update", &["If-Match: \"9\""], &new).await;
+    let told = post(&lb, "update", &[&on(&lb, 9).await], &new).await;
     assert_eq!((told.status, &told.body["code"]), (412, &json!("other_revision")), "{}", told.body);
     assert_eq!(served(&lb).await, "a");
 
-    let told = post(&lb, "update?dry_run=1", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update?dry_run=1", &[&on(&lb, 1).await], &new).await;
     assert_eq!((told.status, &told.body["dry_run"]), (200, &json!(true)), "{}", told.body);
     let changes = told.body["effect"]["changes"].as_array().unwrap();
     let hows: Vec<_> = changes.iter().map(|one| (&one["what"], &one["how"])).collect();
@@ -104,13 +113,13 @@ async fn an_update_holds_for_the_revision_it_is_based_on_and_stays_after_a_resta
     );
     assert_eq!(running(&lb).await, 1);
 
-    let told = post(&lb, "update?reason=b%20is%20new", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update?reason=b%20is%20new", &[&on(&lb, 1).await], &new).await;
     assert_eq!((told.status, &told.body["revision"]), (200, &json!(2)), "{}", told.body);
     assert_eq!(served(&lb).await, "b");
     assert_eq!(file(&lb), new);
     let mode = fs::metadata(lb.config_path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
-    let told = post(&lb, "update", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update", &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 412, "who is late has to look again");
     let list = ask(&lb, "GET", "/revisions", "").await.body;
     let latest = &list["revisions"][0];
@@ -150,7 +159,7 @@ async fn what_somebody_wrote_into_the_file_is_not_lost_unasked() {
     let new = turned(&lb, &a, &b);
     let by_hand = format!("{}\n# by hand\n", file(&lb));
     fs::write(lb.config_path(), &by_hand).unwrap();
-    let told = post(&lb, "update", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update", &[&on(&lb, 1).await], &new).await;
     assert_eq!((told.status, &told.body["code"]), (409, &json!("file_changed")));
     let detail = told.body["detail"].as_str().unwrap();
     assert!(detail.contains("plimsoll.toml") && detail.contains("reload"), "{detail}");
@@ -158,7 +167,7 @@ async fn what_somebody_wrote_into_the_file_is_not_lost_unasked() {
     assert_eq!(ask(&lb, "POST", "/reload", "").await.status, 200);
     assert_eq!(running(&lb).await, 2);
     fs::write(lb.config_path(), "nonsense").unwrap();
-    let told = post(&lb, "update?overwrite=1", &["If-Match: \"2\""], &new).await;
+    let told = post(&lb, "update?overwrite=1", &[&on(&lb, 2).await], &new).await;
     assert_eq!((told.status, &told.body["revision"]), (200, &json!(3)), "{}", told.body);
     assert_eq!(file(&lb), new);
 }
@@ -170,11 +179,11 @@ async fn what_is_not_confirmed_goes_back_and_no_request_fails() {
     let load = Load::start(lb.addr("main"), 2);
     load.until_answered(20).await;
     let path = "update?confirm_seconds=1";
-    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     assert_eq!(told.body["probation"]["back_to"], json!(1), "{}", told.body);
     b.until_requests(20).await;
-    let again = post(&lb, "update", &["If-Match: \"2\""], &format!("{old}# x\n")).await;
+    let again = post(&lb, "update", &[&on(&lb, 2).await], &format!("{old}# x\n")).await;
     assert_eq!((again.status, &again.body["code"]), (409, &json!("on_probation")));
     until("it has gone back", async || running(&lb).await == 3).await;
     let so_far = a.requests();
@@ -200,9 +209,9 @@ async fn what_is_confirmed_stays() {
     let (a, b, lb) = before_one_of_two("").await;
     assert_eq!(ask(&lb, "POST", "/confirm", "").await.body["code"], "nothing_to_confirm");
     let new = turned(&lb, &a, &b);
-    let told = post(&lb, "update?confirm_seconds=3600", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update?confirm_seconds=3600", &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
-    let of_another = ["If-Match: \"1\""];
+    let of_another = [&*on(&lb, 1).await];
     for dry_run in [0, 1] {
         let path = format!("{CONFIG}/confirm?dry_run={dry_run}");
         let told = super::ask(lb.admin_addr(), "POST", &path, &of_another, "").await;
@@ -214,7 +223,7 @@ async fn what_is_confirmed_stays() {
     let event = &events["events"][0];
     assert_eq!(event["cause"], "revision 2 stays in force: looks good");
     assert_eq!(served(&lb).await, "b");
-    let told = post(&lb, "update", &["If-Match: \"2\""], &turned(&lb, &b, &a)).await;
+    let told = post(&lb, "update", &[&on(&lb, 2).await], &turned(&lb, &b, &a)).await;
     assert_eq!(told.status, 200, "nothing is on probation any more: {}", told.body);
 }
 
@@ -226,7 +235,7 @@ async fn a_configuration_that_does_harm_goes_back() {
     for _ in 0..30 {
         assert_eq!(get(lb.addr("main"), "/").await.status, 200);
     }
-    let told = post(&lb, "update?guard_seconds=3600", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update?guard_seconds=3600", &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
     until("it has gone back", async || {
         get(lb.addr("main"), "/").await;
@@ -247,7 +256,7 @@ async fn a_configuration_that_does_harm_goes_back() {
 async fn a_configuration_that_does_none_passes_its_guard() {
     let (a, b, lb) = before_one_of_two("").await;
     let told =
-        post(&lb, "update?guard_seconds=1", &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+        post(&lb, "update?guard_seconds=1", &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     until("it has passed", async || {
         assert_eq!(served(&lb).await, "b");
@@ -264,7 +273,7 @@ async fn revisions_are_rolled_back_to() {
     let (a, b, lb) = before_one_of_two("").await;
     let old = file(&lb);
     assert_eq!(ask(&lb, "POST", "/rollback", "").await.body["code"], "none_before");
-    post(&lb, "update", &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    post(&lb, "update", &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     let told = ask(&lb, "POST", "/rollback?dry_run=1", "").await;
     assert_eq!((told.status, &told.body["revision"]), (200, &json!(2)), "{}", told.body);
     let told = ask(&lb, "POST", "/rollback", r#"{"reason": "b is slow"}"#).await;
@@ -288,7 +297,7 @@ async fn revisions_and_a_probation_outlive_the_process() {
     let (a, b, lb) = before_one_of_two(&state).await;
     let old = file(&lb);
     let path = "update?confirm_seconds=3&reason=try";
-    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     // At once and without a word: what was answered is written.
     let lb = lb.restart().await;
@@ -359,10 +368,10 @@ async fn only_the_main_file_is_written() {
     fs::write(&included, upstream(&a)).unwrap();
     let include = format!("include = [\"{}\"]", included.display());
     let lb = Lb::start(open(&include, "", &[at(&a)], "")).await;
-    let told = post(&lb, "update", &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, "update", &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!((told.status, &told.body["revision"]), (200, &json!(2)), "{}", told.body);
     fs::write(&included, upstream(&b)).unwrap();
-    let told = post(&lb, "update", &["If-Match: \"2\""], &turned(&lb, &b, &a)).await;
+    let told = post(&lb, "update", &[&on(&lb, 2).await], &turned(&lb, &b, &a)).await;
     assert_eq!((told.status, &told.body["code"]), (409, &json!("file_changed")), "{}", told.body);
     assert!(told.body["detail"].as_str().unwrap().contains("more.toml"), "{}", told.body);
     assert_eq!(ask(&lb, "POST", "/reload", "").await.status, 200);
@@ -386,7 +395,7 @@ async fn secrets_are_masked_and_masks_refused() {
     assert!(shown.contains("secret = \"***\"") && !told.body.to_string().contains("of-16"));
     let told = ask(&lb, "GET", "/revisions/1", "").await;
     assert!(!told.body.to_string().contains("of-16"), "{}", told.body);
-    let told = post(&lb, "update", &["If-Match: \"1\""], shown).await;
+    let told = post(&lb, "update", &[&on(&lb, 1).await], shown).await;
     assert_eq!((told.status, &told.body["code"]), (422, &json!("masked")));
 }
 
@@ -403,7 +412,7 @@ async fn who_may_not_configure_may_check_and_plan_but_not_look_into_other_files(
         assert_eq!((told.status, &told.body["code"]), (403, &json!("other_files")));
         assert!(!told.body.to_string().contains("root"), "{}", told.body);
     }
-    assert_eq!(post(&lb, "update", &["If-Match: \"1\""], &text).await.status, 403);
+    assert_eq!(post(&lb, "update", &[&on(&lb, 1).await], &text).await.status, 403);
     for (method, path, status) in [
         ("GET", "/revisions", 200),
         ("GET", "/revisions/1", 403),

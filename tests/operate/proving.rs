@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::configure::{ask, before_one_of_two, file, post, running, turned};
+use super::configure::{ask, before_one_of_two, file, on, post, running, turned};
 use super::open;
-use super::support::{Lb, Origin, at, get, metric, until};
+use super::support::{Client, Lb, Origin, at, get, metric, until};
 
 const SUCCESSFUL: &str = "plimsoll_config_last_reload_successful";
 
@@ -27,7 +27,7 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
     let lb = Lb::start(open("", &sticky, &[at(&a)], "")).await;
     let (old, new) = (file(&lb), file(&lb).replace(&sticky, ""));
     assert_ne!(old, new);
-    let told = post(&lb, "update?confirm_seconds=1", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update?confirm_seconds=1", &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
     fs::rename(&secret, &gone).unwrap();
     until("it is told", async || !causes(&lb, "config.not_reverted").await.is_empty()).await;
@@ -52,7 +52,7 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
 async fn it_goes_back_even_if_its_file_cannot() {
     let (a, b, lb) = before_one_of_two("").await;
     let path = "update?confirm_seconds=1";
-    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     fs::remove_file(lb.config_path()).unwrap();
     until("it has gone back", async || running(&lb).await == 3).await;
@@ -74,7 +74,7 @@ async fn it_goes_back_to_what_it_was_whatever_lies_beside_its_file_now() {
     let old = file(&lb);
     let path = "update?confirm_seconds=3";
     let new = format!("# no more than this\n{old}");
-    let told = post(&lb, path, &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, path, &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
     // What somebody begins meanwhile is refused, and neither one file more nor one less holds it up.
     fs::write(more("new.toml"), "nonsense = 1\n").unwrap();
@@ -107,7 +107,7 @@ async fn a_clock_that_was_set_back_holds_nothing_up() {
     let state = folder.path().join("state");
     let (a, b, lb) = before_one_of_two(&format!("state = \"{}\"", state.display())).await;
     let path = "update?confirm_seconds=2";
-    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     // As it would stand there if the clock had been an hour ahead.
     let path = state.join("probation.json");
@@ -127,7 +127,7 @@ async fn the_operator_says_what_harm_is() {
     let (a, mut b, lb) = before_one_of_two(guard).await;
     let new = turned(&lb, &a, &b);
     b.stop().await;
-    let told = post(&lb, "update?guard_seconds=3600", &["If-Match: \"1\""], &new).await;
+    let told = post(&lb, "update?guard_seconds=3600", &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
     // Far fewer than it takes where nothing is said.
     for _ in 0..3 {
@@ -146,7 +146,7 @@ async fn a_probation_shows_in_status_and_metrics() {
     };
     assert_eq!(figures().await, (Some(1.0), Some(0.0)));
     let path = "update?confirm_seconds=3600";
-    let told = post(&lb, path, &["If-Match: \"1\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     assert_eq!(figures().await, (Some(2.0), Some(1.0)));
     let status = lb.api("/api/v1/ha/status").await;
@@ -223,7 +223,7 @@ async fn a_reload_can_be_tried() {
     lb.rewrite("nonsense = 1\n");
     let told = ask(&lb, "POST", "/reload?dry_run=1", "").await;
     assert_eq!((told.status, &told.body["code"]), (422, &json!("invalid_config")));
-    let told = post(&lb, "reload", &["If-Match: \"2\""], "").await;
+    let told = post(&lb, "reload", &[&on(&lb, 2).await], "").await;
     assert_eq!((told.status, &told.body["code"]), (412, &json!("other_revision")));
     let told = ask(&lb, "POST", "/reload?dry=1", "").await;
     assert_eq!((told.status, &told.body["code"]), (400, &json!("bad_query")));
@@ -234,10 +234,10 @@ async fn nobody_rolls_back_to_what_went_back_by_itself() {
     let (a, b, lb) = before_one_of_two("").await;
     let first = file(&lb);
     let good = format!("# no more than this\n{first}");
-    let told = post(&lb, "update", &["If-Match: \"1\""], &good).await;
+    let told = post(&lb, "update", &[&on(&lb, 1).await], &good).await;
     assert_eq!(told.status, 200, "{}", told.body);
     let path = "update?confirm_seconds=1";
-    let told = post(&lb, path, &["If-Match: \"2\""], &turned(&lb, &a, &b)).await;
+    let told = post(&lb, path, &[&on(&lb, 2).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     until("it has gone back", async || running(&lb).await == 4).await;
     assert_eq!(file(&lb), good);
@@ -250,9 +250,69 @@ async fn nobody_rolls_back_to_what_went_back_by_itself() {
 async fn another_spelling_of_a_revision_is_another_tag() {
     let (_a, _b, lb) = before_one_of_two("").await;
     let new = format!("# no more than this\n{}", file(&lb));
-    for tag in ["\"01\"", "\"+1\"", "1", "W/\"1\""] {
+    let tag = etag(&lb).await;
+    let bare = tag.trim_matches('"');
+    for (tag, code) in [
+        (format!("\"0{bare}\""), "other_revision"),
+        ("\"1\"".to_owned(), "other_revision"),
+        (bare.to_owned(), "bad_if_match"),
+        (format!("W/{tag}"), "bad_if_match"),
+        (format!("{tag}, {tag}"), "bad_if_match"),
+    ] {
         let told = post(&lb, "update", &[&format!("If-Match: {tag}")], &new).await;
-        assert_eq!((told.status, &told.body["code"]), (412, &json!("bad_if_match")), "{tag}");
+        assert_eq!((told.status, &told.body["code"]), (412, &json!(code)), "{tag}");
     }
-    assert_eq!(post(&lb, "update", &["If-Match: \"1\""], &new).await.status, 200);
+    assert_eq!(post(&lb, "update", &[&on(&lb, 1).await], &new).await.status, 200);
+}
+
+/// What the configuration in force is told by.
+async fn etag(lb: &Lb) -> String {
+    let mut client = Client::connect(lb.admin_addr()).await;
+    let head = format!("GET /api/v1/ha/config HTTP/1.1\r\nHost: {}\r\n\r\n", lb.admin_addr());
+    client.send(head).await;
+    client.read_response().await.header("etag").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn who_looked_before_a_restart_does_not_change_another_configuration() {
+    let (a, b, lb) = before_one_of_two("").await;
+    let (first, mine) = (file(&lb), turned(&lb, &a, &b));
+    let looked = format!("If-Match: {}", etag(&lb).await);
+    lb.rewrite(format!("# somebody else's\n{first}"));
+    let lb = lb.restart().await;
+    assert_eq!(running(&lb).await, 1, "numbers begin anew: nothing keeps them");
+    let told = post(&lb, "update", &[&looked], &mine).await;
+    assert_eq!((told.status, &told.body["code"]), (412, &json!("other_revision")), "{}", told.body);
+    // What is in force as it was then is the same one.
+    lb.rewrite(first);
+    let lb = lb.restart().await;
+    let told = post(&lb, "update", &[&looked], &mine).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+}
+
+#[tokio::test]
+async fn what_the_balancer_itself_answers_is_harm_as_well() {
+    let (a, _b, lb) = before_one_of_two("").await;
+    for _ in 0..30 {
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    }
+    let address = at(&a);
+    for (to, part, becomes, status, why) in [
+        (1, "[[route]]", "[[route]]\nhosts = [\"other.example\"]", 404, "no route"),
+        (3, &*address, &*format!("{address}\nstate = \"disabled\""), 503, "5xx"),
+    ] {
+        let new = file(&lb).replace(part, becomes);
+        assert_ne!(new, file(&lb));
+        let told = post(&lb, "update?guard_seconds=3600", &["If-Match: *"], &new).await;
+        assert_eq!(told.status, 200, "{}", told.body);
+        assert_eq!(get(lb.addr("main"), "/").await.status, status);
+        until("it has gone back", async || {
+            get(lb.addr("main"), "/").await;
+            running(&lb).await == to + 2
+        })
+        .await;
+        let told = causes(&lb, "config.reverted").await.pop().unwrap();
+        assert!(told.contains(why), "{told}");
+        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    }
 }

@@ -50,7 +50,7 @@ impl Control {
                 }
             },
             Command::Confirm { by, based_on, reply } => {
-                let _ = reply.send(self.confirm(&by, based_on));
+                let _ = reply.send(self.confirm(&by, based_on.as_deref()));
                 return;
             }
             Command::Wish { wish, reply } => match &wish.what {
