@@ -17,6 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_plimsoll");
 
 const README: &str = include_str!("../README.md");
 const OPERATIONS: &str = include_str!("../src/manual/operations.rs");
+const ADMIN_API: &str = include_str!("../src/manual/admin_api.rs");
 const ALGORITHMS: &str = include_str!("../src/manual/algorithms.rs");
 const WHY_NOT: &str = include_str!("../src/manual/why_not.rs");
 const WALK: &str = include_str!("../src/manual/request_walk.rs");
@@ -24,11 +25,12 @@ const FIRM: &str = include_str!("../src/manual/standing_firm.md");
 const ALERTS: &str = include_str!("../conf/prometheus/alerts.yaml");
 const UNIT: &str = include_str!("../conf/systemd/plimsoll.service");
 
-const DOCUMENTS: [(&str, &str); 9] = [
+const DOCUMENTS: [(&str, &str); 10] = [
     ("tracing.md", include_str!("../src/manual/tracing.md")),
     ("tuning.md", include_str!("../src/manual/tuning.md")),
     ("README.md", README),
     ("operations", OPERATIONS),
+    ("admin_api", ADMIN_API),
     ("algorithms", ALGORITHMS),
     ("why_not", WHY_NOT),
     ("request_walk", WALK),
@@ -52,7 +54,7 @@ fn configurations_in_the_readme_are_good_and_without_warnings() {
 fn commands_in_the_documents_exist_with_their_flags() {
     let lines = blocks(README, "sh");
     let in_readme = lines.iter().flat_map(|block| block.lines()).filter_map(command);
-    let in_manual = code_spans(OPERATIONS).into_iter().filter_map(command);
+    let in_manual = [OPERATIONS, ADMIN_API].into_iter().flat_map(code_spans).filter_map(command);
     let in_unit = UNIT.lines().filter_map(|line| command(line.split_once('=')?.1));
     let commands: Vec<_> = in_readme.chain(in_manual).chain(in_unit).collect();
     let known: BTreeSet<_> = commands.iter().map(|words| words[0].as_str()).collect();
@@ -171,7 +173,7 @@ fn every_endpoint_of_the_admin_listener_is_in_the_manual() {
     paths.retain(|path| path != "/");
     assert!(paths.len() >= 17, "{paths:?}");
     for path in paths {
-        let named = OPERATIONS.lines().filter(|line| line.starts_with("//! | `"));
+        let named = ADMIN_API.lines().filter(|line| line.starts_with("//! | `"));
         let told = named.filter(|line| line.contains(&format!("{path}`"))).count();
         assert!(told > 0, "{path} is not in the manual");
     }

@@ -59,6 +59,12 @@ pub(super) struct Rollback {
     /// The revision; none is the one before that did not go back by itself.
     #[serde(default, deserialize_with = "whole")]
     to: Option<u64>,
+    /// It goes back unless it is confirmed within so many seconds.
+    #[serde(default, deserialize_with = "whole")]
+    confirm_seconds: Option<u64>,
+    /// It goes back if it does harm within so many seconds.
+    #[serde(default, deserialize_with = "whole")]
+    guard_seconds: Option<u64>,
     #[serde(default)]
     reason: String,
     /// Changes of the file that were never in force may be lost.
@@ -194,8 +200,8 @@ pub(super) async fn rollback(
         by: By::now(who.name, reason(said.reason)?, None),
         based_on: Based::of(&headers)?.tag(),
         overwrite: said.overwrite,
-        confirm: None,
-        guard: None,
+        confirm: lasts("confirm_seconds", said.confirm_seconds)?,
+        guard: lasts("guard_seconds", said.guard_seconds)?,
         dry_run: how.is_dry(),
     };
     proposed(&state, proposal).await
@@ -374,7 +380,7 @@ pub(super) fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
 
 pub(super) fn lasts(name: &str, seconds: Option<u64>) -> Result<Option<Duration>, Problem> {
     if seconds.is_some_and(|seconds| seconds == 0 || seconds > LONGEST) {
-        return Err(Problem::bad_request("bad_query", format!("{name} is from 1 to {LONGEST}")));
+        return Err(Problem::bad_request("bad_expiry", format!("{name} is from 1 to {LONGEST}")));
     }
     Ok(seconds.map(Duration::from_secs))
 }

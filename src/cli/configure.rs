@@ -1,18 +1,18 @@
-//! `plimsoll plan`, `apply`, `confirm`, `config`: configurations of a running process, looked at before,
-//! put in force, and taken back.
+//! `plimsoll plan` and `config`: what a configuration would change in a running process, and which ones were
+//! in force there.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::thread::sleep;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::admin::{Answer, Place, segment};
+use super::admin::{Answer, Place};
+use super::apply::{How, rollback};
 use super::backup::{BackupArgs, RestoreArgs, backup, restore};
-use super::operate::{faults, list, text, time};
+use super::operate::{faults, list, text};
 use super::table::table;
 use super::{BAD, FAILED};
 
@@ -21,66 +21,16 @@ pub(super) const CONFIG: &str = "/api/v1/ha/config";
 /// It asks name servers, for 5 s at most, reads files, and tries the keys of hashes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two looks whether a guard has ended.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// What is planned.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PlanArgs {
     /// The configuration, as the main file shall hold it
-    file: PathBuf,
+    pub(super) file: PathBuf,
     #[command(flatten)]
-    admin: Place,
+    pub(super) admin: Place,
     /// Tell it as JSON
     #[arg(long)]
-    json: bool,
-}
-
-/// What is put in force.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ApplyArgs {
-    #[command(flatten)]
-    plan: PlanArgs,
-    /// It goes back by itself unless `plimsoll confirm` is called within this time, such as `5m`
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    confirm: Option<Duration>,
-    /// It goes back by itself if errors or latency get worse within this time; wait for that, and exit
-    /// with 1 if it does [default of TIME: 1m]
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
-          default_missing_value = "1m", value_parser = time)]
-    guard: Option<Duration>,
-    /// The hash that a plan told: anything else is refused
-    #[arg(long, value_name = "HASH")]
-    expect: Option<String>,
-    #[command(flatten)]
-    how: How,
-}
-
-/// How a configuration is put in force.
-#[derive(Debug, Clone, Args)]
-pub(super) struct How {
-    /// Why, for whoever reads the history later
-    #[arg(long, default_value = "", value_name = "TEXT")]
-    pub(super) reason: String,
-    /// Lose what somebody wrote into the file without loading it
-    #[arg(long)]
-    pub(super) overwrite: bool,
-    /// Only tell whether it would be done
-    #[arg(long)]
-    pub(super) dry_run: bool,
-}
-
-/// Where it is asked, and why.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ConfirmArgs {
-    #[command(flatten)]
-    admin: Place,
-    /// Why, for whoever reads the events later
-    #[arg(long, default_value = "", value_name = "TEXT")]
-    reason: String,
-    /// Tell it as JSON
-    #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What is done with configurations of before.
@@ -145,7 +95,7 @@ pub(super) fn plan(arguments: &PlanArgs, out: &mut impl Write) -> io::Result<u8>
     Ok(0)
 }
 
-fn read(arguments: &PlanArgs) -> io::Result<String> {
+pub(super) fn read(arguments: &PlanArgs) -> io::Result<String> {
     let told = |error: io::Error| {
         let file = arguments.file.display();
         io::Error::new(error.kind(), format!("{file} cannot be read: {error}"))
@@ -215,108 +165,6 @@ fn changed(changes: &[Value], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a configuration in force. Gives the exit code: 1 if it went back.
-pub(super) fn apply(arguments: &ApplyArgs, out: &mut impl Write) -> io::Result<u8> {
-    let ApplyArgs { plan: PlanArgs { admin, json, .. }, confirm, guard, how, .. } = arguments;
-    let content = read(&arguments.plan)?;
-    let plan = admin.send_text(&format!("{CONFIG}/plan"), &content, PATIENCE)?;
-    if plan.status != 200 {
-        return refused(&plan, *json, out);
-    }
-    if !*json {
-        planned(&plan.body, out)?;
-    }
-    let expect = arguments.expect.as_deref().unwrap_or_else(|| text(&plan.body, "expect"));
-    let mut path = format!(
-        "{CONFIG}/update?expect={}&reason={}&overwrite={}&dry_run={}",
-        segment(expect),
-        segment(&how.reason),
-        u8::from(how.overwrite),
-        u8::from(how.dry_run)
-    );
-    for (name, lasts) in [("confirm_seconds", confirm), ("guard_seconds", guard)] {
-        if let Some(lasts) = lasts {
-            let seconds = lasts.as_secs().max(1).to_string();
-            path.extend(["&", name, "=", &seconds]);
-        }
-    }
-    let mut answer = admin.send_text(&path, &content, PATIENCE)?;
-    if answer.status != 200 {
-        return refused(&answer, *json, out);
-    }
-    let revision = answer.body["revision"].as_u64().unwrap_or(0);
-    if !*json && how.dry_run {
-        writeln!(out, "it would be done")?;
-    } else if !*json {
-        in_force(&answer.body, out)?;
-    }
-    out.flush()?;
-    let mut reverted = None;
-    if !answer.body["probation"]["guard_until"].is_null() {
-        reverted = guarded(admin, revision)?;
-        answer.body["reverted"] = reverted.clone().into();
-    }
-    if *json {
-        writeln!(out, "{:#}", answer.body)?;
-    } else if let Some(why) = &reverted {
-        writeln!(out, "it went back: {why}")?;
-    } else if guard.is_some() && !how.dry_run {
-        writeln!(out, "nothing is worse than before")?;
-    }
-    Ok(if reverted.is_some() { FAILED } else { 0 })
-}
-
-/// Tells what is in force, and until when.
-pub(super) fn in_force(answer: &Value, out: &mut impl Write) -> io::Result<()> {
-    let (revision, generation) = (&answer["revision"], &answer["generation"]);
-    writeln!(out, "revision {revision} is in force (generation {generation})")?;
-    let probation = &answer["probation"];
-    if let Some(until) = probation["confirm_until"].as_str() {
-        let back = &probation["back_to"];
-        writeln!(
-            out,
-            "it goes back to revision {back} at {until} unless `plimsoll confirm` is called"
-        )?;
-        if answer["kept"] == false {
-            writeln!(out, "a restart forgets that: `admin.state` names no folder")?;
-        }
-    }
-    Ok(())
-}
-
-/// Waits until a revision is not watched any more. Gives why it went back, if it did.
-fn guarded(admin: &Place, revision: u64) -> io::Result<Option<String>> {
-    loop {
-        let now = admin.get(&format!("{CONFIG}/revisions"))?;
-        if now["running"] != revision {
-            let later = list(&now["revisions"]).iter().rev();
-            let mut later = later.skip_while(|one| one["revision"] != revision).skip(1);
-            let why = later.next().map(|one| text(one, "reason").to_owned());
-            return Ok(Some(why.unwrap_or_else(|| "another one is in force".to_owned())));
-        }
-        if now["probation"]["guard_until"].is_null() {
-            return Ok(None);
-        }
-        sleep(PAUSE);
-    }
-}
-
-/// Leaves in force what is on probation.
-pub(super) fn confirm(arguments: &ConfirmArgs, out: &mut impl Write) -> io::Result<u8> {
-    let body = json!({ "reason": arguments.reason });
-    let path = format!("{CONFIG}/confirm");
-    let answer = arguments.admin.ask("POST", &path, Some(&body), PATIENCE)?;
-    if answer.status != 200 {
-        return refused(&answer, arguments.json, out);
-    }
-    if arguments.json {
-        writeln!(out, "{:#}", answer.body)?;
-    } else {
-        writeln!(out, "revision {} stays in force", answer.body["revision"])?;
-    }
-    Ok(0)
-}
-
 /// Tells of configurations of before, or puts one in force again.
 pub(super) fn config(command: &Config, out: &mut impl Write) -> io::Result<u8> {
     match command {
@@ -335,22 +183,8 @@ pub(super) fn config(command: &Config, out: &mut impl Write) -> io::Result<u8> {
         }
         Config::Backup(arguments) => backup(arguments, out),
         Config::Restore(arguments) => restore(arguments, out),
-        Config::Rollback { revision, ask, how } => {
-            let How { reason, overwrite, dry_run } = how;
-            let body = json!({ "to": revision, "reason": reason, "overwrite": overwrite });
-            let path = format!("{CONFIG}/rollback?dry_run={}", u8::from(*dry_run));
-            let answer = ask.admin.ask("POST", &path, Some(&body), PATIENCE)?;
-            if answer.status != 200 {
-                return refused(&answer, ask.json, out);
-            }
-            if ask.json {
-                writeln!(out, "{:#}", answer.body)?;
-            } else if *dry_run {
-                writeln!(out, "it would be done")?;
-            } else {
-                in_force(&answer.body, out)?;
-            }
-            Ok(0)
+        Config::Rollback { revision, ask: Ask { admin, json }, how } => {
+            rollback(*revision, admin, how, *json, out)
         }
     }
 }

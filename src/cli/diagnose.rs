@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
 use super::admin::Place;
 use super::output::{Readers, replace};
@@ -28,6 +29,9 @@ pub(super) struct DiagnoseArgs {
     /// The process, where neither its admin listener nor its `pid_file` tells it
     #[arg(long)]
     pid: Option<u32>,
+    /// Tell it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Makes the archive, and tells where it is and what is not in it.
@@ -53,6 +57,16 @@ fn diagnose(arguments: &DiagnoseArgs, out: &mut impl Write) -> io::Result<()> {
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     // Not everybody shall read it: masked or not, it tells much.
     replace(&path, &archive.pack(Vec::new())?, Readers::Owner).map_err(failed)?;
+    if arguments.json {
+        let missing = archive.missing.iter().map(|(name, why)| json!({ "name": name, "why": why }));
+        let told = json!({
+            "file": path.display().to_string(),
+            "files": archive.files.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            "findings": archive.findings,
+            "missing": missing.collect::<Vec<_>>(),
+        });
+        return writeln!(out, "{told:#}");
+    }
     for finding in &archive.findings {
         writeln!(out, "{finding}")?;
     }

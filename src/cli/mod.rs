@@ -4,6 +4,7 @@
 //! configuration or usage.
 
 mod admin;
+mod apply;
 mod backup;
 pub mod check;
 mod configure;
@@ -126,9 +127,9 @@ enum Command {
     ///
     /// The file is replaced as a whole, and only if the configuration is taken. Exits with 2 if the
     /// configuration is bad, with 1 if it is refused or went back.
-    Apply(configure::ApplyArgs),
-    /// Leave in force what `apply --confirm` put on probation
-    Confirm(configure::ConfirmArgs),
+    Apply(apply::ApplyArgs),
+    /// Leave in force what `--confirm` put on probation
+    Confirm(apply::ConfirmArgs),
     /// Tell which configurations were in force, and put one in force again
     #[command(subcommand)]
     Config(configure::Config),
@@ -147,6 +148,9 @@ enum Command {
         /// The file that tells the process (`pid_file` of its configuration)
         #[arg(long, value_name = "FILE", conflicts_with = "pid")]
         pid_file: Option<PathBuf>,
+        /// Tell it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the manual page of the program
     Man {
@@ -238,11 +242,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diagnose(arguments) => diagnose::command(&arguments, &mut out),
         Command::Reload(arguments) => outcome(operate::reload(&arguments, &mut out)),
         Command::Plan(arguments) => coded(configure::plan(&arguments, &mut out)),
-        Command::Apply(arguments) => coded(configure::apply(&arguments, &mut out)),
-        Command::Confirm(arguments) => coded(configure::confirm(&arguments, &mut out)),
+        Command::Apply(arguments) => coded(apply::apply(&arguments, &mut out)),
+        Command::Confirm(arguments) => coded(apply::confirm(&arguments, &mut out)),
         Command::Config(command) => coded(configure::config(&command, &mut out)),
-        Command::Upgrade { pid, pid_file } => {
-            outcome(upgrade::upgrade(pid, pid_file.as_deref(), &mut out))
+        Command::Upgrade { pid, pid_file, json } => {
+            outcome(upgrade::upgrade(pid, pid_file.as_deref(), json, &mut out))
         }
         Command::Man { to } => written(man::man(Cli::command(), to.as_deref(), &mut out)),
         Command::Completions { shell } => {

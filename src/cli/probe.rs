@@ -1,14 +1,15 @@
 //! `plimsoll probe`: runs a backend's checks once, and shows what was said.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde_json::{Value, json};
 use tokio::net::lookup_host;
 
+use super::operate::{list, text};
 use crate::cli::{BAD, FAILED, complain, output_failed, run};
 use crate::config;
 use crate::config::model::{Check, Probe};
@@ -25,6 +26,9 @@ pub(super) struct ProbeArgs {
     /// The configuration [default: plimsoll.toml, then /etc/plimsoll/plimsoll.toml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Tell it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Probes, and writes what came of it; 1 if a check did not find the backend well.
@@ -48,17 +52,22 @@ pub(super) fn command(arguments: &ProbeArgs, out: &mut impl io::Write) -> ExitCo
         ));
         return ExitCode::from(BAD);
     }
-    let told = run::block_on(async {
-        let mut text = String::new();
-        let mut well = true;
+    let asked = run::block_on(async {
+        let mut asked = Vec::new();
         for (upstream, backend) in found {
-            well &= ask(upstream, backend, &mut text).await?;
+            asked.push(ask(upstream, backend).await?);
         }
-        Ok((text, well))
+        Ok(json!({ "backends": asked }))
     });
-    match told.and_then(|(text, well)| out.write_all(text.as_bytes()).map(|()| well)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(FAILED),
+    let told = asked.and_then(|asked| {
+        if arguments.json { writeln!(out, "{asked:#}") } else { tell(&asked, out) }?;
+        Ok(asked)
+    });
+    match told {
+        Ok(asked) if list(&asked["backends"]).iter().all(|one| one["well"] == true) => {
+            ExitCode::SUCCESS
+        }
+        Ok(_) => ExitCode::from(FAILED),
         Err(error) => output_failed(&error),
     }
 }
@@ -76,19 +85,14 @@ fn found<'s>(snapshot: &'s Snapshot, named: &str) -> Vec<(&'s Upstream, &'s Back
     all.filter(is_named).collect()
 }
 
-/// Runs the checks of a backend, at each of its addresses. Gives whether all found it well.
-async fn ask(upstream: &Upstream, backend: &Backend, text: &mut String) -> io::Result<bool> {
-    let name = format!("{}/{}", upstream.name, backend.authority);
-    if upstream.checks().is_empty() {
-        // Writing to a string does not fail.
-        let _ =
-            writeln!(text, "{name}: has no checks; see `[upstream.{}.check.NAME]`", upstream.name);
-        return Ok(true);
-    }
-    let mut well = true;
-    for address in addresses(backend).await? {
+/// Runs the checks of a backend, at each of its addresses.
+async fn ask(upstream: &Upstream, backend: &Backend) -> io::Result<Value> {
+    let mut asked = Vec::new();
+    // Who has none is not looked for either.
+    let addresses =
+        if upstream.checks().is_empty() { Vec::new() } else { addresses(backend).await? };
+    for address in addresses {
         for check in upstream.checks() {
-            let _ = writeln!(text, "{name} at {address}, check {}", check.name);
             let target = Target {
                 upstream: &upstream.name,
                 backend: &backend.label,
@@ -96,10 +100,15 @@ async fn ask(upstream: &Upstream, backend: &Backend, text: &mut String) -> io::R
                 authority: &backend.authority,
                 tls: backend.tls.as_deref(),
             };
-            well &= ask_once(&target, check, text).await;
+            asked.push(ask_once(&target, check).await);
         }
     }
-    Ok(well)
+    Ok(json!({
+        "upstream": upstream.name,
+        "backend": backend.authority,
+        "well": asked.iter().all(|one| one["found"] != "down"),
+        "checks": asked,
+    }))
 }
 
 /// Where a backend is: a name is asked for, as the system does.
@@ -114,29 +123,56 @@ async fn addresses(backend: &Backend) -> io::Result<Vec<Address>> {
     }
 }
 
-async fn ask_once(target: &Target<'_>, check: &Check, text: &mut String) -> bool {
+async fn ask_once(target: &Target<'_>, check: &Check) -> Value {
+    let mut told = json!({ "check": check.name, "address": target.address.to_string() });
     if let Probe::Composite(..) = check.probe {
-        text.push_str("  made of the other checks: not asked\n");
-        return true;
+        // Made of the other checks.
+        told["found"] = Value::Null;
+        return told;
     }
     let mut talk = Talk::kept();
     let began = Instant::now();
     let finding = probe(target, check, &mut talk).await;
-    let took = began.elapsed();
-    for line in talk.lines() {
-        let _ = writeln!(text, "  {line}");
+    told["took_seconds"] = began.elapsed().as_secs_f64().into();
+    told["found"] = match finding.found {
+        Found::Up => "up",
+        Found::Degraded => "degraded",
+        Found::Standby => "standby",
+        Found::Draining => "draining",
+        Found::Down => "down",
+        Found::Nothing => "nobody there",
     }
-    let (word, well) = match finding.found {
-        Found::Up => ("up", true),
-        Found::Degraded => ("degraded", true),
-        Found::Standby => ("standby", true),
-        Found::Draining => ("draining", true),
-        Found::Down => ("down", false),
-        Found::Nothing => ("nobody there", true),
-    };
-    let _ = writeln!(text, "  {word}, {took:.1?}: {}", finding.why);
-    if let Some(share) = finding.share {
-        let _ = writeln!(text, "  wants {share} % of its weight");
+    .into();
+    told["why"] = finding.why.to_string().into();
+    told["wants_percent"] = finding.share.into();
+    told["talk"] = talk.lines().into();
+    told
+}
+
+/// What came of it, for people.
+fn tell(asked: &Value, out: &mut impl io::Write) -> io::Result<()> {
+    for backend in list(&asked["backends"]) {
+        let name = format!("{}/{}", text(backend, "upstream"), text(backend, "backend"));
+        let checks = list(&backend["checks"]);
+        if checks.is_empty() {
+            let upstream = text(backend, "upstream");
+            writeln!(out, "{name}: has no checks; see `[upstream.{upstream}.check.NAME]`")?;
+        }
+        for one in checks {
+            writeln!(out, "{name} at {}, check {}", text(one, "address"), text(one, "check"))?;
+            let Some(found) = one["found"].as_str() else {
+                writeln!(out, "  made of the other checks: not asked")?;
+                continue;
+            };
+            for line in list(&one["talk"]) {
+                writeln!(out, "  {}", line.as_str().unwrap_or_default())?;
+            }
+            let took = Duration::from_secs_f64(one["took_seconds"].as_f64().unwrap_or(0.0));
+            writeln!(out, "  {found}, {took:.1?}: {}", text(one, "why"))?;
+            if let Some(share) = one["wants_percent"].as_u64() {
+                writeln!(out, "  wants {share} % of its weight")?;
+            }
+        }
     }
-    well
+    Ok(())
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::server::ask_for_upgrade;
 
 /// Asks the process of that id, or of the file that tells it. `false`: it goes on as it was.
@@ -13,6 +15,7 @@ use crate::server::ask_for_upgrade;
 pub(super) fn upgrade(
     pid: Option<u32>,
     pid_file: Option<&Path>,
+    as_json: bool,
     out: &mut impl Write,
 ) -> io::Result<bool> {
     let pid = match (pid, pid_file) {
@@ -27,16 +30,20 @@ pub(super) fn upgrade(
         );
         io::Error::new(error.kind(), text)
     })?;
-    match outcome {
-        Ok(new) => {
-            writeln!(out, "{new} serves; process {pid} finishes what it has and ends")?;
-            Ok(true)
-        }
-        Err(why) => {
-            writeln!(out, "not upgraded, process {pid} goes on as it was:\n{}", why.trim_end())?;
-            Ok(false)
+    if as_json {
+        let (serves, why) = (outcome.as_ref().ok(), outcome.as_ref().err());
+        let told = json!({ "upgraded": outcome.is_ok(), "pid": pid, "serves": serves, "why": why });
+        writeln!(out, "{told:#}")?;
+    } else {
+        match &outcome {
+            Ok(new) => writeln!(out, "{new} serves; process {pid} finishes what it has and ends")?,
+            Err(why) => {
+                let why = why.trim_end();
+                writeln!(out, "not upgraded, process {pid} goes on as it was:\n{why}")?;
+            }
         }
     }
+    Ok(outcome.is_ok())
 }
 
 fn read(file: &Path) -> io::Result<u32> {

@@ -162,10 +162,17 @@ impl Control {
         let file = self.file.clone().ok_or(ReloadError::NoFile)?;
         let running = self.ledger.running().map_or(0, |one| one.number);
         self.ledger.is_at(proposal.based_on.as_deref()).map_err(ReloadError::Objected)?;
+        let wants_proof = proposal.confirm.is_some() || proposal.guard.is_some();
+        let needs_proved = match &proposal.what {
+            Proposed::Text(_) | Proposed::Restored(_) => true,
+            // It would go back to what has not proved itself.
+            Proposed::Revision(_) => wants_proof,
+            Proposed::Back(_) => false,
+        };
+        if needs_proved && self.ledger.probation.is_some() {
+            return object(Objection::OnProbation(running));
+        }
         let revision = match &proposal.what {
-            Proposed::Text(_) | Proposed::Restored(_) if self.ledger.probation.is_some() => {
-                return object(Objection::OnProbation(running));
-            }
             Proposed::Text(_) => Ok(None),
             Proposed::Restored(revision) => Ok(Some(revision)),
             Proposed::Revision(None) => self.ledger.before().ok_or(Objection::NoneBefore).map(Some),
@@ -198,7 +205,6 @@ impl Control {
             revision.filter(|_| !proposal.is_back()).map(|revision| revision.number);
         let expected = if proposal.overwrite { Arc::default() } else { self.loaded.texts.clone() };
         let before = proposal.guard.map(|_| self.figures_before().into());
-        let wants_proof = proposal.confirm.is_some() || proposal.guard.is_some();
         let probation = wants_proof.then(|| {
             let until = |lasts: Duration| unix_ms().saturating_add(lasts.as_millis() as u64);
             Probation {

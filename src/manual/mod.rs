@@ -3,7 +3,9 @@
 //! - [`tutorial`]: ten minutes from nothing to a service that fails over
 //! - how to: [`configuring`] safely, [`tls`] towards clients, a [`canary`], [`draining`] for a deploy,
 //!   [`upgrading`] without losing a connection, [`tuning`], [`tracing`], running it in [`kubernetes`]
-//! - [`operations`]: signals, reloads, logs, metrics, and what to look at at three in the morning
+//! - [`operations`]: commands, signals, reloads, logs, metrics, statuses, and what to look at at three in the
+//!   morning
+//! - [`admin_api`]: the admin listener: who may ask, what it tells, changes by hand, revisions
 //! - [`config_reference`]: every setting with type, default and example
 //! - [`algorithms`]: the ten strategies, and when to use which
 //! - [`request_walk`]: the way of a request through the code, in eight stops
@@ -15,6 +17,7 @@
 //! `tests/documents.rs` holds what it can of them: names of metrics, settings, commands and files.
 //! What the tutorial and the how-to chapters say is done by `tests/manual`, word by word.
 
+pub mod admin_api;
 pub mod algorithms;
 pub mod canary;
 pub mod coming_from_haproxy;

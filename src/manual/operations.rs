@@ -19,10 +19,10 @@
 //! | `plimsoll reload` | has the files read again, and tells what is wrong with them | 0 taken, 1 not |
 //! | `plimsoll diagnose -o FILE` | collects in one archive what somebody needs who shall help from afar: configuration and what is wrong with it, all that the process tells of itself, its threads, limits and sockets, the machine; secrets are masked, and what cannot be had is named | 0 made, 1 not |
 //! | `plimsoll plan FILE` | tells what a configuration would change in the running process, and what would come of it: connections kept, requests that have to finish, keys that move, what needs a restart | 0 told, 1 not, 2 bad configuration |
-//! | `plimsoll apply FILE` | puts it in force and into the process's file; `--confirm 5m` goes back unless confirmed, `--guard` if it does harm, `--expect HASH` refuses what was not planned, `--reason TEXT` stands in the history, `--overwrite` loses what was written into the file and not loaded, `--dry-run` only tells | 0 in force, 1 refused or gone back, 2 bad configuration |
+//! | `plimsoll apply FILE` | puts it in force and into the process's file; `--confirm 5m` has it go back unless confirmed, `--guard` if it does harm, `--expect HASH` refuses what was not planned, `--reason TEXT` stands in the history, `--overwrite` loses what was written into the file and not loaded, `--dry-run` only tells | 0 in force, 1 refused or gone back, 2 bad configuration |
 //! | `plimsoll confirm` | what is on probation stays in force | 0 it stays, 1 not |
-//! | `plimsoll config history` | which configurations were in force: since when, from whom, why; so `show`, `diff`, and `rollback` to the one before that did not go back by itself, or to a revision | 0 done, 1 not |
-//! | `plimsoll config backup FILE` | writes the configuration in force, the revisions that are kept and what operators say into one archive, which holds the secrets that stand in the files; `config restore FILE` puts its configuration in force again, with `--revision NUMBER` another one of it, `--confirm 5m`, `--reason TEXT`, `--overwrite` and `--dry-run` as `apply` has them | 0 done, 1 not, 2 bad configuration |
+//! | `plimsoll config history` | which configurations were in force: since when, from whom, why; so `show`, `diff`, and `rollback` to the one before that did not go back by itself, or to a revision; `rollback` and `restore` have `--confirm`, `--guard`, `--reason`, `--overwrite` and `--dry-run` as `apply` has them | 0 done, 1 not |
+//! | `plimsoll config backup FILE` | writes the configuration in force, the revisions that are kept and what operators say into one archive, which holds the secrets that stand in the files; `config restore FILE` puts its configuration in force again, with `--revision NUMBER` another one of it | 0 done, 1 not, 2 bad configuration |
 //! | `plimsoll upgrade PID` | has the program that lies at a running process's path now take its place, without losing a connection; `--pid-file FILE` names the process by its `pid_file` | 0 the new one serves, 1 the old one goes on |
 //! | `plimsoll demo` | three origins and a balancer in one process, to try things out | |
 //! | `plimsoll schema` | the JSON schema of the configuration, for editors; `--reference` for the reference as Markdown | |
@@ -30,7 +30,8 @@
 //! | `plimsoll man` | the manual page; `--to FOLDER` writes one for each command | |
 //!
 //! Commands that ask the running process find it by `--admin`, else by the variable `PLIMSOLL_ADMIN`, else at
-//! 127.0.0.1:9901; who has a token puts it into `PLIMSOLL_TOKEN`. `--json` tells all of it to programs.
+//! 127.0.0.1:9901; who has a token puts it into `PLIMSOLL_TOKEN`. `--json` of every command but those that
+//! write for programs anyway tells it to programs.
 //!
 //! # Signals
 //!
@@ -51,8 +52,8 @@
 //! `HUP`, or a change of any file that was read (looked for every `watch_interval`; `"off"` turns this off).
 //! The new configuration is read and checked as a whole. If anything is wrong with it, nothing changes: the
 //! faults are logged with file, line and remedy, `plimsoll status` and an event (`config.refused`) tell of it,
-//! and `plimsoll_config_last_reload_successful` is 0 until a good one comes. Run `plimsoll check` first, and
-//! this does not happen.
+//! and `plimsoll_config_last_reload_successful` is 0 until a good one stands there, whatever else changes
+//! meanwhile. Run `plimsoll check` first, and this does not happen.
 //!
 //! A good one takes effect for the next request on every connection. Requests under way end as they began.
 //! Whatever did not change lives on: listeners, connections, pools, counters, health. A backend's address is
@@ -62,8 +63,8 @@
 //! A listener that is new or has moved is bound before the change takes effect; if that fails, the whole
 //! change is refused. One that is only renamed keeps its socket.
 //!
-//! Read at start only: `workers`, `log.format`, `pid_file` and `[admin]` (but for its certificate). A reload that changes one of them says so in
-//! the log and applies the rest.
+//! Read at start only: `workers`, `log.format`, `pid_file` and `[admin]` (but for its certificate). A reload
+//! that changes one of them says so in the log and applies the rest.
 //!
 //! # Certificates
 //!
@@ -115,13 +116,14 @@
 //!
 //! # Drain
 //!
-//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their
-//! queues is accepted, idle connections end after a second in which they may begin one last request,
-//! requests under way have `drain_timeout` (30 s) to finish, and the last lines are written. What is left
-//! then is cut, with a line in the access log (`failure` is `drain_timeout`). Listeners close at once: if another balancer stands before this
-//! one, take the instance out there first.
+//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their queues is
+//! accepted, idle connections end after a second in which they may begin one last request, requests under way
+//! have `drain_timeout` (30 s) to finish, and the last lines are written. What is left then is cut, with a line
+//! in the access log (`failure` is `drain_timeout`). Listeners close at once: if another balancer stands before
+//! this one, take the instance out there first.
 //!
-//! To empty one backend instead, see *Changes by hand*, or give it `state = "draining"` and reload.
+//! To empty one backend instead, see [changes by hand](super::admin_api#changes-by-hand), or give it
+//! `state = "draining"` and reload.
 //!
 //! # Upgrade
 //!
@@ -189,159 +191,9 @@
 //! | `attempts[].retried_because` | why another attempt followed |
 //!
 //! Writing never holds a request up. When the disk is too slow, lines are lost and counted in
-//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`; `conf/systemd/plimsoll.logrotate`
-//! does so. Routes
-//! may log elsewhere as well: `access_logs` names logs of `[access_logs.NAME]`.
-//!
-//! # The admin listener
-//!
-//! On a loopback address anybody on the machine may read, and nobody without a token may change anything
-//! (`anonymous` says otherwise). On a Unix socket (`address = "unix:/run/plimsoll/admin.sock"`) the file's mode
-//! says who gets in, and who is in may do everything. An address that others can reach needs tokens. What a
-//! token's bearer may is its role: `viewer` reads, `operator` changes what backends do, `admin` the
-//! configuration too. Make one with `openssl rand -hex 32`, and write down its hash only:
-//!
-//! ```toml
-//! [admin]
-//! address = "0.0.0.0:9901"
-//! state = "/var/lib/plimsoll/state"
-//! audit_log = "/var/log/plimsoll/audit.log"
-//!
-//! [admin.tokens.deploy]
-//! sha256 = "…" # printf %s "$TOKEN" | sha256sum
-//! role = "operator"
-//! ```
-//!
-//! Tokens cross the network as they are: give an address that others reach TLS as well, or use the socket.
-//! With `clients`, who asks is known by a certificate of theirs, and needs no token:
-//!
-//! ```toml
-//! [admin.tls]
-//! chain = "/etc/plimsoll/admin.pem"
-//! key = "/etc/plimsoll/admin.key"
-//! clients = { ca = "/etc/plimsoll/operators-ca.pem", verify = "optional" }
-//!
-//! [admin.certificates.ann]
-//! san = "ann@example.com" # or: subject = "O=Example,CN=ann"
-//! role = "admin"
-//! ```
-//!
-//! Commands find it by `--admin https://admin.example.com:9901`, with `--cacert` for an authority of your own,
-//! and `--cert` and `--key` for a certificate of yours (or by `PLIMSOLL_CACERT`, `PLIMSOLL_CERT`,
-//! `PLIMSOLL_KEY`). Its files are watched as those of listeners are. `verify = "required"` turns away whoever has
-//! no certificate, probes of `/livez` too.
-//!
-//! Each token and each certificate may ask 1,000 times a second (`max_rate`), and so may all others together;
-//! beyond that the answer is 429 with `Retry-After`. Web pages of other sites get nothing: `Host` has to be an address or a name without a
-//! dot (within TLS any name will do), and `Origin`, where a change has one, this listener.
-//!
-//! There are 64 connections at most. Who comes when they are taken gets the place of the one that has been idle for
-//! longest; where none is, of the one that has been busy for longest, if that is 5 s or more. What such a request has
-//! begun is ended all the same.
-//!
-//! | path | tells |
-//! |---|---|
-//! | `/livez` | the process runs |
-//! | `/readyz` | 200 when every listener accepts; 503 while starting, draining or replaced |
-//! | `/dashboard` | a page for people: listeners, routes, upstreams, backends, events; drain and weight at hand |
-//! | `/openapi.json` | the API as a document that programs read (`OpenAPI` 3.1) |
-//! | `/healthz`, `/api/v1/ha/health` | every upstream; 503 when none can serve |
-//! | `/metrics`, `/api/v1/ha/metrics` | metrics, as Prometheus text, or as `OpenMetrics` with exemplars for who accepts that |
-//! | `/api/v1/ha/status` | version, generation, configuration, what it has to prove, listeners, upstreams in short |
-//! | `/api/v1/ha/load-balancer`, `/api/v1/ha/load-balancer/stats` | counters by listener, route and upstream |
-//! | `/api/v1/ha/load-balancer/backends` | every backend: may it be picked, why, what it does |
-//! | `/api/v1/ha/health-checks` | how backends are judged, and the verdicts |
-//! | `/api/v1/ha/failover/status`, `/api/v1/ha/failover-manager` | which tiers serve, panics, circuit breakers |
-//! | `/api/v1/ha/explain` | by POST: what would become of a request, `{"method": "GET", "url": "http://shop.example/cart", "headers": ["X-Tenant: acme"]}`, and `client` and `listener` if wanted |
-//! | `/api/v1/ha/failover/events` | the events of failover groups among the last |
-//! | `/api/v1/ha/load-balancer/backends/{id}` | one of them |
-//! | `/api/v1/ha/overrides` | what operators say beside the configuration |
-//! | `/api/v1/ha/overrides/{id}` | what they say of one backend |
-//! | `/api/v1/ha/config` | the configuration in force, secrets masked; its revision is the `ETag` |
-//! | `/api/v1/ha/config/revisions` | those that were in force: since when, from whom, why, and what is on probation |
-//! | `/api/v1/ha/config/revisions/{id}`, `/api/v1/ha/config/revisions/{id}/diff` | one of them; what differs from it in the one in force, or in `?to=`: by meaning, and line by line |
-//! | `/api/v1/ha/config/validate`, `/api/v1/ha/config/plan` | by POST of a configuration: what is wrong with it; what would come of it |
-//! | `/api/v1/ha/config/backup` | that and all that is kept of it, as one archive (`tar.gz`) |
-//! | `/api/v1/ha/audit` | the end of the audit log (8 MiB of it, with the file that was moved away last, unless it is compressed), the latest first: `?since=2026-11-21T08:00:00Z`, `?actor=NAME`, `?limit=NUMBER` (100; 1,000 at most) |
-//! | `/api/v1/ha/diagnose` | what `plimsoll diagnose` collects, as the process sees it, as one archive (`tar.gz`) |
-//! | `/api/v1/ha/events` | the last 1,024 events: what happened, why, what comes next; `?follow=1` goes on with those to come, as lines of JSON or, if asked for by `Accept`, as server-sent events |
-//!
-//! # Changes by hand
-//!
-//! | request | does |
-//! |---|---|
-//! | `PATCH /api/v1/ha/load-balancer/backends/{id}` | `weight`, `state` (`enabled`, `draining`, `disabled`, `forced_up`, `forced_down`); `null` takes back what was said |
-//! | `POST /api/v1/ha/load-balancer/backends` | one more backend: `upstream`, `address`, `weight`, `tier`, `max_connections` |
-//! | `DELETE /api/v1/ha/load-balancer/backends/{id}` | one backend less |
-//! | `PUT`, `DELETE /api/v1/ha/overrides/{id}` | all that is said of a backend; what the file says again |
-//! | `POST /api/v1/ha/health-checks/{id}/run` | its checks, at once; the results count as any other |
-//! | `POST /api/v1/ha/config/reload` | the files are read again |
-//! | `POST /api/v1/ha/config/update` | the configuration in the body is put in force and into the file |
-//! | `POST /api/v1/ha/config/restore` | the configuration of the backup in the body is put in force and into the file |
-//! | `POST /api/v1/ha/config/confirm` | what is on probation stays |
-//! | `POST /api/v1/ha/config/rollback` | the revision before that did not go back by itself, or `to` |
-//!
-//! `{id}` is `UPSTREAM%2FBACKEND`, or the backend's name alone where it is the only one. Bodies are JSON, with a
-//! `reason` for whoever reads the events later, and `expires_in_seconds` if it shall end by itself.
-//! `?wait=drained` answers when no request is in flight there any more (202 if `timeout_seconds`, 30 by
-//! default, were not enough), `?dry_run=1` only tells; with `If-Match`, changes of the configuration are made
-//! only while the revision that it names is in force. A `POST` with an `Idempotency-Key` is done once, however
-//! often it comes. What is refused says why (`application/problem+json`, RFC 9457): `code` is for programs.
-//!
-//! What is said holds over reloads, and over restarts with `[admin] state`, until its end or until it is taken
-//! back. `forced_up` serves whatever probes and traffic say; `forced_down` is as if probes had found it down,
-//! so that fail-open still uses it: to be sure that it gets nothing, say `disabled`. What would leave an upstream
-//! nobody who may be picked is refused; `"bypass": ["keep_one"]` does it all the same. Each change is an event
-//! with who, why and what comes next, which `plimsoll why` tells, and a line of the audit log.
-//!
-//! Changes that were denied (401, 403) are lines of it too, with the address that they came from and without
-//! what they asked for. Nobody can fill the disk with them: of each name and reason the first is written, and
-//! those of the minute after it are one more line with their number (`more`). Whoever takes a backup is in it
-//! as well.
-//!
-//! All paths of the API are under `/api/ha` as well.
-//!
-//! # Revisions
-//!
-//! Each configuration that comes into force with another text than the one before is a revision: it has a
-//! number, and is kept with time, author, reason and text. The author is a token's name; `unix` or `anonymous`
-//! of who came without one; `signal`, `file` or `start`; `policy` of what went back by itself. The last 50 are
-//! kept (`[admin] revisions`; of 16 MiB together at most, but always the two that will be gone back to first),
-//! in `[admin] state` where that is set, readable by the process's user only; else in memory, and a restart
-//! forgets them. They hold the secrets that stand in the files; shown
-//! they are masked, comments are left out, and a text with a mask in it is refused.
-//!
-//! `plimsoll config backup` and `GET /api/v1/ha/config/backup` give all of that as an archive: `config/` has the
-//! files in force, `revisions/` what is kept, `overrides.json` what operators say, `manifest.json` the SHA-256 of
-//! each. Keys of certificates are not in it, nor is any other file that the configuration only names; secrets that stand in its
-//! text are. `plimsoll config restore` and `POST /api/v1/ha/config/restore` (`Content-Type: application/gzip`,
-//! `If-Match`) hold an archive against its manifest, and put the configuration that was in force then, or
-//! `?revision=NUMBER` of it, in force as an update does: checked, with `confirm_seconds`, `guard_seconds` and
-//! `dry_run=1`, as a new revision. Files that it included have to lie where they lay, as they were, and no others. What
-//! operators said then is not said again, and no revision takes the place of another.
-//!
-//! `plimsoll apply` and `POST /api/v1/ha/config/update` (`Content-Type: application/toml`) take the way of a
-//! reload: checked, names asked for, listeners bound, published as a whole. The file is replaced by a rename
-//! before that, with its mode and owner, so the folder has to be writable for the process; if anything fails,
-//! file and configuration are what they were. An update says on which revision it is based (`If-Match`, or
-//! `expect` with the hash of a plan; else 428), and is refused if another one is in force (412), if the file was
-//! changed and not loaded since (`overwrite=1` loses that), or while one is on probation. Only the main file is
-//! written. `dry_run=1` tells the plan.
-//!
-//! On probation (`confirm_seconds`, `guard_seconds`; a day at most) a configuration goes back by itself: if it
-//! is not confirmed in time, or if it does harm, judged each second against the five minutes before. Harm is: 5
-//! points more requests answered with 5xx, or attempts at backends failed, among 20 or more of which 5 failed;
-//! or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on; `[admin.guard]` has
-//! these numbers. It goes back to the files of before by the same way, whatever lies beside the main file now,
-//! and an event and the revision's reason say why (`config.reverted`; others are `config.applied`,
-//! `config.confirmed`,
-//! `config.guard_passed`). Where it cannot, as a certificate of then is gone, `config.not_reverted` says why, and
-//! it is tried again every 5 s; where only the file cannot be replaced, it goes back all the same, and
-//! `config.file_left` says so. What waits outlives the process with `[admin] state` (without, an upgrade is
-//! refused meanwhile), and a clock that is set does not put it off. `plimsoll status` and the metrics
-//! `plimsoll_config_revision` and `plimsoll_config_on_probation` tell what is in force, and whether it waits.
-//! A reload with another text takes the place of what is on probation, for somebody has taken over. See
-//! [`configuring`](super::configuring) for how to use it.
+//! `plimsoll_access_log_dropped_lines_total`. To rotate: move the file away, then `USR1`;
+//! `conf/systemd/plimsoll.logrotate` does so. Routes may log elsewhere as well: `access_logs` names logs of
+//! `[access_logs.NAME]`.
 //!
 //! # Metrics
 //!
@@ -365,7 +217,7 @@
 //! | Are connections reused? | `plimsoll_pool_reuses_total` beside `plimsoll_pool_opens_total` |
 //! | What do probes find? | `plimsoll_health_check_state` and `plimsoll_health_checks_total` by `check`, `plimsoll_health_check_duration_seconds` |
 //! | Are backend names resolved? | `plimsoll_discovery_updates_total` by `result`, `plimsoll_discovery_last_success_timestamp_seconds` |
-//! | Is the configuration the one I wrote? | `plimsoll_config_last_reload_successful`, `plimsoll_config_info` |
+//! | Is the configuration the one I wrote? | `plimsoll_config_last_reload_successful`, `plimsoll_config_info`, `plimsoll_config_not_reverted` |
 //! | Do traces reach the collector? | `plimsoll_spans_exported_total`, `plimsoll_spans_dropped_total` by `reason` |
 //! | Does the process itself run out of something? | `process_open_fds` beside `process_max_fds`, `process_resident_memory_bytes`, `plimsoll_events_dropped_total` |
 //!

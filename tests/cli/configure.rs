@@ -108,6 +108,14 @@ async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
     let told = ask(&lb, &["config", "rollback", "--reason", "c is slow"]).await;
     assert_eq!(told.status.code(), Some(0), "{}", out(&told));
     assert!(out(&told).starts_with("revision 3 is in force"), "{}", out(&told));
+    let told = ask(&lb, &["config", "rollback", "2", "--confirm", "1h"]).await;
+    assert!(out(&told).contains("it goes back to revision 3 at 20"), "{}{}", out(&told), err(&told));
+    let told = ask(&lb, &["config", "rollback", "1", "--confirm", "1h"]).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(out(&told).contains("revision 4 has not proved itself yet"), "{}", out(&told));
+    let told = ask(&lb, &["config", "rollback", "1", "--json"]).await;
+    let json: Value = serde_json::from_str(&out(&told)).unwrap();
+    assert_eq!((&json["revision"], &json["probation"]), (&5.into(), &Value::Null), "{json}");
     let told = ask(&lb, &["config", "rollback", "7"]).await;
     assert_eq!(told.status.code(), Some(1));
     assert!(out(&told).contains("there is no revision 7"), "{}", out(&told));
@@ -128,6 +136,10 @@ async fn a_backup_is_taken_and_restored() {
     let told = ask(&lb, &["config", "backup", &path]).await;
     assert_eq!(told.status.code(), Some(0), "{}", err(&told));
     assert!(out(&told).starts_with(&format!("{path}: ")), "{}", out(&told));
+    let told = ask(&lb, &["config", "backup", &path, "--json"]).await;
+    let json: Value = serde_json::from_str(&out(&told)).unwrap();
+    let bytes = fs::metadata(&archive).unwrap().len();
+    assert_eq!((&json["file"], &json["bytes"]), (&path.clone().into(), &bytes.into()));
     assert_eq!(fs::metadata(&archive).unwrap().permissions().mode() & 0o777, 0o600);
     let told = ask(&lb, &["apply", &next(&lb, &a, &c.address())]).await;
     assert_eq!(told.status.code(), Some(0), "{}", err(&told));
@@ -180,4 +192,27 @@ async fn a_guarded_apply_waits_and_tells_why_it_went_back() {
         last.starts_with("it went back: back to revision 2: ") && last.contains("with 5xx"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn who_rolls_back_or_restores_can_have_it_guarded_as_well() {
+    let (_a, _b, lb) = open().await;
+    let archive = lb.config_path().with_file_name("backup.tar.gz").display().to_string();
+    let told = ask(&lb, &["config", "backup", &archive]).await;
+    assert_eq!(told.status.code(), Some(0), "{}", err(&told));
+    let bad = lb.config_path().with_file_name("bad.toml");
+    let text = fs::read_to_string(lb.config_path()).unwrap();
+    fs::write(&bad, text.replace("upstream = \"api\"", "respond = { status = 500 }")).unwrap();
+    let told = ask(&lb, &["apply", &bad.display().to_string()]).await;
+    assert_eq!(told.status.code(), Some(0), "{}{}", out(&told), err(&told));
+    let load = Load::start(lb.addr("main"), 1);
+    let told = ask(&lb, &["config", "restore", &archive, "--guard=1s"]).await;
+    assert!(out(&told).ends_with("nothing is worse than before\n"), "{}{}", out(&told), err(&told));
+    load.until_answered(30).await;
+    let told = ask(&lb, &["config", "rollback", "2", "--guard", "--json"]).await;
+    drop(load);
+    assert_eq!(told.status.code(), Some(1), "{}{}", out(&told), err(&told));
+    let json: Value = serde_json::from_str(&out(&told)).unwrap();
+    let why = json["reverted"].as_str().unwrap();
+    assert!(why.starts_with("back to revision 3: ") && why.contains("with 5xx"), "{why}");
 }

@@ -187,6 +187,16 @@ async fn a_process_that_does_not_answer_is_said_to_be_missing() {
     assert!(files.keys().any(|name| name.starts_with("config/")), "{:?}", files.keys());
     assert!(files.values().all(|text| !text.contains(WORD)));
 
+    let (output, files) =
+        diagnose(folder.path(), &[&arguments[..], &["--json"]].concat(), "").await;
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut names: Vec<_> = told["files"].as_array().unwrap().iter().collect();
+    names.sort_by_key(|name| name.as_str());
+    assert_eq!(names, files.keys().collect::<Vec<_>>());
+    assert_eq!(told["missing"][0]["name"], "api", "{told}");
+    assert!(told["findings"][0].as_str().unwrap().contains("does not answer"), "{told}");
+    assert!(told["file"].as_str().unwrap().ends_with("it.tar.gz"), "{told}");
+
     // Nor need there be a configuration, and the process can be named.
     let pid = std::process::id().to_string();
     let nowhere = ["--config", "/no/such.toml", "--admin", "unix:/no/such.sock", "--pid", &pid];

@@ -1,7 +1,9 @@
 //! `plimsoll probe`: a backend's checks, run once by hand.
 
-use super::support::{Answer, Origin};
-use super::{err, out, plimsoll};
+use std::process::Output;
+
+use super::support::{Answer, Origin, in_time};
+use super::{err, out};
 
 fn file(address: &str, checks: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -16,11 +18,14 @@ fn file(address: &str, checks: &str) -> (tempfile::TempDir, String) {
 }
 
 /// The program, without keeping the origin from answering.
-async fn probed(backend: &str, file: &str) -> std::process::Output {
-    let arguments =
-        ["probe".to_owned(), backend.to_owned(), "--config".to_owned(), file.to_owned()];
-    let run = move || plimsoll(&arguments.each_ref().map(String::as_str));
-    tokio::task::spawn_blocking(run).await.unwrap()
+async fn probed(backend: &str, file: &str) -> Output {
+    probed_with(backend, file, &[]).await
+}
+
+async fn probed_with(backend: &str, file: &str, more: &[&str]) -> Output {
+    let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    program.args(["probe", backend, "--config", file]).args(more);
+    in_time("the end of the command", program.output()).await.unwrap()
 }
 
 const HTTP: &str = "[upstream.api.check.deep]\npath = \"/healthz\"";
@@ -34,6 +39,15 @@ async fn what_was_said_is_shown_with_the_verdict() {
     for words in ["check deep", "> GET /healthz", "< 200 OK", "  up, "] {
         assert!(out(&well).contains(words), "{words}: {}", out(&well));
     }
+    let json = probed_with(&origin.address(), &file, &["--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
+    let backend = &json["backends"][0];
+    assert_eq!((&backend["upstream"], &backend["well"]), (&"api".into(), &true.into()), "{json}");
+    let check = &backend["checks"][0];
+    assert_eq!((&check["check"], &check["found"]), (&"deep".into(), &"up".into()), "{json}");
+    assert!(check["took_seconds"].as_f64().unwrap() > 0.0, "{json}");
+    let talk = check["talk"].as_array().unwrap();
+    assert!(talk[0].as_str().unwrap().starts_with("> GET /healthz"), "{json}");
     origin.answer(Answer::Status(503));
     let ill = probed(&origin.address(), &file).await;
     assert_eq!(ill.status.code(), Some(1), "{}", out(&ill));

@@ -159,9 +159,13 @@ async fn pid_file_tells_who_serves_and_goes_with_the_last() {
     let asked = tokio::process::Command::new(crate::family::PROGRAM)
         .args(["upgrade", "--pid-file"])
         .arg(&file)
+        .arg("--json")
         .output();
     let output = crate::support::in_time("the answer", asked).await.unwrap();
     assert!(output.status.success(), "{output:?}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["upgraded"], &told["pid"]), (&true.into(), &family.first_pid().into()));
+    assert!(told["serves"].as_str().unwrap().starts_with("process "), "{told}");
     family.until_gone(family.first_pid()).await;
     assert_eq!(read(), format!("{}\n", family.pid()));
     Family::signal(family.pid(), Signal::TERM);

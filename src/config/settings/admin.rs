@@ -122,8 +122,9 @@ const NUMBER: Kind = Kind::Integer { min: 1, max: 1_000_000 };
 static GUARD: Section = Section {
     title: "[admin.guard]",
     doc: "When a configuration goes back because it does harm: what happened since is compared with the up to \
-          five minutes before. Looked at are the share of requests that are answered with 5xx, the share of \
-          attempts at backends that fail, and the time that 99 of 100 requests stay below.",
+          five minutes before. Looked at are the share of requests that are answered with 5xx (by a backend, \
+          or as none may be picked), the share of requests that find no route, the share of attempts at \
+          backends that fail, and the time that 99 of 100 requests stay below.",
     settings: &[
         Setting::with_default(
             "min_requests",
