@@ -140,19 +140,24 @@ pub(super) fn done(
         in_force(&answer, out)?;
         out.flush()?;
     }
-    let mut reverted = None;
+    let mut ended = Ended::Well;
     if !how.dry_run && !answer["probation"]["guard_until"].is_null() {
-        reverted = guarded(admin, answer["revision"].as_u64().unwrap_or(0))?;
-        answer["reverted"] = reverted.clone().into();
+        ended = guarded(admin, answer["revision"].as_u64().unwrap_or(0))?;
+        answer["reverted"] = Value::Null;
+        match &ended {
+            Ended::Well => {}
+            Ended::Back(why) => answer["reverted"] = why.clone().into(),
+            Ended::Stuck(why) => answer["probation"]["not_reverted"] = why.clone().into(),
+        }
     }
-    if as_json {
-        writeln!(out, "{answer:#}")?;
-    } else if let Some(why) = &reverted {
-        writeln!(out, "it went back: {why}")?;
-    } else if how.guard.is_some() {
-        writeln!(out, "nothing is worse than before")?;
+    match &ended {
+        _ if as_json => writeln!(out, "{answer:#}")?,
+        Ended::Well if how.guard.is_none() => {}
+        Ended::Well => writeln!(out, "nothing is worse than before")?,
+        Ended::Back(why) => writeln!(out, "it went back: {why}")?,
+        Ended::Stuck(why) => writeln!(out, "it should have gone back and cannot: {why}")?,
     }
-    Ok(if reverted.is_some() { FAILED } else { 0 })
+    Ok(if ended == Ended::Well { 0 } else { FAILED })
 }
 
 /// Tells what is in force, and until when.
@@ -173,18 +178,33 @@ fn in_force(answer: &Value, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until a revision is not watched any more. Gives why it went back, if it did.
-fn guarded(admin: &Place, revision: u64) -> io::Result<Option<String>> {
+/// How it ended for a revision that was watched.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// It stays.
+    Well,
+    /// It went back, for this reason.
+    Back(String),
+    /// It should have, and cannot: why.
+    Stuck(String),
+}
+
+/// Waits until a revision is not watched any more.
+fn guarded(admin: &Place, revision: u64) -> io::Result<Ended> {
     loop {
         let now = admin.get(&format!("{CONFIG}/revisions"))?;
         if now["running"] != revision {
             let later = list(&now["revisions"]).iter().rev();
             let mut later = later.skip_while(|one| one["revision"] != revision).skip(1);
             let why = later.next().map(|one| text(one, "reason").to_owned());
-            return Ok(Some(why.unwrap_or_else(|| "another one is in force".to_owned())));
+            return Ok(Ended::Back(why.unwrap_or_else(|| "another one is in force".to_owned())));
         }
-        if now["probation"]["guard_until"].is_null() {
-            return Ok(None);
+        let probation = &now["probation"];
+        if let Some(why) = probation["not_reverted"].as_str() {
+            return Ok(Ended::Stuck(why.to_owned()));
+        }
+        if probation["guard_until"].is_null() {
+            return Ok(Ended::Well);
         }
         sleep(PAUSE);
     }

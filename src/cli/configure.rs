@@ -225,6 +225,9 @@ pub(super) fn on_probation(probation: &Value, out: &mut impl Write) -> io::Resul
             writeln!(out, "revision {revision} goes back to {back} {told} {until}")?;
         }
     }
+    if let Some(why) = probation["not_reverted"].as_str() {
+        writeln!(out, "it should have gone back and cannot: {why}")?;
+    }
     Ok(())
 }
 

@@ -83,6 +83,8 @@ pub struct Ledger {
     pub watched: Arc<[PathBuf]>,
     /// Whether the one in force has to prove itself.
     pub probation: Option<Arc<Probation>>,
+    /// Why that should go back and does not; `None`: nothing keeps it from that.
+    pub not_reverted: Option<String>,
     /// The file that it comes from; `None`: from none.
     pub file: Option<PathBuf>,
     /// Whether it is kept over a restart.

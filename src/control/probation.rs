@@ -133,8 +133,9 @@ impl Control {
     /// Nothing has to prove itself any more.
     pub(super) fn end_probation(&mut self) -> Option<Arc<Probation>> {
         self.timers.clear(&Due::Probation);
-        self.stuck(None);
-        Arc::make_mut(&mut self.ledger).probation.take()
+        let ledger = Arc::make_mut(&mut self.ledger);
+        ledger.not_reverted = None;
+        ledger.probation.take()
     }
 
     /// Looks whether what is on probation has to go back.
@@ -169,12 +170,6 @@ impl Control {
         }
     }
 
-    /// Notes why what is on probation does not go back, or that nothing keeps it from that.
-    fn stuck(&mut self, why: Option<String>) {
-        self.registry.process().not_reverted(why.is_some());
-        self.not_reverted = why;
-    }
-
     /// Nothing spoke against it for as long as it was watched.
     fn guard_passed(&mut self, probation: &Probation, requests: u64) {
         let told = format!("nothing is worse than before, by {requests} requests since");
@@ -184,10 +179,10 @@ impl Control {
         };
         self.note_config("config.guard_passed", "policy".to_owned(), told, next.to_owned());
         self.meter.guard_until = None;
-        self.stuck(None);
         let left = Probation { guard_until: None, ..probation.clone() };
         let left = left.confirm_until.is_some().then(|| Arc::new(left));
-        Arc::make_mut(&mut self.ledger).probation = left;
+        let ledger = Arc::make_mut(&mut self.ledger);
+        (ledger.probation, ledger.not_reverted) = (left, None);
         self.tell_ledger();
     }
 
@@ -206,19 +201,20 @@ impl Control {
     }
 
     /// What it shall go back to is not to be had. It is told once, until it is for another reason.
-    pub(super) fn note_not_reverted(&mut self, why: String) {
+    pub(super) fn note_not_reverted(&mut self, why: &str) {
         let Some(probation) = self.ledger.probation.clone() else { return };
-        if self.not_reverted.as_ref() == Some(&why) {
+        let first = why.lines().next().unwrap_or_default();
+        if self.ledger.not_reverted.as_deref() == Some(first) {
             return;
         }
         let (from, to) = (probation.revision, probation.back_to);
         error!(revision = from, to, "the configuration does not go back:\n{why}");
-        let first = why.lines().next().unwrap_or_default();
         let cause = format!("revision {from} does not go back to {to}: {first}");
         let next =
             "it is tried again every 5 s; confirm it, or roll back to another one".to_owned();
         self.note_config("config.not_reverted", "policy".to_owned(), cause, next);
-        self.stuck(Some(why));
+        Arc::make_mut(&mut self.ledger).not_reverted = Some(first.to_owned());
+        self.tell_ledger();
     }
 
     /// The files hold a configuration that cannot be taken.
@@ -289,7 +285,9 @@ impl Control {
     pub(super) fn tell_ledger(&mut self) {
         let ledger = Arc::clone(&self.ledger);
         let number = ledger.running().map_or(0, |one| one.number);
-        self.registry.process().revision(number, ledger.probation.is_some());
+        let (is_on_probation, is_stuck) =
+            (ledger.probation.is_some(), ledger.not_reverted.is_some());
+        self.registry.process().revision(number, is_on_probation, is_stuck);
         self.told_ledger.send_modify(|(number, now)| {
             *number += 1;
             *now = ledger;

@@ -86,15 +86,12 @@ impl ProcessSeries {
         self.last_successful.store(true, Relaxed);
     }
 
-    /// The configuration in force is this revision; does it have to prove itself?
-    pub fn revision(&self, number: u64, on_probation: bool) {
+    /// The configuration in force is this revision; does it have to prove itself, and should it go back and
+    /// cannot?
+    pub fn revision(&self, number: u64, on_probation: bool, not_reverted: bool) {
         self.revision.store(number, Relaxed);
         self.on_probation.store(on_probation, Relaxed);
-    }
-
-    /// Whether the configuration in force should go back and cannot.
-    pub fn not_reverted(&self, is_so: bool) {
-        self.not_reverted.store(is_so, Relaxed);
+        self.not_reverted.store(not_reverted, Relaxed);
     }
 
     /// What the files hold was refused; the configuration before stays in force.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::operate::{ask, open};
 use super::{err, out};
-use crate::support::{Lb, Load, Origin, get};
+use crate::support::{Lb, Load, Origin, at, config, get, until};
 
 /// A file beside that of the balancer, with `b` in place of `a`.
 fn next(lb: &Lb, a: &Origin, b: &str) -> String {
@@ -192,6 +192,36 @@ async fn a_guarded_apply_waits_and_tells_why_it_went_back() {
         last.starts_with("it went back: back to revision 2: ") && last.contains("with 5xx"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn who_waits_for_a_guard_is_told_that_it_cannot_go_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "a-secret-of-16-bytes").unwrap();
+    let a = Origin::start("a").await;
+    let reference = format!("{{ file = \"{}\" }}", secret.display());
+    let sticky = format!("sticky = {{ cookie = \"sid\", secret = {reference} }}");
+    let text = config("", &sticky, &[at(&a)]);
+    let lb = Lb::start(text.replace("[admin]\n", "[admin]\nanonymous = \"admin\"\n")).await;
+    let bad = fs::read_to_string(lb.config_path()).unwrap().replace(&sticky, "");
+    let bad = bad.replace("upstream = \"api\"", "respond = { status = 500 }");
+    let path = lb.config_path().with_file_name("bad.toml");
+    fs::write(&path, bad).unwrap();
+    let path = path.display().to_string();
+    let arguments = ["apply", &path, "--guard=1h"];
+    let harm = async {
+        until("it is in force", async || lb.status().await["revision"] == 2).await;
+        fs::remove_file(&secret).unwrap();
+        Load::start(lb.addr("main"), 1)
+    };
+    let (told, load) = tokio::join!(ask(&lb, &arguments), harm);
+    drop(load);
+    assert_eq!(told.status.code(), Some(1), "{}{}", out(&told), err(&told));
+    let last = "it should have gone back and cannot: ";
+    assert!(out(&told).lines().last().unwrap().starts_with(last), "{}", out(&told));
+    let told = ask(&lb, &["status"]).await;
+    assert!(out(&told).lines().any(|line| line.starts_with(last)), "{}", out(&told));
 }
 
 #[tokio::test]

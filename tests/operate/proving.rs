@@ -40,6 +40,9 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
         (of("plimsoll_config_not_reverted"), of(SUCCESSFUL))
     };
     assert_eq!(figures().await, (Some(1.0), Some(1.0)), "nothing is wrong with the file");
+    let status = lb.api("/api/v1/ha/status").await;
+    let why = status["probation"]["not_reverted"].as_str().unwrap();
+    assert!(why.contains("secret"), "{status}");
     assert_eq!((running(&lb).await, file(&lb)), (2, new));
     fs::rename(&gone, &secret).unwrap();
     until("it has gone back", async || running(&lb).await == 3).await;

@@ -19,7 +19,8 @@ function proves(probation) {
   if (probation.confirm_until) {
     ways.push(`unless it is confirmed before ${moment(probation.confirm_until)}`);
   }
-  return `${back} ${ways.join(", and ")} (UTC).`;
+  const stuck = probation.not_reverted ? ` It should have gone back and cannot: ${probation.not_reverted}` : "";
+  return `${back} ${ways.join(", and ")} (UTC).${stuck}`;
 }
 
 /** Shows what `/config/revisions` tells. */

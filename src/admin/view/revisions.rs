@@ -45,6 +45,8 @@ pub(in crate::admin) struct ProbationView<'a> {
     confirm_until: Option<String>,
     /// `null`: it is not watched.
     guard_until: Option<String>,
+    /// Why it should have gone back and cannot; `null`: nothing keeps it from that.
+    not_reverted: Option<&'a str>,
     author: &'a str,
 }
 
@@ -94,7 +96,7 @@ impl<'a> RevisionList<'a> {
         Self {
             running: ledger.running().map(|one| one.number),
             kept: ledger.is_kept,
-            probation: ledger.probation.as_deref().map(ProbationView::of),
+            probation: ProbationView::of(ledger),
             revisions: ledger.revisions.iter().rev().map(|one| RevisionHead::of(one)).collect(),
         }
     }
@@ -108,27 +110,29 @@ impl<'a> RevisionHead<'a> {
 }
 
 impl<'a> ProbationView<'a> {
-    pub(super) fn of(probation: &'a Probation) -> Self {
-        Self {
+    pub(super) fn of(ledger: &'a Ledger) -> Option<Self> {
+        let probation: &Probation = ledger.probation.as_deref()?;
+        Some(Self {
             revision: probation.revision,
             back_to: probation.back_to,
             confirm_until: probation.confirm_until.map(at),
             guard_until: probation.guard_until.map(at),
+            not_reverted: ledger.not_reverted.as_deref(),
             author: &probation.by.actor,
-        }
+        })
     }
 }
 
 impl<'a> RevisionView<'a> {
     pub(in crate::admin) fn of(ledger: &'a Ledger, one: &'a Revision) -> Self {
-        let probation = ledger.probation.as_deref().filter(|of_it| of_it.revision == one.number);
+        let probation = ProbationView::of(ledger).filter(|of_it| of_it.revision == one.number);
         let files = one.files.iter().map(|file| FileView {
             path: file.path.display().to_string(),
             text: shown(&file.text),
         });
         Self {
             head: RevisionHead::of(one),
-            probation: probation.map(ProbationView::of),
+            probation,
             files: files.collect(),
         }
     }

@@ -134,7 +134,7 @@ impl<'a> Summary<'a> {
             generation: snapshot.generation.0,
             config_hash: hash(snapshot),
             revision: ledger.running().map(|one| one.number),
-            probation: ledger.probation.as_deref().map(ProbationView::of),
+            probation: ProbationView::of(ledger),
             uptime_seconds: uptime.as_secs_f64(),
             reloads: Reloads { ok, refused, last_successful },
             listeners: snapshot.listeners.iter().map(|one| ListenerStatus::of(one)).collect(),

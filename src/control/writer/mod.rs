@@ -155,8 +155,6 @@ pub(super) struct Control {
     /// What was told of the files' configuration that was refused last, so that it is not told again until it
     /// differs; `None`: the files hold what is in force.
     refused: Option<String>,
-    /// The same of a configuration on probation that does not go back; `None`: none is stuck.
-    pub(super) not_reverted: Option<String>,
 }
 
 impl Control {
@@ -205,7 +203,6 @@ impl Control {
             watch_interval: loaded.config.process.watch_interval,
             started: (loaded.config.process.clone(), loaded.config.admin.clone()),
             refused: None,
-            not_reverted: None,
             ledger,
             told_ledger,
             folder: loaded.config.admin.as_ref().and_then(|admin| admin.state.clone()),

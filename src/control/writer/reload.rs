@@ -195,7 +195,7 @@ impl Control {
     fn refuse(&mut self, error: &ReloadError, of_files: bool, origin: Origin, by: &By) {
         let (why, short) = (error.to_string(), in_short(error));
         if origin == Origin::Policy {
-            return self.note_not_reverted(why);
+            return self.note_not_reverted(&why);
         }
         let is_bad = matches!(error, ReloadError::Invalid(_) | ReloadError::Unavailable(_));
         if !(is_bad && of_files) {

@@ -111,7 +111,7 @@ fn exemplify(route: &RouteSeries) {
 fn busy_process(registry: &Registry) {
     let process = registry.process();
     process.reloaded(UNIX_EPOCH + Duration::from_millis(1_500), Generation(4), 0xbeef);
-    process.revision(7, true);
+    process.revision(7, true, false);
     process.reload_refused();
     process.event_dropped();
     process.access_log_dropped(3);
