@@ -1,5 +1,5 @@
-//! `plimsoll apply`, `confirm` and `config rollback`: configurations put in force in a running process, for
-//! good or on probation.
+//! `plimsoll apply`, `confirm`, `reload` and `config rollback`: configurations put in force in a running
+//! process, for good or on probation.
 
 use std::io::{self, Write};
 use std::thread::sleep;
@@ -83,6 +83,16 @@ pub(super) struct ConfirmArgs {
     /// Tell it as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// How the files are read again.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    asked: ConfirmArgs,
+    /// Only check them
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Puts a configuration in force. Gives the exit code: 1 if it went back.
@@ -222,6 +232,20 @@ pub(super) fn confirm(arguments: &ConfirmArgs, out: &mut impl Write) -> io::Resu
         writeln!(out, "{:#}", answer.body)?;
     } else {
         writeln!(out, "revision {} stays in force", answer.body["revision"])?;
+    }
+    Ok(0)
+}
+
+/// Has the files of the configuration read again.
+pub(super) fn reload(arguments: &ReloadArgs, out: &mut impl Write) -> io::Result<u8> {
+    let ReloadArgs { asked: ConfirmArgs { admin, reason, json: as_json }, dry_run } = arguments;
+    let path = format!("{CONFIG}/reload?dry_run={}", u8::from(*dry_run));
+    let answer = admin.ask("POST", &path, Some(&json!({ "reason": reason })), PATIENCE)?;
+    match answer.status {
+        200 if *as_json => writeln!(out, "{:#}", answer.body)?,
+        200 if *dry_run => writeln!(out, "it would be done")?,
+        200 => writeln!(out, "generation {} is in force", answer.body["generation"])?,
+        _ => return refused(&answer, *as_json, out),
     }
     Ok(0)
 }

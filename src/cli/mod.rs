@@ -10,6 +10,7 @@ pub mod check;
 mod configure;
 mod demo;
 mod diagnose;
+mod events;
 mod explain;
 mod import_nginx;
 mod man;
@@ -106,13 +107,13 @@ enum Command {
     ///
     /// Where there is no terminal it is told once, with what came within one interval.
     Top(top::TopArgs),
-    /// Weigh, drain, take out, force, add and remove backends of the running process
+    /// Weigh, drain, take out, force, check, add and remove backends of the running process
     #[command(subcommand)]
     Backend(operate::Backend),
     /// Let a backend of the running process run empty: as `backend drain`
     Drain(operate::DrainArgs),
     /// Tell what happened in the running process, and what happens
-    Events(operate::EventsArgs),
+    Events(events::EventsArgs),
     /// Collect what somebody needs who shall help from afar, in one archive, with secrets masked
     ///
     /// It has the configuration and what is wrong with it, all that the running process tells of itself,
@@ -134,7 +135,9 @@ enum Command {
     #[command(subcommand)]
     Config(configure::Config),
     /// Have the running process read its configuration again, and tell what is wrong with it
-    Reload(operate::StatusArgs),
+    ///
+    /// Exits with 2 if the configuration is bad.
+    Reload(apply::ReloadArgs),
     /// Have the program that lies at a running process's path now take its place, without losing a
     /// connection
     ///
@@ -238,9 +241,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Top(arguments) => outcome(top::top(&arguments, &mut out)),
         Command::Backend(command) => outcome(operate::backend(&command, &mut out)),
         Command::Drain(arguments) => outcome(operate::drain(&arguments, &mut out)),
-        Command::Events(arguments) => outcome(operate::events(&arguments, &mut out)),
+        Command::Events(arguments) => outcome(events::events(&arguments, &mut out)),
         Command::Diagnose(arguments) => diagnose::command(&arguments, &mut out),
-        Command::Reload(arguments) => outcome(operate::reload(&arguments, &mut out)),
+        Command::Reload(arguments) => coded(apply::reload(&arguments, &mut out)),
         Command::Plan(arguments) => coded(configure::plan(&arguments, &mut out)),
         Command::Apply(arguments) => coded(apply::apply(&arguments, &mut out)),
         Command::Confirm(arguments) => coded(apply::confirm(&arguments, &mut out)),

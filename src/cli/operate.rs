@@ -1,4 +1,4 @@
-//! `plimsoll status`, `backend`, `drain`, `events`, `reload`: a running process, told of and changed.
+//! `plimsoll status`, `backend`, `drain`: a running process, told of, and its backends changed.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -39,6 +39,9 @@ pub(super) enum Backend {
         /// Its tier: 0 are the primaries
         #[arg(long, default_value_t = 0)]
         tier: u8,
+        /// Requests in flight at most; 0 is no limit
+        #[arg(long, default_value_t = 0)]
+        max_connections: u32,
         #[command(flatten)]
         how: How,
     },
@@ -68,6 +71,11 @@ pub(super) enum Backend {
     Up(Set),
     /// As if its probes had found it down
     Down(Set),
+    /// Its checks, at once, as the process runs them; exits with 1 if one of them fails
+    Check {
+        #[command(flatten)]
+        one: One,
+    },
     /// As the configuration says: all that was said by hand is taken back
     Reset {
         #[command(flatten)]
@@ -140,28 +148,6 @@ pub(super) struct Drain {
     timeout: Duration,
 }
 
-/// Which events.
-#[derive(Debug, Clone, Args)]
-pub(super) struct EventsArgs {
-    #[command(flatten)]
-    admin: Place,
-    /// Go on with those to come
-    #[arg(short, long)]
-    follow: bool,
-    /// Those of this upstream
-    #[arg(long, value_name = "NAME")]
-    upstream: Option<String>,
-    /// Those of this backend
-    #[arg(long, value_name = "NAME")]
-    backend: Option<String>,
-    /// Those whose kind begins so, such as `override.`
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
-    /// One JSON document a line
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write it like `30s` or `1h30m`".to_owned())
 }
@@ -194,7 +180,7 @@ pub(super) fn status(arguments: &StatusArgs, out: &mut impl Write) -> io::Result
     });
     table(out, &["LISTENER", "ADDRESS", "CONNECTIONS"], listeners)?;
     writeln!(out)?;
-    let upstreams = list(&status["upstreams"]).iter().map(|one| {
+    let rows = list(&status["upstreams"]).iter().map(|one| {
         let optional = |key: &str| one[key].as_str().unwrap_or("-").to_owned();
         let eligible = format!("{} of {}", one["eligible"], one["backends"]);
         let name = text(one, "upstream").to_owned();
@@ -206,8 +192,32 @@ pub(super) fn status(arguments: &StatusArgs, out: &mut impl Write) -> io::Result
             optional("failover"),
         ]
     });
-    table(out, &["UPSTREAM", "STATUS", "SERVE", "BREAKER", "FAILOVER"], upstreams)?;
+    table(out, &["UPSTREAM", "STATUS", "SERVE", "BREAKER", "FAILOVER"], rows)?;
+    troubles(&arguments.admin, list(&status["upstreams"]), out)?;
     Ok(true)
+}
+
+/// Tells why upstreams are not well: of each backend that is not picked there.
+fn troubles(admin: &Place, upstreams: &[Value], out: &mut impl Write) -> io::Result<()> {
+    /// So many are told of.
+    const SHOWN: usize = 10;
+    let ill = upstreams.iter().filter(|one| one["status"] != "healthy");
+    let ill: Vec<_> = ill.map(|one| &one["upstream"]).collect();
+    if ill.is_empty() {
+        return Ok(());
+    }
+    let all = admin.get(BACKENDS)?;
+    let idle = list(&all["backends"]).iter().filter(|one| one["eligible"] == false);
+    let idle: Vec<_> = idle.filter(|one| ill.contains(&&one["upstream"])).collect();
+    writeln!(out)?;
+    for one in idle.iter().take(SHOWN) {
+        let [upstream, backend, why] = ["upstream", "backend", "why"].map(|key| text(one, key));
+        writeln!(out, "{upstream}/{backend} is not picked: {why}")?;
+    }
+    match idle.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more: see `plimsoll backend list`"),
+    }
 }
 
 /// Does what is to be done to backends. `false`: it was waited for in vain.
@@ -216,10 +226,11 @@ pub(super) fn backend(command: &Backend, out: &mut impl Write) -> io::Result<boo
         |set: &Set, state: &str| (set.one.clone(), json!({ "state": state }), set.lasts.clone());
     let (one, words, lasts) = match command {
         Backend::List(arguments) => return all(arguments, out),
-        Backend::Add { upstream, address, weight, tier, how } => {
-            let mut body =
-                json!({ "upstream": upstream, "address": address, "weight": weight, "tier": tier });
-            body["reason"] = how.reason.clone().into();
+        Backend::Add { upstream, address, weight, tier, max_connections, how } => {
+            let body = json!({
+                "upstream": upstream, "address": address, "weight": weight, "tier": tier,
+                "max_connections": max_connections, "reason": how.reason,
+            });
             let path = format!("{BACKENDS}{}", how.query(None));
             let answer = how.admin.done("POST", &path, Some(&body), Duration::ZERO)?;
             return told(&answer, &format!("{upstream}/{address}"), how, out);
@@ -232,6 +243,7 @@ pub(super) fn backend(command: &Backend, out: &mut impl Write) -> io::Result<boo
             let body = one.how.body(Map::new());
             return change("DELETE", "/api/v1/ha/overrides", one, &body, None, out);
         }
+        Backend::Check { one } => return check(one, out),
         Backend::Drain(arguments) => return drain(arguments, out),
         Backend::Weight { one, weight, lasts } => {
             (one.clone(), json!({ "weight": weight }), lasts.clone())
@@ -249,6 +261,29 @@ pub(super) fn drain(arguments: &DrainArgs, out: &mut impl Write) -> io::Result<b
     let DrainArgs { set: Set { one, lasts }, drain } = arguments;
     let body = one.how.body(lasts.with(json!({ "state": "draining" })));
     change("PATCH", BACKENDS, one, &body, Some(drain), out)
+}
+
+/// Has the checks of a backend run. `false`: one of them failed.
+fn check(one: &One, out: &mut impl Write) -> io::Result<bool> {
+    /// Checks have their own time; what is behind them is waited for.
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let One { backend, how } = one;
+    let path = format!("/api/v1/ha/health-checks/{}/run{}", segment(backend), how.query(None));
+    let answer = how.admin.done("POST", &path, Some(&how.body(Map::new())), PATIENCE)?;
+    let mut is_well = true;
+    for check in list(&answer["checks"]).iter().filter(|_| !how.dry_run) {
+        let (name, last) = (text(check, "name"), &check["last"]);
+        is_well &= last["ok"] != false;
+        if how.json {
+            continue;
+        }
+        // Those that are made of others are not asked.
+        let Some(result) = last["result"].as_str() else { continue };
+        let took = Duration::from_secs_f64(last["took_seconds"].as_f64().unwrap_or(0.0));
+        let word = if last["ok"] == true { "good" } else { "failed" };
+        writeln!(out, "check {name}: {word}, {took:.1?}: {result}")?;
+    }
+    told(&answer, backend, how, out).map(|_| is_well)
 }
 
 impl Lasts {
@@ -339,70 +374,6 @@ fn all(arguments: &StatusArgs, out: &mut impl Write) -> io::Result<bool> {
     let heads = ["BACKEND", "STATE", "SERVES", "WEIGHT", "IN FLIGHT", "PICKS", "WHY"];
     table(out, &heads, rows)?;
     Ok(true)
-}
-
-/// Tells what happened, and with `--follow` what happens.
-pub(super) fn events(arguments: &EventsArgs, out: &mut impl Write) -> io::Result<bool> {
-    let mut last = 0;
-    loop {
-        let mut query = format!("since={last}");
-        let wanted = [
-            ("upstream", &arguments.upstream),
-            ("backend", &arguments.backend),
-            ("kind", &arguments.kind),
-        ];
-        for (name, value) in wanted {
-            if let Some(value) = value {
-                query.extend(["&", name, "=", &segment(value)]);
-            }
-        }
-        let path = format!("/api/v1/ha/events?{query}");
-        if !arguments.follow {
-            let events = arguments.admin.get(&path)?;
-            for event in list(&events["events"]) {
-                happened(event, arguments.json, out)?;
-            }
-            return Ok(true);
-        }
-        // A stream ends after some minutes; the next one goes on where it ended.
-        arguments.admin.follow(&format!("{path}&follow=1"), |line| {
-            let event: Value = serde_json::from_str(line)?;
-            last = event["number"].as_u64().unwrap_or(last);
-            happened(&event, arguments.json, out)?;
-            out.flush()
-        })?;
-    }
-}
-
-fn happened(event: &Value, as_json: bool, out: &mut impl Write) -> io::Result<()> {
-    if as_json {
-        return writeln!(out, "{event}");
-    }
-    let place = [&event["upstream"], &event["backend"]].map(|part| part.as_str());
-    let place: Vec<_> = place.into_iter().flatten().collect();
-    let [at, kind, actor, cause] = ["at", "kind", "actor", "cause"].map(|key| text(event, key));
-    writeln!(out, "{at}  {kind}  {} (by {actor}): {cause}", place.join("/"))?;
-    match event["next"].as_str() {
-        Some(next) => writeln!(out, "    then: {next}"),
-        None => Ok(()),
-    }
-}
-
-/// Has the files of the configuration read again.
-pub(super) fn reload(arguments: &StatusArgs, out: &mut impl Write) -> io::Result<bool> {
-    /// It asks name servers, for 5 s at most, and reads files.
-    const PATIENCE: Duration = Duration::from_secs(30);
-    let answer = arguments.admin.ask("POST", "/api/v1/ha/config/reload", None, PATIENCE)?;
-    let good = answer.status == 200;
-    if arguments.json {
-        writeln!(out, "{:#}", answer.body)?;
-    } else if good {
-        writeln!(out, "generation {} is in force", answer.body["generation"])?;
-    } else {
-        writeln!(out, "{}", text(&answer.body, "detail"))?;
-        faults(&answer.body, out)?;
-    }
-    Ok(good)
 }
 
 /// Tells what is wrong with a configuration.

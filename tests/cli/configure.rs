@@ -109,7 +109,12 @@ async fn what_is_applied_is_confirmed_told_of_and_rolled_back() {
     assert_eq!(told.status.code(), Some(0), "{}", out(&told));
     assert!(out(&told).starts_with("revision 3 is in force"), "{}", out(&told));
     let told = ask(&lb, &["config", "rollback", "2", "--confirm", "1h"]).await;
-    assert!(out(&told).contains("it goes back to revision 3 at 20"), "{}{}", out(&told), err(&told));
+    assert!(
+        out(&told).contains("it goes back to revision 3 at 20"),
+        "{}{}",
+        out(&told),
+        err(&told)
+    );
     let told = ask(&lb, &["config", "rollback", "1", "--confirm", "1h"]).await;
     assert_eq!(told.status.code(), Some(1));
     assert!(out(&told).contains("revision 4 has not proved itself yet"), "{}", out(&told));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{err, out};
-use crate::support::{Lb, Origin, at, config, get, in_time};
+use crate::support::{Answer, Lb, Origin, at, config, get, in_time};
 
 /// A balancer before two origins whose admin listener lets anybody do anything.
 pub(super) async fn open() -> (Origin, Origin, Lb) {
@@ -72,7 +72,12 @@ async fn backends_are_changed_and_told_of() {
         let told = ask(&lb, &["backend", word, &b]).await;
         assert!(out(&told).replace('_', " ").contains(state), "{word}: {}", out(&told));
     }
+    // Who asks how it is is told why it is not well.
+    let text = out(&ask(&lb, &["status"]).await);
+    assert!(text.contains(&format!("\napi/{b} is not picked: ")), "{text}");
     ask(&lb, &["backend", "reset", &b]).await;
+    let text = out(&ask(&lb, &["status"]).await);
+    assert!(!text.contains("is not picked"), "{text}");
     let told = ask(&lb, &["backend", "remove", &b]).await;
     assert!(out(&told).contains("is not there any more"), "{}{}", out(&told), err(&told));
     let told = ask(&lb, &["backend", "add", "api", &b, "--weight", "2", "--json"]).await;
@@ -87,6 +92,27 @@ async fn backends_are_changed_and_told_of() {
     );
     let told = ask(&lb, &["why", &a]).await;
     assert!(out(&told).contains("(by operator:anonymous): weight 7: bigger"), "{}", out(&told));
+}
+
+#[tokio::test]
+async fn checks_are_run_by_hand() {
+    let a = Origin::start("a").await;
+    let text =
+        config("", "[upstream.api.check.deep]\npath = \"/deep\"\ninterval = \"1h\"", &[at(&a)]);
+    let lb = Lb::start(text.replace("[admin]\n", "[admin]\nanonymous = \"admin\"\n")).await;
+    let told = ask(&lb, &["backend", "check", &a.address()]).await;
+    assert_eq!(told.status.code(), Some(0), "{}{}", out(&told), err(&told));
+    let text = out(&told);
+    assert!(text.starts_with("check deep: good, ") && text.contains("may be picked"), "{text}");
+    a.answer(Answer::Status(503));
+    let told = ask(&lb, &["backend", "check", &a.address()]).await;
+    assert_eq!(told.status.code(), Some(1), "{}{}", out(&told), err(&told));
+    assert!(out(&told).starts_with("check deep: failed, "), "{}", out(&told));
+    let told = ask(&lb, &["backend", "check", &a.address(), "--json"]).await;
+    let json: Value = serde_json::from_str(&out(&told)).unwrap();
+    assert_eq!((&json["checks"][0]["last"]["ok"], told.status.code()), (&false.into(), Some(1)));
+    let told = ask(&lb, &["backend", "check", &a.address(), "--dry-run"]).await;
+    assert_eq!(out(&told), format!("{}: it would be done\n", a.address()));
 }
 
 #[tokio::test]
@@ -110,9 +136,14 @@ async fn a_reload_tells_what_is_wrong() {
     let (a, b, lb) = open().await;
     let told = ask(&lb, &["reload"]).await;
     assert_eq!(out(&told), "generation 2 is in force\n", "{}", err(&told));
+    let told = ask(&lb, &["reload", "--dry-run"]).await;
+    assert_eq!((&*out(&told), told.status.code()), ("it would be done\n", Some(0)));
+    assert_eq!(lb.generation().await, 2);
     lb.rewrite(config("worker = 1", "", &[at(&a), at(&b)]));
-    let told = ask(&lb, &["reload"]).await;
-    assert_eq!(told.status.code(), Some(1));
+    let told = ask(&lb, &["reload", "--dry-run"]).await;
+    assert_eq!(told.status.code(), Some(2), "as of `check`: {}", out(&told));
+    let told = ask(&lb, &["reload", "--reason", "b is new"]).await;
+    assert_eq!(told.status.code(), Some(2));
     let text = out(&told);
     assert!(text.contains("plimsoll.toml:1:1") && text.contains("workers"), "{text}");
     assert_eq!(lb.generation().await, 2);
@@ -121,7 +152,10 @@ async fn a_reload_tells_what_is_wrong() {
     assert!(text.contains("the last reload was refused"), "{text}");
     let text = out(&ask(&lb, &["events", "--kind", "config.refused"]).await);
     assert!(text.contains("(by operator:anonymous): an error at "), "{text}");
-    assert!(text.contains("plimsoll.toml:1: `plimsoll check` and the log tell it"), "{text}");
+    assert!(
+        text.contains("plimsoll.toml:1: `plimsoll check` and the log tell it: b is new"),
+        "{text}"
+    );
     assert!(text.contains("then: revision 1 stays in force") && !text.contains("worker"), "{text}");
     lb.rewrite(config("", "", &[at(&a), at(&b)]));
     assert_eq!(ask(&lb, &["reload"]).await.status.code(), Some(0));

@@ -130,11 +130,7 @@ impl<'a> RevisionView<'a> {
             path: file.path.display().to_string(),
             text: shown(&file.text),
         });
-        Self {
-            head: RevisionHead::of(one),
-            probation,
-            files: files.collect(),
-        }
+        Self { head: RevisionHead::of(one), probation, files: files.collect() }
     }
 }
 
