@@ -92,12 +92,19 @@ impl Who {
             None => Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "token_needed",
-                format!("this needs the token of a {needed}: `Authorization: Bearer TOKEN`"),
+                format!(
+                    "this needs the token of a {needed}: `Authorization: Bearer TOKEN` (commands: \
+                     `PLIMSOLL_TOKEN`)"
+                ),
             ),
             Some(role) => Problem::new(
                 StatusCode::FORBIDDEN,
                 "role",
-                format!("{} is {}, and this needs {needed}", self.name, role.name()),
+                format!(
+                    "{} is {}, and this needs {needed}: show the token of one (commands: `PLIMSOLL_TOKEN`)",
+                    self.name,
+                    role.name()
+                ),
             )
             .with("needed", needed.into()),
         })

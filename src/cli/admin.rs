@@ -31,7 +31,8 @@ const USUAL: &str = "127.0.0.1:9901";
 /// the machine could read it.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Place {
-    /// Where the admin listener is: an address, `https://` and an address, or `unix:/path`
+    /// Where the admin listener is: an address, `https://` and an address, or `unix:/path`; `PLIMSOLL_ADMIN`
+    /// says it as well, and a token stands in `PLIMSOLL_TOKEN`
     #[arg(long, value_name = "ADDRESS", default_value_t)]
     admin: Address,
     #[command(flatten)]

@@ -40,7 +40,7 @@ pub(super) struct How {
           default_missing_value = "1m", value_parser = time)]
     guard: Option<Duration>,
     /// Why, for whoever reads the history later
-    #[arg(long, default_value = "", value_name = "TEXT")]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     reason: String,
     /// Lose what somebody wrote into the file without loading it
     #[arg(long)]
@@ -78,7 +78,7 @@ pub(super) struct ConfirmArgs {
     #[command(flatten)]
     admin: Place,
     /// Why, for whoever reads the events later
-    #[arg(long, default_value = "", value_name = "TEXT")]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     reason: String,
     /// Tell it as JSON
     #[arg(long)]

@@ -98,7 +98,7 @@ pub(super) struct How {
     #[command(flatten)]
     admin: Place,
     /// Why, for whoever reads the events later
-    #[arg(long, default_value = "", value_name = "TEXT")]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     reason: String,
     /// A rule that is known and overruled, such as `keep_one`
     #[arg(long, value_name = "RULE")]

@@ -143,7 +143,7 @@ async fn ask_once(target: &Target<'_>, check: &Check) -> Value {
         Found::Nothing => "nobody there",
     }
     .into();
-    told["why"] = finding.why.to_string().into();
+    told["why"] = finding.why.into();
     told["wants_percent"] = finding.share.into();
     told["talk"] = talk.lines().into();
     told
