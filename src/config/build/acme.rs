@@ -84,7 +84,7 @@ pub(super) struct Wanted {
 
 /// The certificate of `table`, which says `acme = true`.
 pub(super) fn certificate(b: &mut Build<'_>, table: &Table) -> Option<Wanted> {
-    for key in ["chain", "key", "ocsp"] {
+    for key in ["chain", "key", "password", "ocsp"] {
         if let Some((place, _)) = table.written(key) {
             let help = format!("remove `{key}`, or `acme`");
             b.error(place, "this certificate comes from the authority, not from files", help);

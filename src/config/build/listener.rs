@@ -29,6 +29,10 @@ pub(super) fn listener(b: &mut Build<'_>, table: &Table) -> Listener {
             "raise `max_head` or lower `max_target`",
         );
     }
+    if tcp.is_none() {
+        check_http2(b, table, client.http2);
+    }
+    check_proxy_protocol(b, table);
     Listener {
         name,
         address,
@@ -95,6 +99,37 @@ fn client(table: &Table) -> Client {
             window: table.size("http2_window").unwrap_or_default() as u32,
         },
         nginx: nginx(table.section("nginx")),
+    }
+}
+
+/// Warns of limits of what clients do not speak.
+fn check_http2(b: &mut Build<'_>, table: &Table, http2: Http2) {
+    let written = |key| Some((key, table.written(key)?.0));
+    for (key, at) in ["max_streams", "http2_window"].into_iter().filter_map(written) {
+        if !http2.on {
+            let message = format!("`{key}` is about HTTP/2, which is not spoken here");
+            b.warning(at, message, "add `http2 = true`, or leave it out");
+        }
+    }
+}
+
+/// Looks whether there is anybody who may tell by the PROXY protocol.
+fn check_proxy_protocol(b: &mut Build<'_>, table: &Table) {
+    let nginx = table.section("nginx");
+    let from_all = nginx.bool("proxy_protocol_from_all");
+    if table.bool("proxy_protocol") {
+        if !from_all && table.list("trusted_proxies").is_empty() {
+            let message = "the PROXY protocol is for trusted proxies, and none is trusted";
+            b.error(table.place_of("proxy_protocol"), message, "name them in `trusted_proxies`");
+        }
+        return;
+    }
+    let source = table.written("client_address");
+    let source = source.filter(|(_, item)| item.text().eq_ignore_ascii_case("proxy_protocol"));
+    let from_all = nginx.written("proxy_protocol_from_all").filter(|_| from_all);
+    for (at, _) in from_all.into_iter().chain(source) {
+        let message = "without `proxy_protocol`, nobody tells anything by it";
+        b.warning(at, message, "add `proxy_protocol = true`, or leave this out");
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{Build, Sourced};
 use crate::balance::Need;
-use crate::config::model::{AskedFor, Listener, Piece, ServerName, Tcp, Upstream, Variable};
+use crate::config::model::{
+    AskedFor, Listener, Piece, ServerName, Source, Tcp, Template, Upstream, Variable,
+};
 use crate::config::tree::{Item, Table};
 
 /// What holds for every listener.
@@ -122,12 +124,21 @@ pub(super) fn check_upstreams<'u>(
         for item in upstreams_of(one.table) {
             let Some(upstream) = find(item.text()) else { continue };
             let name = &upstream.name;
-            if upstream.strategy.needs() == Need::Key && !is_of_connection(upstream) {
+            if upstream.strategy.needs() == Need::Key
+                && !upstream.key.0.iter().all(is_known_of_connection)
+            {
                 let strategy = upstream.strategy.name();
                 let message =
                     format!("the key of `{strategy}` in upstream `{name}` speaks of a request");
                 let help = "hash `${client_ip}`, or use `ip_hash` or `least_connections`";
                 b.error(item.place, message, help);
+            }
+            for (key, text) in rendered(upstream) {
+                if !text.0.iter().all(is_known_of_connection) {
+                    let message = format!("`{key}` of upstream `{name}` speaks of a request");
+                    let help = "say it by what is known of a connection, like `${client_ip}`";
+                    b.error(item.place, message, help);
+                }
             }
             if upstream.sticky.is_some() {
                 let message =
@@ -138,24 +149,35 @@ pub(super) fn check_upstreams<'u>(
     }
 }
 
-/// Whether what is hashed is there without a request.
-fn is_of_connection(upstream: &Upstream) -> bool {
-    let is_known = |variable: &Variable| {
-        matches!(
-            variable,
-            Variable::ClientIp
-                | Variable::ClientIpBytes
-                | Variable::ClientPort
-                | Variable::DownstreamIp
-                | Variable::ServerIp
-                | Variable::ServerPort
-                | Variable::Proxied(_)
-                | Variable::Connection
-                | Variable::Listener
-        )
+/// The texts from which connections to backends are made, with the settings that have them.
+fn rendered(upstream: &Upstream) -> impl Iterator<Item = (&'static str, &Template)> {
+    let source = match &upstream.source {
+        Some(Source::Of(text)) => Some(text),
+        _ => None,
     };
-    upstream.key.0.iter().all(|piece| match piece {
-        Piece::Text(_) => true,
-        Piece::Variable(variable) => is_known(variable),
-    })
+    let own = upstream.own_files.as_deref();
+    let all = [
+        ("source", source),
+        ("tls.server_name", upstream.tls_name.as_ref()),
+        ("tls.certificate", own.map(|files| &files.chain)),
+        ("tls.key", own.map(|files| &files.key)),
+    ];
+    all.into_iter().filter_map(|(key, text)| Some((key, text?)))
+}
+
+/// Whether a part of a text is there without a request.
+fn is_known_of_connection(piece: &Piece) -> bool {
+    let Piece::Variable(variable) = piece else { return true };
+    matches!(
+        variable,
+        Variable::ClientIp
+            | Variable::ClientIpBytes
+            | Variable::ClientPort
+            | Variable::DownstreamIp
+            | Variable::ServerIp
+            | Variable::ServerPort
+            | Variable::Proxied(_)
+            | Variable::Connection
+            | Variable::Listener
+    )
 }

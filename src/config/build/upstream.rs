@@ -95,6 +95,7 @@ pub(super) fn upstream(
     check_probe(b, table, &upstream);
     check_retry_after(b, table, &upstream);
     check_send_proxy(b, table, &upstream);
+    check_nginx(b, table, &upstream);
     upstream_balance::check_ring(b, key, &upstream);
     upstream
 }
@@ -123,6 +124,20 @@ fn check_send_proxy(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
             let message =
                 format!("with `send_proxy` no connection is kept, and `{key}` has no effect");
             b.warning(at, message, "leave it out");
+        }
+    }
+}
+
+/// Refuses ways of reading HTTP/1 where HTTP/2 is spoken.
+fn check_nginx(b: &mut Build<'_>, table: &Table, upstream: &Upstream) {
+    let nginx = table.section("nginx");
+    for key in ["bare_answers", "chunked_http10"] {
+        if let Some((at, _)) = nginx.written(key)
+            && nginx.bool(key)
+            && upstream.protocol == Protocol::Http2
+        {
+            let message = format!("`{key}` is about HTTP/1, and these backends speak HTTP/2");
+            b.error(at, message, "leave it out");
         }
     }
 }

@@ -121,7 +121,12 @@ fn own(b: &mut Build<'_>, table: &Table) -> Option<Identity> {
             check_time(b, chain, &identity);
             Some(identity)
         }
-        (None, None) => None,
+        (None, None) => {
+            if let Some((at, _)) = table.written("password") {
+                b.error(at, "`password` is that of the `key`, and there is none", "leave it out");
+            }
+            None
+        }
         (Some((at, _)), None) => {
             b.error(at, "`certificate` needs its `key`", "write `key` too");
             None

@@ -218,8 +218,12 @@ impl<'a> H2Exchange<'a> {
         let Some(answer) = &mut self.answer else {
             return Ok(Poll::Ready(()));
         };
-        let frame = match Pin::new(answer).poll_frame(cx) {
+        let frame = match Pin::new(&mut *answer).poll_frame(cx) {
             Poll::Pending => return Ok(Poll::Pending),
+            // The library takes a reset without an error for the end.
+            Poll::Ready(None) if !answer.is_end_stream() => {
+                return Err(Failure::Attempt(Outcome::Truncated));
+            }
             Poll::Ready(frame) => frame.transpose(),
         };
         let out = self.to_client.end();
@@ -268,6 +272,8 @@ impl<'a> H2Exchange<'a> {
         let waits = match (self.to_client.is_empty(), &self.feed) {
             (false, _) => None,
             (true, None) => Some(Waits::Done),
+            // Its windows are closed.
+            (true, Some(feed)) if feed.is_full() => Some(Waits::ForBackend),
             (true, Some(_)) => Some(self.upload.waits()),
         };
         let (deadline, failure) = self.way.deadline(waits, &mut self.still, moved);

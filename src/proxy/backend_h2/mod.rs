@@ -250,6 +250,11 @@ impl BodyFeed {
         Poll::Pending
     }
 
+    /// Whether a frame waits to be taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.slot.borrow().frame.is_some()
+    }
+
     /// Hands a frame over.
     pub(super) fn put(&self, frame: Frame<Bytes>) {
         let mut slot = self.slot.borrow_mut();
