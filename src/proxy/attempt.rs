@@ -76,42 +76,35 @@ pub(super) async fn run(
     };
     let mut tries = 1;
     loop {
-        let ended = match passage.hedges_after(choice, tries, state) {
-            None => passage.attempt(choice, tries, begun, down, state).await,
-            // Boxed: what is not hedged shall not pay for the size of this.
-            Some(after) => Box::pin(passage.hedged((&mut choice, after), begun, down, state)).await,
+        let next = {
+            // Does not outlive the block: every request would hold room for it while it waits.
+            let ended = match passage.hedges_after(choice, tries, state) {
+                None => passage.attempt(choice, tries, begun, down, state).await,
+                // Boxed: what is not hedged shall not pay for the size of this.
+                Some(after) => {
+                    Box::pin(passage.hedged((&mut choice, after), begun, down, state)).await
+                }
+            };
+            begun = ended.at;
+            passage.conclude(choice, &ended, tries, state)
         };
-        passage.judge(choice, &ended);
-        state.note_attempt(&ended);
-        let failure = match ended.result {
-            Ok(done) if is_ahead(&done, state) => {
+        match next {
+            Next::Answered(done) if is_ahead(&done, state) => {
                 drop(seat);
                 let done = (done, passage.until);
                 return Ok(Box::pin(pace::finish(passage.at, done, down, state)).await);
             }
-            Ok(done) => return Ok(done),
-            Err(failure) => failure,
-        };
-        begun = ended.at;
-        let decision = match (ended.progress.next, failure) {
-            (Some(next), _) => Ok(next),
-            (None, Failure::Attempt(outcome)) => {
-                passage.decide(choice, outcome, &ended, tries, begun, state)
-            }
-            // The client's doing, or no time is left.
-            (None, _) => Err(failure.label()),
-        };
-        match decision {
-            Ok(next) => {
+            Next::Answered(done) => return Ok(done),
+            Next::Failed(failure) => return Err(failure),
+            Next::Again { choice: next, sent } => {
                 // Only a dead connection has its backend asked again.
                 let again = next.ix == choice.ix;
                 seat.iter().for_each(Entered::moves_on);
                 tries += u32::from(!again);
-                state.note_repeat(if again { "stale_connection" } else { failure.label() });
                 choice = next;
                 if let Some(base) = passage.backoff()
                     && !again
-                    && ended.sent
+                    && sent
                 {
                     // Boxed: this is rare.
                     let waited = Box::pin(passage.back_off(base, tries - 1, down)).await;
@@ -119,16 +112,56 @@ pub(super) async fn run(
                     begun = Instant::now();
                 }
             }
-            Err(why) => {
-                tracing::debug!(upstream = passage.local.upstream.name, why, "no further attempt");
-                let nobody = why == RetryDenied::NoBackendLeft.name() && passage.goes_on(tries);
-                return Err(if nobody { passage.none_eligible() } else { failure });
-            }
         }
     }
 }
 
+/// What follows an attempt.
+enum Next {
+    /// Nothing: the request has its answer.
+    Answered(Done),
+    /// Another attempt.
+    Again {
+        /// Whom it asks.
+        choice: Choice,
+        /// Bytes of the request went out in the one before.
+        sent: bool,
+    },
+    /// Nothing: no further attempt is allowed.
+    Failed(Failure),
+}
+
 impl Passage<'_> {
+    /// Judges an attempt by how it ended, notes it, and decides what follows.
+    fn conclude(&self, choice: Choice, ended: &Ended, tries: u32, state: &mut State) -> Next {
+        self.judge(choice, ended);
+        state.note_attempt(ended);
+        let failure = match ended.result {
+            Ok(done) => return Next::Answered(done),
+            Err(failure) => failure,
+        };
+        let decision = match (ended.progress.next, failure) {
+            (Some(next), _) => Ok(next),
+            (None, Failure::Attempt(outcome)) => {
+                self.decide(choice, outcome, ended, tries, ended.at, state)
+            }
+            // The client's doing, or no time is left.
+            (None, _) => Err(failure.label()),
+        };
+        match decision {
+            Ok(next) => {
+                let again = next.ix == choice.ix;
+                state.note_repeat(if again { "stale_connection" } else { failure.label() });
+                Next::Again { choice: next, sent: ended.sent }
+            }
+            Err(why) => {
+                tracing::debug!(upstream = self.local.upstream.name, why, "no further attempt");
+                let nobody = why == RetryDenied::NoBackendLeft.name() && self.goes_on(tries);
+                Next::Failed(if nobody { self.none_eligible() } else { failure })
+            }
+        }
+    }
+
     /// What follows a failed attempt.
     pub(super) fn decide(
         &self,

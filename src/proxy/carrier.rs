@@ -25,7 +25,7 @@ use crate::snapshot::{Backend, Upstream};
 /// What carries the request to the backend.
 pub(super) enum Carrier {
     /// A connection for this request alone.
-    Http1(Connection),
+    Http1(Box<Connection>),
     /// A stream of a connection that others share.
     Http2(Sender),
     /// Such a stream on which the answer has begun.

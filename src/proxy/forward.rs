@@ -68,7 +68,7 @@ impl Forward<'_> {
 
     async fn over_http1(
         &self,
-        connection: Connection,
+        connection: Box<Connection>,
         down: &mut Downstream,
         state: &mut State,
         progress: &mut Progress,

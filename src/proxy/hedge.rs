@@ -369,7 +369,7 @@ impl Leg<'_> {
         &mut self,
         passage: &Passage<'_>,
         request: &[u8],
-        mut connection: Connection,
+        mut connection: Box<Connection>,
     ) -> Result<Carrier, Failure> {
         let timeouts = &passage.destination.timeouts;
         let (by, late) = limit(passage, timeouts.write);

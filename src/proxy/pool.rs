@@ -15,7 +15,8 @@ use crate::proxy::idle::Learned;
 use crate::proxy::own::Own;
 use crate::snapshot::settings::Pool as Settings;
 
-/// A connection to a backend.
+/// A connection to a backend, handed on as a box: each step of a request that it comes through would
+/// hold room for it.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: Stream,
@@ -38,15 +39,15 @@ impl Connection {
         own: Option<Box<Own>>,
         settings: &Settings,
         now: Instant,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             stream,
             retires: now + settings.max_lifetime,
             requests: 1,
             reused: false,
             ahead: None,
             own,
-        }
+        })
     }
 
     fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
@@ -78,7 +79,7 @@ fn may_serve_again((requests, retires): (u64, Instant), settings: &Settings, now
 /// The idle connections, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: RefCell<Vec<(Instant, Connection)>>,
+    idle: RefCell<Vec<(Instant, Box<Connection>)>>,
     /// The HTTP/2 connection that all requests of this worker share.
     shared: RefCell<Option<Shared>>,
     /// How long the backend keeps idle connections.
@@ -95,7 +96,7 @@ impl Pool {
         settings: &Settings,
         now: Instant,
         own: Option<&Own>,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         let limit = settings.idle_timeout.min(self.learned.limit());
         let mut idle = self.idle.borrow_mut();
         while let Some((since, mut connection)) = newest(&mut idle, own) {
@@ -113,7 +114,7 @@ impl Pool {
     }
 
     /// Keeps a connection for another request; the oldest one goes when there are too many.
-    pub(super) fn put(&self, connection: Connection, settings: &Settings, now: Instant) {
+    pub(super) fn put(&self, connection: Box<Connection>, settings: &Settings, now: Instant) {
         if self.closed.get() || settings.max_idle == 0 || !connection.may_serve_again(settings, now)
         {
             return;
@@ -203,9 +204,9 @@ impl Pool {
 /// Takes out the newest that may serve who shows this certificate.
 #[inline]
 fn newest(
-    idle: &mut Vec<(Instant, Connection)>,
+    idle: &mut Vec<(Instant, Box<Connection>)>,
     own: Option<&Own>,
-) -> Option<(Instant, Connection)> {
+) -> Option<(Instant, Box<Connection>)> {
     if own.is_none() {
         return idle.pop();
     }
@@ -237,7 +238,7 @@ mod tests {
     }
 
     /// A connection, and the backend's end of it.
-    fn connection(now: Instant) -> (Connection, UnixStream) {
+    fn connection(now: Instant) -> (Box<Connection>, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (Connection::new(Stream::Unix(ours), None, &settings(), now), theirs)
     }

@@ -86,7 +86,7 @@ impl Local {
     }
 
     /// Keeps a backend's connection for another request.
-    pub(super) fn keep(&self, ix: BackendIx, connection: Connection, now: Instant) {
+    pub(super) fn keep(&self, ix: BackendIx, connection: Box<Connection>, now: Instant) {
         let settings = &self.upstream.pool;
         self.pools[ix.index()].put(connection, settings, now);
         if let Some(most) = settings.max_idle_total {

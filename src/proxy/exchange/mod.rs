@@ -88,7 +88,7 @@ pub(super) struct Way<'a> {
 pub(super) struct Exchange<'a> {
     way: Way<'a>,
     down: &'a mut Downstream,
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     pub(super) upload: &'a mut Upload,
     /// A response head that has come in part.
     partial: Vec<u8>,
@@ -111,7 +111,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn new(
         way: Way<'a>,
         down: &'a mut Downstream,
-        connection: Connection,
+        connection: Box<Connection>,
         upload: &'a mut Upload,
         to_client: &'a mut Outgoing,
     ) -> Self {
@@ -132,7 +132,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The two sides, and what is still on its way to the client, for a tunnel.
-    pub(super) fn into_sides(self) -> (&'a mut Downstream, Connection, &'a mut Outgoing) {
+    pub(super) fn into_sides(self) -> (&'a mut Downstream, Box<Connection>, &'a mut Outgoing) {
         (self.down, self.connection, self.to_client)
     }
 
