@@ -69,7 +69,8 @@ impl Passage<'_> {
         match protocol {
             Protocol::Http1 => {
                 let stream = self.connected(stream, backend, begun, timer, progress).await?;
-                Ok(Carrier::Http1(Connection::new(stream, own, pool, Instant::now())))
+                let connection = Connection::new(stream, own, pool, Instant::now());
+                Ok(Carrier::Http1(Box::new(connection)))
             }
             Protocol::Http2 => {
                 let sender = async { backend_h2::begin(stream.await?).await };

@@ -39,15 +39,15 @@ impl Connection {
         own: Option<Box<Own>>,
         settings: &Settings,
         now: Instant,
-    ) -> Box<Self> {
-        Box::new(Self {
+    ) -> Self {
+        Self {
             stream,
             retires: now + settings.max_lifetime,
             requests: 1,
             reused: false,
             ahead: None,
             own,
-        })
+        }
     }
 
     fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
@@ -240,7 +240,7 @@ mod tests {
     /// A connection, and the backend's end of it.
     fn connection(now: Instant) -> (Box<Connection>, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Connection::new(Stream::Unix(ours), None, &settings(), now), theirs)
+        (Box::new(Connection::new(Stream::Unix(ours), None, &settings(), now)), theirs)
     }
 
     /// Waits until the kernel's report of an end or of bytes is in.
