@@ -300,6 +300,9 @@ fn around(section: &Section, setting: &Setting, line: &str) -> String {
         ("[[listener.tls.certificate]]", "acme") => "names = [\"a.test\"]",
         ("[upstream.NAME.dns]", key) => of_sentinels(key),
         ("[upstream.NAME.tls]", "certificate") => "key = \"plimsoll.key\"",
+        ("[upstream.NAME.tls]", "password") => {
+            "certificate = \"plimsoll.pem\"\nkey = \"plimsoll.key\""
+        }
         ("[upstream.NAME.tls]", "key") => "certificate = \"plimsoll.pem\"",
         ("[upstream.NAME.health] or [upstream.NAME.check.CHECK]", key) => of_check(key),
         ("[upstream.NAME]", key) => of_strategy(key),
