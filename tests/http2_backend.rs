@@ -558,31 +558,22 @@ async fn heads_of_answers_may_be_as_large_as_over_http1() {
 
 #[tokio::test]
 async fn a_reset_without_an_error_is_no_end_of_an_answer() {
-    let (resetting, _) = saying(|stream| {
+    fn answer(stream: u32, flags: u8, text: &str) -> Vec<u8> {
         let status_200 = [0x88];
         [
             frame(HEADERS, END_HEADERS, stream, status_200),
-            frame(DATA, 0, stream, "half"),
+            frame(DATA, flags, stream, text),
             frame(RST_STREAM, 0, stream, NO_ERROR.to_be_bytes()),
         ]
         .concat()
-    })
-    .await;
+    }
+    let (resetting, _) = saying(|stream| answer(stream, 0, "half")).await;
     let lb = before(&[resetting]).await;
     let mut client = Client::connect(lb.addr("main")).await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(client.try_read_response().await.is_err(), "it must not look complete");
     // Behind the whole of one it says that the rest of the request is not wanted (RFC 9113 §8.1).
-    let (early, _) = saying(|stream| {
-        let status_200 = [0x88];
-        [
-            frame(HEADERS, END_HEADERS, stream, status_200),
-            frame(DATA, END_STREAM, stream, "whole"),
-            frame(RST_STREAM, 0, stream, NO_ERROR.to_be_bytes()),
-        ]
-        .concat()
-    })
-    .await;
+    let (early, _) = saying(|stream| answer(stream, END_STREAM, "whole")).await;
     let lb = before(&[early]).await;
     let mut client = Client::connect(lb.addr("main")).await;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome").await;

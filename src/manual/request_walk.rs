@@ -91,7 +91,7 @@
 //! route lists, or whose backends speak HTTP/2, is told 501 before any is asked. Where an
 //! upstream declares `hedge`, a request that is
 //! not answered within what is usual, and whose client is not bound to a backend, goes to a second one too, and
-//! the first byte decides whose exchange this is (`hedge.rs`).
+//! the first byte (over HTTP/2 the head) decides whose exchange this is (`hedge.rs`).
 //!
 //! # 7. Failed? (`retry.rs`, `failure.rs`)
 //!

@@ -12,14 +12,20 @@ use crate::support::{Client, Origin, at, config, get, metric, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
-#[tokio::test]
-async fn request_under_way_is_finished_by_the_process_that_began_it() {
+/// A request that its origin holds, on its way through a process that drains for as long as it takes.
+async fn under_way() -> (Origin, Family, Client) {
     let a = Origin::start("a").await;
     let family = Family::start(&config("drain_timeout = \"1h\"", "", &[at(&a)])).await;
     a.hold();
     let mut client = Client::connect(family.addr("main")).await;
     client.send(GET).await;
     a.until_requests(1).await;
+    (a, family, client)
+}
+
+#[tokio::test]
+async fn request_under_way_is_finished_by_the_process_that_began_it() {
+    let (a, family, mut client) = under_way().await;
     let old = family.pid();
     family.upgrade_well().await;
     // Who asks is answered by the new one before long: it alone is ready, and has served nothing yet.
@@ -38,12 +44,7 @@ async fn request_under_way_is_finished_by_the_process_that_began_it() {
 
 #[tokio::test]
 async fn request_under_way_is_finished_when_the_service_stops_after_an_upgrade() {
-    let a = Origin::start("a").await;
-    let family = Family::start(&config("drain_timeout = \"1h\"", "", &[at(&a)])).await;
-    a.hold();
-    let mut client = Client::connect(family.addr("main")).await;
-    client.send(GET).await;
-    a.until_requests(1).await;
+    let (a, family, mut client) = under_way().await;
     let old = family.pid();
     let new = family.upgrade_well().await;
     // As systemd does it: every process of the service is told once.
