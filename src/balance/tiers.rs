@@ -17,6 +17,8 @@ pub struct Tiers {
     shares: Option<Box<[u32]>>,
     /// Others, and what they get of the requests, in percent.
     beside: Option<Box<(Self, u32)>>,
+    /// Others, for requests that failed at all of these.
+    last: Option<Box<Self>>,
     /// A request is drawn its lot.
     is_drawn: bool,
 }
@@ -27,6 +29,7 @@ pub struct Cursors {
     first: Cursor,
     rest: Box<[Cursor]>,
     beside: Option<Box<Self>>,
+    last: Option<Box<Self>>,
 }
 
 impl Tiers {
@@ -36,7 +39,8 @@ impl Tiers {
         // Where the first gets all, the others are asked when it has nobody left: as without shares.
         let shares = shares.filter(|shares| shares.first() != Some(&100) && !rest.is_empty());
         let is_drawn = shares.is_some();
-        Self { first, rest: rest.into(), shares: shares.map(Into::into), beside: None, is_drawn }
+        let (rest, shares) = (rest.into(), shares.map(Into::into));
+        Self { first, rest, shares, beside: None, last: None, is_drawn }
     }
 
     /// The same with others beside them, which get so much of the requests, in percent, and those that
@@ -46,12 +50,20 @@ impl Tiers {
         Self { beside: Some(Box::new((others, share))), is_drawn: true, ..self }
     }
 
+    /// The same with others behind them, which get only requests that were tried elsewhere and that these
+    /// cannot serve.
+    #[must_use]
+    pub fn with_last(self, others: Self) -> Self {
+        Self { last: Some(Box::new(others)), ..self }
+    }
+
     /// Fresh cursors for a worker; `seed` staggers them.
     pub fn cursors(&self, worker: WorkerIx, seed: u64) -> Cursors {
         Cursors {
             first: self.first.cursor(worker, seed),
             rest: self.rest.iter().map(|plan| plan.cursor(worker, seed)).collect(),
             beside: self.beside.as_ref().map(|one| Box::new(one.0.cursors(worker, seed))),
+            last: self.last.as_ref().map(|others| Box::new(others.cursors(worker, seed))),
         }
     }
 
@@ -67,11 +79,8 @@ impl Tiers {
         for (plan, cursor) in self.rest.iter().zip(&mut cursors.rest) {
             plan.refit(cursor);
         }
-        match (&self.beside, &mut cursors.beside) {
-            (Some(one), Some(cursors)) => one.0.refit(cursors),
-            (Some(one), none) => *none = Some(Box::new(one.0.cursors(WorkerIx(0), 0))),
-            (None, left) => *left = None,
-        }
+        refit_others(self.beside.as_ref().map(|one| &one.0), &mut cursors.beside);
+        refit_others(self.last.as_deref(), &mut cursors.last);
     }
 
     /// The plan of a tier; that of the last for any further one.
@@ -110,15 +119,24 @@ impl Tiers {
     /// has nobody, of the others in order.
     #[inline]
     pub fn pick(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
-        if self.is_drawn {
-            return self.draw(cursors, p);
-        }
-        self.first.pick(&mut cursors.first, p).or_else(|| self.pick_behind(cursors, p))
+        let found =
+            if self.is_drawn { self.draw(cursors, p) } else { self.pick_in_order(cursors, p) };
+        found.or_else(|| self.pick_last(cursors, p))
     }
 
-    fn pick_behind(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
-        let mut rest = self.rest.iter().zip(&mut cursors.rest);
-        rest.find_map(|(plan, cursor)| plan.pick(cursor, p))
+    #[inline]
+    fn pick_in_order(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
+        let first = self.first.pick(&mut cursors.first, p);
+        first.or_else(|| {
+            let mut rest = self.rest.iter().zip(&mut cursors.rest);
+            rest.find_map(|(plan, cursor)| plan.pick(cursor, p))
+        })
+    }
+
+    #[cold]
+    fn pick_last(&self, cursors: &mut Cursors, p: &mut Pick<'_>) -> Option<BackendIx> {
+        let (others, cursors) = self.last.as_deref().zip(cursors.last.as_deref_mut())?;
+        if p.tried.is_empty() { None } else { others.pick(cursors, p) }
     }
 
     /// Draws who gets a request: those beside, or a tier by its share. The same key draws the same, as long
@@ -147,7 +165,16 @@ impl Tiers {
                 return Some(ix);
             }
         }
-        self.first.pick(&mut cursors.first, p).or_else(|| self.pick_behind(cursors, p))
+        self.pick_in_order(cursors, p)
+    }
+}
+
+/// Carries cursors into others, if there were any, over to those that there are now.
+fn refit_others(others: Option<&Tiers>, cursors: &mut Option<Box<Cursors>>) {
+    match (others, &mut *cursors) {
+        (Some(others), Some(cursors)) => others.refit(cursors),
+        (Some(others), none) => *none = Some(Box::new(others.cursors(WorkerIx(0), 0))),
+        (None, left) => *left = None,
     }
 }
 
@@ -289,6 +316,36 @@ mod tests {
             let counts = picks(&keyed, 20, |_| Some(format!("/path/{n}")));
             assert_eq!(counts.iter().filter(|count| **count > 0).count(), 1, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn the_last_get_what_was_tried_elsewhere_and_nobody_else_can_serve() {
+        let (well, unproven) = ([true, false, false, false], [false, true, true, false]);
+        let both = tiers(Strategy::RoundRobin, well, None).with_last(tiers(
+            Strategy::RoundRobin,
+            unproven,
+            None,
+        ));
+        assert_eq!(picks(&both, 10, no_key), [10, 0, 0, 0]);
+        let (live, mut tried, mut rng) = (Lives::new(4), Tried::new(), Rng::new(7));
+        // A cursor into tiers that had no others before.
+        let mut cursors = tiers(Strategy::RoundRobin, well, None).cursors(WorkerIx(0), 0);
+        both.refit(&mut cursors);
+        let mut asked = Vec::new();
+        loop {
+            let mut pick =
+                Pick { key: Key::None, live: &live, tried: &tried, now: Tick(0), rng: &mut rng };
+            let Some(ix) = both.pick(&mut cursors, &mut pick) else { break };
+            asked.push(ix.index());
+            tried.insert(ix);
+        }
+        assert_eq!(asked, [0, 1, 2]);
+        let nobody = tiers(Strategy::RoundRobin, [false; 4], None).with_last(tiers(
+            Strategy::RoundRobin,
+            unproven,
+            None,
+        ));
+        assert_eq!(picks(&nobody, 10, no_key), [0; 4], "only after a failure");
     }
 
     #[test]

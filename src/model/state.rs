@@ -41,7 +41,7 @@ pub enum ProbedState {
     /// No probe is configured; counts as able to serve.
     #[default]
     Unprobed,
-    /// Probed, but no verdict yet. Serves only when nothing better is there.
+    /// Probed, but no verdict yet. Serves only when nothing better is there, or has failed the request.
     Checking,
     /// The last verdict was good.
     Up,

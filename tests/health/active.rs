@@ -56,6 +56,22 @@ async fn body_must_contain_the_text() {
 }
 
 #[tokio::test]
+async fn those_not_proven_yet_are_asked_when_the_only_proven_one_dies() {
+    let (mut a, b) = (Origin::start("a").await, Origin::start("b").await);
+    // Only "a" passes; of "b" nothing is known while it may still be starting.
+    let health = "passive = { max_fails = 0 }\n[upstream.api.health]\ninterval = \"1h\"\n\
+                  start_period = \"1h\"\nbody = \"a\"\n";
+    let lb = Lb::start(config("", health, &[at(&a), at(&b)])).await;
+    until_state(&lb, &a, UP).await;
+    until_state(&lb, &b, CHECKING).await;
+    let probes = b.requests();
+    ask_all_from(&lb, 10, "a").await;
+    a.stop().await;
+    ask_all_from(&lb, 10, "b").await;
+    assert!(b.requests() >= probes + 10);
+}
+
+#[tokio::test]
 async fn another_port_may_speak_for_a_backend() {
     let (a, speaker) = (Origin::start("a").await, Origin::start("speaker").await);
     speaker.answer(Answer::Status(503));

@@ -9,7 +9,7 @@
 //! | serving | forced up | any | any | always |
 //! | serving | enabled | unprobed, up | ok | always |
 //! | degraded | enabled | degraded | ok | what those that serve cannot carry; all, when nobody serves |
-//! | unproven | enabled | checking | ok | when nobody is degraded either |
+//! | unproven | enabled | checking | ok | when nobody is degraded either, and from requests that failed at all of those |
 //! | failing | enabled | down | any | when nobody is unproven either, and only with fail-open |
 //! | failing | enabled | any but the next | parked, trial | the same |
 //! | failing | forced down | any | any | the same |
@@ -94,6 +94,9 @@ pub struct Eligibility {
     pub fail_open: bool,
     /// There is a panic.
     pub panic: bool,
+    /// For each standing, whether a request that failed at all that may be picked goes there still: nothing
+    /// is known against it.
+    pub unproven: Vec<bool>,
     /// What the degraded get of the requests beside those that serve, in percent; 0 unless both may be
     /// picked.
     pub degraded: u32,
@@ -134,6 +137,8 @@ pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
         .map(|(place, _)| BackendIx(place))
         .collect();
     let eligible: Vec<bool> = standings.iter().map(may_serve).collect();
+    let is_unproven = |s: &Standing| !may_serve(s) && policy.rung(s) == Rung::Unproven;
+    let unproven = standings.iter().map(|s| panic.is_none() && is_unproven(s)).collect();
     Eligibility {
         fail_open: match panic {
             Some(_) => eligible.contains(&true),
@@ -142,6 +147,7 @@ pub fn eligible(standings: &[Standing], policy: &Policy<'_>) -> Eligibility {
         panic: panic.is_some(),
         degraded,
         eligible,
+        unproven,
         trials,
     }
 }

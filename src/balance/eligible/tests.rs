@@ -55,6 +55,25 @@ fn those_that_serve_keep_all_others_out() {
 fn a_serving_backup_goes_before_an_unproven_primary() {
     let judged = eligible(&[primary(Enabled, Checking, Ok), backup(Enabled, Up, Ok)], true);
     assert_eq!(places(&judged), [1]);
+    assert_eq!(judged.unproven, [true, false]);
+}
+
+#[test]
+fn the_unproven_are_left_to_requests_that_failed_unless_they_are_held_back() {
+    let standings = [
+        primary(Enabled, Up, Ok),
+        primary(Enabled, Checking, Ok),
+        primary(Enabled, Checking, PARKED),
+        primary(Draining, Checking, Ok),
+        backup(Enabled, Checking, Ok),
+    ];
+    let unproven = |policy: &Policy<'_>| super::eligible(&standings, policy).unproven;
+    assert_eq!(unproven(&Policy::default()), [false, true, false, false, true]);
+    let held = Policy { shares: Some(&[100, 0]), strict: true, ..Policy::default() };
+    assert_eq!(unproven(&held), [false, true, false, false, false]);
+    let nobody_serves = eligible(&standings[1..], false);
+    assert_eq!(places(&nobody_serves), [0, 3]);
+    assert!(!nobody_serves.unproven.contains(&true), "they are picked as it is");
 }
 
 #[test]

@@ -247,7 +247,8 @@ fn narrow(source: &config::Upstream, backends: &[Arc<Backend>], judged: &mut Eli
         let subset = Subset { node, size: *size };
         let group = |one: &Backend| (one.tier, one.state.probed == ProbedState::Degraded);
         let backends = backends.iter().map(|backend| (group(backend), &*backend.label));
-        subset.narrow(&mut judged.eligible, backends);
+        subset.narrow(&mut judged.eligible, backends.clone());
+        subset.narrow(&mut judged.unproven, backends);
     }
 }
 

@@ -22,18 +22,25 @@ pub(super) fn plans(
     Tiers::new(plan(0), (1..=last).map(plan).collect(), shares)
 }
 
-/// The plans of all that may be picked, the degraded beside the others.
+/// The plans of all that may be picked, the degraded beside the others and the unproven behind them.
 pub(super) fn open(
     judged: &Eligibility,
     backends: &[Arc<Backend>],
     shares: Option<&[u32]>,
     plans: impl Fn(&[bool], Option<&[u32]>) -> Tiers,
 ) -> Tiers {
-    if judged.degraded == 0 {
-        return plans(&judged.eligible, shares);
+    let tiers = match judged.degraded {
+        0 => plans(&judged.eligible, shares),
+        share => {
+            let [well, sick] = [false, true].map(|degraded| part(backends, judged, degraded));
+            plans(&well, shares).with_beside(plans(&sick, None), share)
+        }
+    };
+    if judged.unproven.contains(&true) {
+        tiers.with_last(plans(&judged.unproven, None))
+    } else {
+        tiers
     }
-    let [well, sick] = [false, true].map(|degraded| part(backends, judged, degraded));
-    plans(&well, shares).with_beside(plans(&sick, None), judged.degraded)
 }
 
 /// Those of the eligible that are degraded, or are not.
