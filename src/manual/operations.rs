@@ -268,7 +268,7 @@
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
-//! | a tunnel is asked for over HTTP/2, of a protocol that the route or its backends do not lead on | 501 | downstream |
+//! | a tunnel is asked for over HTTP/2, of a protocol that the route does not list; or of a backend of HTTP/2 that leads none | 501 | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |
@@ -331,7 +331,7 @@
 //! | a body that does not come, a response that is not taken | `body_timeout`, `write_timeout` | 60 s |
 //! | one that comes or is taken too slowly | `min_rate` over `min_rate_over` | 50 bytes a second, over a minute |
 //! | a connection without a request | `idle_timeout`; `max_requests`, `max_lifetime` | 75 s; none |
-//! | a response head | | 64 KiB, 100 fields, 16 interim responses |
+//! | a response head | | 64 KiB, 100 fields, 16 interim responses (over HTTP/2: `timeouts.read`) |
 //! | chunk extensions and trailers of a message | | 16 KiB, 8 KiB |
 //!
 //! Memory of one connection, beside the kernel's: 8 KiB while it is idle, 128 KiB while a head comes in,

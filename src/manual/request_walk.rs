@@ -73,7 +73,7 @@
 //! closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.
 //! An HTTP/2 connection is shared instead: it is given to the next request too, within the same limits of age,
-//! requests and idle time.
+//! requests and idle time, and who comes while one is being opened waits for it.
 //!
 //! # 6. The exchange (`upload/mod.rs`, `exchange/mod.rs`)
 //!
@@ -87,8 +87,10 @@
 //! head and body go as a stream of this worker's one HTTP/2 connection to it (`backend_h2`). A client over
 //! HTTP/2 is for all of this what one over HTTP/1.1 would be: each of its streams has a task, a head in
 //! HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes (`client_h2`). A response to `Upgrade`
-//! turns the two connections into a tunnel (`upgrade.rs`). Who asks for a tunnel over HTTP/2 that no
-//! route lists, or whose backends speak HTTP/2, is told 501 before any is asked. Where an
+//! turns the two connections into a tunnel (`switch.rs`, `upgrade.rs`). Of a backend that speaks HTTP/2 a tunnel is
+//! the one stream of a connection of its own, asked for by extended CONNECT (`backend_h2/tunnel.rs`); one that does
+//! not say that it leads tunnels is asked for none, and the client is told 501. So is who asks over HTTP/2 for a
+//! tunnel that no route lists. Where an
 //! upstream declares `hedge`, a request that is
 //! not answered within what is usual, and whose client is not bound to a backend, goes to a second one too, and
 //! the first byte (over HTTP/2 the head) decides whose exchange this is (`hedge.rs`).

@@ -298,14 +298,18 @@ impl Passage<'_> {
         // Only who shows certificates of the request's own has to know of them here.
         let origin = upstream.own_files.is_some().then(|| self.origin(state));
         let own = origin.as_ref().and_then(|origin| origin.own.as_deref());
-        let kept = self.kept_carrier(choice, own, begun, &mut progress);
+        let kept = self.kept_carrier(choice, (own, Some(&state.head)), begun, &mut progress);
         let carrier = if let Some(kept) = kept {
             Ok(kept)
         } else {
             let to = (&**backend, origin.unwrap_or_else(|| self.origin(state)));
             // Boxed: every request holds room for the largest of its ways.
-            let ways = (self.ends(down), &mut down.timer);
-            Box::pin(self.fresh_carrier(choice, to, begun, ways, &mut progress)).await
+            if self.tunnels(&state.head) {
+                Box::pin(self.tunnel_carrier(to, begun, down, &mut progress)).await
+            } else {
+                let ways = (self.ends(down), &mut down.timer);
+                Box::pin(self.fresh_carrier(choice, to, begun, ways, &mut progress)).await
+            }
         };
         let result = match carrier {
             Ok(carrier) => {

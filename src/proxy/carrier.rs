@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
+use crate::http1::RequestHead;
 use crate::model::Outcome;
 use crate::net::{ProxyEnds, Stream, is_shortage};
 use crate::proxy::attempt::Progress;
@@ -26,19 +27,19 @@ use crate::snapshot::{Backend, Upstream};
 pub(super) enum Carrier {
     /// A connection for this request alone.
     Http1(Box<Connection>),
-    /// A stream of a connection that others share.
+    /// A stream of a connection that others share; a tunnel's is the only one.
     Http2(Sender),
-    /// Such a stream on which the answer has begun.
-    Answered(Answer),
+    /// Such a stream on which the answer has begun; boxed, for it is rare and large.
+    Answered(Box<(Sender, Answer)>),
 }
 
 impl Passage<'_> {
-    /// A connection from the pool.
+    /// A connection from the pool. `head`: of a request that may ask for a tunnel.
     #[inline]
     pub(super) fn kept_carrier(
         &self,
         choice: Choice,
-        own: Option<&Own>,
+        (own, head): (Option<&Own>, Option<&RequestHead>),
         begun: Instant,
         progress: &mut Progress,
     ) -> Option<Carrier> {
@@ -47,11 +48,18 @@ impl Passage<'_> {
         let kept = match upstream.protocol {
             _ if choice.fresh => None,
             Protocol::Http1 => pool.take(&upstream.pool, begun, own).map(Carrier::Http1),
+            Protocol::Http2 if head.is_some_and(|head| self.tunnels(head)) => None,
             Protocol::Http2 => pool.shared(&upstream.pool, begun).map(Carrier::Http2),
         }?;
-        upstream.series.worker(self.at.worker.ix).pool_reuse();
+        Some(self.reused(kept, progress))
+    }
+
+    /// Takes note that this carrier is not a fresh one.
+    #[inline]
+    fn reused(&self, carrier: Carrier, progress: &mut Progress) -> Carrier {
+        self.local.upstream.series.worker(self.at.worker.ix).pool_reuse();
         progress.reused = true;
-        Some(kept)
+        carrier
     }
 
     /// A fresh connection.
@@ -73,13 +81,46 @@ impl Passage<'_> {
                 Ok(Carrier::Http1(Box::new(connection)))
             }
             Protocol::Http2 => {
-                let sender = async { backend_h2::begin(stream.await?).await };
-                let sender = self.connected(sender, backend, begun, timer, progress).await?;
                 let kept = &self.local.pools[choice.ix.index()];
+                let shares = pool.max_idle > 0;
+                // Who comes while one is being opened need not open another one.
+                while let Some(awaited) = kept.opening().filter(|_| shares) {
+                    let (by, late) = self.connected_by(begun);
+                    timer.within(by, awaited.ended()).await.map_err(|_| late)?;
+                    if let Some(sender) = kept.shared_since(begun, pool, Instant::now()) {
+                        return Ok(self.reused(Carrier::Http2(sender), progress));
+                    }
+                    if awaited.has_failed() {
+                        break;
+                    }
+                }
+                let opening = shares.then(|| kept.open());
+                let sender = async { backend_h2::begin(stream.await?).await };
+                let sender = self.connected(sender, backend, begun, timer, progress).await;
+                if let (Err(Failure::Attempt(Outcome::ConnectFailed)), Some(opening)) =
+                    (&sender, &opening)
+                {
+                    opening.fail();
+                }
+                let sender = sender?;
                 kept.share(sender.clone(), pool, Instant::now());
                 Ok(Carrier::Http2(sender))
             }
         }
+    }
+
+    /// A fresh connection for a tunnel over HTTP/2.
+    pub(super) async fn tunnel_carrier(
+        &self,
+        (backend, origin): (&Backend, Origin),
+        begun: Instant,
+        down: &mut Downstream,
+        progress: &mut Progress,
+    ) -> Result<Carrier, Failure> {
+        let stream = self.connect(backend, origin, self.ends(down));
+        let sender = async { backend_h2::begin_tunnel(stream.await?).await };
+        let sender = self.connected(sender, backend, begun, &mut down.timer, progress).await?;
+        sender.map(Carrier::Http2).ok_or(Failure::NoTunnel)
     }
 
     /// The ends of the client's connection, if the backend is to be told of them.
@@ -144,9 +185,8 @@ impl Passage<'_> {
     ) -> Result<T, Failure> {
         let upstream = &self.local.upstream;
         let cell = upstream.series.worker(self.at.worker.ix);
-        let limit = begun + self.destination.timeouts.connect;
-        let total = self.total().filter(|total| *total < limit);
-        let connected = timer.within(total.unwrap_or(limit), connecting).await;
+        let (by, late) = self.connected_by(begun);
+        let connected = timer.within(by, connecting).await;
         cell.pool_open(matches!(connected, Ok(Ok(_))));
         match connected {
             Ok(Ok(connection)) => {
@@ -170,8 +210,16 @@ impl Passage<'_> {
                 }
                 Err(Failure::Attempt(Outcome::ConnectFailed))
             }
-            Err(_) if total.is_some() => Err(self.out_of_time()),
-            Err(_) => Err(Failure::Attempt(Outcome::ConnectTimeout)),
+            Err(_) => Err(late),
+        }
+    }
+
+    /// Until when a connection has to stand, and what it means if none does by then.
+    fn connected_by(&self, begun: Instant) -> (Instant, Failure) {
+        let limit = begun + self.destination.timeouts.connect;
+        match self.total() {
+            Some(total) if total < limit => (total, self.out_of_time()),
+            _ => (limit, Failure::Attempt(Outcome::ConnectTimeout)),
         }
     }
 }

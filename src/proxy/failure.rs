@@ -16,7 +16,7 @@
 //! | client gone | 499 in logs, nothing is sent | downstream |
 //! | client not let in by the route's `access` | 403 | downstream |
 //! | over a limit | that of the limit | downstream |
-//! | a tunnel is asked for over HTTP/2, of a protocol that the route or its backends do not lead on | 501 | downstream |
+//! | a tunnel is asked for over HTTP/2, of a protocol that the route does not list; or of a backend of HTTP/2 that leads none | 501 | downstream |
 //! | no route | 404 | downstream |
 //! | no backend eligible, or all of them full | 503, or 502 as in nginx | upstream |
 //! | the upstream's circuit breaker is not closed | 503 | upstream |
@@ -88,7 +88,7 @@ pub(super) enum Failure {
     TotalTimeout,
     /// The client said how long it waits, and that time was used up.
     Deadline,
-    /// A tunnel is asked for (RFC 8441) of a protocol that does not lead there.
+    /// A tunnel is asked for of a protocol that does not lead there, or a backend leads none (RFC 8441).
     NoTunnel,
     /// Who was asked whether the request may pass refused it with this status.
     AuthRefused(u16),

@@ -7,23 +7,21 @@ use tokio::time::Instant;
 use crate::balance::Tried;
 use crate::http1::{Framing, RequestHead, ResponseHead};
 use crate::model::Outcome;
-use crate::proxy::answer::{Answered, Apart, Said};
+use crate::proxy::answer::{Answered, Apart};
 use crate::proxy::attempt::Progress;
 use crate::proxy::backend_h2::{Answer, H2Exchange, Sender};
 use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::{Choice, Terms};
-use crate::proxy::done::{Done, End, Onward};
+use crate::proxy::done::{Done, Onward};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Exchange, Received, Relay, Relayed, Way, response_limits};
 use crate::proxy::failure::Failure;
-use crate::proxy::headers::Persistence;
 use crate::proxy::passage::Passage;
 use crate::proxy::pool::Connection;
 use crate::proxy::request::State;
 use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::rpc;
 use crate::proxy::turn::let_others_read;
-use crate::proxy::upgrade::{self, Flow};
 use crate::snapshot::Backend;
 use crate::telemetry::Answering;
 
@@ -58,10 +56,11 @@ impl Forward<'_> {
             Carrier::Http1(connection) => self.over_http1(connection, down, state, progress).await,
             // Boxed: the common way shall not pay for the size of this one.
             Carrier::Http2(sender) => {
-                Box::pin(self.over_http2(Err(sender), down, state, progress)).await
+                Box::pin(self.over_http2(sender, None, down, state, progress)).await
             }
-            Carrier::Answered(answer) => {
-                Box::pin(self.over_http2(Ok(answer), down, state, progress)).await
+            Carrier::Answered(begun) => {
+                let (sender, answer) = *begun;
+                Box::pin(self.over_http2(sender, Some(answer), down, state, progress)).await
             }
         }
     }
@@ -97,10 +96,9 @@ impl Forward<'_> {
         progress.uploaded = exchange.upload.received;
         if response.status() == 101 {
             let asked = head.upgrade().filter(|_| asks);
-            let ends = (exchange, received);
+            let (ends, answer) = ((exchange, received), (&said, &*response));
             // Boxed: only the request of a tunnel needs the room for one.
-            return Box::pin(self.switch(ends, (&said, response), asked, progress, (sent, out)))
-                .await;
+            return Box::pin(self.upgrade(ends, asked, answer, progress, (sent, out))).await;
         }
         let replayable = exchange.upload.is_replayable();
         if let Some(failure) =
@@ -144,40 +142,18 @@ impl Forward<'_> {
         Ok(done)
     }
 
-    /// Goes on in another protocol, if that was asked for.
-    async fn switch(
-        &self,
-        (exchange, received): (Exchange<'_>, Received),
-        (said, response): (&Said<'_>, &ResponseHead),
-        asked: Option<&[u8]>,
-        progress: &mut Progress,
-        (sent, out): (&mut Vec<u8>, &mut Vec<u8>),
-    ) -> Result<Done, Failure> {
-        if !asked.is_some_and(|asked| response.switches_to(asked)) {
-            received.give_back(&self.passage.at.worker.buffers);
-            return Err(Failure::Attempt(Outcome::InvalidResponse));
-        }
-        self.passage.switched(self.choice, progress);
-        let switched = (Framing::None, Persistence::Upgraded);
-        let running = self.passage.running(self.choice, said.round, progress);
-        let now = Instant::now();
-        let vars = self.vars(said, response, &running, progress.uploaded, now);
-        self.write_answer(&vars, response, 0, switched, now, out);
-        self.keep_sent(sent, out);
-        Ok(self.tunnel(exchange, received, out).await)
-    }
-
     /// As a stream of a shared connection: one on which the answer has begun, else a new one.
     async fn over_http2(
         &self,
-        begun: Result<Answer, Sender>,
+        mut sender: Sender,
+        begun: Option<Answer>,
         down: &mut Downstream,
         state: &mut State,
         progress: &mut Progress,
     ) -> Result<Done, Failure> {
-        if begun.is_err() {
-            // A stream is no connection: there is nothing that could switch its protocol.
-            self.passage.write_request(self.backend, false, state);
+        let tunnels = self.passage.tunnels(&state.head);
+        if begun.is_none() {
+            self.passage.write_request(self.backend, tunnels, state);
         }
         let hints = self.hints(state);
         let Apart { said, upload, to_client, response, out, tried, key, sent, trailers: kept } =
@@ -189,16 +165,21 @@ impl Forward<'_> {
         let scheme = if self.backend.tls.is_some() { "https" } else { "http" };
         let mut exchange = H2Exchange::new(self.way(hints), down, upload, to_client);
         let answered = match begun {
-            Ok(answer) => exchange.take(answer, response, method),
-            Err(mut sender) => {
-                exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await
-            }
+            Some(answer) => exchange.take(answer, response, method),
+            None => exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await,
         };
         progress.heard = answered.is_ok() || exchange.reset;
-        self.keep_shared(answered.err(), progress);
+        if !tunnels {
+            self.keep_shared(answered.err(), progress);
+        }
         answered?;
         let now = self.note_head(response, (head.method(), method), progress);
         progress.uploaded = exchange.upload.received;
+        if response.status() == 101 {
+            let sides = exchange.into_sides().ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
+            let tunnel = self.switch(sides, None, (&said, response), progress, (sent, out));
+            return Ok(Box::pin(tunnel).await);
+        }
         let replayable = exchange.upload.is_replayable();
         if let Some(failure) =
             self.another((head, response), (tried, key), replayable, progress, now)
@@ -219,7 +200,9 @@ impl Forward<'_> {
         let head_len = out.len() as u64;
         let how = (&trailers, pacing);
         let relayed = exchange.relay(response, outward.framing, out, how, self.answers()).await;
-        self.keep_shared(relayed.err(), progress);
+        if !tunnels {
+            self.keep_shared(relayed.err(), progress);
+        }
         self.keep_trailers(kept, &exchange.theirs);
         if let Some(sticky) = &self.passage.local.upstream.sticky {
             self.learn_late(sticky, &said, response, progress);
@@ -228,6 +211,12 @@ impl Forward<'_> {
         let body =
             relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
+        if let Some(at) = done.ended
+            && !tunnels
+        {
+            drop(sender);
+            self.passage.local.keep_shared(self.choice.ix, at);
+        }
         Ok(Done { body, length: exchange.written, ..done })
     }
 
@@ -339,38 +328,7 @@ impl Forward<'_> {
     }
 
     /// The backend has begun to answer, for as long as this lives.
-    fn answers(&self) -> Answering<'_> {
+    pub(super) fn answers(&self) -> Answering<'_> {
         self.backend.series.worker(self.passage.at.worker.ix).answers()
-    }
-
-    /// Moves bytes both ways after a switch of protocols, until both sides have ended.
-    async fn tunnel(&self, exchange: Exchange<'_>, received: Received, head: &mut Vec<u8>) -> Done {
-        let at = self.passage.at;
-        let _answering = self.answers();
-        let (client, mut connection, to_client) = exchange.into_sides();
-        let (mut up, mut down) = (Flow::default(), Flow::default());
-        down.outgoing = std::mem::take(to_client);
-        down.outgoing.head.append(head);
-        let before = down.outgoing.left() as u64;
-        down.outgoing.head.extend_from_slice(received.bytes());
-        received.give_back(&at.worker.buffers);
-        up.outgoing.head.append(&mut client.leftover);
-        let ended = upgrade::tunnel(
-            &mut client.stream,
-            &mut connection.stream,
-            (&mut up, &mut down),
-            &at.worker.buffers,
-            &mut client.timer,
-            self.passage.destination.timeouts.read,
-        )
-        .await;
-        tracing::debug!(?ended, sent = up.moved, received = down.moved, "tunnel ended");
-        Done {
-            status: 101,
-            body: down.moved.saturating_sub(before),
-            length: down.moved,
-            end: End::Close,
-            ..Done::default()
-        }
     }
 }

@@ -348,7 +348,7 @@ impl Leg<'_> {
         let (choice, begun) = (self.choice, self.begun);
         let backend = &passage.local.upstream.backends[choice.ix.index()];
         let own = origin.own.as_deref();
-        let kept = passage.kept_carrier(choice, own, begun, &mut self.progress);
+        let kept = passage.kept_carrier(choice, (own, None), begun, &mut self.progress);
         let carrier = if let Some(kept) = kept {
             kept
         } else {
@@ -399,12 +399,12 @@ impl Leg<'_> {
         let forward = passage.forward(self.choice, self.begun);
         let scheme = if forward.backend.tls.is_some() { "https" } else { "http" };
         let body = BodyFeed::default().body(Framing::None);
-        let asked = backend_h2::request(scheme, request, body)
+        let (asked, _) = backend_h2::request(scheme, request, body)
             .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
         self.sent = request.len() as u64;
         let (by, late) = limit(passage, passage.destination.timeouts.read);
-        let failure = match self.timer.within(by, sender.send_request(asked)).await {
-            Ok(Ok(answer)) => return Ok(Carrier::Answered(answer)),
+        let failure = match self.timer.within(by, sender.send(asked)).await {
+            Ok(Ok(answer)) => return Ok(Carrier::Answered(Box::new((sender, answer)))),
             Ok(Err(error)) => {
                 let Unanswered { unseen, reset } = backend_h2::unanswered(&error);
                 self.progress.heard = reset;

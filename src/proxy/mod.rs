@@ -75,6 +75,7 @@ mod service;
 mod spool;
 mod sticky;
 mod still;
+mod switch;
 mod tcp;
 mod timer;
 mod traced;

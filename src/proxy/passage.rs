@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::balance::Need;
-use crate::http1::RequestHead;
+use crate::http1::{Framing, RequestHead};
 use crate::model::Outcome;
 use crate::proxy::deadline;
 use crate::proxy::entrance::Entrance;
@@ -146,9 +146,17 @@ impl Passage<'_> {
         self.total().map(|total| total.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether the client asks to switch to a protocol that the route allows, and backends can.
+    /// Whether the client asks to switch to a protocol that the route allows, in a way in which backends
+    /// can be asked: over HTTP/2 nothing but the switch.
     pub(super) fn may_switch(&self, head: &RequestHead) -> bool {
-        self.local.upstream.protocol == Protocol::Http1 && self.asks_to_switch(head)
+        self.asks_to_switch(head)
+            && (self.local.upstream.protocol == Protocol::Http1 || head.framing() == Framing::None)
+    }
+
+    /// Whether the request is for a tunnel over HTTP/2.
+    #[inline]
+    pub(super) fn tunnels(&self, head: &RequestHead) -> bool {
+        self.local.upstream.protocol == Protocol::Http2 && self.may_switch(head)
     }
 
     /// Whether the client asks to switch to a protocol that the route allows.

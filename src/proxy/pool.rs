@@ -5,8 +5,10 @@
 //! here only when both messages ended exactly where they should (`exchange` sees to it).
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::net::Stream;
@@ -59,16 +61,23 @@ impl Connection {
 #[derive(Debug)]
 struct Shared {
     sender: Sender,
+    opened: Instant,
     retires: Instant,
     requests: u64,
-    /// When the last request began on it.
+    /// When a request last began or ended on it.
     since: Instant,
 }
 
 impl Shared {
     fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
         may_serve_again((self.requests, self.retires), settings, now)
-            && fresh(self.since, settings.idle_timeout, now)
+            && (!self.is_idle() || fresh(self.since, settings.idle_timeout, now))
+            && !self.sender.is_closed()
+    }
+
+    /// Whether no request is under way on it.
+    fn is_idle(&self) -> bool {
+        self.sender.is_alone()
     }
 }
 
@@ -82,6 +91,8 @@ pub(super) struct Pool {
     idle: RefCell<Vec<(Instant, Box<Connection>)>>,
     /// The HTTP/2 connection that all requests of this worker share.
     shared: RefCell<Option<Shared>>,
+    /// One to be shared is being opened; what comes of it is told by this.
+    opening: RefCell<Option<Rc<Awaited>>>,
     /// How long the backend keeps idle connections.
     learned: Learned,
     /// The backend has left; nothing is kept any more.
@@ -129,12 +140,32 @@ impl Pool {
     /// The shared HTTP/2 connection for one request more, if there is one and it is good.
     pub(super) fn shared(&self, settings: &Settings, now: Instant) -> Option<Sender> {
         let mut shared = self.shared.borrow_mut();
-        let one = shared.as_mut().filter(|one| !one.sender.is_closed())?;
-        if !one.may_serve_again(settings, now) {
-            return None;
-        }
+        let one = shared.as_mut().filter(|one| one.may_serve_again(settings, now))?;
         (one.requests, one.since) = (one.requests + 1, now);
         Some(one.sender.clone())
+    }
+
+    /// The same, if it has been opened since.
+    pub(super) fn shared_since(
+        &self,
+        begun: Instant,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Sender> {
+        let is_fresh = self.shared.borrow().as_ref().is_some_and(|one| one.opened >= begun);
+        if is_fresh { self.shared(settings, now) } else { None }
+    }
+
+    /// What tells the end of the opening of one to be shared, if there is one under way.
+    pub(super) fn opening(&self) -> Option<Rc<Awaited>> {
+        self.opening.borrow().clone()
+    }
+
+    /// One to be shared is being opened, until this is dropped.
+    pub(super) fn open(&self) -> Opening<'_> {
+        let awaited = Rc::<Awaited>::default();
+        self.opening.replace(Some(Rc::clone(&awaited)));
+        Opening { pool: self, awaited }
     }
 
     /// Whether there is a shared HTTP/2 connection that stands.
@@ -142,12 +173,19 @@ impl Pool {
         self.shared.borrow().as_ref().is_some_and(|one| !one.sender.is_closed())
     }
 
-    /// Has further requests share this HTTP/2 connection, which is fresh.
+    /// Has further requests share this HTTP/2 connection, which is fresh, unless none is to be kept.
     pub(super) fn share(&self, sender: Sender, settings: &Settings, now: Instant) {
-        if !self.closed.get() {
+        if !self.closed.get() && settings.max_idle > 0 {
             let retires = now + settings.max_lifetime;
-            let one = Shared { sender, retires, requests: 1, since: now };
+            let one = Shared { sender, opened: now, retires, requests: 1, since: now };
             *self.shared.borrow_mut() = Some(one);
+        }
+    }
+
+    /// A request has ended on the shared HTTP/2 connection.
+    pub(super) fn used(&self, now: Instant) {
+        if let Some(one) = &mut *self.shared.borrow_mut() {
+            one.since = now;
         }
     }
 
@@ -184,20 +222,67 @@ impl Pool {
 
     /// Since when the connection is idle that is so for longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.idle.borrow().first().map(|(since, _)| *since)
+        let oldest = self.idle.borrow().first().map(|(since, _)| *since);
+        oldest.or_else(|| {
+            self.shared.borrow().as_ref().filter(|one| one.is_idle()).map(|one| one.since)
+        })
     }
 
     /// Closes the one that is idle for longest.
     pub(super) fn close_oldest(&self) {
         let mut idle = self.idle.borrow_mut();
-        if !idle.is_empty() {
+        if idle.is_empty() {
+            self.shared.borrow_mut().take_if(|one| one.is_idle());
+        } else {
             idle.remove(0);
         }
     }
 
-    /// Number of idle connections.
+    /// Number of idle connections. A backend has those of HTTP/1.1, or one of HTTP/2.
     pub(super) fn len(&self) -> usize {
-        self.idle.borrow().len()
+        let shared = self.shared.borrow().as_ref().is_some_and(Shared::is_idle);
+        self.idle.borrow().len() + usize::from(shared)
+    }
+}
+
+/// The opening of a connection to be shared, for those who wait for its end.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    end: Notify,
+    failed: Cell<bool>,
+}
+
+impl Awaited {
+    /// Waits for the end.
+    pub(super) async fn ended(&self) {
+        self.end.notified().await;
+    }
+
+    /// Whether the backend let no connection be opened; else whoever opened it gave it up, if there is none.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get()
+    }
+}
+
+/// The opening of a connection to be shared.
+#[derive(Debug)]
+pub(super) struct Opening<'p> {
+    pool: &'p Pool,
+    awaited: Rc<Awaited>,
+}
+
+impl Opening<'_> {
+    /// The backend let none be opened.
+    pub(super) fn fail(&self) {
+        self.awaited.failed.set(true);
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        let mut opening = self.pool.opening.borrow_mut();
+        opening.take_if(|awaited| Rc::ptr_eq(awaited, &self.awaited));
+        self.awaited.end.notify_waiters();
     }
 }
 

@@ -94,6 +94,14 @@ impl Local {
         }
     }
 
+    /// A request has ended on the HTTP/2 connection that others share.
+    pub(super) fn keep_shared(&self, ix: BackendIx, now: Instant) {
+        self.pools[ix.index()].used(now);
+        if let Some(most) = self.upstream.pool.max_idle_total {
+            self.close_oldest(most);
+        }
+    }
+
     /// Closes those idle connections, of all backends, that are more than `most`.
     fn close_oldest(&self, most: usize) {
         let mut kept: usize = self.pools.iter().map(|pool| pool.len()).sum();

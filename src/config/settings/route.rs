@@ -255,7 +255,9 @@ static SECTION: Section = Section {
             "upgrades",
             TEXTS,
             r#"["websocket"]"#,
-            "Protocols that a client may switch to by `Upgrade`.",
+            "Protocols that a client may switch to by `Upgrade`, or over HTTP/2 by extended CONNECT (RFC 8441). \
+             Backends are asked in their own way, each tunnel on a connection of its own; one of HTTP/2 has to \
+             say that it leads tunnels, else: 501.",
             "[]",
         ),
         route_nginx::NGINX,

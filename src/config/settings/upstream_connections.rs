@@ -5,13 +5,15 @@ use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OF
 
 pub(super) static POOL: Section = Section {
     title: "[upstream.NAME.pool]",
-    doc: "Idle connections to backends. The numbers hold per worker, as in nginx.",
+    doc: "Idle connections to backends. The numbers hold per worker, as in nginx. Of HTTP/2 a worker has one to a \
+          backend, which requests share, and which is idle while none is under way.",
     settings: &[
         Setting::with_default(
             "max_idle",
             Kind::Integer { min: 0, max: 65_536 },
             "64",
-            "Idle connections kept per worker and backend; 0 keeps none.",
+            "Idle connections kept per worker and backend; 0 keeps none, and each request has a connection of \
+             its own, of HTTP/2 too.",
             "16",
         ),
         Setting::optional(

@@ -8,10 +8,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame};
+use hyper::StatusCode;
 use hyper::body::Incoming;
 
 use crate::http1::{Framing, ResponseHead, encode};
 use crate::model::Outcome;
+use crate::proxy::backend_h2::tunnel::{Opening, Tunnel};
 use crate::proxy::backend_h2::{self, Answer, BodyFeed, Sender, Unanswered};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
@@ -31,6 +33,8 @@ pub(crate) struct H2Exchange<'a> {
     to_client: &'a mut Outgoing,
     feed: Option<BodyFeed>,
     answer: Option<Incoming>,
+    /// The backend's end of the tunnel that its answer opens.
+    tunnel: Option<Tunnel>,
     /// Bytes of the response, its head included, that the client took.
     pub(crate) written: u64,
     pub(crate) read: u64,
@@ -56,6 +60,7 @@ impl<'a> H2Exchange<'a> {
             to_client,
             feed: None,
             answer: None,
+            tunnel: None,
             written: 0,
             read: 0,
             theirs: Vec::new(),
@@ -74,13 +79,24 @@ impl<'a> H2Exchange<'a> {
         method: &[u8],
     ) -> Result<(), Failure> {
         let feed = BodyFeed::default();
-        let request = backend_h2::request(scheme, head, feed.body(framing))
-            .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
+        let invalid = Failure::Attempt(Outcome::InvalidResponse);
+        let (request, opening) =
+            backend_h2::request(scheme, head, feed.body(framing)).ok_or(invalid)?;
         self.feed = Some(feed);
         self.upload.sent += head.len() as u64;
-        let mut sent = pin!(sender.send_request(request));
-        let answer = poll_fn(|cx| self.poll_head(sent.as_mut(), cx)).await?;
-        self.take(answer, response, method)
+        let mut sent = pin!(sender.send(request));
+        let mut answer = poll_fn(|cx| self.poll_head(sent.as_mut(), cx)).await?;
+        let switched = match opening {
+            Some(opening) if answer.status() == StatusCode::OK => Some(opening),
+            // Any other of these would be a tunnel too, and none that the client could be told of.
+            Some(_) if answer.status().is_success() => return Err(invalid),
+            _ => None,
+        };
+        if switched.is_some() {
+            let upgraded = hyper::upgrade::on(&mut answer).await;
+            self.tunnel = Some(Tunnel::new(upgraded.map_err(|_| invalid)?));
+        }
+        self.read_head(answer, switched.as_ref(), response, method)
     }
 
     /// Takes up an answer that has begun, and reads its head.
@@ -90,10 +106,25 @@ impl<'a> H2Exchange<'a> {
         response: &mut ResponseHead,
         method: &[u8],
     ) -> Result<(), Failure> {
+        self.read_head(answer, None, response, method)
+    }
+
+    fn read_head(
+        &mut self,
+        answer: Answer,
+        switched: Option<&Opening>,
+        response: &mut ResponseHead,
+        method: &[u8],
+    ) -> Result<(), Failure> {
         let (parts, body) = answer.into_parts();
-        backend_h2::parse_head(&parts, response, method)?;
+        backend_h2::parse_head(&parts, response, method, switched)?;
         self.answer = Some(body);
         Ok(())
+    }
+
+    /// The two sides of a tunnel, and what is still on its way to the client, if the answer opens one.
+    pub(crate) fn into_sides(self) -> Option<(&'a mut Downstream, Tunnel, &'a mut Outgoing)> {
+        Some((self.down, self.tunnel?, self.to_client))
     }
 
     /// The port to which the client has connected.

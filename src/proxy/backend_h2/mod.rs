@@ -5,6 +5,7 @@
 //! same writer, and the answer's head goes through the same parser, so that no rule is there twice.
 
 mod exchange;
+mod tunnel;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -27,6 +28,9 @@ use crate::proxy::exchange::RESPONSE_LIMITS;
 use crate::proxy::failure::Failure;
 
 pub(super) use exchange::H2Exchange;
+pub(super) use tunnel::begin_tunnel;
+
+use tunnel::Opening;
 
 /// Bytes of one response that may come ahead of its client.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -39,8 +43,36 @@ const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// An answer that has begun. Dropped before its end, it resets its stream.
 pub(super) type Answer = Response<Incoming>;
 
-/// A way to send requests over a connection that others share.
-pub(super) type Sender = http2::SendRequest<RequestBody>;
+/// A way to send requests over a connection, which is in use by others while there are clones of it.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    requests: http2::SendRequest<RequestBody>,
+    users: Rc<()>,
+}
+
+impl Sender {
+    fn new(requests: http2::SendRequest<RequestBody>) -> Self {
+        Self { requests, users: Rc::default() }
+    }
+
+    /// Sends a request; gives its answer once that has begun.
+    pub(super) fn send(
+        &mut self,
+        request: http::Request<RequestBody>,
+    ) -> impl Future<Output = hyper::Result<Answer>> + use<> {
+        self.requests.send_request(request)
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    /// Whether nobody else sends requests.
+    pub(super) fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.users) == 1
+    }
+}
 
 /// Runs a connection's own work on this worker.
 #[derive(Debug, Clone, Copy)]
@@ -52,13 +84,20 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisWorker {
     }
 }
 
-/// Shakes hands on a fresh connection. The caller bounds the time.
-pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
-    let (sender, connection) = http2::Builder::new(OnThisWorker)
+/// What every connection is begun with.
+fn builder<E: Clone>(executor: E) -> http2::Builder<E> {
+    let mut builder = http2::Builder::new(executor);
+    builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(RESPONSE_LIMITS.max_head_bytes as u32)
+        .max_header_list_size(RESPONSE_LIMITS.max_head_bytes as u32);
+    builder
+}
+
+/// Shakes hands on a fresh connection. The caller bounds the time.
+pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
+    let (sender, connection) = builder(OnThisWorker)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(std::io::Error::other)?;
@@ -68,7 +107,7 @@ pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
             tracing::debug!(%error, "HTTP/2 connection to a backend ended");
         }
     });
-    Ok(sender)
+    Ok(Sender::new(sender))
 }
 
 /// What became of a request that failed before its answer began.
@@ -114,12 +153,13 @@ fn fate(error: &hyper::Error) -> Fate {
     }
 }
 
-/// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2).
+/// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2), and the tunnel that it
+/// asks for (RFC 8441 §4).
 pub(super) fn request(
     scheme: &str,
     head: &[u8],
     body: RequestBody,
-) -> Option<http::Request<RequestBody>> {
+) -> Option<(http::Request<RequestBody>, Option<Opening>)> {
     let limits = Limits {
         max_head_bytes: head.len(),
         max_fields: 512,
@@ -136,7 +176,13 @@ pub(super) fn request(
         uri.extend_from_slice(parsed.target());
     }
     let mut request = http::Request::new(body);
-    *request.method_mut() = http::Method::from_bytes(parsed.method()).ok()?;
+    let opening = Opening::of(&parsed);
+    if let Some(opening) = &opening {
+        *request.method_mut() = http::Method::CONNECT;
+        request.extensions_mut().insert(opening.protocol()?);
+    } else {
+        *request.method_mut() = http::Method::from_bytes(parsed.method()).ok()?;
+    }
     *request.uri_mut() = http::Uri::try_from(uri).ok()?;
     *request.version_mut() = http::Version::HTTP_2;
     for field in parsed.fields() {
@@ -150,24 +196,28 @@ pub(super) fn request(
             | Known::Upgrade
             | Known::Http2Settings => true,
             Known::Te => !value.eq_ignore_ascii_case(b"trailers"),
-            _ => false,
+            _ => opening.is_some() && tunnel::is_key(parsed.name(*field)),
         };
         if !per_connection {
             let name = HeaderName::from_bytes(parsed.name(*field)).ok()?;
             request.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
         }
     }
-    Some(request)
+    Some((request, opening))
 }
 
-/// Parses the head of an answer as if it had come over HTTP/1.1.
-pub(super) fn parse_head(
+/// Parses the head of an answer as if it had come over HTTP/1.1. `switched`: it opens this tunnel.
+fn parse_head(
     answer: &http::response::Parts,
     head: &mut ResponseHead,
     method: &[u8],
+    switched: Option<&Opening>,
 ) -> Result<(), Failure> {
     let mut text = Vec::with_capacity(512);
-    encode::push_status_line(&mut text, answer.status.as_u16(), b"");
+    match switched {
+        None => encode::push_status_line(&mut text, answer.status.as_u16(), b""),
+        Some(opening) => opening.push_switched(&mut text),
+    }
     for (name, value) in &answer.headers {
         encode::push_field(&mut text, name.as_str().as_bytes(), value.as_bytes());
     }

@@ -1,0 +1,184 @@
+//! A tunnel as the one stream of an HTTP/2 connection to a backend (extended CONNECT, RFC 8441).
+//!
+//! It has a connection of its own, as it has over HTTP/1.1: tunnels last, and on a shared one they would
+//! take the streams that requests wait for. What is asked and answered is told in the words of HTTP/1.1's
+//! `Upgrade`, so that one set of rules holds for both.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64ct::{Base64, Encoding};
+use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http1::{RequestHead, encode};
+use crate::net::Stream;
+use crate::proxy::backend_h2::{Sender, builder};
+use crate::proxy::wire::Carries;
+
+/// Streams at once while the backend has not told how many it allows: more than it can tell of, so that
+/// it shows when it has. What it allows besides comes in the same frame, its first (RFC 9113 §3.4).
+const UNTOLD: usize = usize::MAX - 1;
+
+/// What a WebSocket's key is answered with, behind it (RFC 6455 §1.3).
+const ANSWERED_WITH: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Runs a connection's own work on this worker, and wakes who waits for what comes of it.
+#[derive(Clone, Default)]
+struct Watched(Rc<Cell<Option<Waker>>>);
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Watched {
+    fn execute(&self, work: F) {
+        let waiting = Rc::clone(&self.0);
+        tokio::task::spawn_local(async move {
+            let mut work = pin!(work);
+            poll_fn(|cx| {
+                let polled = work.as_mut().poll(cx);
+                if let Some(waker) = waiting.take() {
+                    waker.wake();
+                }
+                polled
+            })
+            .await;
+        });
+    }
+}
+
+/// Shakes hands on a fresh connection that shall carry a tunnel; `None` if the backend leads none. The
+/// caller bounds the time.
+pub(crate) async fn begin_tunnel(stream: Stream) -> io::Result<Option<Sender>> {
+    let watched = Watched::default();
+    let mut builder = builder(watched.clone());
+    builder.initial_max_send_streams(UNTOLD);
+    let (sender, mut connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    poll_fn(|cx| {
+        watched.0.set(Some(cx.waker().clone()));
+        match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(io::Error::other(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Pending if connection.current_max_send_streams() == UNTOLD => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    })
+    .await?;
+    let leads = connection.is_extended_connect_protocol_enabled();
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "HTTP/2 connection of a tunnel ended");
+        }
+    });
+    Ok(leads.then(|| Sender::new(sender)))
+}
+
+/// What a tunnel was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    protocol: Vec<u8>,
+    /// The key of a WebSocket's client, who wants an answer to it. HTTP/2 has neither (RFC 8441 §5).
+    key: Option<Vec<u8>>,
+}
+
+impl Opening {
+    /// What this request asks for; `None`: a response.
+    pub(super) fn of(head: &RequestHead) -> Option<Self> {
+        let protocol = head.upgrade()?.to_vec();
+        let key = head.fields().iter().find(|field| is_key(head.name(**field)));
+        Some(Self { protocol, key: key.map(|field| head.value(*field).to_vec()) })
+    }
+
+    /// How HTTP/2 names it.
+    pub(super) fn protocol(&self) -> Option<Protocol> {
+        Some(Protocol::from(str::from_utf8(&self.protocol).ok()?))
+    }
+
+    /// Writes what the backend's 200 stands for, but for its own fields.
+    pub(super) fn push_switched(&self, text: &mut Vec<u8>) {
+        encode::push_status_line(text, 101, b"");
+        encode::push_field(text, b"Connection", b"upgrade");
+        encode::push_field(text, b"Upgrade", &self.protocol);
+        if let Some(key) = &self.key {
+            let answer = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, ANSWERED_WITH].concat());
+            let answer = Base64::encode_string(answer.as_ref());
+            encode::push_field(text, b"Sec-WebSocket-Accept", answer.as_bytes());
+        }
+    }
+}
+
+/// Whether a field with this name is a WebSocket's key.
+pub(super) fn is_key(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"sec-websocket-key")
+}
+
+/// The backend's end of a tunnel.
+pub(crate) struct Tunnel(TokioIo<Upgraded>);
+
+impl Tunnel {
+    pub(super) fn new(upgraded: Upgraded) -> Self {
+        Self(TokioIo::new(upgraded))
+    }
+}
+
+impl Carries for Tunnel {
+    /// Only reading tells.
+    fn poll_read_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let read = Pin::new(&mut self.0).poll_read(cx, &mut buffer);
+        read.map_ok(|()| buffer.filled().len())
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let piece = pieces.iter().find(|piece| !piece.is_empty());
+        Pin::new(&mut self.0).poll_write(cx, piece.map_or(&[], |piece| piece))
+    }
+
+    fn finish_writing(&mut self) -> io::Result<()> {
+        // The call ends what is sent; that it has been sent need not be waited for.
+        let cx = &mut Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.0).poll_shutdown(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn plain(&self) -> Option<&Stream> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Limits, Parse};
+
+    #[test]
+    fn a_key_is_answered_as_rfc_6455_has_it() {
+        let text =
+            b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let mut head = RequestHead::default();
+        assert!(matches!(head.parse(text, &Limits::DEFAULT), Ok(Parse::Complete { .. })));
+        let opening = Opening::of(&head).unwrap();
+        assert_eq!(opening.protocol().unwrap().as_str(), "websocket");
+        let mut said = Vec::new();
+        opening.push_switched(&mut said);
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
+        assert!(said.ends_with("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{said}");
+    }
+}
