@@ -23,7 +23,7 @@ use crate::policy::parking::{Case, News, Record, Ruling, Verdict};
 use crate::snapshot::{Limits, Snapshot};
 use crate::telemetry::{Cause, Status};
 
-/// A trial that nobody made, or whose end was never told, is offered again after at least this.
+/// A trial that nobody made, or whose client did not wait for its end, is offered again after at least this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many of the backends may be out for one to be left alone that asks for it, in percent.

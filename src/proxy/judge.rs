@@ -22,12 +22,14 @@ impl Passage<'_> {
         let no_verdict = ended.is_stale() || ended.progress.own || record.outcome.says_nothing();
         if no_verdict {
             cell.unjudged();
-            if record.outcome == Outcome::Cancelled && record.first_byte.is_none() {
+            let unanswered = record.outcome.says_nothing() && record.first_byte.is_none();
+            if unanswered && record.outcome == Outcome::Cancelled {
                 // It would have taken at least as long; what is fast shows by its own answers.
                 live.observe_at_least(took, Clock::tick(ended.at.into_std()));
             }
-            if choice.trial && !ended.progress.decided {
-                // It decided nothing: the next request is to.
+            // It decided nothing: the next request is to. But after one that waited in vain each next one might,
+            // and others are there to answer them: control offers another trial in time.
+            if choice.trial && !ended.progress.decided && !unanswered {
                 live.offer_trial();
             }
             return;

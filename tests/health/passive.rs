@@ -1,5 +1,7 @@
 //! Parking by real requests.
 
+use std::time::{Duration, Instant};
+
 use super::{PARKED, UP, ask, ask_all_from, told, until_state};
 use crate::support::{Answer, Client, Lb, Origin, at, config, get, until};
 
@@ -158,6 +160,40 @@ async fn client_that_leaves_a_trial_leaves_it_to_the_next_one() {
     })
     .await;
     assert!(!lb.log_text().contains("the trial request failed"), "{}", lb.log_text());
+}
+
+#[tokio::test]
+async fn clients_that_do_not_wait_for_trials_are_one_a_pause() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Reset);
+    let settings = "timeouts = { client = \"${header.x-waits-ms}\" }\n\
+                    passive = { max_fails = 1, fail_timeout = \"1s\", max_pause = \"1s\" }";
+    let lb = Lb::start(config("", settings, &[at(&a), at(&b)])).await;
+    ask_until_parked(&lb, &a).await;
+    a.answer(Answer::Never);
+    lb.until_log("backend on trial").await;
+    // Nobody waits for long enough to tell whether it hangs.
+    let ask = async || {
+        let mut client = Client::connect(lb.addr("main")).await;
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nX-Waits-Ms: 100\r\n\r\n").await;
+        client.read_response().await.status
+    };
+    let (begun, mut asked, mut late) = (Instant::now(), 0, 0);
+    while late < 3 {
+        asked += 1;
+        match ask().await {
+            504 => late += 1,
+            status => assert_eq!(status, 200),
+        }
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2), "3 of {asked} were late");
+    assert!(asked > 3, "others are served: {asked}");
+    a.answer(Answer::Status(200));
+    until("it is back", async || {
+        assert_eq!(ask().await, 200);
+        told(&lb, &a).await["passive_state"] == "ok"
+    })
+    .await;
 }
 
 #[tokio::test]
