@@ -67,8 +67,15 @@ impl Control {
                 PassiveState::Trial => Standing::OnTrial,
             };
             let (given, under_way) = backend.series.answers();
-            let owed = u64::from(live.in_flight()).saturating_sub(under_way);
-            Some((Facts { id: backend.id, standing, owed, given }, &*backend.series))
+            let facts = Facts {
+                id: backend.id,
+                standing,
+                asked: backend.series.started(),
+                owed: u64::from(live.in_flight()).saturating_sub(under_way),
+                given,
+                in_vain: backend.series.in_vain(),
+            };
+            Some((facts, &*backend.series))
         });
         facts.unzip()
     }

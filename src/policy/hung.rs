@@ -1,10 +1,13 @@
 //! Hung backends: which owe answers for far longer than answers usually take.
 //!
 //! A backend that takes requests and says nothing fails none of them until its time-out, and a time-out
-//! is long. But it owes answers, it gives none, and others do: that is known after a second. Nothing is
-//! counted of a single request for it. Who has given no answer from one look to the next, and owed some
-//! at both, owes them for at least as long as lies between the two.
+//! is long. But it is asked, it gives no answer, and others do: that is known after a second. Nothing is
+//! counted of a single request for it, but the time that requests waited whose clients gave them up.
 //!
+//! - *Asked*: it got so many requests since it last answered. Who is only left with what takes long, as the
+//!   others are less loaded and get the rest, owes nobody anything.
+//! - Of the time in which it gave no answer, that counts in which so many waited for one, from look to look, or in
+//!   which those waited that were given up since the look before: clients may have less patience than we.
 //! - *Far longer*: `factor` times what 99 of 100 of its own answers took in the last minutes, and not less
 //!   than `least`: who answers slowly as a rule, as long polls are answered, is given the time, and is no
 //!   measure for others. While there are few of its own, it is not less than what those of the upstream took in
@@ -18,6 +21,7 @@
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use super::ejection::most_ejected;
@@ -40,11 +44,16 @@ pub struct Rules {
     pub factor: u32,
     /// At least so long.
     pub least: Duration,
-    /// Requests that it owes an answer, at least.
+    /// Requests in a row that it does not answer, at least.
     pub requests: u32,
 }
 
 impl Rules {
+    /// Requests that it has to leave without an answer.
+    fn in_a_row(&self, standing: Standing) -> u64 {
+        if standing == Standing::OnTrial { 1 } else { self.requests.into() }
+    }
+
     fn patience(&self, usual: Duration) -> Duration {
         self.least.max(usual.saturating_mul(self.factor))
     }
@@ -68,10 +77,14 @@ pub struct Facts {
     pub id: BackendId,
     /// Whether it gets requests.
     pub standing: Standing,
-    /// Requests that it has not answered yet.
+    /// Requests that it got since it is known.
+    pub asked: u64,
+    /// Those that it has not answered yet.
     pub owed: u64,
     /// Answers that it has given since it is known.
     pub given: u64,
+    /// How long all those waited for an answer that were given up without one.
+    pub in_vain: Duration,
 }
 
 /// What was found of a backend.
@@ -88,7 +101,7 @@ pub enum News {
 /// For how long it has said nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Silence {
-    /// Requests that it owes an answer.
+    /// Requests that it did not answer.
     pub owed: u64,
     /// For at least so long.
     pub time: Duration,
@@ -120,8 +133,13 @@ struct Known {
     /// At the last look it was among them.
     looked: Tick,
     given: u64,
-    /// For how long it has owed answers and given none.
+    in_vain: Duration,
+    /// What it had been asked when it last answered, or was out.
+    asked_before: u64,
+    /// For how long it has been waited for, and gave no answer.
     silent: Duration,
+    /// What of that is new, and whether another one answers meanwhile is still to be seen.
+    waits: Duration,
     /// For how much of that another one answered.
     outdone: Duration,
     /// When it last gave one that was seen.
@@ -171,17 +189,19 @@ impl Group {
             }
             let on_trial = one.standing == Standing::OnTrial;
             let waited = if on_trial { known.silent } else { known.outdone };
-            let Some(of_all) = of_all.filter(|_| waited >= rules.least) else { continue };
+            let in_a_row = known.in_a_row(one);
+            let enough = waited >= rules.least && in_a_row >= rules.in_a_row(one.standing);
+            let Some(of_all) = of_all.filter(|_| enough) else { continue };
             let usual = known.usual.quantile(USUAL, &own(place), of_all);
             let Some(usual) = usual.filter(|usual| waited >= rules.patience(*usual)) else {
                 continue;
             };
             let silence = |owed| Silence { owed, time: known.silent, usual };
             let found = match one.standing {
-                Standing::OnTrial => News::TrialHangs(silence(one.owed - known.owed_before)),
+                Standing::OnTrial => News::TrialHangs(silence(in_a_row)),
                 Standing::InService if room > 0 => {
                     room -= 1;
-                    News::Hangs(silence(one.owed))
+                    News::Hangs(silence(in_a_row.max(one.owed)))
                 }
                 _ => continue,
             };
@@ -197,9 +217,12 @@ impl Group {
         for one in facts {
             let known = match self.each.entry(one.id) {
                 // Of the time before it is known nothing follows.
-                Entry::Vacant(entry) => {
-                    entry.insert(Known { given: one.given, ..Known::default() })
-                }
+                Entry::Vacant(entry) => entry.insert(Known {
+                    given: one.given,
+                    in_vain: one.in_vain,
+                    asked_before: one.asked,
+                    ..Known::default()
+                }),
                 Entry::Occupied(entry) => {
                     let known = entry.into_mut();
                     known.see(one, rules, passed, now);
@@ -217,8 +240,8 @@ impl Group {
         let number = facts.iter().filter(|one| answers(&self.each[&one.id], one.standing)).count();
         for one in facts {
             let Some(known) = self.each.get_mut(&one.id) else { continue };
-            if number > usize::from(answers(known, one.standing)) && known.silent > Duration::ZERO {
-                known.outdone += passed;
+            if number > usize::from(answers(known, one.standing)) {
+                known.outdone += mem::take(&mut known.waits);
             }
         }
     }
@@ -227,24 +250,40 @@ impl Group {
 impl Known {
     fn see(&mut self, facts: &Facts, rules: &Rules, passed: Duration, now: Tick) {
         let answered = facts.given != self.given;
-        self.given = facts.given;
+        let in_vain = facts.in_vain.saturating_sub(self.in_vain);
+        (self.given, self.in_vain) = (facts.given, facts.in_vain);
+        self.hung &= facts.standing != Standing::InService;
         if answered {
             (self.answered, self.heard) = (Some(now), true);
         }
         // Of what a backend on trial owed before it, nothing follows: only the trial counts.
-        let owes = if facts.standing == Standing::OnTrial {
+        let owed = if facts.standing == Standing::OnTrial {
             self.owed_before = self.owed_before.min(facts.owed);
-            facts.owed > self.owed_before
+            facts.owed - self.owed_before
         } else {
             self.owed_before = facts.owed;
-            facts.standing == Standing::InService && facts.owed >= u64::from(rules.requests)
+            facts.owed
         };
-        if owes && !answered {
-            self.silent += passed;
-        } else {
-            (self.silent, self.outdone) = (Duration::ZERO, Duration::ZERO);
+        if answered || facts.standing == Standing::Parked {
+            self.asked_before = facts.asked;
+            self.quiet();
+        } else if self.in_a_row(facts) > 0 {
+            let owes = owed >= rules.in_a_row(facts.standing);
+            let waited = if owes { passed } else { in_vain.min(passed) };
+            self.silent += waited;
+            // Of the time in which the others were silent too, no more counts than between two looks.
+            self.waits = (self.waits + waited).min(passed);
         }
-        self.hung &= facts.standing != Standing::InService;
+    }
+
+    /// Requests that it got since it last answered.
+    fn in_a_row(&self, facts: &Facts) -> u64 {
+        facts.asked.saturating_sub(self.asked_before)
+    }
+
+    /// Nobody has waited for it.
+    fn quiet(&mut self) {
+        (self.silent, self.waits, self.outdone) = Default::default();
     }
 
     /// Whether it was taken out because it hung, and has answered what it owed.
@@ -256,7 +295,7 @@ impl Known {
     /// It is told that it hangs. Whatever comes of it, that is not told again at the next look.
     fn told(&mut self) {
         (self.hung, self.heard) = (true, false);
-        (self.silent, self.outdone) = (Duration::ZERO, Duration::ZERO);
+        self.quiet();
     }
 }
 
@@ -284,7 +323,8 @@ mod tests {
     }
 
     fn of(id: u64, owed: u64, given: u64) -> Facts {
-        Facts { id: BackendId(id), standing: Standing::InService, owed, given }
+        let (asked, in_vain) = (owed + given, Duration::ZERO);
+        Facts { id: BackendId(id), standing: Standing::InService, asked, owed, given, in_vain }
     }
 
     fn is(standing: Standing, facts: Facts) -> Facts {
@@ -368,7 +408,7 @@ mod tests {
                 own
             }
         };
-        let facts = |n| vec![of(1, 9, 9), of(2, 3, 9 + n)];
+        let facts = |n| vec![of(1, 9 + n, 9), of(2, 3, 9 + n)];
         let mut known = group(&facts(0));
         assert_eq!(look_of(&mut known, facts, (0, few(1)), 99).unwrap().0, 20);
         let mut known = group(&facts(0));
@@ -391,7 +431,7 @@ mod tests {
         let over = |n| vec![of(1, 9, 10), of(2, 3, 11 + n), of(3, 9, 10)];
         assert_eq!(look(&mut known, over, 0, 1), None);
         // But who goes on with it hangs.
-        let one = |n| vec![of(1, 9, 10), of(2, 3, 50 + n), of(3, 3, 50 + n)];
+        let one = |n| vec![of(1, 9 + n, 10), of(2, 3, 50 + n), of(3, 3, 50 + n)];
         let (_, news) = look(&mut known, one, 0, 9).unwrap();
         assert!(matches!(news[..], [(BackendId(1), News::Hangs(_))]), "{news:?}");
     }
@@ -412,6 +452,55 @@ mod tests {
         assert_eq!(look(&mut known, |_| vec![of(1, 9, 9)], 0, 40), None);
         let mut known = group(&few);
         assert_eq!(look(&mut known, |_| vec![of(1, 9, 9), of(2, 9, 9)], 0, 40), None);
+    }
+
+    #[test]
+    fn who_is_not_asked_any_more_and_owes_what_takes_long_does_not_hang() {
+        let mut group = group(&[of(1, 2, 9), of(2, 3, 9)]);
+        // Two more that take long, and all else goes to the other one, which has less to do.
+        let found = look(&mut group, |_| vec![of(1, 4, 9), of(2, 3, 9)], 0, 1);
+        let found = found.or(look(&mut group, |n| vec![of(1, 4, 9), of(2, 3, 9 + n)], 0, 99));
+        assert_eq!(found, None);
+        let more = look(&mut group, |n| vec![of(1, 5, 9), of(2, 3, 200 + n)], 0, 99);
+        assert_eq!(more.unwrap().0, 1, "three in a row");
+    }
+
+    /// One of which a request a second was given up after 300 ms, so many times.
+    fn given_up(standing: Standing, times: u64) -> Facts {
+        let in_vain = Duration::from_millis(300) * times as u32;
+        is(standing, Facts { asked: 50 + times, in_vain, ..of(1, 0, 50) })
+    }
+
+    #[test]
+    fn who_is_always_given_up_before_it_answers_hangs() {
+        let standing = Standing::InService;
+        let mut group = group(&[given_up(standing, 0), of(2, 3, 9)]);
+        // The other one answers a little later each time.
+        let facts = |n| vec![given_up(standing, n / 4), of(2, 3, 9 + (n + 2) / 4)];
+        let (looks, news) = look(&mut group, facts, 0, 99).unwrap();
+        assert_eq!(looks, 18, "the fourth was given up at the 16th look");
+        let silence =
+            Silence { owed: 4, time: Duration::from_secs(1), usual: Duration::from_micros(9_900) };
+        assert_eq!(news, [(BackendId(1), News::Hangs(silence))]);
+    }
+
+    #[test]
+    fn a_trial_that_is_always_given_up_has_failed() {
+        let mut group = group(&[given_up(Standing::Parked, 0), of(2, 3, 9)]);
+        let facts = |n| vec![given_up(Standing::OnTrial, n / 4), of(2, 3, 9 + n)];
+        let (looks, news) = look(&mut group, facts, 0, 99).unwrap();
+        assert_eq!(looks, 16);
+        assert!(matches!(news[..], [(BackendId(1), News::TrialHangs(Silence { owed: 4, .. }))]));
+    }
+
+    #[test]
+    fn who_is_given_up_while_others_do_not_answer_either_does_not_hang() {
+        let standing = Standing::InService;
+        let mut group = group(&[given_up(standing, 0), of(2, 0, 9)]);
+        let facts = |n| vec![given_up(standing, n), of(2, 0, 9)];
+        assert_eq!(look(&mut group, facts, 0, 40), None);
+        let first = |n| vec![given_up(standing, 40), of(2, 0, 9 + n)];
+        assert_eq!(look(&mut group, first, 0, 40), None, "the other one recovers first");
     }
 
     #[test]
@@ -456,7 +545,8 @@ mod tests {
         assert_eq!(look(&mut group, |n| vec![trial(9), of(2, 3, 30 + n)], 0, 20), None);
         // Of those from before two have given up, and the trial is under way.
         assert_eq!(look(&mut group, |n| vec![trial(7), of(2, 3, 60 + n)], 0, 1), None);
-        let (looks, news) = look(&mut group, |n| vec![trial(8), of(2, 3, 70 + n)], 0, 20).unwrap();
+        let trial = Facts { asked: 19, ..trial(8) };
+        let (looks, news) = look(&mut group, |n| vec![trial, of(2, 3, 70 + n)], 0, 20).unwrap();
         assert_eq!(looks, 4);
         assert!(matches!(news[..], [(BackendId(1), News::TrialHangs(Silence { owed: 1, .. }))]));
     }
@@ -473,6 +563,8 @@ mod tests {
                 now = now.after(STEP);
                 let answered = step.iter().any(|(_, gave)| *gave > 0);
                 for (one, (owed, gave)) in all.iter_mut().zip(step) {
+                    one.asked += gave + owed.saturating_sub(one.owed);
+                    one.in_vain += STEP * one.owed.saturating_sub(owed) as u32 / 4;
                     (one.owed, one.given) = (owed, one.given + gave);
                 }
                 for (id, news) in group.look(&all, &answers(0), unknown, &RULES, now) {
@@ -480,7 +572,7 @@ mod tests {
                     match news {
                         News::Hangs(silence) => {
                             prop_assert_eq!(one.standing, Standing::InService);
-                            prop_assert!(silence.time >= RULES.least && one.owed >= 3);
+                            prop_assert!(silence.time >= RULES.least && silence.owed >= 3);
                             one.standing = Standing::Parked;
                         }
                         News::Answers => {

@@ -23,6 +23,9 @@ impl Passage<'_> {
         if no_verdict {
             cell.unjudged();
             let unanswered = record.outcome.says_nothing() && record.first_byte.is_none();
+            if unanswered {
+                cell.waited_in_vain(took);
+            }
             if unanswered && record.outcome == Outcome::Cancelled {
                 // It would have taken at least as long; what is fast shows by its own answers.
                 live.observe_at_least(took, Clock::tick(ended.at.into_std()));

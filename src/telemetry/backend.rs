@@ -117,6 +117,8 @@ pub struct BackendCell {
     failures: Count,
     /// Attempts that said nothing of the backend.
     unjudged: Count,
+    /// How long those waited for an answer among them that got none, in microseconds.
+    in_vain_us: Count,
     /// Answers that began before their attempt ended, and those of them that have ended.
     answers_begun: Count,
     answers_ended: Count,
@@ -168,6 +170,11 @@ impl BackendCell {
         self.unjudged.add(1);
     }
 
+    /// An attempt was given up by others after this time, without an answer.
+    pub fn waited_in_vain(&self, took: Duration) {
+        self.in_vain_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
     /// The backend has begun to answer, and the rest takes time. Until what this gives is dropped,
     /// the attempt is under way, but is owed no answer any more.
     #[must_use = "it answers as long as this lives"]
@@ -208,6 +215,7 @@ impl BackendSeries {
             outcomes: Default::default(),
             failures: Count::default(),
             unjudged: Count::default(),
+            in_vain_us: Count::default(),
             answers_begun: Count::default(),
             answers_ended: Count::default(),
             idle: Count::default(),
@@ -292,6 +300,16 @@ impl BackendSeries {
         let failed = self.cells.sum(|cell| &cell.failures);
         let ended: u64 = self.attempts().iter().map(|(_, count)| count).sum();
         (ended.saturating_sub(unjudged), failed)
+    }
+
+    /// Attempts that were begun.
+    pub fn started(&self) -> u64 {
+        self.cells.sum(|cell| &cell.started)
+    }
+
+    /// How long all those attempts waited for an answer that were given up by others without one.
+    pub fn in_vain(&self) -> Duration {
+        Duration::from_micros(self.cells.sum(|cell| &cell.in_vain_us))
     }
 
     /// Answers that were given or have begun, and answers under way. One that takes time may be counted

@@ -123,6 +123,60 @@ async fn who_answers_slowly_as_a_rule_is_given_time_that_others_are_not() {
 }
 
 #[tokio::test]
+async fn who_has_nothing_left_but_what_takes_long_does_not_hang() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let settings = SETTINGS.replace("round_robin", "least_connections");
+    let lb = Lb::start(config("", &settings, &[at(&a), at(&b)])).await;
+    make_usual(&lb).await;
+    // Of six that take long each has three; when the other one has answered its own, it gets all the rest.
+    a.hold();
+    b.hold();
+    let (address, came) = (lb.addr("main"), [a.requests(), b.requests()]);
+    let long: Vec<_> =
+        (0..6).map(|_| tokio::spawn(async move { get(address, "/").await })).collect();
+    a.until_requests(came[0] + 3).await;
+    b.until_requests(came[1] + 3).await;
+    b.release();
+    let begun = Instant::now();
+    until("two seconds have passed", async || {
+        assert_eq!(ask(&lb).await, (200, "b".to_owned()));
+        assert_eq!(told(&lb, &a).await["passive_state"], "ok");
+        begun.elapsed().as_millis() > 2_000
+    })
+    .await;
+    a.release();
+    for one in long {
+        assert_eq!(in_time("an answer", one).await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_clients_of_little_patience_is_left() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let settings = format!("{SETTINGS}\ntimeouts = {{ client = \"${{header.x-waits-ms}}\" }}");
+    let lb = Lb::start(config("", &settings, &[at(&a), at(&b)])).await;
+    make_usual(&lb).await;
+    a.answer(Answer::Never);
+    // One at a time, so that it never owes more than one answer.
+    let ask = async || {
+        let mut client = Client::connect(lb.addr("main")).await;
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nX-Waits-Ms: 100\r\n\r\n").await;
+        client.read_response().await.status
+    };
+    let mut late = 0;
+    until("it is left", async || {
+        late += u32::from(ask().await == 504);
+        told(&lb, &a).await["passive_state"] == "parked"
+    })
+    .await;
+    assert!(late >= 3, "{late} were late");
+    lb.until_log("it hangs: ").await;
+    for _ in 0..20 {
+        assert_eq!(ask().await, 200);
+    }
+}
+
+#[tokio::test]
 async fn where_nobody_answers_nobody_is_left() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let c = Origin::start("c").await;

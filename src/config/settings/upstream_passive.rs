@@ -64,10 +64,10 @@ pub(super) static PASSIVE: Section = Section {
             "hung_factor",
             Kind::Integer { min: 0, max: 1_000 },
             "10",
-            "A backend that owes answers, and gives none for so many times what 99 of 100 of its own answers \
+            "A backend that is asked, and gives no answer for so many times what 99 of 100 of its own answers \
              took in the last minutes, while other backends answer, is hung: it is parked before the requests \
              that it has time out, is back as soon as it answers them, and else by a trial. So who answers long \
-             polls is given the time. While a backend has given less than a hundred answers, it is not less \
+             polls is given the time. That clients gave up before counts as the time that they waited. While a backend has given less than a hundred answers, it is not less \
              than what 99 of 100 answers of the upstream took in the last minute. At most half of the backends \
              are out when one is taken out, and where all fall silent at once nobody is. 0 is never; it is so \
              too with `nginx.failures`, and as long as less than a hundred answers say what is usual in the \
@@ -85,8 +85,8 @@ pub(super) static PASSIVE: Section = Section {
             "hung_requests",
             Kind::Integer { min: 1, max: 1_000_000 },
             "3",
-            "A backend is not hung as long as it owes fewer answers. A request whose body still comes is \
-             among them, one whose answer has begun is not.",
+            "A backend is not hung as long as it got fewer requests since it last began to answer one. A request \
+             whose body still comes is among them, and so is one that its client gave up.",
             "10",
         ),
     ],

@@ -201,8 +201,15 @@ impl<'c> Keeper<'c> {
                     PassiveState::Parked { .. } => Standing::Parked,
                     PassiveState::Trial => Standing::OnTrial,
                 };
-                let (given, _) = backend.series.answers();
-                hung::Facts { id: backend.id, standing, owed: live.in_flight().into(), given }
+                let series = &backend.series;
+                hung::Facts {
+                    id: backend.id,
+                    standing,
+                    asked: series.started(),
+                    owed: live.in_flight().into(),
+                    given: series.answers().0,
+                    in_vain: series.in_vain(),
+                }
             })
             .collect();
         let own = |place: usize| upstream.backends[place].series.first_bytes();

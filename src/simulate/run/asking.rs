@@ -81,7 +81,9 @@ impl Run<'_> {
     pub(super) fn begin(&mut self, place: usize, backend: BackendIx, trial: bool) -> usize {
         self.requests[place].tried.insert(backend);
         self.taken.figures.attempts[backend.index()] += 1;
-        let held = Some(self.keeper.upstream().live[backend.index()].enter_owned());
+        let upstream = self.keeper.upstream();
+        let held = Some(upstream.live[backend.index()].enter_owned());
+        upstream.backends[backend.index()].series.worker(WorkerIx(0)).started();
         let number = self.attempts.len();
         let began = self.now;
         let tries = self.keeper.upstream().course.barrier.is_some();

@@ -86,8 +86,9 @@ impl Run<'_> {
         let worker = self.requests[attempt.request].worker;
         let upstream = self.keeper.upstream();
         upstream.live[backend.index()].observe_at_least(took, self.now);
-        let series = &upstream.backends[backend.index()].series;
-        series.worker(WorkerIx(0)).attempt(Outcome::Cancelled, took);
+        let cell = upstream.backends[backend.index()].series.worker(WorkerIx(0));
+        cell.attempt(Outcome::Cancelled, took);
+        cell.waited_in_vain(took);
         self.budgets[worker].0.attempts += 1;
         if attempt.trial {
             upstream.live[backend.index()].offer_trial();
