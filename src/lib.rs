@@ -89,7 +89,7 @@
 //! | `proxy::headers` | `model` `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `memchr` `regex` | `pure` |
 //! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
-//! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `proxy::wire` `telemetry::Answering` | `aws_lc_rs` `base64ct` `bytes` `h2` `http` `http_body` `hyper` `hyper_util` `thiserror` `tokio` `tracing` | |
+//! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `proxy::wire` `telemetry::Answering` | `aws_lc_rs` `base64ct` `bytes` `h2` `http` `tokio` `tracing` | |
 //! | [`diagnose`] | `config` `telemetry::tail` | `flate2` `jiff` `serde_json` `tar` | |
 //! | [`admin`] | `model` `tls::Server` `config` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `effect` `proxy::explain` `diagnose` | `aws_lc_rs` `axum` `bytes` `flate2` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `similar` `tar` `tokio` `tower` `tracing` | |
 //! | [`server`] | `model` `config` `snapshot::Reader` `control` `proxy` `net` `telemetry` `trace` `admin` | `fastrand` `listenfd` `rustix` `serde` `serde_json` `thiserror` `tokio` `tracing` | |
@@ -102,7 +102,7 @@
 //! # Why HTTP/1 is our own
 //!
 //! The first plan had hyper's server towards clients and an own codec towards backends. Now [`http1`]
-//! serves both sides, and hyper has what is left: HTTP/2 to backends, the admin listener and the probes.
+//! serves both sides, `h2` has HTTP/2 of either, and hyper what is left: the admin listener and the probes.
 //! Frames and header compression of HTTP/2 clients are the `h2` crate's; what they say goes through
 //! [`http1`] like everything else. The reasons:
 //!

@@ -331,7 +331,7 @@
 //! | a body that does not come, a response that is not taken | `body_timeout`, `write_timeout` | 60 s |
 //! | one that comes or is taken too slowly | `min_rate` over `min_rate_over` | 50 bytes a second, over a minute |
 //! | a connection without a request | `idle_timeout`; `max_requests`, `max_lifetime` | 75 s; none |
-//! | a response head | | 64 KiB, 100 fields, 16 interim responses (over HTTP/2: `timeouts.read`) |
+//! | a response head | | 64 KiB, 100 fields, 16 interim responses |
 //! | chunk extensions and trailers of a message | | 16 KiB, 8 KiB |
 //!
 //! Memory of one connection, beside the kernel's: 8 KiB while it is idle, 128 KiB while a head comes in,

@@ -17,12 +17,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::balance::InFlight;
-use crate::http1::Framing;
 use crate::model::{Outcome, Tick};
 use crate::net::ProxyEnds;
 use crate::policy::usual::Usual;
 use crate::proxy::attempt::{Ended, Progress, Seat, UnderWay};
-use crate::proxy::backend_h2::{self, BodyFeed, Sender, Unanswered};
+use crate::proxy::backend_h2::{self, Sender, Unanswered};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::carrier::Carrier;
 use crate::proxy::choice::{Choice, Terms};
@@ -398,20 +397,26 @@ impl Leg<'_> {
     ) -> Result<Carrier, Failure> {
         let forward = passage.forward(self.choice, self.begun);
         let scheme = if forward.backend.tls.is_some() { "https" } else { "http" };
-        let body = BodyFeed::default().body(Framing::None);
-        let (asked, _) = backend_h2::request(scheme, request, body)
+        let (mut asked, _) = backend_h2::request(scheme, request)
             .ok_or(Failure::Attempt(Outcome::InvalidResponse))?;
-        self.sent = request.len() as u64;
+        let mut turn = sender.turn();
+        let sent = Cell::new(0);
+        let answer = async {
+            let begun = poll_fn(|cx| sender.poll_begin(&mut turn, (&mut asked, true), cx)).await?;
+            sent.set(request.len() as u64);
+            begun.answer().await
+        };
         let (by, late) = limit(passage, passage.destination.timeouts.read);
-        let failure = match self.timer.within(by, sender.send(asked)).await {
+        let answer = self.timer.within(by, answer).await;
+        self.sent = sent.get();
+        let failure = match answer {
             Ok(Ok(answer)) => return Ok(Carrier::Answered(Box::new((sender, answer)))),
-            Ok(Err(error)) => {
-                let Unanswered { unseen, reset } = backend_h2::unanswered(&error);
+            Ok(Err(Unanswered { outcome, unseen, reset })) => {
                 self.progress.heard = reset;
                 if unseen {
                     self.sent = 0;
                 }
-                Failure::Attempt(Outcome::Reset)
+                Failure::Attempt(outcome)
             }
             Err(_) => late,
         };

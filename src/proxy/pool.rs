@@ -69,7 +69,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn may_serve_again(&self, settings: &Settings, now: Instant) -> bool {
+    fn may_serve_again(&mut self, settings: &Settings, now: Instant) -> bool {
         may_serve_again((self.requests, self.retires), settings, now)
             && (!self.is_idle() || fresh(self.since, settings.idle_timeout, now))
             && !self.sender.is_closed()
@@ -140,7 +140,10 @@ impl Pool {
     /// The shared HTTP/2 connection for one request more, if there is one and it is good.
     pub(super) fn shared(&self, settings: &Settings, now: Instant) -> Option<Sender> {
         let mut shared = self.shared.borrow_mut();
-        let one = shared.as_mut().filter(|one| one.may_serve_again(settings, now))?;
+        let one = shared.as_mut()?;
+        if !one.may_serve_again(settings, now) {
+            return None;
+        }
         (one.requests, one.since) = (one.requests + 1, now);
         Some(one.sender.clone())
     }
@@ -170,7 +173,7 @@ impl Pool {
 
     /// Whether there is a shared HTTP/2 connection that stands.
     pub(super) fn has_shared(&self) -> bool {
-        self.shared.borrow().as_ref().is_some_and(|one| !one.sender.is_closed())
+        self.shared.borrow_mut().as_mut().is_some_and(|one| !one.sender.is_closed())
     }
 
     /// Has further requests share this HTTP/2 connection, which is fresh, unless none is to be kept.

@@ -1,15 +1,16 @@
 //! Backends that break the rules of HTTP/2: what clients of HTTP/1.1 and of HTTP/2 get of it, and that
 //! nobody else does.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use crate::origin::{Origin, saying, with_settings};
+use crate::origin::{Origin, saying, telling, with_settings};
 use crate::peer::{self, Peer, whole};
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, block, frame, setting,
 };
-use crate::support::{Client, Lb, get, request};
+use crate::support::{Client, Lb, get, in_time, request, until};
 use crate::{INTERNAL_ERROR, NO_ERROR, config};
 
 /// What a client gets.
@@ -41,8 +42,13 @@ fn interim(stream: u32, status: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, block(&[(":status", status), ("link", "</a.css>")]))
 }
 
+/// An answer behind so many others.
+fn behind(count: usize, stream: u32) -> Vec<u8> {
+    [interim(stream, "103").repeat(count), head(stream, END_STREAM, &[])].concat()
+}
+
 /// A balancer whose clients may speak HTTP/2 too.
-async fn before(backend: std::net::SocketAddr) -> Lb {
+async fn before(backend: SocketAddr) -> Lb {
     let settings = "passive = { max_fails = 0 }\ntimeouts = { read = \"1s\", write = \"1s\" }";
     let config = config(settings, &[backend]);
     Lb::start(config.replace("name = \"main\"", "name = \"main\"\nhttp2 = true")).await
@@ -133,6 +139,8 @@ const CASES: &[(&str, Saying, Gets)] = &[
     ("a control in a field", |id| head(id, END_STREAM, &[("x-a", "b\x01")]), Gets::Refusal(502)),
     ("a capital in a name", |id| head(id, END_STREAM, &[("X-A", "b")]), Gets::Refusal(502)),
     ("a space in a name", |id| head(id, END_STREAM, &[("x a", "b")]), Gets::Refusal(502)),
+    ("as many interim answers as may be", |id| behind(16, id), Gets::Whole(200, "")),
+    ("one more", |id| behind(17, id), Gets::Refusal(502)),
 ];
 
 #[tokio::test]
@@ -198,6 +206,20 @@ async fn a_backend_that_allows_no_requests_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
+async fn what_never_got_a_stream_is_sent_elsewhere_whatever_it_is() {
+    let (closed, asked) = with_settings(setting(3, 0), |id| head(id, END_STREAM, &[])).await;
+    let other = Origin::default().start().await;
+    let settings = "timeouts = { read = \"1s\" }";
+    let lb = Lb::start(config(settings, &[closed, other]) + "backup = true\n").await;
+    // This one goes out before the settings have come.
+    assert_eq!(get(lb.addr("main"), "/").await.body, b"");
+    until("it was asked", async || asked.load(SeqCst) == 1).await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nwhat";
+    assert_eq!(request(lb.addr("main"), post).await.text(), "got 4");
+    assert_eq!(asked.load(SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_request_whose_length_is_wrong_reaches_no_backend_as_a_whole_one() {
     let backend = Origin::default();
     let under_way = std::sync::Arc::clone(&backend.under_way);
@@ -212,4 +234,19 @@ async fn a_request_whose_length_is_wrong_reaches_no_backend_as_a_whole_one() {
     }
     let _ = under_way;
     assert_eq!(request(lb.addr("main"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_leaves_while_its_body_waits_at_an_answered_stream_frees_it() {
+    // No window for a body; answers that begin at once, and end for the first request only.
+    let (backend, mut frames) =
+        telling(setting(4, 0), |id| head(id, if id == 1 { END_STREAM } else { 0 }, &[])).await;
+    let lb = before(backend).await;
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    let mut client = Client::connect(lb.addr("main")).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nsome").await;
+    assert_eq!(client.read_response_to_head().await.status, 200);
+    client.reset();
+    let reset = async { while frames.recv().await != Some((RST_STREAM, 3)) {} };
+    in_time("the backend is told", reset).await;
 }

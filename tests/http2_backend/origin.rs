@@ -145,16 +145,31 @@ pub(crate) async fn with_settings(
     settings: Vec<u8>,
     what: fn(u32) -> Vec<u8>,
 ) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (address, mut frames) = telling(settings, what).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(converse(socket, settings.clone(), what, Arc::clone(&count)));
+        while let Some((kind, _)) = frames.recv().await {
+            count.fetch_add(usize::from(kind == HEADERS), SeqCst);
         }
     });
     (address, asked)
+}
+
+/// The same; gives the kind and the stream of every frame that comes.
+pub(crate) async fn telling(
+    settings: Vec<u8>,
+    what: fn(u32) -> Vec<u8>,
+) -> (SocketAddr, mpsc::UnboundedReceiver<(u8, u32)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(converse(socket, settings.clone(), what, tell.clone()));
+        }
+    });
+    (address, told)
 }
 
 /// Its side of a connection, until that ends.
@@ -162,7 +177,7 @@ async fn converse(
     mut socket: TcpStream,
     settings: Vec<u8>,
     what: fn(u32) -> Vec<u8>,
-    count: Arc<AtomicUsize>,
+    tell: mpsc::UnboundedSender<(u8, u32)>,
 ) -> std::io::Result<()> {
     let mut payload = vec![0; PREFACE.len()];
     socket.read_exact(&mut payload).await?;
@@ -172,12 +187,11 @@ async fn converse(
         socket.read_exact(&mut head).await?;
         payload.resize(u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize, 0);
         socket.read_exact(&mut payload).await?;
+        let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
+        let _ = tell.send((head[3], stream));
         let answer = match (head[3], head[4]) {
             (SETTINGS, 0) => frame(SETTINGS, ACK, 0, []),
-            (HEADERS, _) => {
-                count.fetch_add(1, SeqCst);
-                what(u32::from_be_bytes(head[5..].try_into().unwrap()))
-            }
+            (HEADERS, _) => what(stream),
             _ => continue,
         };
         socket.write_all(&answer).await?;

@@ -86,6 +86,12 @@ async fn answer(
     if !is_tunnel || path == "/refused" {
         return stream.send_data("plain".into(), true).unwrap();
     }
+    if path == "/unread" {
+        // Keeps both halves until it is told.
+        let told = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        assert_eq!(told.unwrap(), h2::Reason::CANCEL);
+        return;
+    }
     while let Some(Ok(data)) = body.data().await {
         body.flow_control().release_capacity(data.len()).unwrap();
         if data == "break" {
@@ -309,6 +315,20 @@ async fn a_client_that_leaves_ends_its_tunnel() {
     let lb = before(&server, "").await;
     let client = tunnel(&lb).await;
     client.reset();
+    until("the backend is told", async || server.closed.load(SeqCst) == 1).await;
+    lb.until_metric(IN_FLIGHT, 0.0).await;
+}
+
+#[tokio::test]
+async fn a_tunnel_that_its_backend_does_not_read_is_ended_as_an_idle_one() {
+    let server = Server::start(true).await;
+    let lb = before(&server, "timeouts = { read = \"1s\" }").await;
+    let mut client = Client::connect(lb.addr("main")).await;
+    client.send(opening("/unread")).await;
+    assert_eq!(client.read_response().await.status, 101);
+    // More than the backend's window.
+    client.send(vec![b'x'; 100_000]).await;
+    client.expect_closed().await;
     until("the backend is told", async || server.closed.load(SeqCst) == 1).await;
     lb.until_metric(IN_FLIGHT, 0.0).await;
 }

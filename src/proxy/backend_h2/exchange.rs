@@ -3,18 +3,17 @@
 //! The same rules as in `proxy::exchange`: both directions move independently, and whoever has to move next
 //! decides which time-out runs.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use http_body::{Body, Frame};
-use hyper::StatusCode;
-use hyper::body::Incoming;
+use http::StatusCode;
+use http::response::Parts;
 
 use crate::http1::{Framing, ResponseHead, encode};
 use crate::model::Outcome;
+use crate::proxy::backend_h2::stream::{Piece, Stream};
 use crate::proxy::backend_h2::tunnel::{Opening, Tunnel};
-use crate::proxy::backend_h2::{self, Answer, BodyFeed, Sender, Unanswered};
+use crate::proxy::backend_h2::{self, Answer, Sender, Turn, Unanswered};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
@@ -31,10 +30,11 @@ pub(crate) struct H2Exchange<'a> {
     down: &'a mut Downstream,
     pub(crate) upload: &'a mut Upload,
     to_client: &'a mut Outgoing,
-    feed: Option<BodyFeed>,
-    answer: Option<Incoming>,
-    /// The backend's end of the tunnel that its answer opens.
-    tunnel: Option<Tunnel>,
+    stream: Option<Stream>,
+    /// The request's body is under way.
+    uploads: bool,
+    /// The answer's body is.
+    answers: bool,
     /// Bytes of the response, its head included, that the client took.
     pub(crate) written: u64,
     pub(crate) read: u64,
@@ -58,9 +58,9 @@ impl<'a> H2Exchange<'a> {
             down,
             upload,
             to_client,
-            feed: None,
-            answer: None,
-            tunnel: None,
+            stream: None,
+            uploads: false,
+            answers: false,
             written: 0,
             read: 0,
             theirs: Vec::new(),
@@ -78,25 +78,25 @@ impl<'a> H2Exchange<'a> {
         response: &mut ResponseHead,
         method: &[u8],
     ) -> Result<(), Failure> {
-        let feed = BodyFeed::default();
         let invalid = Failure::Attempt(Outcome::InvalidResponse);
-        let (request, opening) =
-            backend_h2::request(scheme, head, feed.body(framing)).ok_or(invalid)?;
-        self.feed = Some(feed);
+        let (mut request, opening) = backend_h2::request(scheme, head).ok_or(invalid)?;
+        let whole = matches!(framing, Framing::None | Framing::Length(0));
+        self.uploads = !whole;
+        let mut turn = sender.turn();
+        // A tunnel's head is followed by what goes through it.
+        let alone = whole && opening.is_none();
+        let stream =
+            poll_fn(|cx| self.poll_begin(sender, &mut turn, (&mut request, alone), cx)).await?;
+        self.stream = Some(stream);
         self.upload.sent += head.len() as u64;
-        let mut sent = pin!(sender.send(request));
-        let mut answer = poll_fn(|cx| self.poll_head(sent.as_mut(), cx)).await?;
+        let answer = poll_fn(|cx| self.poll_head(cx)).await?;
         let switched = match opening {
-            Some(opening) if answer.status() == StatusCode::OK => Some(opening),
+            Some(opening) if answer.status == StatusCode::OK => Some(opening),
             // Any other of these would be a tunnel too, and none that the client could be told of.
-            Some(_) if answer.status().is_success() => return Err(invalid),
+            Some(_) if answer.status.is_success() => return Err(invalid),
             _ => None,
         };
-        if switched.is_some() {
-            let upgraded = hyper::upgrade::on(&mut answer).await;
-            self.tunnel = Some(Tunnel::new(upgraded.map_err(|_| invalid)?));
-        }
-        self.read_head(answer, switched.as_ref(), response, method)
+        self.read_head(&answer, switched.as_ref(), response, method)
     }
 
     /// Takes up an answer that has begun, and reads its head.
@@ -106,25 +106,26 @@ impl<'a> H2Exchange<'a> {
         response: &mut ResponseHead,
         method: &[u8],
     ) -> Result<(), Failure> {
-        self.read_head(answer, None, response, method)
+        self.stream = Some(answer.stream);
+        self.read_head(&answer.parts, None, response, method)
     }
 
     fn read_head(
         &mut self,
-        answer: Answer,
+        answer: &Parts,
         switched: Option<&Opening>,
         response: &mut ResponseHead,
         method: &[u8],
     ) -> Result<(), Failure> {
-        let (parts, body) = answer.into_parts();
-        backend_h2::parse_head(&parts, response, method, switched)?;
-        self.answer = Some(body);
+        backend_h2::parse_head(answer, response, method, switched)?;
+        self.answers = true;
         Ok(())
     }
 
-    /// The two sides of a tunnel, and what is still on its way to the client, if the answer opens one.
+    /// The two sides of a tunnel, and what is still on its way to the client. The answer opens one: HTTP/2
+    /// has no other that is a 101.
     pub(crate) fn into_sides(self) -> Option<(&'a mut Downstream, Tunnel, &'a mut Outgoing)> {
-        Some((self.down, self.tunnel?, self.to_client))
+        Some((self.down, Tunnel::new(self.stream?), self.to_client))
     }
 
     /// The port to which the client has connected.
@@ -132,20 +133,28 @@ impl<'a> H2Exchange<'a> {
         self.down.stream.local_port()
     }
 
-    fn poll_head(
+    /// Begins the stream, once the connection has room for it.
+    fn poll_begin(
         &mut self,
-        sent: Pin<&mut impl Future<Output = hyper::Result<Answer>>>,
+        sender: &mut Sender,
+        turn: &mut Turn,
+        asked: (&mut http::Request<()>, bool),
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Answer, Failure>> {
-        if let Poll::Ready(answer) = sent.poll(cx) {
-            return Poll::Ready(answer.map_err(|error| {
-                let Unanswered { unseen, reset } = backend_h2::unanswered(&error);
-                self.reset = reset;
-                if unseen {
-                    self.upload.sent = 0;
-                }
-                Failure::Attempt(Outcome::Reset)
-            }));
+    ) -> Poll<Result<Stream, Failure>> {
+        if let Poll::Ready(begun) = sender.poll_begin(turn, asked, cx) {
+            return Poll::Ready(begun.map_err(|why| self.unanswered(why)));
+        }
+        if !self.uploads && !self.way.ignore_client_abort {
+            self.down.poll_gone(self.way.buffers, cx)?;
+        }
+        self.poll_time_out(cx)
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, Failure>> {
+        if let Some(stream) = &mut self.stream
+            && let Poll::Ready(answer) = stream.poll_head(cx)
+        {
+            return Poll::Ready(answer.map_err(|why| self.unanswered(why)));
         }
         let uploaded = self.poll_upload(cx)?;
         if uploaded.is_ready() && !self.way.ignore_client_abort {
@@ -154,24 +163,29 @@ impl<'a> H2Exchange<'a> {
         self.poll_time_out(cx)
     }
 
-    /// Moves the request's body on, frame by frame.
+    fn unanswered(&mut self, why: Unanswered) -> Failure {
+        self.reset = why.reset;
+        if why.unseen {
+            self.upload.sent = 0;
+        }
+        Failure::Attempt(why.outcome)
+    }
+
+    /// Moves the request's body on, piece by piece.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
-        let Some(feed) = &self.feed else {
+        let Some(stream) = self.stream.as_mut().filter(|_| self.uploads) else {
             return Ok(Poll::Ready(()));
         };
         loop {
-            if feed.poll_room(cx).is_pending() {
+            if stream.poll_room(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
             match self.upload.poll_data(self.down, self.way.buffers, cx)? {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Some(data)) => feed.put(Frame::data(data)),
+                Poll::Ready(Some(data)) => stream.put(data),
                 Poll::Ready(None) => {
-                    if let Some(trailers) = backend_h2::trailers(self.upload.trailers()) {
-                        feed.put(Frame::trailers(trailers));
-                    }
-                    feed.end();
-                    self.feed = None;
+                    stream.end(backend_h2::trailers(self.upload.trailers()));
+                    self.uploads = false;
                     return Ok(Poll::Ready(()));
                 }
             }
@@ -193,9 +207,9 @@ impl<'a> H2Exchange<'a> {
         let trailers = Some(trailers).filter(|_| out == Framing::Chunked);
         // An answer that is over with its head stays one.
         if response.framing() == Framing::None
-            || self.answer.as_ref().is_some_and(Body::is_end_stream)
+            || self.stream.as_mut().is_none_or(Stream::is_answered)
         {
-            self.answer = None;
+            self.answers = false;
             if let Some(trailers) = trailers {
                 trailers.push_last_chunk(&mut self.to_client.head, &[]);
             }
@@ -225,7 +239,7 @@ impl<'a> H2Exchange<'a> {
             match self.to_client.poll_flush(stream, cx, buffers, &mut self.written) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientGone)),
                 Poll::Pending => break false,
-                Poll::Ready(Ok(())) if self.answer.is_none() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if !self.answers => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
             }
             if self.poll_frame(trailers, body, cx)?.is_pending() {
@@ -246,49 +260,37 @@ impl<'a> H2Exchange<'a> {
         body: &mut u64,
         cx: &mut Context<'_>,
     ) -> Result<Poll<()>, Failure> {
-        let Some(answer) = &mut self.answer else {
+        let Some(stream) = self.stream.as_mut().filter(|_| self.answers) else {
             return Ok(Poll::Ready(()));
         };
-        let frame = match Pin::new(&mut *answer).poll_frame(cx) {
-            Poll::Pending => return Ok(Poll::Pending),
-            // The library takes a reset without an error for the end.
-            Poll::Ready(None) if !answer.is_end_stream() => {
-                return Err(Failure::Attempt(Outcome::Truncated));
-            }
-            Poll::Ready(frame) => frame.transpose(),
+        let Poll::Ready(piece) = stream.poll_piece(cx) else {
+            return Ok(Poll::Pending);
         };
         let out = self.to_client.end();
         let chunked = trailers.is_some();
-        match frame.map_err(|_| Failure::Attempt(Outcome::Truncated))? {
-            None => {
-                self.answer = None;
-                if let Some(trailers) = trailers {
-                    trailers.push_last_chunk(out, &[]);
+        match piece.map_err(|_| Failure::Attempt(Outcome::Truncated))? {
+            Piece::Data(data) if data.is_empty() => {}
+            Piece::Data(data) => {
+                *body += data.len() as u64;
+                self.read += data.len() as u64;
+                if chunked {
+                    encode::push_chunk_head(out, data.len());
+                }
+                out.extend_from_slice(&data);
+                if chunked {
+                    out.extend_from_slice(b"\r\n");
                 }
             }
-            Some(frame) => match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => {
-                    *body += data.len() as u64;
-                    self.read += data.len() as u64;
-                    if chunked {
-                        encode::push_chunk_head(out, data.len());
-                    }
-                    out.extend_from_slice(&data);
-                    if chunked {
-                        out.extend_from_slice(b"\r\n");
-                    }
-                }
-                Err(frame) => {
-                    self.answer = None;
-                    if let Ok(theirs) = frame.into_trailers() {
-                        self.theirs = backend_h2::trailer_lines(&theirs);
-                        if let Some(trailers) = trailers {
-                            trailers.push_last_chunk(out, &self.theirs);
-                        }
-                    }
-                }
-            },
+            Piece::Trailers(theirs) => {
+                self.answers = false;
+                self.theirs = backend_h2::trailer_lines(&theirs);
+            }
+            Piece::End => self.answers = false,
+        }
+        if !self.answers
+            && let Some(trailers) = trailers
+        {
+            trailers.push_last_chunk(out, &self.theirs);
         }
         Ok(Poll::Ready(()))
     }
@@ -300,12 +302,12 @@ impl<'a> H2Exchange<'a> {
             taken: self.written,
             backend: self.read + self.upload.sent,
         };
-        let waits = match (self.to_client.is_empty(), &self.feed) {
-            (false, _) => None,
-            (true, None) => Some(Waits::Done),
+        let waits = match &self.stream {
+            _ if !self.to_client.is_empty() => None,
             // Its windows are closed.
-            (true, Some(feed)) if feed.is_full() => Some(Waits::ForBackend),
-            (true, Some(_)) => Some(self.upload.waits()),
+            Some(stream) if self.uploads && stream.is_full() => Some(Waits::ForBackend),
+            Some(_) if self.uploads => Some(self.upload.waits()),
+            _ => Some(Waits::Done),
         };
         let (deadline, failure) = self.way.deadline(waits, &mut self.still, moved);
         ready!(self.down.timer.poll(deadline, cx));
@@ -322,7 +324,7 @@ struct AtPace<'x, 'a> {
 
 impl Paced for AtPace<'_, '_> {
     fn has_all(&self) -> bool {
-        self.exchange.answer.is_none()
+        !self.exchange.answers
     }
 
     fn came(&self) -> u64 {

@@ -1,35 +1,39 @@
-//! One request and its response over HTTP/2 to a backend, by hyper's client connection.
+//! One request and its response over HTTP/2 to a backend, by the library `h2`.
 //!
 //! A worker has one connection to each such backend and multiplexes its requests over it. What a
 //! backend gets and what it answers is composed and judged as for HTTP/1: the head is encoded by the
 //! same writer, and the answer's head goes through the same parser, so that no rule is there twice.
 
 mod exchange;
+mod places;
+mod stream;
 mod tunnel;
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use crate::net::Stream;
 use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body::{Body, Frame};
-use hyper::Response;
-use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::sleep;
 
-use crate::http1::{Framing, Known, Limits, Parse, RequestHead, ResponseHead, encode, is_trailer};
+use crate::http1::{Known, Limits, Parse, RequestHead, ResponseHead, encode, is_trailer};
 use crate::model::Outcome;
+use crate::net;
 use crate::proxy::exchange::RESPONSE_LIMITS;
 use crate::proxy::failure::Failure;
 
 pub(super) use exchange::H2Exchange;
+pub(super) use places::Turn;
+pub(super) use stream::Stream;
 pub(super) use tunnel::begin_tunnel;
 
+use places::Places;
 use tunnel::Opening;
 
 /// Bytes of one response that may come ahead of its client.
@@ -39,33 +43,71 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// one that means harm whose frames, at 256 bytes for one with hardly anything in it, take more than half
 /// of this while they wait.
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+/// Streams at once while the backend has not told how many it allows: as many as it should (RFC 9113 §6.5.2).
+const UNTOLD: usize = 100;
+/// How long a connection that nobody uses any more may take to send its last frames.
+const LINGER: Duration = Duration::from_secs(10);
 
-/// An answer that has begun. Dropped before its end, it resets its stream.
-pub(super) type Answer = Response<Incoming>;
+/// An answer that has begun.
+#[derive(Debug)]
+pub(super) struct Answer {
+    parts: Parts,
+    stream: Stream,
+}
 
 /// A way to send requests over a connection, which is in use by others while there are clones of it.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
-    requests: http2::SendRequest<RequestBody>,
+    requests: SendRequest<Bytes>,
+    places: Rc<Places>,
     users: Rc<()>,
 }
 
 impl Sender {
-    fn new(requests: http2::SendRequest<RequestBody>) -> Self {
-        Self { requests, users: Rc::default() }
+    /// Runs this connection on this worker until it ends or nobody uses it any more.
+    fn over(requests: SendRequest<Bytes>, mut connection: Connection<net::Stream>) -> Self {
+        let (places, users) = (Rc::<Places>::default(), Rc::default());
+        let (line, in_use) = (Rc::downgrade(&places), Rc::downgrade(&users));
+        tokio::task::spawn_local(async move {
+            let ended = run(&mut connection, &line, &in_use).await;
+            // Requests under way learn of its end by themselves.
+            if let Err(error) = ended {
+                tracing::debug!(%error, "HTTP/2 connection to a backend ended");
+            }
+            drop(connection);
+            line.upgrade().inspect(|line| line.wake_first());
+        });
+        Self { requests, places, users }
     }
 
-    /// Sends a request; gives its answer once that has begun.
-    pub(super) fn send(
+    /// A turn to begin a stream.
+    pub(super) fn turn(&self) -> Turn {
+        Turn::at(&self.places)
+    }
+
+    /// Begins a stream with this request, of which nothing was sent before. `whole`: nothing follows its
+    /// head.
+    pub(super) fn poll_begin(
         &mut self,
-        request: http::Request<RequestBody>,
-    ) -> impl Future<Output = hyper::Result<Answer>> + use<> {
-        self.requests.send_request(request)
+        turn: &mut Turn,
+        (request, whole): (&mut http::Request<()>, bool),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Stream, Unanswered>> {
+        if self.is_closed() {
+            return Poll::Ready(Err(Unanswered::UNSEEN));
+        }
+        let place = ready!(turn.poll(self.requests.current_max_send_streams(), cx));
+        let begun = self.requests.send_request(std::mem::take(request), whole);
+        Poll::Ready(match begun {
+            Ok(begun) => Ok(Stream::new(begun, whole, place)),
+            Err(_) => Err(Unanswered::UNSEEN),
+        })
     }
 
-    /// Whether the connection has ended.
-    pub(super) fn is_closed(&self) -> bool {
-        self.requests.is_closed()
+    /// Whether the connection takes no more requests.
+    pub(super) fn is_closed(&mut self) -> bool {
+        let cx = &mut Context::from_waker(Waker::noop());
+        matches!(self.requests.poll_ready(cx), Poll::Ready(Err(_)))
     }
 
     /// Whether nobody else sends requests.
@@ -74,92 +116,83 @@ impl Sender {
     }
 }
 
-/// Runs a connection's own work on this worker.
-#[derive(Debug, Clone, Copy)]
-struct OnThisWorker;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisWorker {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+impl Stream {
+    /// Waits until the answer begins.
+    pub(super) async fn answer(mut self) -> Result<Answer, Unanswered> {
+        let parts = poll_fn(|cx| self.poll_head(cx)).await?;
+        Ok(Answer { parts, stream: self })
     }
 }
 
+/// A connection's own work.
+async fn run(
+    connection: &mut Connection<net::Stream>,
+    line: &Weak<Places>,
+    in_use: &Weak<()>,
+) -> Result<(), h2::Error> {
+    let mut linger = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut *connection).poll(cx) {
+            return Poll::Ready(ended);
+        }
+        // It may have been told that it may send more, or no more at all.
+        line.upgrade().inspect(|line| line.wake_first());
+        if in_use.strong_count() > 0 {
+            return Poll::Pending;
+        }
+        let linger = linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        linger.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
 /// What every connection is begun with.
-fn builder<E: Clone>(executor: E) -> http2::Builder<E> {
-    let mut builder = http2::Builder::new(executor);
+fn builder() -> Builder {
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+        .enable_push(false)
+        .initial_max_send_streams(UNTOLD)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(RESPONSE_LIMITS.max_head_bytes as u32);
     builder
 }
 
 /// Shakes hands on a fresh connection. The caller bounds the time.
-pub(super) async fn begin(stream: Stream) -> std::io::Result<Sender> {
-    let (sender, connection) = builder(OnThisWorker)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(std::io::Error::other)?;
-    tokio::task::spawn_local(async move {
-        // Requests under way learn of its end by themselves.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "HTTP/2 connection to a backend ended");
-        }
-    });
-    Ok(Sender::new(sender))
-}
-
-/// What became of a request that failed before its answer began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It was refused, and certainly not looked at (RFC 9113 §8.7); others may go on.
-    Refused,
-    /// The connection took no more requests, and certainly not this one (§6.8).
-    TooLate,
-    /// It may have been seen. The backend broke it off and nothing else, which is its answer.
-    BrokenOff,
-    /// It may have been seen, and the connection has ended.
-    Unknown,
+pub(super) async fn begin(stream: net::Stream) -> io::Result<Sender> {
+    let (requests, connection) = builder().handshake(stream).await.map_err(io::Error::other)?;
+    Ok(Sender::over(requests, connection))
 }
 
 /// What is known of a request that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unanswered {
+    /// What it comes to.
+    pub(super) outcome: Outcome,
     /// It was certainly not looked at.
     pub(super) unseen: bool,
-    /// The backend reset its stream alone; its connection is as good as before.
+    /// The backend spoke of this request alone; its connection is as good as before.
     pub(super) reset: bool,
 }
 
-pub(super) fn unanswered(error: &hyper::Error) -> Unanswered {
-    let fate = fate(error);
-    Unanswered {
-        unseen: matches!(fate, Fate::Refused | Fate::TooLate),
-        reset: matches!(fate, Fate::Refused | Fate::BrokenOff),
-    }
+impl Unanswered {
+    /// It never went out.
+    const UNSEEN: Self = Self { outcome: Outcome::Reset, unseen: true, reset: false };
+    /// What came is no answer.
+    const INVALID: Self = Self { outcome: Outcome::InvalidResponse, unseen: false, reset: true };
 }
 
-fn fate(error: &hyper::Error) -> Fate {
-    let source = std::error::Error::source(error);
-    match source.and_then(|source| source.downcast_ref::<h2::Error>()) {
-        Some(error) if !error.is_remote() => Fate::Unknown,
-        Some(error) if error.reason() == Some(h2::Reason::REFUSED_STREAM) => Fate::Refused,
-        // Told of streams above the last one of the GOAWAY only.
-        Some(error) if error.is_go_away() => Fate::TooLate,
-        Some(error) if error.is_reset() => Fate::BrokenOff,
-        // Never handed to the connection.
-        _ if error.is_canceled() => Fate::TooLate,
-        _ => Fate::Unknown,
-    }
+fn unanswered(error: &h2::Error) -> Unanswered {
+    let reset = error.is_remote() && error.is_reset();
+    let refused = reset && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // A GOAWAY is told of the streams above its last one only (RFC 9113 §6.8, §8.7).
+    let unseen = refused || (error.is_remote() && error.is_go_away());
+    Unanswered { outcome: Outcome::Reset, unseen, reset }
 }
 
 /// The request that an encoded HTTP/1.1 head stands for (RFC 9113 §8.3.1, §8.2.2), and the tunnel that it
 /// asks for (RFC 8441 §4).
-pub(super) fn request(
-    scheme: &str,
-    head: &[u8],
-    body: RequestBody,
-) -> Option<(http::Request<RequestBody>, Option<Opening>)> {
+pub(super) fn request(scheme: &str, head: &[u8]) -> Option<(http::Request<()>, Option<Opening>)> {
     let limits = Limits {
         max_head_bytes: head.len(),
         max_fields: 512,
@@ -175,7 +208,7 @@ pub(super) fn request(
     if parsed.target() != b"*" {
         uri.extend_from_slice(parsed.target());
     }
-    let mut request = http::Request::new(body);
+    let mut request = http::Request::new(());
     let opening = Opening::of(&parsed);
     if let Some(opening) = &opening {
         *request.method_mut() = http::Method::CONNECT;
@@ -208,7 +241,7 @@ pub(super) fn request(
 
 /// Parses the head of an answer as if it had come over HTTP/1.1. `switched`: it opens this tunnel.
 fn parse_head(
-    answer: &http::response::Parts,
+    answer: &Parts,
     head: &mut ResponseHead,
     method: &[u8],
     switched: Option<&Opening>,
@@ -250,116 +283,4 @@ pub(super) fn trailers<'t>(
         trailers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     (!trailers.is_empty()).then_some(trailers)
-}
-
-/// One frame of a request's body on its way from the upload to hyper.
-#[derive(Debug, Default)]
-struct Slot {
-    frame: Option<Frame<Bytes>>,
-    ended: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-/// The upload's end of a request's body.
-#[derive(Debug, Default)]
-pub(super) struct BodyFeed {
-    slot: Rc<RefCell<Slot>>,
-}
-
-/// hyper's end of a request's body.
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    slot: Rc<RefCell<Slot>>,
-    length: Option<u64>,
-}
-
-/// The client broke off before its body was whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the request's body broke off")]
-pub(super) struct BrokenOff;
-
-impl BodyFeed {
-    /// The other end. `length` is known for a body that announced it.
-    pub(super) fn body(&self, framing: Framing) -> RequestBody {
-        let length = match framing {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
-        };
-        RequestBody { slot: Rc::clone(&self.slot), length }
-    }
-
-    /// Ready when the next frame can be handed over.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut slot = self.slot.borrow_mut();
-        if slot.frame.is_none() {
-            return Poll::Ready(());
-        }
-        slot.writer = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// Whether a frame waits to be taken.
-    pub(super) fn is_full(&self) -> bool {
-        self.slot.borrow().frame.is_some()
-    }
-
-    /// Hands a frame over.
-    pub(super) fn put(&self, frame: Frame<Bytes>) {
-        let mut slot = self.slot.borrow_mut();
-        slot.frame = Some(frame);
-        if let Some(reader) = slot.reader.take() {
-            reader.wake();
-        }
-    }
-
-    /// Nothing more will come.
-    pub(super) fn end(&self) {
-        let mut slot = self.slot.borrow_mut();
-        slot.ended = true;
-        if let Some(reader) = slot.reader.take() {
-            reader.wake();
-        }
-    }
-}
-
-impl Drop for BodyFeed {
-    /// A body that is dropped before its end resets its stream.
-    fn drop(&mut self) {
-        if let Some(reader) = self.slot.borrow_mut().reader.take() {
-            reader.wake();
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BrokenOff;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let mut slot = self.slot.borrow_mut();
-        if let Some(frame) = slot.frame.take() {
-            if let Some(writer) = slot.writer.take() {
-                writer.wake();
-            }
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        if slot.ended {
-            return Poll::Ready(None);
-        }
-        if Rc::strong_count(&self.slot) == 1 {
-            return Poll::Ready(Some(Err(BrokenOff)));
-        }
-        slot.reader = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let slot = self.slot.borrow();
-        slot.frame.is_none() && (slot.ended || self.length == Some(0))
-    }
 }

@@ -4,22 +4,19 @@
 //! take the streams that requests wait for. What is asked and answered is told in the words of HTTP/1.1's
 //! `Upgrade`, so that one set of rules holds for both.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64ct::{Base64, Encoding};
-use hyper::ext::Protocol;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes};
+use h2::ext::Protocol;
 
 use crate::http1::{RequestHead, encode};
-use crate::net::Stream;
+use crate::net;
+use crate::proxy::backend_h2::stream::{Piece, Stream};
 use crate::proxy::backend_h2::{Sender, builder};
 use crate::proxy::wire::Carries;
 
@@ -30,52 +27,23 @@ const UNTOLD: usize = usize::MAX - 1;
 /// What a WebSocket's key is answered with, behind it (RFC 6455 §1.3).
 const ANSWERED_WITH: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Runs a connection's own work on this worker, and wakes who waits for what comes of it.
-#[derive(Clone, Default)]
-struct Watched(Rc<Cell<Option<Waker>>>);
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Watched {
-    fn execute(&self, work: F) {
-        let waiting = Rc::clone(&self.0);
-        tokio::task::spawn_local(async move {
-            let mut work = pin!(work);
-            poll_fn(|cx| {
-                let polled = work.as_mut().poll(cx);
-                if let Some(waker) = waiting.take() {
-                    waker.wake();
-                }
-                polled
-            })
-            .await;
-        });
-    }
-}
-
 /// Shakes hands on a fresh connection that shall carry a tunnel; `None` if the backend leads none. The
 /// caller bounds the time.
-pub(crate) async fn begin_tunnel(stream: Stream) -> io::Result<Option<Sender>> {
-    let watched = Watched::default();
-    let mut builder = builder(watched.clone());
-    builder.initial_max_send_streams(UNTOLD);
-    let (sender, mut connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    poll_fn(|cx| {
-        watched.0.set(Some(cx.waker().clone()));
-        match Pin::new(&mut connection).poll(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(io::Error::other(error))),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poll::Pending if connection.current_max_send_streams() == UNTOLD => Poll::Pending,
-            Poll::Pending => Poll::Ready(Ok(())),
-        }
+pub(crate) async fn begin_tunnel(stream: net::Stream) -> io::Result<Option<Sender>> {
+    let (requests, mut connection) = builder()
+        .initial_max_send_streams(UNTOLD)
+        .handshake(stream)
+        .await
+        .map_err(io::Error::other)?;
+    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(Err(io::Error::other(error))),
+        Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+        Poll::Pending if requests.current_max_send_streams() == UNTOLD => Poll::Pending,
+        Poll::Pending => Poll::Ready(Ok(())),
     })
     .await?;
-    let leads = connection.is_extended_connect_protocol_enabled();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "HTTP/2 connection of a tunnel ended");
-        }
-    });
-    Ok(leads.then(|| Sender::new(sender)))
+    let leads = requests.is_extended_connect_protocol_enabled();
+    Ok(leads.then(|| Sender::over(requests, connection)))
 }
 
 /// What a tunnel was asked for.
@@ -118,11 +86,15 @@ pub(super) fn is_key(name: &[u8]) -> bool {
 }
 
 /// The backend's end of a tunnel.
-pub(crate) struct Tunnel(TokioIo<Upgraded>);
+pub(crate) struct Tunnel {
+    stream: Stream,
+    /// What has come and was not read yet.
+    came: Bytes,
+}
 
 impl Tunnel {
-    pub(super) fn new(upgraded: Upgraded) -> Self {
-        Self(TokioIo::new(upgraded))
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, came: Bytes::new() }
     }
 }
 
@@ -133,9 +105,15 @@ impl Carries for Tunnel {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        let read = Pin::new(&mut self.0).poll_read(cx, &mut buffer);
-        read.map_ok(|()| buffer.filled().len())
+        while self.came.is_empty() {
+            match ready!(self.stream.poll_piece(cx)).map_err(io::Error::other)? {
+                Piece::Data(data) => self.came = data,
+                Piece::Trailers(_) | Piece::End => return Poll::Ready(Ok(0)),
+            }
+        }
+        let n = self.came.len().min(buffer.len());
+        self.came.copy_to_slice(&mut buffer[..n]);
+        Poll::Ready(Ok(n))
     }
 
     fn poll_write(
@@ -143,20 +121,18 @@ impl Carries for Tunnel {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let piece = pieces.iter().find(|piece| !piece.is_empty());
-        Pin::new(&mut self.0).poll_write(cx, piece.map_or(&[], |piece| piece))
-    }
-
-    fn finish_writing(&mut self) -> io::Result<()> {
-        // The call ends what is sent; that it has been sent need not be waited for.
-        let cx = &mut Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.0).poll_shutdown(cx) {
-            Poll::Ready(ended) => ended,
-            Poll::Pending => Ok(()),
+        match pieces.iter().find(|piece| !piece.is_empty()) {
+            None => Poll::Ready(Ok(0)),
+            Some(piece) => self.stream.poll_write(piece, cx),
         }
     }
 
-    fn plain(&self) -> Option<&Stream> {
+    fn finish_writing(&mut self) -> io::Result<()> {
+        self.stream.end(None);
+        Ok(())
+    }
+
+    fn plain(&self) -> Option<&net::Stream> {
         None
     }
 }

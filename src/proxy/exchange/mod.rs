@@ -29,7 +29,7 @@ pub(super) use relay::{Relay, Relayed};
 /// Most of a response head that is read at once.
 const HEAD_READ: usize = 16 * 1024;
 /// Informational responses before the final one that a backend may send.
-const MAX_INFORMATIONAL: u8 = 16;
+pub(super) const MAX_INFORMATIONAL: u8 = 16;
 
 /// Limits of a response head.
 pub(super) const RESPONSE_LIMITS: Limits = Limits { max_head_bytes: 64 * 1024, ..Limits::DEFAULT };
