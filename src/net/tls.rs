@@ -51,7 +51,7 @@ impl Tls {
     /// Our side of a session with a backend.
     pub(super) fn client(socket: Stream, backend: &ToBackend) -> io::Result<Self> {
         let (config, name) = (Arc::clone(&backend.config), backend.name.clone());
-        let session = ClientConnection::new(config, name);
+        let session = ClientConnection::new_with_alpn(config, name, backend.offered());
         Ok(Self::new(socket, session.map_err(io::Error::other)?.into()))
     }
 

@@ -150,7 +150,8 @@ impl Passage<'_> {
         let own = own_files.as_ref();
         let own =
             own.map(|files| Box::new(Own { chain: text(&files.chain), key: text(&files.key) }));
-        Origin { source, transparent, name: tls_name.as_ref().map(text), own }
+        let name = tls_name.as_ref().map(text);
+        Origin { source, transparent, name, own, any_protocol: false }
     }
 
     /// A fresh connection, on which the backend knows who the client is if it is to be told.

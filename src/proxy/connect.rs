@@ -31,6 +31,8 @@ pub(super) struct Origin {
     pub(super) name: Option<String>,
     /// The certificate that the backend is shown, if it is this request's own.
     pub(super) own: Option<Box<Own>>,
+    /// It speaks what it likes, and does not tell the backend in TLS.
+    pub(super) any_protocol: bool,
 }
 
 /// Connects, from the origin's `source` if that is of the same family, and shakes hands where TLS is spoken. The
@@ -57,6 +59,9 @@ pub(super) async fn connect(
     match &backend.tls {
         None => Ok(stream),
         // Boxed: plain connections shall not pay for the size of this.
+        Some(tls) if origin.any_protocol => {
+            Box::pin(secure(stream, &tls.of_any_protocol(), (origin.name, identity))).await
+        }
         Some(tls) => Box::pin(secure(stream, tls, (origin.name, identity))).await,
     }
 }

@@ -10,6 +10,7 @@ use crate::limit::Entered;
 use crate::model::Outcome;
 use crate::net::Stream;
 use crate::proxy::attempt::{Ended, Progress, Seat, UnderWay};
+use crate::proxy::connect::Origin;
 use crate::proxy::done::Done;
 use crate::proxy::downstream::Downstream;
 use crate::proxy::failure::Failure;
@@ -53,7 +54,8 @@ impl<'a> Passage<'a> {
             let place = self.take_place(choice);
             let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
             let mut progress = Progress::default();
-            let connecting = self.connect(backend, self.origin(state), self.ends(down));
+            let origin = Origin { any_protocol: true, ..self.origin(state) };
+            let connecting = self.connect(backend, origin, self.ends(down));
             let connected =
                 self.connected(connecting, backend, begun, &mut down.timer, &mut progress).await;
             // What is judged by the first byte of an answer is judged by the connection here.

@@ -73,7 +73,6 @@ impl BackendTerms {
             None => builder.with_no_client_auth(),
             Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
         };
-        config.alpn_protocols = vec![protocol.to_vec()];
         config.enable_sni = sni;
         Ok(Self { trust, identity, name, sni, protocol, config: Arc::new(config) })
     }
@@ -141,6 +140,7 @@ impl fmt::Debug for BackendTerms {
 pub struct ToBackend {
     pub(crate) config: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
+    /// What is spoken within; empty: what the backend is not told.
     pub(crate) protocol: &'static [u8],
 }
 
@@ -150,6 +150,17 @@ impl ToBackend {
     pub fn by_name(&self, name: &str) -> Option<Self> {
         let name = server_name(name)?;
         Some(Self { config: Arc::clone(&self.config), name, protocol: self.protocol })
+    }
+
+    /// The same backend, which is not told what is spoken: bytes of others are passed through to it.
+    #[must_use]
+    pub fn of_any_protocol(&self) -> Self {
+        Self { config: Arc::clone(&self.config), name: self.name.clone(), protocol: b"" }
+    }
+
+    /// The protocols that are offered (ALPN).
+    pub(crate) fn offered(&self) -> Vec<Vec<u8>> {
+        if self.protocol.is_empty() { Vec::new() } else { vec![self.protocol.to_vec()] }
     }
 
     /// The same backend, shown this identity. No session goes on from one identity to another, nor from one

@@ -241,6 +241,38 @@ async fn http_2_is_agreed_on_within_tls() {
     lb.until_log("the backend does not speak h2").await;
 }
 
+#[tokio::test]
+async fn where_bytes_are_passed_through_or_probed_no_protocol_is_offered() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    // It would agree on this one, if it were asked for any, and else on none.
+    let mut server = tls_server(&authority.issue(&["db.test"]));
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let backend = Wrapper::around_server(origin.address().parse().unwrap(), server).await;
+    let files = TempDir::new().unwrap();
+    std::fs::write(files.path().join("ca.pem"), authority.pem()).unwrap();
+    let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"db.test\"";
+    let passing = "[[listener]]\nname = \"db\"\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n\
+                   upstream = \"app\"\n[[route]]";
+    let config = config(&files, tls, "", &[&backend]).replace("[[route]]", passing);
+    let lb = Lb::start(config.clone()).await;
+    // The protocols are those of each connection, whatever sessions went before.
+    for (listener, protocol) in [("db", None), ("web", Some(&b"http/1.1"[..])), ("db", None)] {
+        assert_eq!(get(lb.addr(listener), "/").await.status, 200);
+        let shakes = backend.shakes();
+        let last = shakes.last().unwrap().as_ref().unwrap();
+        assert_eq!(last.protocol.as_deref(), protocol, "{listener}");
+    }
+    drop(lb);
+    let seen = backend.shakes().len();
+    let probe = "[upstream.app.health]\ntype = \"tcp\"\nsend = \"GET / HTTP/1.0\\r\\n\\r\\n\"\n\
+                 receive = \"200\"\n[upstream.app]";
+    let probed = config.replace("[upstream.app]", probe);
+    let _lb = Lb::start(probed).await;
+    until("it is probed", async || backend.shakes().len() > seen).await;
+    assert_eq!(backend.shakes()[seen].as_ref().unwrap().protocol, None);
+}
+
 /// An origin that speaks HTTP/2 without TLS and answers with the scheme that it is asked by.
 async fn h2_origin() -> std::net::SocketAddr {
     use hyper::service::service_fn;

@@ -138,7 +138,12 @@ async fn ask(target: &Target<'_>, check: &Check, talk: &mut Talk) -> Result<Find
             wire::plain(target, check).await?;
             Finding::up("connected")
         }
-        Probe::Tcp(probe) => tcp::ask(wire::secured(target, check).await?, probe, talk).await?,
+        Probe::Tcp(probe) => {
+            // What is spoken there is not known.
+            let tls = target.tls.map(ToBackend::of_any_protocol);
+            let target = Target { tls: tls.as_ref(), ..*target };
+            tcp::ask(wire::secured(&target, check).await?, probe, talk).await?
+        }
         Probe::Agent(send) => {
             let stream = wire::plain(target, check).await.map_err(Away::Silent)?;
             tcp::ask_agent(stream, send, talk).await.map_err(Away::Silent)?
