@@ -11,7 +11,7 @@
 //! - *Far longer*: `factor` times what 99 of 100 of its own answers took in the last minutes, and not less
 //!   than `least`: who answers slowly as a rule, as long polls are answered, is given the time, and is no
 //!   measure for others. While there are few of its own, it is not less than what those of the upstream took in
-//!   the last minute. Where fewer than a hundred of these say what is usual, nobody is hung.
+//!   the last minute. Where they have not given a hundred yet, nobody is hung.
 //! - Of all backends of an upstream one at least has to answer meanwhile: only the time counts in which
 //!   another one that gets requests did. Where all fall silent at once, it is not the backend. How many may be
 //!   out is bounded as for outliers.

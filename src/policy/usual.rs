@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use crate::model::Tick;
 
-/// The time that is looked back on: so many times [`MARK`], or one less.
+/// The time that is looked back on: so many times [`MARK`], or one less. Where few answers come it is longer, so
+/// that there are enough of them.
 const MARKS: usize = 6;
 const MARK: Duration = Duration::from_secs(10);
 
 /// Answers that say what is usual, at least.
 const ENOUGH: u64 = 100;
+/// Answers between two marks, at least.
+const BETWEEN: u64 = ENOUGH.div_ceil(MARKS as u64 - 1);
 
 /// Of one backend at least so much time is looked back on, and at most twice as much where enough answers came.
 /// Those that it owed when it was left as hung, which are about a second's, are less than one in a hundred then.
@@ -24,16 +27,20 @@ pub type Answers = [(Option<Duration>, u64)];
 /// What is usual of an upstream's answers.
 #[derive(Debug, Clone, Default)]
 pub struct Usual {
-    /// The numbers at some moments of the last minute.
+    /// The numbers at some moments of the last minute, or of the time in which enough came.
     marks: VecDeque<(Tick, Vec<u64>)>,
-    /// Those of the last minute.
+    /// Those since the first of these.
     lately: Vec<(Option<Duration>, u64)>,
 }
 
 impl Usual {
     /// Takes up all answers until now.
     pub fn look(&mut self, answers: &Answers, now: Tick) {
-        if self.marks.back().is_none_or(|(at, _)| now.since(*at) >= MARK) {
+        let is_due = |(at, before): &(Tick, Vec<u64>)| {
+            let came = number(answers).abs_diff(before.iter().sum());
+            now.since(*at) >= MARK && came >= BETWEEN
+        };
+        if self.marks.back().is_none_or(is_due) {
             self.marks.push_back((now, answers.iter().map(|(_, number)| *number).collect()));
             if self.marks.len() > MARKS {
                 self.marks.pop_front();
@@ -46,9 +53,9 @@ impl Usual {
         self.lately.extend(answers.iter().zip(before).map(grown));
     }
 
-    /// The time within which this part of the answers, 0 to 1, came in the last minute: within the bounds
-    /// that hold it, as if they were spread evenly. `None`: there were too few, or it is beyond all
-    /// bounds.
+    /// The time within which this part of the answers, 0 to 1, came in the last minute, or of the last hundred
+    /// where these took longer to come: within the bounds that hold it, as if they were spread evenly. `None`:
+    /// there were too few ever, or it is beyond all bounds.
     pub fn quantile(&self, part: f64) -> Option<Duration> {
         if number(&self.lately) < ENOUGH {
             return None;
@@ -158,6 +165,25 @@ mod tests {
         assert!(
             usual.quantile(0.99).unwrap() <= Duration::from_millis(10) && slow.as_millis() > 90
         );
+    }
+
+    #[test]
+    fn where_few_answers_come_it_is_looked_back_for_longer() {
+        let mut usual = after([0, 0, 0]);
+        let minutes = |n: u64| Tick(0).after(Duration::from_mins(n));
+        // Ten a minute, and after half an hour they are slower.
+        for minute in 1..=60_u64 {
+            let slow = minute.saturating_sub(30) * 10;
+            usual.look(&answers([7 + minute * 10 - slow, 7 + slow, 7]), minutes(minute));
+            let known = usual.quantile(0.5);
+            assert_eq!(known.is_some(), minute >= 10, "minute {minute}");
+            let is_slow = known.is_some_and(|usual| usual > Duration::from_millis(10));
+            assert!(is_slow == (minute >= 37) || (31..43).contains(&minute), "minute {minute}");
+        }
+        assert!(usual.marks.len() <= MARKS);
+        // Nobody comes for a day: what was holds.
+        usual.look(&answers([307, 307, 7]), minutes(60 * 25));
+        assert!(usual.quantile(0.5).unwrap() > Duration::from_millis(10));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) static HEDGE: Section = Section {
             Kind::Float { min: 50.0, max: 99.9 },
             "95.0",
             "What is usual: so many percent of the upstream's response heads of the last minute came within \
-             it. As long as there were less than a hundred, nothing is hedged.",
+             it, or of the last hundred where few come. Before there were so many, nothing is hedged.",
             "99.0",
         ),
         Setting::optional(

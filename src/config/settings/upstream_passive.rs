@@ -68,10 +68,10 @@ pub(super) static PASSIVE: Section = Section {
              took in the last minutes, while other backends answer, is hung: it is parked before the requests \
              that it has time out, is back as soon as it answers them, and else by a trial. So who answers long \
              polls is given the time. That clients gave up before counts as the time that they waited. While a backend has given less than a hundred answers, it is not less \
-             than what 99 of 100 answers of the upstream took in the last minute. At most half of the backends \
-             are out when one is taken out, and where all fall silent at once nobody is. 0 is never; it is so \
-             too with `nginx.failures`, and as long as less than a hundred answers say what is usual in the \
-             upstream.",
+             than what 99 of 100 answers of the upstream took in the last minute, or of the last hundred where few \
+             come. At most half of the backends are out when one is taken out, and where all fall silent at once \
+             nobody is. 0 is never; it is so too with `nginx.failures`, and before the upstream has given a \
+             hundred answers.",
             "20",
         ),
         Setting::with_default(
