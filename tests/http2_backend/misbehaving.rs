@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::origin::{Origin, saying, telling, with_settings};
 use crate::peer::{self, Peer, whole};
 use crate::support::frames::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, block, frame, setting,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PUSH_PROMISE, RST_STREAM,
+    WINDOW_UPDATE, block, frame, setting,
 };
 use crate::support::{Client, Lb, get, in_time, request, until};
 use crate::{INTERNAL_ERROR, NO_ERROR, config};
@@ -139,6 +140,95 @@ const CASES: &[(&str, Saying, Gets)] = &[
     ("a control in a field", |id| head(id, END_STREAM, &[("x-a", "b\x01")]), Gets::Refusal(502)),
     ("a capital in a name", |id| head(id, END_STREAM, &[("X-A", "b")]), Gets::Refusal(502)),
     ("a space in a name", |id| head(id, END_STREAM, &[("x a", "b")]), Gets::Refusal(502)),
+    (
+        "no status",
+        |id| frame(HEADERS, END_HEADERS | END_STREAM, id, block(&[("x-a", "b")])),
+        Gets::Refusal(502),
+    ),
+    (
+        "a status that is none",
+        |id| frame(HEADERS, END_HEADERS | END_STREAM, id, block(&[(":status", "2x0")])),
+        Gets::Refusal(502),
+    ),
+    (
+        "a body before the head",
+        |id| [data(id, 0, "half"), head(id, END_STREAM, &[])].concat(),
+        Gets::Refusal(502),
+    ),
+    (
+        "a pseudo-field among the trailers",
+        |id| [head(id, 0, &[]), data(id, 0, "half"), head(id, END_STREAM, &[])].concat(),
+        Gets::Whole(200, "half"),
+    ),
+    (
+        "trailers that do not end the stream",
+        |id| {
+            let trailers = frame(HEADERS, END_HEADERS, id, block(&[("x-a", "b")]));
+            [head(id, 0, &[]), data(id, 0, "half"), trailers].concat()
+        },
+        Gets::Cut,
+    ),
+    (
+        "a length among the trailers",
+        |id| {
+            let fields = block(&[("content-length", "9"), ("host", "b"), ("x-a", "b")]);
+            let trailers = frame(HEADERS, END_HEADERS | END_STREAM, id, fields);
+            [head(id, 0, &[]), data(id, 0, "whole"), trailers].concat()
+        },
+        Gets::Whole(200, "whole"),
+    ),
+    (
+        "a body behind a status without one",
+        |id| {
+            let status = frame(HEADERS, END_HEADERS, id, block(&[(":status", "204")]));
+            [status, data(id, END_STREAM, "half")].concat()
+        },
+        Gets::Whole(204, ""),
+    ),
+    (
+        "a push",
+        |id| {
+            let promised = [&2_u32.to_be_bytes()[..], &block(&[(":method", "GET")])].concat();
+            [frame(PUSH_PROMISE, END_HEADERS, id, promised), head(id, END_STREAM, &[])].concat()
+        },
+        Gets::Refusal(502),
+    ),
+    (
+        "a window that flows over",
+        |id| frame(WINDOW_UPDATE, 0, id, 0x7fff_ffff_u32.to_be_bytes()),
+        Gets::Refusal(504),
+    ),
+    (
+        "the end of the connection's life in the middle of the body",
+        |id| {
+            let last = [0_u32.to_be_bytes(), NO_ERROR.to_be_bytes()].concat();
+            [head(id, 0, &[]), data(id, 0, "half"), frame(GOAWAY, 0, 0, last)].concat()
+        },
+        Gets::Cut,
+    ),
+    (
+        "a head without an end",
+        |id| {
+            let more = frame(CONTINUATION, 0, id, block(&[("x-a", &"b".repeat(16_000))]));
+            [frame(HEADERS, 0, id, block(&[(":status", "200")])), more.repeat(40)].concat()
+        },
+        Gets::Refusal(502),
+    ),
+    ("interim answers and no other", |id| interim(id, "100").repeat(5000), Gets::Refusal(502)),
+    ("a switch that nobody asked for", |id| interim(id, "101"), Gets::Refusal(502)),
+    (
+        "ten thousand questions whether we are there",
+        |id| {
+            let pings = frame(PING, 0, 0, [0; 8]).repeat(10_000);
+            [pings, head(id, 0, &[]), data(id, END_STREAM, "whole")].concat()
+        },
+        Gets::Whole(200, "whole"),
+    ),
+    (
+        "empty pieces without number",
+        |id| [head(id, 0, &[]), data(id, 0, "").repeat(50_000)].concat(),
+        Gets::Cut,
+    ),
     ("as many interim answers as may be", |id| behind(16, id), Gets::Whole(200, "")),
     ("one more", |id| behind(17, id), Gets::Refusal(502)),
 ];

@@ -61,6 +61,49 @@ async fn a_proxy_that_speaks_for_itself_is_the_client() {
     }
 }
 
+/// A header of version 2.
+fn binary(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
+    let length = (body.len() as u16).to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &length, body].concat()
+}
+
+#[tokio::test]
+async fn what_follows_the_addresses_is_passed_over_and_other_addresses_are_none() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "\"127.0.0.1\"").await;
+    let ends = [192, 0, 2, 1, 192, 0, 2, 2, 0x12, 0x67, 0, 80];
+    // An ALPN, a checksum that nobody looks at, and bytes that no TLV begins with.
+    let more = [&ends[..], &[1, 0, 2, b'h', b'2', 3, 0, 4, 9, 9, 9, 9, 0xff]].concat();
+    let unix = [b'/'; 216];
+    for (header, address) in [
+        (binary(0x21, 0x11, &more), "192.0.2.1"),
+        (binary(0x20, 0x11, &more), "127.0.0.1"),
+        (binary(0x20, 0, &[4, 0, 1, 0]), "127.0.0.1"),
+        (binary(0x21, 0x31, &unix), "127.0.0.1"),
+        (binary(0x21, 0x12, &ends), "127.0.0.1"),
+        (binary(0x21, 0x11, &[&ends[..], &[0; 4068]].concat()), "192.0.2.1"),
+    ] {
+        let response = request(lb.addr("web"), [&header, GET.as_bytes()].concat()).await;
+        assert_eq!(response.status, 200, "{}", header.escape_ascii());
+        let head = String::from_utf8(origin.seen().pop().unwrap().head).unwrap();
+        assert!(head.contains(&format!("X-Real-IP: {address}\r\n")), "{head}");
+    }
+    let asked = origin.requests();
+    for header in [
+        // Less than the addresses take, more than is taken, another version, another command.
+        binary(0x21, 0x11, &ends[..11]),
+        binary(0x21, 0x21, &ends),
+        binary(0x21, 0x11, &[0; 4096]),
+        binary(0x11, 0x11, &ends),
+        binary(0x22, 0x11, &ends),
+    ] {
+        let mut client = Client::connect(lb.addr("web")).await;
+        client.send_what_is_taken([&header, GET.as_bytes()].concat()).await;
+        assert_eq!(client.read_to_end().await, b"", "{}", header.escape_ascii());
+    }
+    assert_eq!(origin.requests(), asked);
+}
+
 #[tokio::test]
 async fn strangers_speak_plain_http() {
     let origin = Origin::start("a").await;

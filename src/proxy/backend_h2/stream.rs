@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::HeaderMap;
 use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 
 use crate::proxy::backend_h2::places::Place;
 use crate::proxy::backend_h2::{Unanswered, unanswered};
@@ -64,9 +64,11 @@ impl Stream {
     /// The answer's head, once it has come.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, Unanswered>> {
         while let Some(interim) = ready_or_none(self.response.poll_informational(cx)) {
-            interim.map_err(|error| unanswered(&error))?;
+            let interim = interim.map_err(|error| unanswered(&error))?;
             self.interim += 1;
-            if self.interim > MAX_INFORMATIONAL {
+            // HTTP/2 has no switch of protocols (RFC 9113 §8.6).
+            let switches = interim.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if switches || self.interim > MAX_INFORMATIONAL {
                 return Poll::Ready(Err(Unanswered::INVALID));
             }
         }
