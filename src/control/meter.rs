@@ -37,6 +37,7 @@ fn figures(series: &RouteSeries, is_routed: bool) -> Figures {
         requests: requests.iter().map(|(_, count)| count).sum(),
         failed: of("5xx"),
         unrouted: if is_routed { 0 } else { of("4xx") },
+        client_errors: of("4xx"),
         took: series.durations(),
         ..Figures::default()
     }
@@ -50,6 +51,7 @@ pub(super) fn grown(is: &Figures, was: &Figures) -> Figures {
         requests: is.requests.saturating_sub(was.requests),
         failed: is.failed.saturating_sub(was.failed),
         unrouted: is.unrouted.saturating_sub(was.unrouted),
+        client_errors: is.client_errors.saturating_sub(was.client_errors),
         attempts: is.attempts.saturating_sub(was.attempts),
         failed_attempts: is.failed_attempts.saturating_sub(was.failed_attempts),
         took: took.map(|(place, (to, n))| (*to, n.saturating_sub(before(place)))).collect(),
@@ -60,6 +62,7 @@ fn add(to: &mut Figures, more: &Figures) {
     to.requests += more.requests;
     to.failed += more.failed;
     to.unrouted += more.unrouted;
+    to.client_errors += more.client_errors;
     if to.took.is_empty() {
         to.took.clone_from(&more.took);
     } else {

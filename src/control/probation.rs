@@ -55,6 +55,8 @@ pub(super) struct Before {
     requests: (u64, u64),
     #[serde(default)]
     unrouted: u64,
+    #[serde(default)]
+    client_errors: u64,
     attempts: (u64, u64),
     /// By bounds, in microseconds.
     took: Vec<(Option<u64>, u64)>,
@@ -66,6 +68,7 @@ impl From<Figures> for Before {
         Self {
             requests: (figures.requests, figures.failed),
             unrouted: figures.unrouted,
+            client_errors: figures.client_errors,
             attempts: (figures.attempts, figures.failed_attempts),
             took: figures.took.into_iter().map(|(to, count)| (to.map(micros), count)).collect(),
         }
@@ -79,6 +82,7 @@ impl From<&Before> for Figures {
             requests: before.requests.0,
             failed: before.requests.1,
             unrouted: before.unrouted,
+            client_errors: before.client_errors,
             attempts: before.attempts.0,
             failed_attempts: before.attempts.1,
             took: took.map(|(to, count)| (to.map(Duration::from_micros), *count)).collect(),

@@ -1,10 +1,14 @@
 //! Whether a configuration that was put in force does harm: what happened since is compared with the
 //! time before.
 //!
-//! Four figures, each with its own least number, since a few requests say nothing: the share of requests
+//! Five figures, each with its own least number, since a few requests say nothing: the share of requests
 //! that were answered with 5xx, the share that no route took (they get 404, and no backend knows of them),
-//! the share of attempts at backends that failed (which retries may hide from clients, for a while), and the
-//! time that 99 of 100 requests stay below.
+//! the share that were answered with 4xx (whoever answers: a path that is rewritten wrongly has backends say
+//! 404, a lock that is set wrongly has ourselves say 403), the share of attempts at backends that failed (which
+//! retries may hide from clients, for a while), and the time that 99 of 100 requests stay below.
+//!
+//! 4xx are clients' faults for the most part, and how many there are changes by itself: their share has to rise
+//! by much more, and says nothing where it is not known how it was before.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +22,8 @@ pub struct Figures {
     pub failed: u64,
     /// Those among them that were answered with 4xx and that no route took.
     pub unrouted: u64,
+    /// Those among them that were answered with 4xx.
+    pub client_errors: u64,
     /// Attempts at backends that said something of them.
     pub attempts: u64,
     /// Those among them that failed.
@@ -35,6 +41,8 @@ pub struct Rules {
     pub min_failed: u64,
     /// By how much a share may rise; 0 to 1.
     pub rise: f64,
+    /// By how much the share of 4xx may; 0 to 1.
+    pub client_error_rise: f64,
     /// Requests, before and since, from which times are looked at: of fewer the slowest decides alone.
     pub min_timed: u64,
     /// How many times as long requests may take.
@@ -44,13 +52,14 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// 20 requests, of which 5 failed; 5 points more than before; times from 100 requests on, more than
+    /// 20 requests, of which 5 failed; 5 points more than before, 20 of 4xx; times from 100 requests on, more than
     /// twice as long and more than 100 ms longer.
     fn default() -> Self {
         Self {
             min_requests: 20,
             min_failed: 5,
             rise: 0.05,
+            client_error_rise: 0.2,
             min_timed: 100,
             factor: 2.0,
             slack: Duration::from_millis(100),
@@ -65,6 +74,8 @@ pub enum Worse {
     Failed(f64, f64),
     /// The share of requests that no route took, before and since.
     Unrouted(f64, f64),
+    /// The share of requests that were answered with 4xx, before and since.
+    ClientErrors(f64, f64),
     /// The share of attempts that failed, before and since.
     FailedAttempts(f64, f64),
     /// The time that 99 of 100 requests stay below, before and since.
@@ -87,6 +98,12 @@ impl fmt::Display for Worse {
                 percent(*since),
                 percent(*before)
             ),
+            Self::ClientErrors(before, since) => write!(
+                f,
+                "{:.1} % of the requests were answered with 4xx, {:.1} % before",
+                percent(*since),
+                percent(*before)
+            ),
             Self::FailedAttempts(before, since) => write!(
                 f,
                 "{:.1} % of the attempts at backends failed, {:.1} % before",
@@ -102,13 +119,14 @@ impl fmt::Display for Worse {
 
 /// What is worse since than before, if anything is.
 pub fn judge(before: &Figures, since: &Figures, rules: &Rules) -> Option<Worse> {
-    let rose = |was: (u64, u64), is: (u64, u64)| {
+    let rose_by = |rise: f64, was: (u64, u64), is: (u64, u64)| {
         // Of a time without requests nothing is known: then nothing had failed.
         let was = if was.1 < rules.min_requests { 0.0 } else { share(was) };
         let enough = is.1 >= rules.min_requests && is.0 >= rules.min_failed;
         let is = share(is);
-        (enough && is > was + rules.rise).then_some((was, is))
+        (enough && is > was + rise).then_some((was, is))
     };
+    let rose = |was, is| rose_by(rules.rise, was, is);
     if let Some((was, is)) = rose((before.failed, before.requests), (since.failed, since.requests))
     {
         return Some(Worse::Failed(was, is));
@@ -116,6 +134,12 @@ pub fn judge(before: &Figures, since: &Figures, rules: &Rules) -> Option<Worse> 
     let unrouted = |figures: &Figures| (figures.unrouted, figures.requests);
     if let Some((was, is)) = rose(unrouted(before), unrouted(since)) {
         return Some(Worse::Unrouted(was, is));
+    }
+    let errors = |figures: &Figures| (figures.client_errors, figures.requests);
+    if before.requests >= rules.min_requests
+        && let Some((was, is)) = rose_by(rules.client_error_rise, errors(before), errors(since))
+    {
+        return Some(Worse::ClientErrors(was, is));
     }
     let attempts = |figures: &Figures| (figures.failed_attempts, figures.attempts);
     if let Some((was, is)) = rose(attempts(before), attempts(since)) {
@@ -205,6 +229,14 @@ mod tests {
         let worse = judge(&unrouted(20), &unrouted(100), &rules).unwrap();
         assert_eq!(worse.to_string(), "10.0 % of the requests found no route, 2.0 % before");
         assert_eq!(judge(&unrouted(80), &unrouted(100), &rules), None);
+        let errors = |client_errors| Figures { client_errors, ..good.clone() };
+        let worse = judge(&errors(20), &errors(230), &rules).unwrap();
+        assert_eq!(
+            worse.to_string(),
+            "23.0 % of the requests were answered with 4xx, 2.0 % before"
+        );
+        assert_eq!(judge(&errors(20), &errors(210), &rules), None, "their share changes by itself");
+        assert_eq!(judge(&quiet, &errors(1000), &rules), None, "nobody knows how it was");
     }
 
     proptest! {
@@ -217,6 +249,7 @@ mod tests {
                 attempts: requests,
                 failed_attempts: failed,
                 unrouted: failed,
+                client_errors: failed,
                 ..figures(requests, failed, took)
             };
             // Before there were requests enough to know how it was.

@@ -303,6 +303,7 @@ async fn what_the_balancer_itself_answers_is_harm_as_well() {
     for (to, part, becomes, status, why) in [
         (1, "[[route]]", "[[route]]\nhosts = [\"other.example\"]", 404, "no route"),
         (3, &*address, &*format!("{address}\nstate = \"disabled\""), 503, "5xx"),
+        (5, "upstream = \"api\"", "respond = { status = 403 }", 403, "4xx"),
     ] {
         let new = file(&lb).replace(part, becomes);
         assert_ne!(new, file(&lb));

@@ -47,6 +47,7 @@ fn guard(table: &Table) -> Rules {
         min_requests: table.integer("min_requests").unwrap_or_default(),
         min_failed: table.integer("min_failures").unwrap_or_default(),
         rise: table.float("failure_points").unwrap_or_default() / 100.0,
+        client_error_rise: table.float("client_error_points").unwrap_or_default() / 100.0,
         min_timed: table.integer("min_timed_requests").unwrap_or_default(),
         factor: table.float("latency_factor").unwrap_or_default(),
         slack: table.duration("latency_slack").unwrap_or_default(),

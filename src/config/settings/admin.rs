@@ -123,8 +123,9 @@ static GUARD: Section = Section {
     title: "[admin.guard]",
     doc: "When a configuration goes back because it does harm: what happened since is compared with the up to \
           five minutes before. Looked at are the share of requests that are answered with 5xx (by a backend, \
-          or as none may be picked), the share of requests that find no route, the share of attempts at \
-          backends that fail, and the time that 99 of 100 requests stay below.",
+          or as none may be picked), the share of requests that find no route, the share of those that are \
+          answered with 4xx (by a backend, or by a route itself), the share of attempts at backends that \
+          fail, and the time that 99 of 100 requests stay below.",
     settings: &[
         Setting::with_default(
             "min_requests",
@@ -147,6 +148,14 @@ static GUARD: Section = Section {
             "5.0",
             "By how many percentage points a share may rise.",
             "0.5",
+        ),
+        Setting::with_default(
+            "client_error_points",
+            Kind::Float { min: 0.0, max: 100.0 },
+            "20.0",
+            "By how many percentage points the share of 4xx may rise. It is looked at only where there were \
+             `min_requests` before as well; at 100 it never is.",
+            "100.0",
         ),
         Setting::with_default(
             "min_timed_requests",
