@@ -29,6 +29,9 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// How many of the backends may be out for one to be left alone that asks for it, in percent.
 const MOST_RESTING: u32 = 50;
 
+/// Between two events that tell that the last one left is not parked.
+const AGAIN: Duration = Duration::from_mins(1);
+
 /// The kind of event for what a backend has become.
 fn kind_of(is_now: &str) -> &'static str {
     match is_now {
@@ -63,6 +66,8 @@ pub(super) struct Tracked {
     pub(super) at_start: bool,
     /// What is known of its requests.
     pub(super) record: Record,
+    /// When it was told last that it would be parked, were it not the last one left.
+    pub(super) kept_at: Option<Tick>,
 }
 
 impl Backends {
@@ -188,6 +193,7 @@ impl Control {
                     self.note((UpstreamIx(place), Some(BackendIx(ix))), told);
                 }
                 let record = was.as_ref().map(|was| was.record).unwrap_or_default();
+                let kept_at = was.as_ref().and_then(|was| was.kept_at);
                 let at_start = was.as_ref().map_or(at_start, |was| was.at_start);
                 let is_new = was.is_none();
                 let checked = was.as_ref().map_or(&[][..], |was| {
@@ -203,6 +209,7 @@ impl Control {
                     checks,
                     at_start,
                     record,
+                    kept_at,
                 };
                 let joins = is_new && tracked.joins();
                 self.backends.0.insert(backend.id, tracked);
@@ -321,7 +328,12 @@ impl Control {
         let next = match ruling {
             Ruling::Stays => return,
             Ruling::AnotherTrial => return self.offer_trial(id, now),
+            // As long as requests fail, this is heard with every few of them.
+            Ruling::LastOneLeft if tracked.kept_at.is_some_and(|at| now < at.after(AGAIN)) => {
+                return;
+            }
             Ruling::LastOneLeft => {
+                tracked.kept_at = Some(now);
                 let (name, label) = (&upstream.name, &upstream.backends[ix.index()].label);
                 warn!(
                     upstream = name,
@@ -336,6 +348,7 @@ impl Control {
             }
             Ruling::Becomes(next) => next,
         };
+        tracked.kept_at = None;
         let (is_now, then) = match next {
             PassiveState::Ok => ("back in service", String::new()),
             PassiveState::Parked { .. } => ("parked", format!("a trial request in {pause:.1?}")),

@@ -109,6 +109,16 @@ async fn last_backend_left_is_never_parked() {
     let parked = [told(&lb, &a).await, told(&lb, &b).await];
     let parked = parked.iter().filter(|one| one["passive_state"] == "parked");
     assert_eq!(parked.count(), 1);
+    let kept = async || {
+        let told = lb.api("/api/v1/ha/events?kind=backend.not_parked").await;
+        told["events"].as_array().unwrap().len()
+    };
+    assert_eq!(kept().await, 1);
+    // Its failures go on, and push nothing else out of the list of events.
+    for _ in 0..20 {
+        assert_eq!(ask(&lb).await.0, 500);
+    }
+    assert_eq!(kept().await, 1);
 }
 
 #[tokio::test]
