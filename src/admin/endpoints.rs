@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::asked::read;
-use super::problem::Problem;
+use super::problem::{Problem, in_form};
 use super::recorded::LARGEST;
 use super::state::Shared;
 use super::view::explain::Question;
@@ -78,6 +78,7 @@ pub fn router(state: State) -> Router {
     paths()
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(middleware::map_response(in_form))
         .layer(middleware::from_fn_with_state(shared.clone(), guard::protect))
         .with_state(shared)
 }
@@ -228,7 +229,7 @@ async fn events(
 ) -> Result<Response, Problem> {
     let Query(wanted) =
         wanted.map_err(|error| Problem::bad_request("bad_query", error.body_text()))?;
-    if wanted.follows() {
+    if wanted.follows()? {
         return follow::follow(&state, &headers, wanted);
     }
     Ok(told(StatusCode::OK, &view::Events::of(state.registry.history(), &wanted)))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use axum::body::to_bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -67,6 +68,23 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// What is refused before it comes to us, such as a body that is too large or a path that is no text, in the form
+/// of all else that is refused.
+pub(super) async fn in_form(response: Response) -> Response {
+    /// Bytes of what is said of it at most.
+    const SAID: usize = 1024;
+    let plain = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/plain");
+    let status = response.status();
+    if !status.is_client_error() || !response.headers().get(header::CONTENT_TYPE).is_some_and(plain)
+    {
+        return response;
+    }
+    let said = to_bytes(response.into_body(), SAID).await.unwrap_or_default();
+    let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+    let told = String::from_utf8_lossy(&said).into_owned();
+    Problem::new(status, code, told).into_response()
 }
 
 impl From<ReloadError> for Problem {

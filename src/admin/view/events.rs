@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::problem::Problem;
 use crate::telemetry::{Happened, History};
 
 /// Which events are wanted.
@@ -22,8 +23,12 @@ pub(in crate::admin) struct Wanted {
 
 impl Wanted {
     /// Whether those to come are wanted as well.
-    pub(in crate::admin) fn follows(&self) -> bool {
-        self.follow.as_deref().is_some_and(|follow| follow != "0")
+    pub(in crate::admin) fn follows(&self) -> Result<bool, Problem> {
+        match self.follow.as_deref() {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(_) => Err(Problem::bad_request("bad_query", "follow is 0 or 1")),
+        }
     }
 
     /// Those whose kind begins so.
