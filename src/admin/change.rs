@@ -18,7 +18,7 @@ use super::endpoints::told;
 use super::problem::Problem;
 use super::state::Shared;
 use super::view::{BackendView, CheckVerdict, OverrideView, Overrides};
-use crate::control::{By, Kind, Origin, What, Wish, Word};
+use crate::control::{By, Kind, Origin, Removed, Said, What, Wish, Word};
 use crate::model::{BackendIx, Clock, Tick};
 use crate::snapshot::{Snapshot, Upstream};
 
@@ -217,9 +217,42 @@ pub(super) async fn lift(
     Path(id): Path<String>,
     asked: Asked<Reason>,
 ) -> Result<Response, Problem> {
+    if let (Err(_), Some(gone)) =
+        (Found::by(state.reader.current(), &id), gone(&state.control.said(), &id))
+    {
+        return come_back(state, gone, asked).await;
+    }
     let what = What::Say(Vec::new(), vec![Kind::Weight, Kind::State]);
     let (found, how) = wish(&mut state, &id, what, asked).await?;
     Ok(done(&mut state, &found.id(), None, &how))
+}
+
+/// A backend of the file that was taken away by hand, by `UPSTREAM/BACKEND`, or by its name where it is the
+/// only one.
+fn gone(said: &Said, id: &str) -> Option<Removed> {
+    let is =
+        |one: &&Removed| id == one.backend || id == format!("{}/{}", one.upstream, one.backend);
+    let mut found = said.removed.iter().filter(is);
+    found.next().filter(|_| found.next().is_none()).cloned()
+}
+
+async fn come_back(
+    mut state: Shared,
+    gone: Removed,
+    asked: Asked<Reason>,
+) -> Result<Response, Problem> {
+    let Asked { who, how, said: why } = asked;
+    let id = format!("{}/{}", gone.upstream, gone.backend);
+    let wish = Wish {
+        upstream: gone.upstream,
+        backend: gone.backend,
+        what: What::Return,
+        by: By::now(who.name, reason(why.reason)?, None),
+        bypass: Vec::new(),
+        dry_run: how.is_dry(),
+    };
+    state.control.wish(wish).await?;
+    Ok(done(&mut state, &id, None, &how))
 }
 
 /// `GET overrides`.

@@ -76,7 +76,7 @@ pub(super) enum Backend {
         #[command(flatten)]
         one: One,
     },
-    /// As the configuration says: all that was said by hand is taken back
+    /// As the configuration says: all that was said by hand is taken back, that it was removed too
     Reset {
         #[command(flatten)]
         one: One,
@@ -373,7 +373,26 @@ fn all(arguments: &StatusArgs, out: &mut impl Write) -> io::Result<bool> {
     });
     let heads = ["BACKEND", "STATE", "SERVES", "WEIGHT", "IN FLIGHT", "PICKS", "WHY"];
     table(out, &heads, rows)?;
+    for one in &removed(&arguments.admin)? {
+        writeln!(out, "{}", told_of_removed(one))?;
+    }
     Ok(true)
+}
+
+/// Backends of the file that were taken away by hand.
+pub(super) fn removed(admin: &Place) -> io::Result<Vec<Value>> {
+    Ok(list(&admin.get("/api/v1/ha/overrides")?["removed"]).to_vec())
+}
+
+/// Tells of such a backend.
+pub(super) fn told_of_removed(one: &Value) -> String {
+    let [upstream, backend, actor, since, reason] =
+        ["upstream", "backend", "actor", "since", "reason"].map(|key| text(one, key));
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!(
+        "{upstream}/{backend} was removed by {actor} at {since}{why}; `plimsoll backend reset \
+         {upstream}/{backend}` brings it back"
+    )
 }
 
 /// Tells what is wrong with a configuration.

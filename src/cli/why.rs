@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::admin::Place;
-use crate::cli::operate::{list, text};
+use crate::cli::operate::{list, removed, text, told_of_removed};
 
 /// Which backend.
 #[derive(Debug, Clone, Args)]
@@ -29,10 +29,15 @@ pub(super) fn why(arguments: &WhyArgs, out: &mut impl Write) -> io::Result<bool>
     let all = at.get("/api/v1/ha/load-balancer/backends")?;
     let all = list(&all["backends"]);
     let full = |one: &Value| format!("{}/{}", text(one, "upstream"), text(one, "backend"));
-    let found: Vec<_> =
-        all.iter().filter(|one| text(one, "backend") == backend || full(one) == *backend).collect();
+    let is = |one: &Value| text(one, "backend") == backend || full(one) == *backend;
+    let found: Vec<_> = all.iter().filter(|one| is(one)).collect();
     if found.is_empty() && *as_json {
         return writeln!(out, "{:#}", json!({ "backends": [] })).map(|()| false);
+    }
+    if found.is_empty()
+        && let Some(one) = removed(at)?.iter().find(|one| is(one))
+    {
+        return writeln!(out, "{}", told_of_removed(one)).map(|()| false);
     }
     if found.is_empty() {
         writeln!(out, "there is no backend {backend}; there are:")?;

@@ -50,6 +50,8 @@ pub enum What {
     },
     /// It leaves.
     Leave,
+    /// It was taken away by hand, and is back as the file has it.
+    Return,
     /// Its checks are run at once.
     Check,
 }
@@ -146,7 +148,7 @@ impl Control {
                     self.timers.set(due, Clock::now());
                 }
             }
-            What::Join { .. } | What::Leave => {}
+            What::Join { .. } | What::Leave | What::Return => {}
         }
         Ok(self.snapshot.generation)
     }
@@ -175,6 +177,12 @@ impl Control {
                     max_connections: *max_connections,
                     by: wish.by.clone(),
                 });
+            }
+            What::Return => {
+                let is = |one: &mut Removed| one.upstream == *name && one.backend == wish.backend;
+                if said.removed.extract_if(.., is).next().is_none() {
+                    return Err(Refusal::NoBackend(format!("{name}/{}", wish.backend)));
+                }
             }
             _ => self.take_away(&mut said, upstream, wish)?,
         }
@@ -210,6 +218,7 @@ impl Control {
         self.take_up_said(said);
         let (kind, what) = match wish.what {
             What::Join { .. } => ("backend.added", "added"),
+            What::Return => ("backend.added", "back, as the file has it"),
             _ => ("backend.removed", "removed"),
         };
         let (upstream, backend) = (&wish.upstream, &wish.backend);

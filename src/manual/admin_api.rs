@@ -84,7 +84,7 @@
 //! | `PATCH /api/v1/ha/load-balancer/backends/{id}` | `weight`, `state` (`enabled`, `draining`, `disabled`, `forced_up`, `forced_down`); `null` takes back what was said |
 //! | `POST /api/v1/ha/load-balancer/backends` | one more backend: `upstream`, `address`, `weight`, `tier`, `max_connections` |
 //! | `DELETE /api/v1/ha/load-balancer/backends/{id}` | one backend less |
-//! | `PUT`, `DELETE /api/v1/ha/overrides/{id}` | all that is said of a backend; what the file says again |
+//! | `PUT`, `DELETE /api/v1/ha/overrides/{id}` | all that is said of a backend; what the file says again, of one that was taken away too |
 //! | `POST /api/v1/ha/health-checks/{id}/run` | its checks, at once; the results count as any other |
 //! | `POST /api/v1/ha/config/reload` | the files are read again |
 //! | `POST /api/v1/ha/config/update` | the configuration in the body is put in force and into the file |
@@ -146,7 +146,8 @@
 //! is not confirmed in time, or if it does harm, judged each second against the five minutes before. Updates,
 //! rollbacks and restores can be asked for so. Harm is: 5 points more requests answered with 5xx (by a backend,
 //! or by Plimsoll itself as none may be picked), or found no route, or attempts at backends failed, among 20 or
-//! more of which 5 failed; or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on;
+//! more of which 5 failed; 20 points more answered with 4xx, by a backend (a path that is rewritten wrongly) or by
+//! Plimsoll itself (`respond`, `access`, `limits`), where there were 20 requests before as well; or a 99th percentile more than twice as high and 100 ms higher, from 100 requests on;
 //! `[admin.guard]` has these numbers. It goes back to the files of before by the same way, whatever lies beside
 //! the main file now, and an event and the revision's reason say why (`config.reverted`; others are
 //! `config.applied`, `config.confirmed`, `config.guard_passed`). Where it cannot, as a certificate of then is

@@ -159,7 +159,8 @@ families! {
         = "When a backend name was resolved last, in seconds since 1970; absent until one is.";
 
     CONFIG_RELOADS: COUNTER "plimsoll_config_reloads_total" ["result"]
-        = "Configurations that came into force, or that the files held and were refused.";
+        = "Configurations that came into force, or that the files held and were refused; changes of backends by \
+           hand are none.";
     CONFIG_LAST_RELOAD_SUCCESSFUL: GAUGE "plimsoll_config_last_reload_successful" []
         = "0 from when the configuration in the files is refused until a good one stands there, else 1.";
     CONFIG_LAST_RELOAD_TIMESTAMP: GAUGE "plimsoll_config_last_reload_timestamp_seconds" []

@@ -186,6 +186,27 @@ async fn backends_join_and_leave_without_a_failed_request() {
     let events = lb.api("/api/v1/ha/events").await;
     let kinds: Vec<_> = events["events"].as_array().unwrap().iter().map(|e| &e["kind"]).collect();
     assert!(kinds.contains(&&json!("backend.added")) && kinds.contains(&&json!("backend.removed")));
+    let reloads = &lb.api("/api/v1/ha/status").await["reloads"];
+    assert_eq!(reloads["ok"], 2, "the start and the reload: {reloads}");
+}
+
+#[tokio::test]
+async fn a_backend_of_the_file_that_was_taken_away_comes_back() {
+    let (a, _b, lb) = two().await;
+    let admin = lb.admin_addr();
+    let told = ask(admin, "DELETE", &backend(&a), &[], r#"{"reason": "new disk"}"#).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let removed = async || lb.api("/api/v1/ha/overrides").await["removed"].clone();
+    assert_eq!(removed().await[0]["reason"], "new disk");
+    let path = backend(&a).replace("load-balancer/backends", "overrides");
+    let told = ask(admin, "DELETE", &format!("{path}?dry_run=1"), &[], "").await;
+    assert_eq!((told.status, &told.body["backend"]), (200, &json!(null)), "{}", told.body);
+    let told = ask(admin, "DELETE", &path, &[], "").await;
+    assert_eq!((told.status, &told.body["backend"]["admin_state"]), (200, &json!("enabled")));
+    assert_eq!(removed().await, json!([]));
+    until("it serves again", async || get(lb.addr("main"), "/").await.text() == "a").await;
+    let told = ask(admin, "DELETE", &path.replace("127", "128"), &[], "").await;
+    assert_eq!((told.status, &told.body["code"]), (404, &json!("no_backend")));
 }
 
 #[tokio::test]
@@ -210,6 +231,9 @@ async fn what_cannot_be_meant_is_told_and_changes_nothing() {
         ("POST", &all, r#"{"upstream": "no", "address": "10.0.0.1:80"}"#, 404, "no_upstream"),
         ("POST", &all, r#"{"upstream": "api", "address": "http://x"}"#, 422, "address"),
         ("POST", &all, "", 400, "bad_body"),
+        ("PATCH", &one, &" ".repeat(3 << 20), 413, "too_large"),
+        ("PATCH", &format!("{all}/%FF"), "{}", 400, "bad_request"),
+        ("GET", &"/api/v1/ha/events?follow=maybe".to_owned(), "", 400, "bad_query"),
         ("DELETE", &all, "", 405, "unknown_method"),
         ("POST", &format!("/api/v1/ha/health-checks/{}/run", a.address()), "", 409, "no_checks"),
     ] {

@@ -215,6 +215,7 @@ impl Control {
         let ended = control.recall_said();
         let by = By::of(Origin::Start);
         control.apply((loaded, answers), Origin::Start, &by, None, true);
+        control.count_loaded();
         control.tell_ended(&ended);
         control.resume_probation();
         control.begin_to_count();

@@ -54,7 +54,7 @@ impl Control {
                 return;
             }
             Command::Wish { wish, reply } => match &wish.what {
-                What::Join { .. } | What::Leave => match self.alter(&wish) {
+                What::Join { .. } | What::Leave | What::Return => match self.alter(&wish) {
                     Ok((said, loaded)) if !wish.dry_run => {
                         let (task, by) = (Task::Take(Box::new(loaded)), wish.by.clone());
                         let altered = Box::new((said, *wish));
@@ -123,9 +123,12 @@ impl Control {
                         if let Some(why) = left {
                             self.note_left(why);
                         }
-                        if let Some(altered) = altered {
-                            let (said, wish) = *altered;
-                            self.altered(&wish, said);
+                        match altered {
+                            Some(altered) => {
+                                let (said, wish) = *altered;
+                                self.altered(&wish, said);
+                            }
+                            None => self.count_loaded(),
                         }
                         Ok(generation)
                     }
@@ -215,6 +218,12 @@ impl Control {
         self.refused = Some(why);
     }
 
+    /// Counts a configuration that came into force. What operators say of backends is none.
+    pub(super) fn count_loaded(&self) {
+        let (generation, hash) = (self.snapshot.generation, self.loaded.hash);
+        self.registry.process().reloaded(SystemTime::now(), generation, hash);
+    }
+
     /// Puts a configuration in force. `on_disk`: it is what the files hold by now. Else nothing is known of
     /// them that was not known before: what was refused there is bad still.
     pub(super) fn apply(
@@ -244,7 +253,6 @@ impl Control {
         self.publish_changes();
         self.enter_in_ledger(origin, by, probation);
         let generation = self.snapshot.generation;
-        self.registry.process().reloaded(SystemTime::now(), generation, hash);
         self.stage.applied(&config);
         let (challenges, events) = (&self.challenges, &self.events);
         self.keeper.keep(config.acme.as_ref(), challenges, &self.registry, events);
