@@ -6,17 +6,17 @@ use std::time::Duration;
 use ahash::AHashMap;
 
 use crate::control::writer::{Control, Due};
-use crate::model::{BackendId, BackendState, Clock, PassiveState, ProbedState, Tick};
+use crate::model::{BackendId, BackendIx, BackendState, Clock, PassiveState, ProbedState, Tick};
 use crate::policy::parking::Record;
 use crate::snapshot::Snapshot;
-use crate::snapshot::build::Identities;
+use crate::snapshot::build::{Identities, known_as};
 
 /// What was known of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Learned {
     /// The name of its upstream.
     pub upstream: String,
-    /// Its label within it.
+    /// What it is known by within it.
     pub backend: String,
     /// What probes said.
     pub probed: ProbedState,
@@ -28,9 +28,9 @@ pub struct Learned {
 pub fn learned(snapshot: &Snapshot) -> Vec<Learned> {
     let now = Clock::now();
     let backends = snapshot.upstreams.iter().flat_map(|upstream| {
-        upstream.backends.iter().map(move |backend| Learned {
+        (0..).map(BackendIx).zip(&upstream.backends).map(move |(ix, backend)| Learned {
             upstream: upstream.name.clone(),
-            backend: backend.label.clone(),
+            backend: known_as(upstream.declared(ix), &backend.label, &backend.address),
             probed: backend.state.probed,
             parked_for: match backend.state.passive {
                 PassiveState::Ok => None,

@@ -140,7 +140,7 @@
 //!
 //! If the new one ends, finds a fault in the configuration, cannot have an address, or is not ready within
 //! `upgrade_timeout`, it is killed, the log and `plimsoll upgrade` say why, and the old one goes on as if
-//! nothing had been asked. What starts anew: counters, the connections kept to backends, the counts of
+//! nothing had been asked. What starts anew: counters, the list of events (the log and the audit log go on), the connections kept to backends, the counts of
 //! limits, learned sessions of `sticky`, what outlier ejection and slow start had counted. What was changed by
 //! hand goes on where `[admin] state` keeps it, as over any restart.
 //!

@@ -131,12 +131,14 @@ async fn what_was_learned_of_backends_goes_over() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let upstream = "[upstream.api.health]\ntype = \"tcp\"\ninterval = \"1h\"\ndown_interval = \"1h\"\n\
          fast_interval = \"100ms\"\nstart_period = \"1ms\"\n[upstream.api.passive]\nfail_timeout = \"1h\"\n";
-    let text = config("", "", &[at(&a), at(&b), format!("address = \"{gone}\"")]) + upstream;
+    let named = |name: &str, address: String| format!("{address}\nname = \"{name}\"");
+    let gone = named("gone", format!("address = \"{gone}\""));
+    let text = config("", "", &[at(&a), named("b", at(&b)), gone]) + upstream;
     let family = Family::start(&text).await;
-    let down = format!("plimsoll_backend_state{{backend=\"{gone}\"}}");
+    let down = "plimsoll_backend_state{backend=\"gone\"}";
     until("it is down, the others are up", async || {
         let text = family.metrics().await;
-        metric(&text, &down) == Some(0.0)
+        metric(&text, down) == Some(0.0)
             && metric(&text, "plimsoll_upstream_backends{state=\"up\"}") == Some(2.0)
     })
     .await;
@@ -145,7 +147,7 @@ async fn what_was_learned_of_backends_goes_over() {
     family.until_gone(old).await;
     // No probe of the new process can have changed it: it takes three good or bad ones.
     let text = family.metrics().await;
-    assert_eq!(metric(&text, &down), Some(0.0), "{text}");
+    assert_eq!(metric(&text, down), Some(0.0), "{text}");
     assert_eq!(metric(&text, "plimsoll_upstream_backends{state=\"up\"}"), Some(2.0), "{text}");
 }
 

@@ -78,6 +78,12 @@ struct Walk<'a, 'k> {
     gathered: Gathered,
 }
 
+/// What a backend is known by within its upstream, over reloads and upgrades. One that has a name and moves is
+/// another: nothing that is known of it says anything of who answers there.
+pub fn known_as(entry: &config::Backend, label: &str, address: &Address) -> String {
+    if entry.name.is_some() { format!("{label} at {address}") } else { label.to_owned() }
+}
+
 impl<'a> Walk<'a, '_> {
     /// Takes up the backend that `entry` stands for at `address`.
     fn add(
@@ -91,15 +97,8 @@ impl<'a> Walk<'a, '_> {
             self.stays(place, entry, found)
         } else {
             let label = label(self.source, entry, address);
-            // One that has a name and moves is another: nothing that is known of it says anything of who
-            // answers there.
-            let id = match &entry.name {
-                Some(_) => {
-                    let there = format!("{label} at {address}");
-                    self.known.identities.backend(&self.source.name, &there)
-                }
-                None => self.known.identities.backend(&self.source.name, &label),
-            };
+            let known_as = known_as(entry, &label, address);
+            let id = self.known.identities.backend(&self.source.name, &known_as);
             match self.place_of(id) {
                 Some(place) => self.stays(place, entry, found),
                 None => (Arc::new(self.fresh((id, label), entry, address, found)), None),

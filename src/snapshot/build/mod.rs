@@ -32,6 +32,7 @@ use crate::tls::Challenges;
 use backends::{Gathered, gather};
 use plans::{open, plans, tallies};
 
+pub use backends::known_as;
 pub use identities::Identities;
 pub use offline::Offline;
 
