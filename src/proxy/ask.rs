@@ -64,7 +64,7 @@ pub(super) async fn may_pass(walk: &mut Walk<'_, '_>, to: &[u8]) -> Result<(), F
 
 /// The route of a question or a copy, after its rewrites.
 pub(super) fn settle<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     client: &ClientIdentity,
     state: &mut State,
     to: &[u8],
@@ -99,12 +99,13 @@ async fn ask(walk: &mut Walk<'_, '_>, entry: &RouteEntry) -> Result<u16, Failure
     walk.state.response = crate::http1::ResponseHead::default();
     match &entry.route.action {
         Action::Proxy { rewrite, host, .. } => {
-            let at = Entrance { whole: Instant::now(), ..walk.at };
+            let at = walk.at;
             let (destination, local) =
                 service::destination(at, entry).ok_or(Failure::NoneEligible)?;
             let client = walk.client;
             let passage =
                 Passage::new((at, entry), (destination, local), (rewrite, host), client, true);
+            let passage = Passage { since: Instant::now(), ..passage };
             walk.state.tried.clear();
             walk.state.key.clear();
             Ok(attempt::run(&passage, walk.down, walk.state).await?.status)

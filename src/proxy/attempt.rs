@@ -60,7 +60,7 @@ pub(super) async fn run(
     if passage.climbs(state) {
         return Err(Failure::BadRequest(HeadError::BadRequestLine));
     }
-    let mut begun = passage.at.whole;
+    let mut begun = passage.since;
     if passage.until.is_some_and(|until| until <= begun) {
         return Err(Failure::Deadline);
     }

@@ -92,7 +92,7 @@ impl Passage<'_> {
             Need::Key => Key::Bytes(key),
             Need::Nothing => Key::None,
         };
-        let now = Clock::tick(self.at.whole.into_std());
+        let now = Clock::tick(self.since.into_std());
         Pick { key, live: &upstream.live, tried, now, rng }
     }
 

@@ -15,7 +15,7 @@ use crate::snapshot::{Destination, RouteEntry};
 
 /// When everything has to be over: by the `grpc-timeout` of a call, and by what the route looks at.
 pub(super) fn of(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: &RouteEntry,
     destination: &Destination,
     client: &ClientIdentity,
@@ -38,7 +38,7 @@ pub(super) fn used_up(total: Option<Instant>, until: Option<Instant>) -> Failure
 #[cold]
 fn asked(
     text: &Template,
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: &RouteEntry,
     client: &ClientIdentity,
     state: &State,

@@ -40,7 +40,7 @@ impl<'a> Passage<'a> {
         let local = self.local;
         let upstream = &local.upstream;
         self.make_key(state);
-        let mut begun = self.at.whole;
+        let mut begun = self.since;
         let (mut choice, seat) = if let Some(found) = self.choose_at_once(state) {
             found
         } else {

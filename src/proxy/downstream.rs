@@ -25,8 +25,10 @@ use crate::proxy::secured::{self, Begun};
 use crate::proxy::service;
 use crate::proxy::tcp;
 use crate::proxy::timer::Timer;
+use crate::proxy::view::View;
 use crate::proxy::wire::{Carries, Wire};
 use crate::proxy::worker::Worker;
+use crate::snapshot::Listener;
 use crate::snapshot::settings::{Client, ProxyProtocol};
 use crate::tls::Secured;
 
@@ -146,6 +148,28 @@ impl Wait {
         })
     }
 
+    /// Where and when a request came in.
+    fn entrance<'a>(
+        &'a self,
+        open: &'a Open,
+        view: &'a View,
+        listener: &'a Listener,
+        came: Came,
+    ) -> Entrance<'a> {
+        Entrance {
+            worker: &open.worker,
+            view,
+            open: Some(open),
+            listener,
+            served: self.served + 1,
+            accepted: self.accepted,
+            proxied: self.proxied.as_deref(),
+            secured: self.secured.as_deref(),
+            started: came.started,
+            whole: came.whole,
+        }
+    }
+
     /// A request has ended.
     fn for_next(&mut self, ended: Instant, client: &Client) {
         self.served += 1;
@@ -202,34 +226,24 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
     };
     let listener = &*view.snapshot.listeners[place];
     let mut state = worker.states.take();
-    let at = |came: Came| Entrance {
-        worker,
-        view: &view,
-        open: Some(open),
-        listener,
-        served: wait.served + 1,
-        accepted: wait.accepted,
-        proxied: wait.proxied.as_deref(),
-        secured: wait.secured.as_deref(),
-        started: came.started,
-        whole: came.whole,
-    };
     let end = match down.next_head(worker, &listener.client, &mut state.head).await {
         Next::Nothing => None,
         Next::Closed => Some(End::Close),
         Next::Request(came) if wait.is_plain => {
-            Some(service::refuse(at(came), down, &mut state, Failure::PlainHttp).await)
+            let at = &wait.entrance(open, &view, listener, came);
+            Some(service::refuse(at, down, &mut state, Failure::PlainHttp).await)
         }
         Next::Request(came) => {
+            let at = &wait.entrance(open, &view, listener, came);
             let handled = {
-                let handling = pin!(service::handle(at(came), down, &mut state));
+                let handling = pin!(service::handle(at, down, &mut state));
                 until_cut(worker, handling).await
             };
             if let Some((end, ended)) = handled {
                 wait.for_next(ended, &listener.client);
                 Some(end)
             } else {
-                service::note_cut(at(came), down, &mut state);
+                service::note_cut(at, down, &mut state);
                 Some(End::Cut)
             }
         }
@@ -240,7 +254,8 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
         }
         Next::Bad(started, failure) => {
             let came = Came { started, whole: started };
-            Some(service::refuse(at(came), down, &mut state, failure).await)
+            let at = &wait.entrance(open, &view, listener, came);
+            Some(service::refuse(at, down, &mut state, failure).await)
         }
     };
     worker.states.give(state);

@@ -15,7 +15,8 @@ use crate::snapshot::Listener;
 use crate::tls::Secured;
 
 /// Where and when a request came in.
-#[derive(Debug, Clone, Copy)]
+/// Handed on by reference: each step that a request waits in would keep a copy.
+#[derive(Debug)]
 pub(super) struct Entrance<'a> {
     pub(super) worker: &'a Worker,
     /// The client's connection; `None` of a request of our own.
@@ -32,7 +33,7 @@ pub(super) struct Entrance<'a> {
     pub(super) secured: Option<&'a Secured>,
     /// When its first bytes were there.
     pub(super) started: Instant,
-    /// When its head was whole: from here on the time is ours and the backends'.
+    /// When its head was whole.
     pub(super) whole: Instant,
 }
 

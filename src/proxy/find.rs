@@ -15,7 +15,7 @@ use crate::snapshot::{Captured, Request, RouteEntry};
 
 /// The route of a request.
 pub(super) fn find<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     client: &ClientIdentity,
     state: &mut State,
 ) -> Result<&'a RouteEntry, Failure> {
@@ -39,7 +39,7 @@ type Said<'v> = (&'v RequestHead, &'v [u8], &'v [u8], Option<&'v TraceIds>);
 
 /// What the texts of route rules may speak of.
 fn asked<'v>(
-    at: Entrance<'v>,
+    at: &'v Entrance<'v>,
     client: &'v ClientIdentity,
     (head, request_id, path, trace): Said<'v>,
     ends: Option<(SocketAddr, SocketAddr)>,
@@ -59,7 +59,7 @@ pub(super) enum Again<'n> {
 
 /// The route of where a request goes on.
 pub(super) fn find_again<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     client: &ClientIdentity,
     state: &mut State,
     again: Again<'_>,
@@ -86,7 +86,7 @@ fn capture<'v>(entry: &RouteEntry, vars: impl Fn() -> Vars<'v>) -> Option<Box<Ca
 
 #[inline]
 fn look_up<'a, 'v>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     head: &RequestHead,
     vars: impl Fn() -> Vars<'v>,
     path: &[u8],

@@ -33,7 +33,7 @@ pub(super) type Holds<'a> = Vec<Held<'a>>;
 /// Lets a request pass once its limits allow it; tells what became of it by them. It fails if it is
 /// refused, or if its client has left while it waited.
 pub(super) async fn pass<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     limits: &'a [LimitUse],
     vars: &Vars<'_>,
     down: &mut Downstream,
@@ -68,20 +68,20 @@ impl<'a> Judged<'a> {
     }
 
     /// Writes down what became of the request; gives the failure if it is refused indeed.
-    fn refused(&self, at: Entrance<'_>, what: &'static str) -> Option<Failure> {
+    fn refused(&self, at: &Entrance<'_>, what: &'static str) -> Option<Failure> {
         self.count(at, Limited::Refused);
         tell(self.terms.log_level, self.terms, what);
         (!self.terms.dry_run).then_some(Failure::Limited(self.terms.status))
     }
 
-    fn count(&self, at: Entrance<'_>, result: Limited) {
+    fn count(&self, at: &Entrance<'_>, result: Limited) {
         self.terms.limit.series.worker(at.worker.ix).judged(result);
     }
 }
 
 /// Judges and counts by rate; gives how long to wait, if at all.
 fn rates(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     limits: &[Judged<'_>],
     verdict: &mut Option<Verdict>,
 ) -> Result<Option<Duration>, Failure> {
@@ -129,7 +129,7 @@ fn rates(
 }
 
 /// Waits on the connection's timer, for as long as the client does.
-async fn wait(at: Entrance<'_>, down: &mut Downstream, delay: Duration) -> Result<(), Failure> {
+async fn wait(at: &Entrance<'_>, down: &mut Downstream, delay: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + delay;
     poll_fn(|cx| {
         down.poll_gone(&at.worker.buffers, cx)?;
@@ -141,7 +141,7 @@ async fn wait(at: Entrance<'_>, down: &mut Downstream, delay: Duration) -> Resul
 
 /// Counts the request among those under way.
 fn counts<'a>(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     limits: &[Judged<'a>],
     verdict: &mut Option<Verdict>,
 ) -> Result<Holds<'a>, Failure> {

@@ -46,7 +46,7 @@ struct Reply<'a> {
 
 /// Redirects.
 pub(super) async fn redirect(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: &RouteEntry,
     client: &ClientIdentity,
     down: &mut Downstream,
@@ -60,7 +60,7 @@ pub(super) async fn redirect(
 
 /// Redirects there, with this status.
 pub(super) async fn go_there(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: Option<&RouteEntry>,
     client: &ClientIdentity,
     down: &mut Downstream,
@@ -80,7 +80,7 @@ pub(super) async fn go_there(
 
 /// Answers as the route says.
 pub(super) async fn respond(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: &RouteEntry,
     client: &ClientIdentity,
     down: &mut Downstream,
@@ -109,7 +109,7 @@ pub(super) async fn respond(
 
 /// Answers an authority of certificates (RFC 8555 §8.3).
 pub(super) async fn challenge(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     client: &ClientIdentity,
     down: &mut Downstream,
     state: &mut State,
@@ -123,7 +123,7 @@ pub(super) async fn challenge(
 
 /// Answers with an error, unless the client is gone.
 pub(super) async fn fail(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: Option<&RouteEntry>,
     client: &ClientIdentity,
     down: &mut Downstream,
@@ -192,7 +192,7 @@ fn line(status: u16) -> Vec<u8> {
 }
 
 async fn send(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: Option<&RouteEntry>,
     client: &ClientIdentity,
     down: &mut Downstream,
@@ -234,7 +234,7 @@ pub(super) fn is_worth_discarding(state: &State) -> bool {
 
 /// Reads and throws away what is left of the body; `false` if it does not end soon.
 pub(super) async fn discard_body(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     down: &mut Downstream,
     state: &mut State,
 ) -> bool {
@@ -249,7 +249,7 @@ pub(super) async fn discard_body(
 }
 
 /// The same with what has come already: nobody waits for a slow client.
-pub(super) async fn discard_what_came(at: Entrance<'_>, down: &mut Downstream, state: &mut State) {
+pub(super) async fn discard_what_came(at: &Entrance<'_>, down: &mut Downstream, state: &mut State) {
     state.upload.limit_to(DISCARD_UP_TO);
     let (upload, buffers) = (&mut state.upload, &at.worker.buffers);
     poll_fn(|cx| {
@@ -262,7 +262,7 @@ pub(super) async fn discard_what_came(at: Entrance<'_>, down: &mut Downstream, s
 
 /// Puts head and body into `to_client`; gives the length of the body that is sent.
 fn compose(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     entry: Option<&RouteEntry>,
     client: &ClientIdentity,
     state: &mut State,

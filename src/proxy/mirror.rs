@@ -96,7 +96,7 @@ async fn copy(
     let mut down = Downstream::new(Wire::Socket(Stream::Unix(nobody)), client.downstream);
     let now = Instant::now();
     let listener = &*view.snapshot.listeners[place];
-    let at = Entrance {
+    let at = &Entrance {
         worker,
         open: None,
         view: &view,

@@ -210,7 +210,7 @@ pub(super) fn poll_paced(
 
 /// Hands the client what was read ahead of it, as long as it waits for that. The backend is free by now.
 pub(super) async fn finish(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     (done, until): (Done, Option<Instant>),
     down: &mut Downstream,
     state: &mut State,

@@ -23,7 +23,7 @@ use crate::snapshot::{Backend, Destination, RouteEntry};
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for by name")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Passage<'a> {
-    pub(super) at: Entrance<'a>,
+    pub(super) at: &'a Entrance<'a>,
     pub(super) entry: &'a RouteEntry,
     pub(super) destination: &'a Destination,
     pub(super) local: &'a Local,
@@ -38,6 +38,8 @@ pub(super) struct Passage<'a> {
     pub(super) may_repeat: bool,
     /// It is a question of ours: only the head of the answer counts, and the client gets none of it.
     pub(super) asks: bool,
+    /// From when on the time is ours and the backends'.
+    pub(super) since: Instant,
     /// Until when the client waits, if it has told: everything has to be over by then.
     pub(super) until: Option<Instant>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Passage<'a> {
 impl<'a> Passage<'a> {
     /// A request on its way as its route says.
     pub(super) fn new(
-        (at, entry): (Entrance<'a>, &'a RouteEntry),
+        (at, entry): (&'a Entrance<'a>, &'a RouteEntry),
         (destination, local): (&'a Destination, &'a Local),
         (rewrite, host): (&'a PathRewrite, &'a HostPolicy),
         client: &'a ClientIdentity,
@@ -63,6 +65,7 @@ impl<'a> Passage<'a> {
             found: false,
             may_repeat: true,
             asks,
+            since: at.whole,
             until: None,
         }
     }
@@ -98,7 +101,7 @@ impl Passage<'_> {
             elsewhere: false,
             within_budget: self.is_within_budget(),
             tries,
-            elapsed: now.saturating_duration_since(self.at.whole),
+            elapsed: now.saturating_duration_since(self.since),
             policy: &self.destination.retry,
         }
     }
@@ -125,7 +128,7 @@ impl Passage<'_> {
             upstream: &self.local.upstream.name,
             backend,
             link: self.at.link(state.ends),
-            clock: Some(self.at.clock(self.at.whole)),
+            clock: Some(self.at.clock(self.since)),
             left: self.left(),
             answer: Answer { request_body: state.upload.received, ..Answer::default() },
             captured: state.captured.as_deref(),
@@ -234,7 +237,7 @@ impl Passage<'_> {
 
     /// When the time for all attempts is used up.
     pub(super) fn total(&self) -> Option<Instant> {
-        let total = self.destination.timeouts.total.map(|total| self.at.whole + total);
+        let total = self.destination.timeouts.total.map(|total| self.since + total);
         total.into_iter().chain(self.until).min()
     }
 }

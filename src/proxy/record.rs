@@ -28,7 +28,7 @@ pub(super) struct Place<'a> {
 
 /// Writes the line, if the log is on. Costs one comparison if it is off.
 pub(super) fn access(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     place: Place<'_>,
     state: &State,
     done: &Done,
@@ -55,7 +55,7 @@ type To<'a> = (&'a AccessLogFormat, Option<&'a Template>, Option<&'a Path>);
 
 /// Writes the line of one log.
 fn one(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     place: Place<'_>,
     state: &State,
     (done, duration): (&Done, Duration),
@@ -122,7 +122,7 @@ fn found(state: &State, format: Format) -> Vec<String> {
 
 /// The attempts, as far as the line tells of them.
 fn attempts<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     state: &'a State,
     format: Format,
     found: &'a [String],
@@ -153,7 +153,7 @@ fn attempts<'a>(
 
 /// What a line may speak of.
 fn vars<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     place: Place<'a>,
     state: &'a State,
     done: &Done,

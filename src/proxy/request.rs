@@ -103,7 +103,7 @@ impl State {
     /// What templates may speak of where no upstream is chosen.
     pub(super) fn vars<'a>(
         &'a self,
-        at: Entrance<'a>,
+        at: &'a Entrance<'a>,
         client: &'a ClientIdentity,
         route: &'a str,
     ) -> Vars<'a> {
@@ -131,7 +131,7 @@ impl State {
     }
 
     /// The body, where a text asks for it and all of it is in memory.
-    pub(super) fn body(&self, at: Entrance<'_>) -> Option<&[u8]> {
+    pub(super) fn body(&self, at: &Entrance<'_>) -> Option<&[u8]> {
         if at.view.snapshot.asked.body { self.upload.whole() } else { None }
     }
 

@@ -31,7 +31,7 @@ pub(super) enum Rewritten {
 /// Applies the rules in their order.
 pub(super) fn rewrite(
     rules: &[PathChange],
-    (at, client): (Entrance<'_>, &ClientIdentity),
+    (at, client): (&Entrance<'_>, &ClientIdentity),
     route: &str,
     state: &mut State,
 ) -> Rewritten {
@@ -87,7 +87,7 @@ impl When<'_> {
 fn apply(
     rule: &PathChange,
     when: &mut When<'_>,
-    (at, client): (Entrance<'_>, &ClientIdentity),
+    (at, client): (&Entrance<'_>, &ClientIdentity),
     route: &str,
     state: &State,
 ) -> Option<(Vec<u8>, Vec<u8>)> {

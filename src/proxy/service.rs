@@ -25,7 +25,7 @@ use crate::snapshot::{Action, Destination, Listener, RouteEntry};
 
 /// Serves a request whose head is parsed. Tells what becomes of the connection, and when it ended.
 pub(super) async fn handle(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     down: &mut Downstream,
     state: &mut State,
 ) -> (End, Instant) {
@@ -61,7 +61,7 @@ pub(super) async fn handle(
     let mut holds = Holds::new();
     let step = match routed {
         Ok(entry) if entry.route.before.is_some() => Step::Enter(entry),
-        Ok(entry) => match act(at, entry, &client, destination, down, (state, &mut holds)).await {
+        Ok(entry) => match act((at, at.whole), entry, &client, destination, down, (state, &mut holds)).await {
             Ok(done) => Step::Acted(entry, done),
             Err(failure) => Step::Failed(Some(entry), failure),
         },
@@ -89,7 +89,7 @@ pub(super) async fn handle(
 
 /// Answers an authority of certificates, before any route.
 async fn challenge(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     client: &ClientIdentity,
     down: &mut Downstream,
     state: &mut State,
@@ -108,7 +108,7 @@ async fn challenge(
 
 /// Answers what is not a request, and ends the connection.
 pub(super) async fn refuse(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     down: &mut Downstream,
     state: &mut State,
     failure: Failure,
@@ -133,7 +133,7 @@ pub(super) async fn refuse(
 }
 
 /// Writes the line of a request that was dropped in the middle. Its books are closed by then.
-pub(super) fn note_cut(at: Entrance<'_>, down: &Downstream, state: &mut State) {
+pub(super) fn note_cut(at: &Entrance<'_>, down: &Downstream, state: &mut State) {
     let client = identify(at, down, state);
     // What was worked out for it went with it, but the way to its route is the same.
     let entry = find(at, &client, state).ok();
@@ -147,7 +147,7 @@ pub(super) fn note_cut(at: Entrance<'_>, down: &Downstream, state: &mut State) {
 }
 
 /// Who sent the request.
-fn identify(at: Entrance<'_>, down: &Downstream, state: &State) -> ClientIdentity {
+fn identify(at: &Entrance<'_>, down: &Downstream, state: &State) -> ClientIdentity {
     let client = ClientIdentity::new(down.peer, at.scheme(), &state.head, &at.listener.forwarded);
     match at.proxied {
         Some((source, _)) => client.proxied(source.ip(), &at.listener.forwarded),
@@ -157,7 +157,7 @@ fn identify(at: Entrance<'_>, down: &Downstream, state: &State) -> ClientIdentit
 
 /// The page for an error on this route.
 pub(super) fn error_page<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     entry: Option<&'a RouteEntry>,
     status: u16,
 ) -> Option<&'a ErrorPage> {
@@ -180,7 +180,7 @@ pub(super) fn body_limit(listener: &Listener, entry: Option<&RouteEntry>) -> Opt
 
 /// The destination of a proxied request, with this worker's side of its upstream.
 pub(super) fn destination<'a, 'e>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     entry: &'e RouteEntry,
 ) -> Option<(&'e Destination, &'a Local)> {
     let Action::Proxy { split, .. } = &entry.route.action else {
@@ -201,7 +201,7 @@ pub(super) fn admit(entry: &RouteEntry, client: &ClientIdentity) -> Result<(), F
 /// Lets a request pass once the route's limits allow it. What it holds of them it holds until it is
 /// answered, wherever it goes on.
 pub(super) async fn limit<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     entry: &'a RouteEntry,
     client: &ClientIdentity,
     down: &mut Downstream,
@@ -222,7 +222,7 @@ pub(super) async fn limit<'a>(
 
 /// Does what the route says. An error means that nothing went to the client yet.
 pub(super) async fn act<'a>(
-    mut at: Entrance<'a>,
+    (at, mut since): (&'a Entrance<'a>, Instant),
     entry: &'a RouteEntry,
     client: &ClientIdentity,
     destination: Option<(&Destination, &Local)>,
@@ -235,20 +235,22 @@ pub(super) async fn act<'a>(
     if entry.route.limits.is_some() {
         limit(at, entry, client, down, (state, holds)).await?;
         // What it waited is not to be taken from the backends' time.
-        at.whole = Instant::now();
+        since = Instant::now();
     }
     admit(entry, client)?;
     match (&entry.route.action, destination) {
         (Action::Proxy { rewrite, host, .. }, Some((destination, local))) => {
-            let at = match &entry.route.request_buffering {
-                None => at,
+            if let Some(settings) = &entry.route.request_buffering
+                && !state.upload.has_all()
+            {
                 // Boxed: the common way shall not pay for the size of this one.
-                Some(settings) => Box::pin(store(at, settings, down, state)).await?,
-            };
+                Box::pin(store(at, settings, down, state)).await?;
+                since = Instant::now();
+            }
             let until = deadline::of(at, entry, destination, client, state);
             let passage =
                 Passage::new((at, entry), (destination, local), (rewrite, host), client, false);
-            let passage = Passage { until, ..passage };
+            let passage = Passage { since, until, ..passage };
             if down.stream.asks_for_tunnel() && !passage.may_switch(&state.head) {
                 return Err(Failure::NoTunnel);
             }
@@ -275,15 +277,11 @@ pub(super) async fn act<'a>(
 
 /// Reads the whole body before a backend is asked: a slow client then occupies none. The backends'
 /// time begins afterwards.
-async fn store<'a>(
-    at: Entrance<'a>,
+async fn store(
+    at: &Entrance<'_>,
     settings: &RequestBuffering,
     down: &mut Downstream,
     state: &mut State,
-) -> Result<Entrance<'a>, Failure> {
-    if state.upload.has_all() {
-        return Ok(at);
-    }
-    state.upload.store(settings, down, &at.worker.buffers, &at.listener.client).await?;
-    Ok(Entrance { whole: Instant::now(), ..at })
+) -> Result<(), Failure> {
+    state.upload.store(settings, down, &at.worker.buffers, &at.listener.client).await
 }

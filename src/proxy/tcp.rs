@@ -51,7 +51,7 @@ pub(super) async fn serve(
     let Some((view, place)) = worker.view_of(&open.port) else { return };
     let listener = &*view.snapshot.listeners[place];
     let Some(tcp) = listener.tcp.as_deref() else { return };
-    let at = Entrance {
+    let at = &Entrance {
         worker,
         view: &view,
         open: Some(open),
@@ -99,7 +99,7 @@ pub(super) async fn serve(
 
 /// A connection that is passed through.
 struct Session<'a> {
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     tcp: &'a ListenerTcp,
     client: &'a ClientIdentity,
     /// Where it went.
@@ -135,10 +135,10 @@ impl Session<'_> {
         let destination = tcp.find(self.name.as_deref(), &offered).ok_or(Failure::NoRoute)?;
         let local = &*at.view.upstreams[destination.upstream.index()];
         self.local = Some(local);
-        // The time of the backends begins here, whatever the client took.
-        let at = Entrance { whole: Instant::now(), ..at };
         let as_it_is = (&PathRewrite::Keep, &HostPolicy::Preserve);
         let passage = Passage::new((at, &tcp.entry), (destination, local), as_it_is, client, false);
+        // The time of the backends begins here, whatever the client took.
+        let passage = Passage { since: Instant::now(), ..passage };
         let mut dialled = passage.dial(down, state).await?;
         self.up.outgoing.head.append(&mut down.leftover);
         let ended = upgrade::tunnel(

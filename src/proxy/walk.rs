@@ -43,7 +43,7 @@ pub(super) enum Step<'a> {
 
 /// A request on its way.
 pub(super) struct Walk<'a, 'r> {
-    pub(super) at: Entrance<'a>,
+    pub(super) at: &'a Entrance<'a>,
     pub(super) client: &'r ClientIdentity,
     pub(super) down: &'r mut Downstream,
     pub(super) state: &'r mut State,
@@ -108,7 +108,7 @@ impl<'a> Walk<'a, '_> {
         let destination = service::destination(self.at, entry);
         self.local = destination.map(|(_, local)| local);
         // What has gone by until here is not to be taken from these backends' time.
-        let at = Entrance { whole: Instant::now(), ..self.at };
+        let at = (self.at, Instant::now());
         let Self { client, down, state, holds, .. } = self;
         match service::act(at, entry, client, destination, down, (state, holds)).await {
             Ok(done) => Step::Acted(entry, done),

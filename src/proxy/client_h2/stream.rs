@@ -69,7 +69,7 @@ async fn stream(job: Job) {
     let channel = Box::new(Channel::new(body, told.form, respond, told.asked, shared.ends));
     let mut down = Downstream::new(Wire::Http2(channel), shared.peer);
     down.timer = shared.timer();
-    let at = shared.entrance(&view, place, served);
+    let at = &shared.entrance(&view, place, served);
     match read {
         Ok(_) => {
             drop(parts);

@@ -107,7 +107,7 @@ impl Traces {
 
 /// The route of a request, whose trace begins here or is gone on with.
 pub(super) fn find<'a>(
-    at: Entrance<'a>,
+    at: &'a Entrance<'a>,
     tracing: &Tracing,
     client: &ClientIdentity,
     state: &mut State,
@@ -125,7 +125,7 @@ pub(super) fn find<'a>(
 
 /// The trace of a request: its caller's, if that is believed, else a new one.
 fn begin(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     tracing: &Tracing,
     client: &ClientIdentity,
     state: &State,
@@ -223,7 +223,7 @@ impl Trace {
 /// Ends the request's trace, if it has one: makes its spans and hands them over.
 #[cold]
 pub(super) fn end(
-    at: Entrance<'_>,
+    at: &Entrance<'_>,
     place: Place<'_>,
     down: &Downstream,
     state: &mut State,

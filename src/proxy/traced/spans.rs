@@ -39,7 +39,7 @@ const CREDENTIALS: [&[u8]; 4] = [b"AWSAccessKeyId", b"Signature", b"sig", b"X-Go
 /// A request that is over.
 pub(super) struct Request<'r> {
     pub(super) trace: &'r Trace,
-    pub(super) at: Entrance<'r>,
+    pub(super) at: &'r Entrance<'r>,
     pub(super) place: Place<'r>,
     pub(super) down: &'r Downstream,
     pub(super) state: &'r State,
