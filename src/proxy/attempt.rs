@@ -76,18 +76,18 @@ pub(super) async fn run(
     };
     let mut tries = 1;
     loop {
-        let next = {
-            // Does not outlive the block: every request would hold room for it while it waits.
-            let ended = match passage.hedges_after(choice, tries, state) {
-                None => passage.attempt(choice, tries, begun, down, state).await,
-                // Boxed: what is not hedged shall not pay for the size of this.
-                Some(after) => {
-                    Box::pin(passage.hedged((&mut choice, after), begun, down, state)).await
-                }
-            };
-            begun = ended.at;
-            passage.conclude(choice, &ended, tries, state)
+        let (next, ended) = match passage.hedges_after(choice, tries, state) {
+            None => passage.attempt(choice, tries, begun, down, state).await,
+            // Boxed: what is not hedged shall not pay for the size of this.
+            Some(after) => {
+                Box::pin(async {
+                    let ended = passage.hedged((&mut choice, after), begun, down, state).await;
+                    (passage.conclude(choice, &ended, tries, state), ended.at)
+                })
+                .await
+            }
         };
+        begun = ended;
         match next {
             Next::Answered(done) if is_ahead(&done, state) => {
                 drop(seat);
@@ -278,7 +278,7 @@ pub(super) struct Progress {
 }
 
 impl Passage<'_> {
-    /// One try at one backend.
+    /// One try at one backend: what follows it, and when it ended.
     async fn attempt(
         &self,
         choice: Choice,
@@ -286,11 +286,11 @@ impl Passage<'_> {
         begun: Instant,
         down: &mut Downstream,
         state: &mut State,
-    ) -> Ended {
+    ) -> (Next, Instant) {
         let upstream = &self.local.upstream;
         let backend = &upstream.backends[choice.ix.index()];
         let cell = backend.series.worker(self.at.worker.ix);
-        let _place = self.take_place(choice);
+        let place = self.take_place(choice);
         let under_way = UnderWay::enter(cell);
         let span = self.begin_span(choice, begun, state);
         let mut progress = Progress { span, ..Progress::default() };
@@ -318,8 +318,10 @@ impl Passage<'_> {
             }
             Err(failure) => Err(failure),
         };
-        drop(under_way);
-        self.ended(choice, begun, result, progress, state)
+        drop((under_way, place));
+        // Judged here, on the stack: handed on it would be copied into what the request holds while it waits.
+        let ended = self.ended(choice, begun, result, progress, state);
+        (self.conclude(choice, &ended, tries, state), ended.at)
     }
 
     /// How an attempt ended, in one.

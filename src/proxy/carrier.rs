@@ -27,10 +27,16 @@ use crate::snapshot::{Backend, Upstream};
 pub(super) enum Carrier {
     /// A connection for this request alone.
     Http1(Box<Connection>),
-    /// A stream of a connection that others share; a tunnel's is the only one.
-    Http2(Sender),
+    /// A stream of a connection that others share; a tunnel's is the only one. Boxed, for it is large.
+    Http2(Box<Sender>),
     /// Such a stream on which the answer has begun; boxed, for it is rare and large.
     Answered(Box<(Sender, Answer)>),
+}
+
+impl Carrier {
+    fn shared(sender: Sender) -> Self {
+        Self::Http2(Box::new(sender))
+    }
 }
 
 impl Passage<'_> {
@@ -49,7 +55,7 @@ impl Passage<'_> {
             _ if choice.fresh => None,
             Protocol::Http1 => pool.take(&upstream.pool, begun, own).map(Carrier::Http1),
             Protocol::Http2 if head.is_some_and(|head| self.tunnels(head)) => None,
-            Protocol::Http2 => pool.shared(&upstream.pool, begun).map(Carrier::Http2),
+            Protocol::Http2 => pool.shared(&upstream.pool, begun).map(Carrier::shared),
         }?;
         Some(self.reused(kept, progress))
     }
@@ -88,7 +94,7 @@ impl Passage<'_> {
                     let (by, late) = self.connected_by(begun);
                     timer.within(by, awaited.ended()).await.map_err(|_| late)?;
                     if let Some(sender) = kept.shared_since(begun, pool, Instant::now()) {
-                        return Ok(self.reused(Carrier::Http2(sender), progress));
+                        return Ok(self.reused(Carrier::shared(sender), progress));
                     }
                     if awaited.has_failed() {
                         break;
@@ -104,7 +110,7 @@ impl Passage<'_> {
                 }
                 let sender = sender?;
                 kept.share(sender.clone(), pool, Instant::now());
-                Ok(Carrier::Http2(sender))
+                Ok(Carrier::shared(sender))
             }
         }
     }
@@ -120,7 +126,7 @@ impl Passage<'_> {
         let stream = self.connect(backend, origin, self.ends(down));
         let sender = async { backend_h2::begin_tunnel(stream.await?).await };
         let sender = self.connected(sender, backend, begun, &mut down.timer, progress).await?;
-        sender.map(Carrier::Http2).ok_or(Failure::NoTunnel)
+        sender.map(Carrier::shared).ok_or(Failure::NoTunnel)
     }
 
     /// The ends of the client's connection, if the backend is to be told of them.

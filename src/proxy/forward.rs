@@ -56,7 +56,7 @@ impl Forward<'_> {
             Carrier::Http1(connection) => self.over_http1(connection, down, state, progress).await,
             // Boxed: the common way shall not pay for the size of this one.
             Carrier::Http2(sender) => {
-                Box::pin(self.over_http2(sender, None, down, state, progress)).await
+                Box::pin(self.over_http2(*sender, None, down, state, progress)).await
             }
             Carrier::Answered(begun) => {
                 let (sender, answer) = *begun;

@@ -357,7 +357,7 @@ impl Leg<'_> {
         };
         self.answered = Some(match carrier {
             Carrier::Http1(connection) => self.ask_alone(passage, request, connection).await?,
-            Carrier::Http2(sender) => self.ask_beside_others(passage, request, sender).await?,
+            Carrier::Http2(sender) => self.ask_beside_others(passage, request, *sender).await?,
             answered @ Carrier::Answered(_) => answered,
         });
         Ok(())
