@@ -80,11 +80,9 @@ pub(super) async fn run(
             None => passage.attempt(choice, tries, begun, down, state).await,
             // Boxed: what is not hedged shall not pay for the size of this.
             Some(after) => {
-                Box::pin(async {
-                    let ended = passage.hedged((&mut choice, after), begun, down, state).await;
-                    (passage.conclude(choice, &ended, tries, state), ended.at)
-                })
-                .await
+                let ended = passage.hedged((&mut choice, after), begun, down, state);
+                let ended = Box::pin(ended).await;
+                (passage.conclude(choice, &ended, tries, state), ended.at)
             }
         };
         begun = ended;

@@ -18,6 +18,7 @@ use crate::proxy::client_h2::{self, Arrived};
 use crate::proxy::done::End;
 use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
+use crate::proxy::lines::Lines;
 use crate::proxy::port::Open;
 use crate::proxy::proxied;
 use crate::proxy::read_head::{Came, HEAD_READ, Next};
@@ -236,8 +237,9 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
         Next::Request(came) => {
             let at = &wait.entrance(open, &view, listener, came);
             let handled = {
+                let kept = Lines::of(&*state);
                 let handling = pin!(service::handle(at, down, &mut state));
-                until_cut(worker, handling).await
+                until_cut(worker, handling, Some(kept)).await
             };
             if let Some((end, ended)) = handled {
                 wait.for_next(ended, &listener.client);
@@ -262,15 +264,21 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
     end
 }
 
-/// `None`: the time is up for all that is under way.
+/// `None`: the time is up for all that is under way. `kept`: what the work needs beside its own memory, if
+/// both are worth to be fetched each time that it goes on.
 pub(super) async fn until_cut<T>(
     worker: &Worker,
     // Pinned where it was made: it is large, and moving it costs what a small request costs to parse.
     mut work: Pin<&mut impl Future<Output = T>>,
+    kept: Option<Lines>,
 ) -> Option<T> {
     poll_fn(|cx| {
         if worker.is_cutting() {
             return Poll::Ready(None);
+        }
+        if let Some(kept) = kept {
+            Lines::of(&*work).fetch();
+            kept.fetch();
         }
         work.as_mut().poll(cx).map(Some)
     })

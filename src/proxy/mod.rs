@@ -13,7 +13,7 @@
 //! `walk` takes a request that goes on elsewhere from route to route (`trail` is where it has been);
 //! `traced` has requests belong to traces;
 //! `failure` turns what went wrong into a status; `record` writes the line. `headers` and `vars`
-//! are pure. `tcp` passes whole connections through instead, with `dial` in place of `attempt`.
+//! are pure. `lines` has the processor fetch what a request needs next. `tcp` passes whole connections through instead, with `dial` in place of `attempt`.
 
 mod admission;
 mod answer;
@@ -48,6 +48,7 @@ mod hedge;
 mod idle;
 mod judge;
 mod limits;
+mod lines;
 mod local;
 mod log_line;
 mod memory;

@@ -61,10 +61,13 @@ pub(super) async fn handle(
     let mut holds = Holds::new();
     let step = match routed {
         Ok(entry) if entry.route.before.is_some() => Step::Enter(entry),
-        Ok(entry) => match act((at, at.whole), entry, &client, destination, down, (state, &mut holds)).await {
-            Ok(done) => Step::Acted(entry, done),
-            Err(failure) => Step::Failed(Some(entry), failure),
-        },
+        Ok(entry) => {
+            match act((at, at.whole), entry, &client, destination, down, (state, &mut holds)).await
+            {
+                Ok(done) => Step::Acted(entry, done),
+                Err(failure) => Step::Failed(Some(entry), failure),
+            }
+        }
         Err(failure) => Step::Failed(None, failure),
     };
     let local = destination.map(|(_, local)| local);

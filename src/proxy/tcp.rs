@@ -79,7 +79,7 @@ pub(super) async fn serve(
         up: Flow::default(),
         back: Flow::default(),
     };
-    let done = until_cut(worker, pin!(session.run(&mut down, &mut state))).await;
+    let done = until_cut(worker, pin!(session.run(&mut down, &mut state)), None).await;
     let was_cut = done.is_none();
     let cut = Failure::Cut;
     let done = done.unwrap_or(Done { status: cut.status(), failure: Some(cut), ..Done::default() });

@@ -168,7 +168,7 @@ impl<'a> Walk<'a, '_> {
         if state.upload.exceeds(state.head.framing()) {
             return Err(Failure::BodyTooLarge);
         }
-        service::limit(*at, entry, client, down, (state, holds)).await?;
+        service::limit(at, entry, client, down, (state, holds)).await?;
         service::admit(entry, client)?;
         if let Some(auth) = before.asked_about(client.address) {
             let to = self.render(auth, &entry.route.name);

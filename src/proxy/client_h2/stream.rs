@@ -17,6 +17,7 @@ use crate::proxy::client_h2::seats::Seat;
 use crate::proxy::downstream::{Downstream, until_cut};
 use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
+use crate::proxy::lines::Lines;
 use crate::proxy::read_head::{limits, refused};
 use crate::proxy::request::State;
 use crate::proxy::service;
@@ -74,8 +75,9 @@ async fn stream(job: Job) {
         Ok(_) => {
             drop(parts);
             let handled = {
+                let kept = Lines::of(&*state);
                 let handling = pin!(service::handle(at, &mut down, &mut state));
-                until_cut(worker, handling).await
+                until_cut(worker, handling, Some(kept)).await
             };
             if handled.is_none() {
                 service::note_cut(at, &down, &mut state);
