@@ -53,7 +53,8 @@
 //! ([`Upstream::pick`](crate::snapshot::Upstream::pick), [`Plan::pick`](crate::balance::Plan::pick)) with
 //! this worker's [`Cursor`](crate::balance::Cursor), the backends' [`Live`](crate::balance::Live) counters and
 //! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
-//! settled when the snapshot was built. Where tiers share the requests, the lot falls on one first
+//! settled when the snapshot was built. Those of which probes have said nothing yet are behind all others, for
+//! requests that failed there. Where tiers share the requests, the lot falls on one first
 //! ([`Tiers`](crate::balance::Tiers)). While a circuit breaker is not closed the plans are empty, and only its
 //! trials find somebody. Where an upstream is crowded
 //! ([`is_crowded`](crate::snapshot::Upstream::is_crowded)), the request comes to `queue.rs` first: a part is
@@ -81,6 +82,8 @@
 //! pass over the fields that came; those that pass unchanged, one behind the other, are one copy. Request and
 //! response then move on their own, at the pace of the slower side, and are not collected unless the route asks
 //! for it: `request_buffering` for the request, and `response_buffer` and `rate` for the response (`pace.rs`).
+//! Each time that the task is woken, the memory in which the request waited is fetched while the first bytes are
+//! read (`lines.rs`): with hundreds of requests under way it has left the processor's caches by then.
 //! The beginning of the request's body is kept, up to `replay_body`, for another attempt. Of a large response
 //! with a length, what is left behind its first bytes goes through a pipe of the kernel and is not looked at
 //! (`piped.rs`), unless TLS or HTTP/2 is on either side. To a backend of `protocol = "h2c"` or `"h2"` the same

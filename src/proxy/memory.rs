@@ -72,7 +72,7 @@ impl Memory {
 
     /// Connections end with their request.
     #[inline]
-    pub(super) fn is_tight(&self) -> bool {
+    pub fn is_tight(&self) -> bool {
         self.is(Level::Tight)
     }
 

@@ -8,6 +8,8 @@ use crate::proxy::Memory;
 use crate::snapshot::Reader;
 use crate::telemetry::Registry;
 
+/// What is asked for and given back so that the allocator looks around: more than it keeps in its small pages.
+const PROBE: usize = 8 << 20;
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -25,6 +27,9 @@ pub(super) async fn watch(
             // What cannot be measured is not limited.
             None => memory.note(0, None),
         }
+        if memory.is_tight() {
+            let_go();
+        }
         if limit.is_some() {
             tokio::time::sleep(INTERVAL).await;
         } else if !reader.changed().await {
@@ -32,6 +37,13 @@ pub(super) async fn watch(
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Has the allocator give back what has been free for a while. mimalloc does it only when more is freed, and where
+/// all work is refused nothing is: memory would be short for ever because it was short once.
+fn let_go() {
+    // Nothing is written to it, so it takes no memory itself.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(PROBE)));
 }
 
 /// Bytes of the process in RAM: `VmRSS` (proc(5)).
