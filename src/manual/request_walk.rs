@@ -49,7 +49,8 @@
 //!
 //! # 4. The pick (`choice.rs`, `queue.rs`)
 //!
-//! A parked backend that is owed its trial request goes first. Otherwise the strategy picks
+//! A parked backend that is owed its trial request goes first; a trial whose client did not wait for its answer
+//! is offered again after a pause. Otherwise the strategy picks
 //! ([`Upstream::pick`](crate::snapshot::Upstream::pick), [`Plan::pick`](crate::balance::Plan::pick)) with
 //! this worker's [`Cursor`](crate::balance::Cursor), the backends' [`Live`](crate::balance::Live) counters and
 //! the set of those already [`Tried`](crate::balance::Tried). Nobody in the plan is ineligible: that was
