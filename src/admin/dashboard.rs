@@ -16,12 +16,13 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The files behind the page: path, type, content.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("/dashboard/style.css", STYLE, include_str!("dashboard/style.css")),
     ("/dashboard/page.js", SCRIPT, include_str!("dashboard/page.js")),
     ("/dashboard/api.js", SCRIPT, include_str!("dashboard/api.js")),
     ("/dashboard/change.js", SCRIPT, include_str!("dashboard/change.js")),
     ("/dashboard/draw.js", SCRIPT, include_str!("dashboard/draw.js")),
+    ("/dashboard/overrides.js", SCRIPT, include_str!("dashboard/overrides.js")),
     ("/dashboard/rates.js", SCRIPT, include_str!("dashboard/rates.js")),
     ("/dashboard/revisions.js", SCRIPT, include_str!("dashboard/revisions.js")),
 ];

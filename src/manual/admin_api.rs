@@ -54,7 +54,7 @@
 //! |---|---|
 //! | `/livez` | the process runs |
 //! | `/readyz` | 200 when every listener accepts; 503 while starting, draining or replaced |
-//! | `/dashboard` | a page for people: listeners, routes, upstreams, backends, events; drain and weight at hand |
+//! | `/dashboard` | a page for people: listeners, routes, upstreams, backends, changes by hand, events; drain and weight at hand |
 //! | `/openapi.json` | the API as a document that programs read (`OpenAPI` 3.1) |
 //! | `/healthz`, `/api/v1/ha/health` | every upstream; 503 when none can serve |
 //! | `/metrics`, `/api/v1/ha/metrics` | metrics, as Prometheus text, or as `OpenMetrics` with exemplars for who accepts that |

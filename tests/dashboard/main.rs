@@ -175,6 +175,8 @@ async fn a_backend_is_drained_and_weighed_by_hand_after_a_question() {
     browser.click("#change button[value=yes]").await;
     until_it_says(&browser, &cell(&first, 2), "draining").await;
     until_it_says(&browser, "#events", "a new disk").await;
+    let said = format!("api/{}: draining (ops: a new disk)", first.address());
+    until_it_says(&browser, "#overrides", &said).await;
     assert_eq!(backend(&lb, &first).await["admin_state"], "draining");
 
     // By keyboard alone: to the button, into the dialogue, and out of it by Enter.
@@ -192,6 +194,26 @@ async fn a_backend_is_drained_and_weighed_by_hand_after_a_question() {
     browser.click("#change button[value=yes]").await;
     until_it_says(&browser, &cell(&second, 6), "7").await;
     assert_eq!(backend(&lb, &second).await["weight"], 7);
+
+    // Who is removed has no row any more: here it is told, until it is taken back.
+    let id = format!("api%2F{}", second.address());
+    let delete = async |path: String| {
+        let head = format!(
+            "DELETE /api/v1/ha/{path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer secret\r\n\r\n",
+            lb.admin_addr()
+        );
+        let told = request(lb.admin_addr(), head).await;
+        assert_eq!(told.status, 200, "{}", told.text());
+    };
+    delete(format!("load-balancer/backends/{id}")).await;
+    let removed = format!("api/{}: removed (ops", second.address());
+    until_it_says(&browser, "#overrides", &removed).await;
+    delete(format!("overrides/{id}")).await;
+    delete(format!("overrides/api%2F{}", first.address())).await;
+    until("nothing is said by hand any more", async || {
+        browser.run("return document.querySelector('#by-hand').hidden").await == true
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,3 +117,8 @@ export function time(seconds) {
   const [unit, long] = units.find(([, long]) => seconds >= 2 * long) ?? ["s", 1];
   return `${short(seconds / long)} ${unit}`;
 }
+
+/** A moment (RFC 3339) without what nobody reads of it. */
+export function moment(text) {
+  return text.slice(0, 19).replace("T", " ");
+}

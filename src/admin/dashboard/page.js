@@ -3,6 +3,7 @@
 import { keepToken, read } from "./api.js";
 import { confirm, wire } from "./change.js";
 import { chart, element, keep, say, short, time } from "./draw.js";
+import { showOverrides } from "./overrides.js";
 import { Rates } from "./rates.js";
 import { showRevisions } from "./revisions.js";
 
@@ -247,7 +248,8 @@ async function tick() {
   }
   asking = true;
   try {
-    const [status, stats, list, revisions] = await Promise.all([read("/status"), read("/load-balancer/stats"), read("/load-balancer/backends"), read("/config/revisions"), askEvents()]);
+    const [status, stats, list, overrides, revisions] = await Promise.all(
+      [read("/status"), read("/load-balancer/stats"), read("/load-balancer/backends"), read("/overrides"), read("/config/revisions"), askEvents()]);
     rates.begin(performance.now() / 1000);
     const { perClass, shown } = figures(stats, list.backends);
     showState(status);
@@ -255,6 +257,7 @@ async function tick() {
     showListeners(status, stats);
     showUpstreams(status, stats, list.backends);
     showTraffic(perClass);
+    showOverrides(overrides);
     showRevisions(revisions);
     showEvents();
     at("trouble").hidden = true;

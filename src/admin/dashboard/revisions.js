@@ -1,14 +1,11 @@
 // The configurations that were in force, and what the present one has to prove.
 
-import { element, keep, say } from "./draw.js";
+import { element, keep, moment, say } from "./draw.js";
 
 /** Revisions that are shown at most. */
 const SHOWN = 10;
 
 const at = (id) => document.getElementById(id);
-
-/** A moment without what nobody reads of it. */
-const moment = (text) => text.slice(0, 19).replace("T", " ");
 
 function proves(probation) {
   const back = `Revision ${probation.revision} goes back to ${probation.back_to}`;
