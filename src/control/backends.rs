@@ -29,7 +29,7 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// How many of the backends may be out for one to be left alone that asks for it, in percent.
 const MOST_RESTING: u32 = 50;
 
-/// Between two events that tell that the last one left is not parked.
+/// Between two events that tell that a backend is not parked.
 const AGAIN: Duration = Duration::from_mins(1);
 
 /// The kind of event for what a backend has become.
@@ -66,7 +66,7 @@ pub(super) struct Tracked {
     pub(super) at_start: bool,
     /// What is known of its requests.
     pub(super) record: Record,
-    /// When it was told last that it would be parked, were it not the last one left.
+    /// When it was told last that it would be parked, were it not for the others.
     pub(super) kept_at: Option<Tick>,
 }
 
@@ -81,6 +81,16 @@ impl Backends {
 
     pub(super) fn get_mut(&mut self, id: BackendId) -> Option<&mut Tracked> {
         self.0.get_mut(&id)
+    }
+
+    /// Whether it is to be told, once more, that a backend is not parked; it counts as told then.
+    pub(super) fn is_told_again(&mut self, id: BackendId, now: Tick) -> bool {
+        let Some(tracked) = self.0.get_mut(&id) else { return false };
+        let due = tracked.kept_at.is_none_or(|at| now >= at.after(AGAIN));
+        if due {
+            tracked.kept_at = Some(now);
+        }
+        due
     }
 }
 
@@ -329,11 +339,8 @@ impl Control {
             Ruling::Stays => return,
             Ruling::AnotherTrial => return self.offer_trial(id, now),
             // As long as requests fail, this is heard with every few of them.
-            Ruling::LastOneLeft if tracked.kept_at.is_some_and(|at| now < at.after(AGAIN)) => {
-                return;
-            }
+            Ruling::LastOneLeft if !self.backends.is_told_again(id, now) => return,
             Ruling::LastOneLeft => {
-                tracked.kept_at = Some(now);
                 let (name, label) = (&upstream.name, &upstream.backends[ix.index()].label);
                 warn!(
                     upstream = name,
@@ -348,7 +355,6 @@ impl Control {
             }
             Ruling::Becomes(next) => next,
         };
-        tracked.kept_at = None;
         let (is_now, then) = match next {
             PassiveState::Ok => ("back in service", String::new()),
             PassiveState::Parked { .. } => ("parked", format!("a trial request in {pause:.1?}")),
@@ -356,6 +362,7 @@ impl Control {
         };
         self.change((id, is_now, Cause::Traffic), why, then, |tracked| {
             tracked.state.passive = next;
+            tracked.kept_at = None;
         });
         match next {
             PassiveState::Ok => {

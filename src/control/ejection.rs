@@ -156,8 +156,12 @@ impl Control {
             (_, true) => (Ejected::Capped, "backend.not_ejected", "too many are out already"),
             (false, false) => (Ejected::Parked, "", ""),
         };
-        backend.series.ejected(ejected, reason);
         if ejected != Ejected::Parked {
+            backend.series.ejected(ejected, reason);
+            // As long as requests fail, this is found with every few of them.
+            if !self.backends.is_told_again(backend.id, now) {
+                return;
+            }
             let (upstream, label) = (&upstream.name, &backend.label);
             warn!(upstream, backend = label, cause = why, "outlier not ejected: {but}");
             let told = Told {
@@ -168,6 +172,21 @@ impl Control {
             };
             return self.note((place, Some(ix)), told);
         }
-        self.judge(backend.id, now, News::FailuresCrossed, |_| format!("outlier: {why}"));
+        self.eject(backend, reason, format!("outlier: {why}"), now);
+    }
+
+    /// Parks a backend unless no other is left, and counts it.
+    pub(super) fn eject(
+        &mut self,
+        backend: &Backend,
+        reason: &'static str,
+        why: String,
+        now: Tick,
+    ) {
+        self.judge(backend.id, now, News::FailuresCrossed, |_| why);
+        let state = self.backends.state(backend.id).map(|state| state.passive);
+        let is_parked = matches!(state, Some(PassiveState::Parked { .. }));
+        let ejected = if is_parked { Ejected::Parked } else { Ejected::Capped };
+        backend.series.ejected(ejected, reason);
     }
 }

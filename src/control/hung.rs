@@ -7,11 +7,11 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::control::writer::{Control, Due};
-use crate::model::{AdminState, BackendId, BackendIx, PassiveState, Tick, UpstreamId};
+use crate::model::{AdminState, BackendId, PassiveState, Tick, UpstreamId};
 use crate::policy::hung::{Facts, Group, News, STEP, Standing};
 use crate::policy::parking;
 use crate::snapshot::Upstream;
-use crate::telemetry::{BackendSeries, Ejected};
+use crate::telemetry::BackendSeries;
 
 /// What was seen of upstreams whose backends may hang.
 #[derive(Debug, Default)]
@@ -83,11 +83,9 @@ impl Control {
     fn take_silence(&mut self, upstream: &Upstream, id: BackendId, news: News, now: Tick) {
         match news {
             News::Hangs(silence) => {
-                if let Some(BackendIx(ix)) = upstream.place_of(id) {
-                    upstream.backends[ix as usize].series.ejected(Ejected::Parked, "hung");
-                }
+                let Some(ix) = upstream.place_of(id) else { return };
                 let why = format!("it hangs: {silence}");
-                self.judge(id, now, parking::News::FailuresCrossed, |_| why);
+                self.eject(&upstream.backends[ix.index()], "hung", why, now);
             }
             News::TrialHangs(silence) => {
                 let why = format!("the trial request hangs: {silence}");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{ask, ask_all_from, told};
+use super::{DOWN, ask, ask_all_from, told, until_state};
 use crate::support::{Answer, Lb, Origin, at, config, until};
 
 /// Failures are only looked at by `ejection`.
@@ -47,6 +47,33 @@ async fn failures_in_a_row_eject_and_the_last_backend_stays() {
     assert_eq!(parked["actor"], "traffic");
     assert!(parked["cause"].as_str().unwrap().ends_with("failures in a row"), "{parked}");
     assert_eq!(parked["next"], "a trial request in 3600.0s");
+    // Its failures go on, and push nothing else out of the list of events.
+    let capped = format!("{ejections}{{reason=\"consecutive\",result=\"capped\"}}");
+    until("it is counted again and again", async || {
+        assert_eq!(ask(&lb).await.0, 500);
+        lb.metric(&capped).await >= Some(3.0)
+    })
+    .await;
+    assert_eq!(events(&lb, &b).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_outlier_that_stays_for_want_of_others_is_not_counted_as_parked() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    b.answer(Answer::Status(500));
+    // By its probes one of them is well, and that one fails.
+    let settings = "ejection = { window = \"1s\", failure_percent = 0, deviations = 0 }\n\
+                    health = { interval = \"40ms\", timeout = \"5s\", expect = [500] }";
+    let lb = Lb::start(config("", &format!("{PASSIVE}{settings}"), &[at(&a), at(&b)])).await;
+    until_state(&lb, &a, DOWN).await;
+    until("the last one is spared", async || {
+        assert_eq!(ask(&lb).await.0, 500);
+        lb.log_text().contains("backend not parked: no other is left")
+    })
+    .await;
+    let ejections = "plimsoll_backend_ejections_total{reason=\"consecutive\"";
+    until("it is counted", async || lb.metric(&format!("{ejections}}}")).await >= Some(1.0)).await;
+    assert_eq!(lb.metric(&format!("{ejections},result=\"parked\"}}")).await, None);
 }
 
 #[tokio::test]

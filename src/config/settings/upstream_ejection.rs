@@ -61,7 +61,8 @@ pub(super) static EJECTION: Section = Section {
             Kind::Float { min: 0.0, max: 10.0 },
             "1.9",
             "By how many standard deviations a backend's success rate may be below the mean of all. One \
-             less than 5 points below it never stands out. 0 is off.",
+             less than 5 points below it never stands out. 0 is off. Of n backends one alone is never more \
+             than √(n - 1) deviations below: of three 1.4, of five 2.",
             "2.5",
         ),
         Setting::with_default(
