@@ -19,6 +19,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::passage::Passage;
 use crate::proxy::request::State;
 use crate::proxy::vars;
+use crate::proxy::view::View;
 use crate::snapshot::settings::Queue;
 use crate::telemetry::{QueueRejected, Shed};
 
@@ -152,13 +153,20 @@ impl<'a> Passage<'a> {
                     return Err(failure);
                 }
             }
-            let Some(seat) = line.enter() else { continue };
-            if let Some(choice) = self.look(state) {
-                cell.queued(begun.elapsed());
-                waiting.found();
-                return Ok((Choice { waited: true, ..choice }, Some(seat)));
+            let view = self.at.worker.view();
+            let now = self.at_present(&view);
+            if let Some(seat) = line.enter() {
+                if let Some(choice) = self.look(&now, state) {
+                    cell.queued(begun.elapsed());
+                    waiting.found();
+                    return Ok((Choice { waited: true, ..choice }, Some(seat)));
+                }
+                seat.give_back();
             }
-            seat.give_back();
+            if now.local.upstream.course.barrier.is_some() {
+                // It opened meanwhile. Leaving calls the next, who leaves too.
+                return Err(now.none_eligible());
+            }
         }
     }
 
@@ -194,19 +202,21 @@ impl<'a> Passage<'a> {
         .await
     }
 
-    /// A backend of the upstream as it is now, if one is free.
-    fn look(&self, state: &mut State) -> Option<Choice> {
-        let view = self.at.worker.view();
+    /// The request's way through the upstream as it is now.
+    fn at_present<'v>(&'v self, view: &'v View) -> Passage<'v> {
         let mut upstreams = view.upstreams.iter();
-        let now = upstreams.find(|local| local.upstream.id == self.local.upstream.id);
-        let passage = match now {
-            Some(now) => Passage { local: now, ..*self },
+        match upstreams.find(|local| local.upstream.id == self.local.upstream.id) {
+            Some(local) => Passage { local, ..*self },
             // It left, or is of this request alone.
             None => *self,
-        };
-        let upstream = &passage.local.upstream;
-        let choice = passage.choose_first(state)?;
-        if std::ptr::eq(passage.local, self.local) {
+        }
+    }
+
+    /// A backend of the upstream as it is `now`, if one is free.
+    fn look(&self, now: &Passage<'_>, state: &mut State) -> Option<Choice> {
+        let upstream = &now.local.upstream;
+        let choice = now.choose_first(state)?;
+        if std::ptr::eq(now.local, self.local) {
             return Some(choice);
         }
         state.tried.clear();

@@ -100,6 +100,30 @@ async fn a_post_waits_too_and_its_body_is_whole() {
 }
 
 #[tokio::test]
+async fn nobody_waits_on_when_the_circuit_breaker_opens() {
+    let origin = Origin::start("a").await;
+    origin.answer(Answer::Status(500));
+    let breaker = "retry = { tries = 1 }\npassive = { max_fails = 0, statuses = [500] }\n\
+                   breaker = { window = \"1s\", min_requests = 1, open_for = \"1h\" }\n";
+    let lb = crowded(&origin, &format!("{breaker}{PRIORITIES}")).await;
+    let mut first = at_backend(&lb, &origin).await;
+    // Whoever comes behind it has the only place for good.
+    origin.answer(Answer::Never);
+    let mut clients = in_line(&lb, &["/1", "/2", "/3"]).await;
+    origin.release();
+    assert_eq!(first.read_response().await.status, 500);
+    for client in &mut clients[1..] {
+        let response = client.read_response().await;
+        assert_eq!(response.status, 503);
+        assert!(response.headers.one("retry-after").is_some());
+    }
+    for target in ["/2", "/3"] {
+        assert_eq!(logged(&lb, target).await["failure"], "breaker_open");
+    }
+    assert_eq!(lb.metric(DEPTH).await, Some(0.0));
+}
+
+#[tokio::test]
 async fn a_request_waits_no_longer_than_it_may() {
     let origin = Origin::start("a").await;
     let lb = crowded(&origin, "queue = { timeout = \"50ms\" }").await;

@@ -8,7 +8,8 @@ pub(super) static QUEUE: Section = Section {
           (`max_in_flight`), or out, wait for their turn instead of being answered with 503. There is \
           one line for all workers: who has the higher priority goes first, and among equals who came \
           first. Whoever comes while others wait goes behind them. Only the first attempt of a request \
-          waits. A client that leaves gives up its turn.",
+          waits. A client that leaves gives up its turn. When a `breaker` opens, whoever waits is answered \
+          at once as those who come then.",
     settings: &[
         Setting::with_default(
             "depth",
