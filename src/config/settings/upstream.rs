@@ -120,7 +120,8 @@ static SECTION: Section = Section {
             "0",
             "Requests in flight at all backends together, over all workers; 0 is no limit. What is more \
              waits in the `queue`, or is answered with 503. A request that is tried again keeps its place until \
-             then, and one that is sent to a second backend too (`hedge`) needs two.",
+             then, and one that is sent to a second backend too (`hedge`) needs two. Where nothing was limited \
+             or waited before a reload, requests that began before it do not count.",
             "500",
         ),
         Setting::optional(

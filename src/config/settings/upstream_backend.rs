@@ -84,7 +84,8 @@ pub(super) static BACKEND: Section = Section {
             "max_connections",
             COUNT,
             "0",
-            "Requests in flight, over all workers; 0 is no limit.",
+            "Requests in flight, over all workers; 0 is no limit. Workers that pick at the same instant may \
+             exceed it by one each but the first; `max_in_flight` of the upstream never is.",
             "100",
         ),
         Setting::optional(

@@ -86,7 +86,8 @@ pub(super) static PASSIVE: Section = Section {
             Kind::Integer { min: 1, max: 1_000_000 },
             "3",
             "A backend is not hung as long as it got fewer requests since it last began to answer one. A request \
-             whose body still comes is among them, and so is one that its client gave up.",
+             whose body still comes is among them, and so is one that its client gave up. Where `strategy` gives \
+             who is busy fewer than that, such as `least_connections` under little load, it is not found to hang.",
             "10",
         ),
     ],
