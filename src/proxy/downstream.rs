@@ -42,6 +42,8 @@ const CLOSELY: Duration = Duration::from_millis(50);
 /// How long a connection that is to end may still begin a request. Closing it at once would meet
 /// requests that are on their way.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// HTTP/2 as it is agreed on in a TLS handshake (RFC 9113 §3.2).
+const HTTP2: &[u8] = b"h2";
 
 /// The client's side of a request.
 #[derive(Debug)]
@@ -94,8 +96,12 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         if open.worker.is_cutting() {
             return;
         }
-        // Boxed: while it waits for long the connection's task holds none of a request's state.
-        match Box::pin(requests(&open, &mut down, &mut wait)).await {
+        let end = match wait.agreed() {
+            Some(HTTP2) => End::Http2,
+            // Boxed: while it waits for long the connection's task holds none of a request's state.
+            _ => Box::pin(requests(&open, &mut down, &mut wait)).await,
+        };
+        match end {
             End::KeepAlive => {}
             // What the client has sent ahead would turn a plain close into a reset.
             End::Close if down.has_read_all() && down.stream.is_quiet() => break,
@@ -107,7 +113,7 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
     down.stream.say_goodbye();
 }
 
-/// What came first was the preface of HTTP/2, and it is still to be read.
+/// HTTP/2 was agreed on, or its preface came first; that is still to be read.
 async fn go_on_in_http2(open: Open, down: Downstream, wait: Wait) {
     let Downstream { stream: Wire::Socket(stream), peer, leftover, .. } = down else { return };
     let Wait { accepted, proxied, secured, .. } = wait;
@@ -169,6 +175,11 @@ impl Wait {
             started: came.started,
             whole: came.whole,
         }
+    }
+
+    /// The protocol that was agreed on in the TLS handshake.
+    fn agreed(&self) -> Option<&[u8]> {
+        self.secured.as_ref()?.protocol.as_deref()
     }
 
     /// A request has ended.
@@ -250,7 +261,10 @@ async fn one_request(open: &Open, down: &mut Downstream, wait: &mut Wait) -> Opt
             }
         }
         Next::Bad(_, Failure::BadRequest(HeadError::Http2Preface))
-            if wait.served == 0 && !wait.is_plain && listener.client.http2.on =>
+            if wait.served == 0
+                && !wait.is_plain
+                && wait.agreed().is_none()
+                && listener.client.http2.on =>
         {
             Some(End::Http2)
         }

@@ -134,6 +134,11 @@ impl Authority {
 
     /// A list that revokes these numbers, in PEM.
     pub(crate) fn revoke(&self, serials: &[u64]) -> String {
+        self.revoke_until(serials, 4000)
+    }
+
+    /// The same, that holds until this year.
+    pub(crate) fn revoke_until(&self, serials: &[u64], year: i32) -> String {
         let now = rcgen::date_time_ymd(2020, 1, 1);
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
@@ -143,7 +148,7 @@ impl Authority {
         });
         let params = CertificateRevocationListParams {
             this_update: now,
-            next_update: rcgen::date_time_ymd(4000, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

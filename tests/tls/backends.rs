@@ -242,6 +242,35 @@ async fn http_2_is_agreed_on_within_tls() {
 }
 
 #[tokio::test]
+async fn who_agrees_on_nothing_is_not_spoken_to_in_http_2() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    let mut server = tls_server(&authority.issue(&["api.test"]));
+    server.alpn_protocols = Vec::new();
+    let backend = Wrapper::around_server(origin.address().parse().unwrap(), server).await;
+    let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"api.test\"";
+    let (lb, _files) = before(&authority, tls, "protocol = \"h2\"", &[&backend]).await;
+    assert_eq!(get(lb.addr("web"), "/").await.status, 502);
+    lb.until_log("the backend does not speak h2").await;
+    assert_eq!(origin.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_list_of_revoked_certificates_that_has_run_out_speaks_for_no_backend() {
+    let authority = Authority::new("internal");
+    let origin = Origin::start("a").await;
+    let backend = secured(&origin, &authority.issue(&["api.test"])).await;
+    for (year, status) in [(2021, 502), (4000, 200)] {
+        let files = TempDir::new().unwrap();
+        std::fs::write(files.path().join("ca.pem"), authority.pem()).unwrap();
+        std::fs::write(files.path().join("crl.pem"), authority.revoke_until(&[9], year)).unwrap();
+        let tls = "ca = \"DIR/ca.pem\"\ncrl = [\"DIR/crl.pem\"]\nserver_name = \"api.test\"";
+        let lb = Lb::start(config(&files, tls, "", &[&backend])).await;
+        assert_eq!(get(lb.addr("web"), "/").await.status, status, "{year}");
+    }
+}
+
+#[tokio::test]
 async fn where_bytes_are_passed_through_or_probed_no_protocol_is_offered() {
     let authority = Authority::new("internal");
     let origin = Origin::start("a").await;

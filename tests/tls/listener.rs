@@ -1,5 +1,7 @@
 //! Termination: which certificate is shown, what is agreed on, what backends and operators are told.
 
+use crate::peer::{Peer, whole};
+use crate::support::frames::PREFACE;
 use crate::support::{
     Answer, Authority, Client, Origin, Wrapper, at_rest, get, metric, request, until,
 };
@@ -226,6 +228,87 @@ async fn a_request_for_a_name_of_another_certificate_is_misdirected() {
 
     let lb = setup.tls("misdirected = \"serve\"").before(&origin).await;
     assert_eq!(asked(&lb, "a.test", &["x.b.test"]).await, [200]);
+}
+
+#[tokio::test]
+async fn a_request_over_http_2_may_be_misdirected_too() {
+    let authority = Authority::new("tests");
+    let (a, b) = (authority.issue(&["a.test"]), authority.issue(&["b.test"]));
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("a", &a), ("b", &b)]).before(&origin).await;
+    let mut config = authority.client();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let wrapper = Wrapper::around_clients(lb.addr("web"), config, "a.test").await;
+    let mut peer = Peer::connect(wrapper.addr()).await;
+    let mut statuses = Vec::new();
+    for host in ["a.test", "b.test", "elsewhere.test", "a.test"] {
+        let request = http::Request::get(format!("https://{host}/")).body(()).unwrap();
+        let (response, _) = peer.begin(request, true).await;
+        statuses.push(whole(response).await.unwrap().status);
+    }
+    assert_eq!(statuses, [200, 421, 200, 200]);
+    assert_eq!(origin.requests(), 3);
+}
+
+#[tokio::test]
+async fn who_speaks_nothing_that_is_spoken_here_is_told_so_in_the_handshake() {
+    let (authority, pair) = shop();
+    let origin = Origin::start("a").await;
+    let lb = Setup::new(&[("shop", &pair)]).before(&origin).await;
+    let offering = async |protocols: &[&str]| {
+        let mut config = authority.client();
+        config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
+        Wrapper::around_clients(lb.addr("web"), config, "shop.test").await
+    };
+    let wrapper = offering(&["postgresql"]).await;
+    Client::connect(wrapper.addr()).await.expect_closed().await;
+    let error = wrapper.shakes().pop().unwrap().unwrap_err();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
+    // Who offers nothing speaks HTTP/1.1.
+    for (offered, agreed) in [(&[][..], None), (&["postgresql", "http/1.1"][..], Some("http/1.1"))]
+    {
+        let wrapper = offering(offered).await;
+        assert_eq!(request(wrapper.addr(), GET).await.status, 200);
+        let shake = wrapper.shakes().pop().unwrap().unwrap();
+        assert_eq!(shake.protocol.as_deref(), agreed.map(str::as_bytes));
+    }
+    // Agreed on is agreed on, whatever comes then.
+    for (agreed, comes, answer) in
+        [("h2", GET.as_bytes(), &b""[..]), ("http/1.1", PREFACE, b"HTTP/1.1 505 ")]
+    {
+        let mut client = Client::connect(offering(&[agreed]).await.addr()).await;
+        client.send(comes).await;
+        let said = client.read_to_end().await;
+        // Settings may come before what is wrong is seen; they are no answer.
+        let said = said.strip_prefix(b"\0\0").map_or(&said[..], |_| b"");
+        assert!(said.starts_with(answer) && said.is_empty() == answer.is_empty(), "{agreed}");
+    }
+    assert_eq!(origin.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_revoked_certificates_that_has_run_out_lets_nobody_in() {
+    let (authority, pair) = shop();
+    let clients = Authority::new("clients");
+    let origin = Origin::start("a").await;
+    let setup = Setup::new(&[("shop", &pair)])
+        .tls("clients = { ca = \"DIR/clients.pem\", crl = [\"DIR/revoked.pem\"] }");
+    setup.file("clients.pem", &clients.pem());
+    setup.file("revoked.pem", &clients.revoke_until(&[0x99], 2021));
+    let lb = setup.before(&origin).await;
+    lb.until_log("the list of revoked certificates").await;
+    let config = authority.client_as(&clients.issue_to("me", 1));
+    let wrapper = Wrapper::around_clients(lb.addr("web"), config, "shop.test").await;
+    let asks = async || {
+        let mut client = Client::connect(wrapper.addr()).await;
+        client.send_what_is_taken(GET).await;
+        client.try_read_response().await.is_ok()
+    };
+    assert!(!asks().await);
+    assert_eq!(origin.requests(), 0);
+    // A new one is taken up.
+    setup.file("revoked.pem", &clients.revoke(&[0x99]));
+    until("it is taken up", async || asks().await).await;
 }
 
 /// What OpenSSL 3.0 begins with.

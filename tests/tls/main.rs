@@ -8,6 +8,9 @@ mod support;
 mod acme;
 mod backends;
 mod listener;
+#[path = "../http2_client/peer.rs"]
+#[allow(dead_code, reason = "it offers more than these tests need")]
+mod peer;
 mod peers;
 mod sessions;
 
