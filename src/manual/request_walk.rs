@@ -75,7 +75,8 @@
 //! closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.
 //! An HTTP/2 connection is shared instead: it is given to the next request too, within the same limits of age,
-//! requests and idle time, and who comes while one is being opened waits for it.
+//! requests and idle time, as long as the backend allows one more at once on it; who comes while one is being
+//! opened waits for it.
 //!
 //! # 6. The exchange (`upload/mod.rs`, `exchange/mod.rs`)
 //!
@@ -88,7 +89,7 @@
 //! The beginning of the request's body is kept, up to `replay_body`, for another attempt. Of a large response
 //! with a length, what is left behind its first bytes goes through a pipe of the kernel and is not looked at
 //! (`piped.rs`), unless TLS or HTTP/2 is on either side. To a backend of `protocol = "h2c"` or `"h2"` the same
-//! head and body go as a stream of this worker's one HTTP/2 connection to it (`backend_h2`). A client over
+//! head and body go as a stream of an HTTP/2 connection that this worker's requests share (`backend_h2`). A client over
 //! HTTP/2 is for all of this what one over HTTP/1.1 would be: each of its streams has a task, a head in
 //! HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes (`client_h2`). A response to `Upgrade`
 //! turns the two connections into a tunnel (`switch.rs`, `upgrade.rs`). Of a backend that speaks HTTP/2 a tunnel is

@@ -93,7 +93,7 @@ impl Passage<'_> {
                 while let Some(awaited) = kept.opening().filter(|_| shares) {
                     let (by, late) = self.connected_by(begun);
                     timer.within(by, awaited.ended()).await.map_err(|_| late)?;
-                    if let Some(sender) = kept.shared_since(begun, pool, Instant::now()) {
+                    if let Some(sender) = kept.shared_since(Some(begun), pool, Instant::now()) {
                         return Ok(self.reused(Carrier::shared(sender), progress));
                     }
                     if awaited.has_failed() {
@@ -101,7 +101,7 @@ impl Passage<'_> {
                     }
                 }
                 let opening = shares.then(|| kept.open());
-                let sender = async { backend_h2::begin(stream.await?).await };
+                let sender = async { backend_h2::begin(stream.await?, kept.most()).await };
                 let sender = self.connected(sender, backend, begun, timer, progress).await;
                 if let (Err(Failure::Attempt(Outcome::ConnectFailed)), Some(opening)) =
                     (&sender, &opening)

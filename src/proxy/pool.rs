@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::net::Stream;
-use crate::proxy::backend_h2::Sender;
+use crate::proxy::backend_h2::{Sender, UNTOLD};
 use crate::proxy::idle::Learned;
 use crate::proxy::own::Own;
 use crate::snapshot::settings::Pool as Settings;
@@ -66,6 +66,8 @@ struct Shared {
     requests: u64,
     /// When a request last began or ended on it.
     since: Instant,
+    /// A request has begun on it, and no end was noted since that found it idle.
+    busy: bool,
 }
 
 impl Shared {
@@ -89,8 +91,9 @@ fn may_serve_again((requests, retires): (u64, Instant), settings: &Settings, now
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: RefCell<Vec<(Instant, Box<Connection>)>>,
-    /// The HTTP/2 connection that all requests of this worker share.
-    shared: RefCell<Option<Shared>>,
+    /// The HTTP/2 connections that requests of this worker share, the oldest first: another one is opened
+    /// only when the backend allows no more requests at once on these.
+    shared: RefCell<Vec<Shared>>,
     /// One to be shared is being opened; what comes of it is told by this.
     opening: RefCell<Option<Rc<Awaited>>>,
     /// How long the backend keeps idle connections.
@@ -137,26 +140,30 @@ impl Pool {
         idle.push((now, connection));
     }
 
-    /// The shared HTTP/2 connection for one request more, if there is one and it is good.
+    /// A shared HTTP/2 connection for one request more, if there is a good one with room for it.
     pub(super) fn shared(&self, settings: &Settings, now: Instant) -> Option<Sender> {
-        let mut shared = self.shared.borrow_mut();
-        let one = shared.as_mut()?;
-        if !one.may_serve_again(settings, now) {
-            return None;
-        }
-        (one.requests, one.since) = (one.requests + 1, now);
-        Some(one.sender.clone())
+        self.shared_since(None, settings, now)
     }
 
     /// The same, if it has been opened since.
     pub(super) fn shared_since(
         &self,
-        begun: Instant,
+        begun: Option<Instant>,
         settings: &Settings,
         now: Instant,
     ) -> Option<Sender> {
-        let is_fresh = self.shared.borrow().as_ref().is_some_and(|one| one.opened >= begun);
-        if is_fresh { self.shared(settings, now) } else { None }
+        let mut shared = self.shared.borrow_mut();
+        shared.retain_mut(|one| one.may_serve_again(settings, now));
+        let mut suit =
+            shared.iter_mut().filter(|one| begun.is_none_or(|begun| one.opened >= begun));
+        let one = suit.find(|one| one.sender.has_room())?;
+        (one.requests, one.since, one.busy) = (one.requests + 1, now, true);
+        Some(one.sender.clone())
+    }
+
+    /// Requests that the backend allows at once on a connection, as far as one that stands has told.
+    pub(super) fn most(&self) -> usize {
+        self.shared.borrow().last().map_or(UNTOLD, |one| one.sender.most())
     }
 
     /// What tells the end of the opening of one to be shared, if there is one under way.
@@ -173,34 +180,38 @@ impl Pool {
 
     /// Whether there is a shared HTTP/2 connection that stands.
     pub(super) fn has_shared(&self) -> bool {
-        self.shared.borrow_mut().as_mut().is_some_and(|one| !one.sender.is_closed())
+        self.shared.borrow_mut().iter_mut().any(|one| !one.sender.is_closed())
     }
 
     /// Has further requests share this HTTP/2 connection, which is fresh, unless none is to be kept.
     pub(super) fn share(&self, sender: Sender, settings: &Settings, now: Instant) {
         if !self.closed.get() && settings.max_idle > 0 {
             let retires = now + settings.max_lifetime;
-            let one = Shared { sender, opened: now, retires, requests: 1, since: now };
-            *self.shared.borrow_mut() = Some(one);
+            let one = Shared { sender, opened: now, retires, requests: 1, since: now, busy: true };
+            self.shared.borrow_mut().push(one);
         }
     }
 
-    /// A request has ended on the shared HTTP/2 connection.
-    pub(super) fn used(&self, now: Instant) {
-        if let Some(one) = &mut *self.shared.borrow_mut() {
-            one.since = now;
+    /// A request has ended on one of the shared HTTP/2 connections.
+    pub(super) fn used(&self, settings: &Settings, now: Instant) {
+        let mut shared = self.shared.borrow_mut();
+        for one in shared.iter_mut().filter(|one| one.busy) {
+            (one.since, one.busy) = (now, !one.is_idle());
+        }
+        while shared.iter().filter(|one| one.is_idle()).count() > settings.max_idle {
+            take_oldest(&mut shared);
         }
     }
 
-    /// Has no further request share the HTTP/2 connection: one on it has waited in vain, and nothing
-    /// else would tell that its other end is gone. Requests under way keep it.
+    /// Has no further request share the HTTP/2 connections: one has waited in vain, and nothing else
+    /// would tell that their other end is gone. Requests under way keep them.
     pub(super) fn unshare(&self) {
-        *self.shared.borrow_mut() = None;
+        self.shared.borrow_mut().clear();
     }
 
     /// Closes what is too old or dead; what others share, once the requests on it have ended.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
-        self.shared.borrow_mut().take_if(|one| !one.may_serve_again(settings, now));
+        self.shared.borrow_mut().retain_mut(|one| one.may_serve_again(settings, now));
         self.learned.review(now);
         let limit = settings.idle_timeout.min(self.learned.limit());
         self.idle.borrow_mut().retain_mut(|(since, connection)| {
@@ -219,15 +230,16 @@ impl Pool {
     pub(super) fn close(&self) {
         self.closed.set(true);
         self.idle.borrow_mut().clear();
-        // Requests under way on it keep it open.
-        *self.shared.borrow_mut() = None;
+        // Requests under way on them keep them open.
+        self.shared.borrow_mut().clear();
     }
 
     /// Since when the connection is idle that is so for longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
         let oldest = self.idle.borrow().first().map(|(since, _)| *since);
         oldest.or_else(|| {
-            self.shared.borrow().as_ref().filter(|one| one.is_idle()).map(|one| one.since)
+            let shared = self.shared.borrow();
+            shared.iter().filter(|one| one.is_idle()).map(|one| one.since).min()
         })
     }
 
@@ -235,17 +247,24 @@ impl Pool {
     pub(super) fn close_oldest(&self) {
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
-            self.shared.borrow_mut().take_if(|one| one.is_idle());
+            take_oldest(&mut self.shared.borrow_mut());
         } else {
             idle.remove(0);
         }
     }
 
-    /// Number of idle connections. A backend has those of HTTP/1.1, or one of HTTP/2.
+    /// Number of idle connections. A backend has those of HTTP/1.1 or those of HTTP/2.
     pub(super) fn len(&self) -> usize {
-        let shared = self.shared.borrow().as_ref().is_some_and(Shared::is_idle);
-        self.idle.borrow().len() + usize::from(shared)
+        let shared = self.shared.borrow().iter().filter(|one| one.is_idle()).count();
+        self.idle.borrow().len() + shared
     }
+}
+
+/// Takes out the one of these that is idle for longest.
+fn take_oldest(shared: &mut Vec<Shared>) -> Option<Shared> {
+    let idle = shared.iter().enumerate().filter(|(_, one)| one.is_idle());
+    let (place, _) = idle.min_by_key(|(_, one)| one.since)?;
+    Some(shared.remove(place))
 }
 
 /// The opening of a connection to be shared, for those who wait for its end.

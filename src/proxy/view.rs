@@ -94,9 +94,9 @@ impl Local {
         }
     }
 
-    /// A request has ended on the HTTP/2 connection that others share.
+    /// A request has ended on an HTTP/2 connection that others share.
     pub(super) fn keep_shared(&self, ix: BackendIx, now: Instant) {
-        self.pools[ix.index()].used(now);
+        self.pools[ix.index()].used(&self.upstream.pool, now);
         if let Some(most) = self.upstream.pool.max_idle_total {
             self.close_oldest(most);
         }

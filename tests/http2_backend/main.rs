@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the harness offers more than these tests need")]
 
+mod crowded;
 mod keys;
 mod misbehaving;
 mod origin;
@@ -22,10 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use origin::{Origin, saying};
-use support::frames::{
-    DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, asking, block, frame,
-    setting,
-};
+use support::frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, frame};
 use support::{Client, Lb, get, request, until};
 
 async fn before(backends: &[SocketAddr]) -> Lb {
@@ -334,56 +332,6 @@ async fn what_is_under_way_when_a_backend_leaves_ends_as_it_would() {
     // Each had a connection of its own, for the one before took no more.
     let opened = "plimsoll_pool_opens_total{upstream=\"h2\",result=\"ok\"}";
     assert_eq!(lb.metric(opened).await, Some(3.0));
-}
-
-#[tokio::test]
-async fn no_more_is_asked_of_a_connection_at_once_than_its_backend_allows() {
-    let gate = Arc::new(Semaphore::new(1));
-    let origin = Origin { gate: Some(Arc::clone(&gate)), most: Some(2), ..Origin::default() };
-    let (connections, under_way) = (Arc::clone(&origin.connections), Arc::clone(&origin.under_way));
-    let lb = before(&[origin.start().await]).await;
-    // The limit is known with the first answer.
-    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
-    let address = lb.addr("main");
-    let clients: Vec<_> =
-        (0..6).map(|_| tokio::spawn(async move { get(address, "/").await.status })).collect();
-    for came in 3..=7 {
-        until("as many are asked as may be", async || under_way.load(SeqCst) == came).await;
-        gate.add_permits(1);
-    }
-    gate.add_permits(1);
-    for client in clients {
-        assert_eq!(client.await.unwrap(), 200);
-    }
-    assert_eq!(connections.load(SeqCst), 1);
-}
-
-#[tokio::test]
-async fn clients_that_do_not_read_hold_up_nobody_else() {
-    for (path, streams) in [("/much", 400), ("/many", 20)] {
-        let origin = Origin { most: Some(1000), ..Origin::default() };
-        let (connections, under_way) =
-            (Arc::clone(&origin.connections), Arc::clone(&origin.under_way));
-        let backend = origin.start().await;
-        let listener = "name = \"main\"\nhttp2 = true\nmax_streams = 1000";
-        let config = config("", &[backend]).replace("name = \"main\"", listener);
-        let lb = Lb::start(config).await;
-        assert_eq!(get(lb.addr("main"), "/").await.status, 200);
-        // With no window for any answer.
-        let mut frames = Frames::with_settings(lb.addr("main"), &setting(4, 0)).await;
-        for n in 0..streams {
-            let asked = block(&asking("GET", path));
-            frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, asked)).await;
-        }
-        for _ in 0..streams {
-            frames.until(|frame| frame.kind == HEADERS).await.unwrap();
-        }
-        until("all have been asked", async || under_way.load(SeqCst) > streams as usize).await;
-        for _ in 0..20 {
-            assert_eq!(get(lb.addr("main"), "/").await.body, b"got 0");
-        }
-        assert_eq!(connections.load(SeqCst), 1, "{path}");
-    }
 }
 
 #[tokio::test]

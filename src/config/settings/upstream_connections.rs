@@ -6,7 +6,8 @@ use crate::config::table::{COUNT, Kind, Section, Setting, TIMEOUT, TIMEOUT_OR_OF
 pub(super) static POOL: Section = Section {
     title: "[upstream.NAME.pool]",
     doc: "Idle connections to backends. The numbers hold per worker, as in nginx. Of HTTP/2 a worker has one to a \
-          backend, which requests share, and which is idle while none is under way.",
+          backend, which requests share, and which is idle while none is under way; it opens another one while \
+          as many are under way as the backend allows on one (`SETTINGS_MAX_CONCURRENT_STREAMS`).",
     settings: &[
         Setting::with_default(
             "max_idle",

@@ -1,8 +1,9 @@
 //! One request and its response over HTTP/2 to a backend, by the library `h2`.
 //!
-//! A worker has one connection to each such backend and multiplexes its requests over it. What a
-//! backend gets and what it answers is composed and judged as for HTTP/1: the head is encoded by the
-//! same writer, and the answer's head goes through the same parser, so that no rule is there twice.
+//! A worker has one connection to each such backend and multiplexes its requests over it; it opens another
+//! one only while the backend allows no more requests at once. What a backend gets and what it answers is
+//! composed and judged as for HTTP/1: the head is encoded by the same writer, and the answer's head goes
+//! through the same parser, so that no rule is there twice.
 
 mod exchange;
 mod places;
@@ -44,7 +45,7 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// of this while they wait.
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// Streams at once while the backend has not told how many it allows: as many as it should (RFC 9113 §6.5.2).
-const UNTOLD: usize = 100;
+pub(super) const UNTOLD: usize = 100;
 /// How long a connection that nobody uses any more may take to send its last frames.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -110,6 +111,16 @@ impl Sender {
         matches!(self.requests.poll_ready(cx), Poll::Ready(Err(_)))
     }
 
+    /// Requests that the backend allows at once.
+    pub(super) fn most(&self) -> usize {
+        self.requests.current_max_send_streams()
+    }
+
+    /// Whether a request more would not have to wait for others.
+    pub(super) fn has_room(&self) -> bool {
+        self.places.has_room(self.most())
+    }
+
     /// Whether nobody else sends requests.
     pub(super) fn is_alone(&self) -> bool {
         Rc::strong_count(&self.users) == 1
@@ -151,16 +162,18 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(UNTOLD)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(RESPONSE_LIMITS.max_head_bytes as u32);
     builder
 }
 
-/// Shakes hands on a fresh connection. The caller bounds the time.
-pub(super) async fn begin(stream: net::Stream) -> io::Result<Sender> {
-    let (requests, connection) = builder().handshake(stream).await.map_err(io::Error::other)?;
+/// Shakes hands on a fresh connection, on which so many streams may be at once until the backend has told
+/// how many it allows. The caller bounds the time.
+pub(super) async fn begin(stream: net::Stream, most: usize) -> io::Result<Sender> {
+    let mut builder = builder();
+    let shaken = builder.initial_max_send_streams(most).handshake(stream).await;
+    let (requests, connection) = shaken.map_err(io::Error::other)?;
     Ok(Sender::over(requests, connection))
 }
 

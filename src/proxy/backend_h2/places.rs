@@ -16,6 +16,13 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// Whether one of so many is free and nobody waits for it. Where nobody has one and none is free, the
+    /// backend allows none at all, and it is the backend that is waited for.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        let taken = self.taken.get();
+        taken == 0 || (taken < most && self.line.borrow().is_empty())
+    }
+
     /// Has the first in line look again whether there is room.
     pub(super) fn wake_first(&self) {
         if let Some((_, waker)) = self.line.borrow().front() {
