@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::balance::Tried;
-use crate::http1::{Framing, RequestHead, ResponseHead};
+use crate::http1::{Framing, RequestHead, ResponseHead, Version};
 use crate::model::Outcome;
 use crate::proxy::answer::{Answered, Apart};
 use crate::proxy::attempt::Progress;
@@ -155,7 +155,7 @@ impl Forward<'_> {
         if begun.is_none() {
             self.passage.write_request(self.backend, tunnels, state);
         }
-        let hints = self.hints(state);
+        let hints = self.hints(state) && self.hint_version(&state.head) >= Version::Http11;
         let Apart { said, upload, to_client, response, out, tried, key, sent, trailers: kept } =
             Apart::of(state);
         let (head, method) = (said.head, said.method());
@@ -169,6 +169,7 @@ impl Forward<'_> {
             None => exchange.head(&mut sender, (scheme, &encoded), framing, response, method).await,
         };
         progress.heard = answered.is_ok() || exchange.reset;
+        progress.shown = exchange.written > 0;
         if !tunnels {
             self.keep_shared(answered.err(), progress);
         }
@@ -197,7 +198,6 @@ impl Forward<'_> {
         let answered = self.answer(&said, response, when, exchange.upload, port, out);
         let Answered { outward, trailers, pacing } = answered;
         self.keep_sent(sent, out);
-        let head_len = out.len() as u64;
         let how = (&trailers, pacing);
         let relayed = exchange.relay(response, outward.framing, out, how, self.answers()).await;
         if !tunnels {
@@ -208,8 +208,7 @@ impl Forward<'_> {
             self.learn_late(sticky, &said, response, progress);
         }
         let done = outward.done(response, relayed, exchange.upload, now);
-        let body =
-            relayed.map_or(exchange.written.saturating_sub(head_len), |relayed| relayed.body);
+        let body = relayed.map_or(exchange.body_written(), |relayed| relayed.body);
         (progress.received, progress.body) = (exchange.read, body);
         if let Some(at) = done.ended
             && !tunnels

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "the harness offers more than these tests need")]
 
 mod crowded;
+mod interim;
 mod keys;
 mod misbehaving;
 mod origin;

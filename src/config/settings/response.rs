@@ -214,7 +214,7 @@ pub(super) const EARLY_HINTS: Setting = Setting::with_default(
     "early_hints",
     Kind::Bool,
     "true",
-    "Pass early hints (103) of backends that speak HTTP/1.1 on to clients. Those of HTTP/2 backends are dropped.",
+    "Pass early hints (103) of backends on to clients, who speak HTTP/1.1 or later.",
     "false",
 );
 

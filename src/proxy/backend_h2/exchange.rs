@@ -17,6 +17,7 @@ use crate::proxy::backend_h2::{self, Answer, Sender, Turn, Unanswered};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::exchange::{Relayed, Way};
 use crate::proxy::failure::Failure;
+use crate::proxy::headers::write_informational;
 use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pace::{ClientSide, Paced, Pacing, poll_paced};
 use crate::proxy::still::{Moved, Still};
@@ -35,8 +36,10 @@ pub(crate) struct H2Exchange<'a> {
     uploads: bool,
     /// The answer's body is.
     answers: bool,
-    /// Bytes of the response, its head included, that the client took.
+    /// Bytes that the client took, early hints included.
     pub(crate) written: u64,
+    /// Where in these the final response's head ends.
+    head_end: u64,
     pub(crate) read: u64,
     /// The trailer fields of the response, a line each.
     pub(crate) theirs: Vec<u8>,
@@ -62,6 +65,7 @@ impl<'a> H2Exchange<'a> {
             uploads: false,
             answers: false,
             written: 0,
+            head_end: 0,
             read: 0,
             theirs: Vec::new(),
             reset: false,
@@ -128,6 +132,11 @@ impl<'a> H2Exchange<'a> {
         Some((self.down, Tunnel::new(self.stream?), self.to_client))
     }
 
+    /// Bytes of the response behind its head that the client took.
+    pub(crate) fn body_written(&self) -> u64 {
+        self.written.saturating_sub(self.head_end)
+    }
+
     /// The port to which the client has connected.
     pub(crate) fn local_port(&self) -> u16 {
         self.down.stream.local_port()
@@ -151,16 +160,36 @@ impl<'a> H2Exchange<'a> {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Parts, Failure>> {
-        if let Some(stream) = &mut self.stream
-            && let Poll::Ready(answer) = stream.poll_head(cx)
-        {
-            return Poll::Ready(answer.map_err(|why| self.unanswered(why)));
+        if let Some(stream) = &mut self.stream {
+            let answer = stream.poll_head(cx);
+            self.pass_on_hints()?;
+            if let Poll::Ready(answer) = answer {
+                return Poll::Ready(answer.map_err(|why| self.unanswered(why)));
+            }
+        }
+        // Early hints go out at once; a client that does not take them waits no longer for it.
+        let (stream, buffers) = (&mut self.down.stream, self.way.buffers);
+        let flushed = self.to_client.poll_flush(stream, cx, buffers, &mut self.written);
+        if let Poll::Ready(Err(_)) = flushed {
+            return Poll::Ready(Err(Failure::ClientGone));
         }
         let uploaded = self.poll_upload(cx)?;
         if uploaded.is_ready() && !self.way.ignore_client_abort {
             self.down.poll_gone(self.way.buffers, cx)?;
         }
         self.poll_time_out(cx)
+    }
+
+    /// Puts early hints that have come on their way, where the client is to have them.
+    fn pass_on_hints(&mut self) -> Result<(), Failure> {
+        for hint in self.stream.iter_mut().flat_map(Stream::take_hints) {
+            let mut head = ResponseHead::default();
+            backend_h2::parse_head(&hint, &mut head, b"", None)?;
+            if self.way.early_hints {
+                write_informational(&mut self.to_client.head, &head);
+            }
+        }
+        Ok(())
     }
 
     fn unanswered(&mut self, why: Unanswered) -> Failure {
@@ -203,6 +232,7 @@ impl<'a> H2Exchange<'a> {
         _answering: Answering<'_>,
     ) -> Result<Relayed, Failure> {
         self.to_client.head.append(head);
+        self.head_end = self.written + self.to_client.left() as u64;
         self.way.total = self.way.until;
         let trailers = Some(trailers).filter(|_| out == Framing::Chunked);
         // An answer that is over with its head stays one.

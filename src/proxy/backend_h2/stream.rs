@@ -30,6 +30,8 @@ pub(crate) struct Stream {
     /// The answer has ended.
     answered: bool,
     interim: u8,
+    /// Early hints that have come (103, RFC 8297).
+    hints: Vec<Parts>,
     _place: Place,
 }
 
@@ -57,6 +59,7 @@ impl Stream {
             stuck: false,
             answered: false,
             interim: 0,
+            hints: Vec::new(),
             _place: place,
         }
     }
@@ -71,11 +74,19 @@ impl Stream {
             if switches || self.interim > MAX_INFORMATIONAL {
                 return Poll::Ready(Err(Unanswered::INVALID));
             }
+            if interim.status() == StatusCode::EARLY_HINTS {
+                self.hints.push(interim.into_parts().0);
+            }
         }
         let response = ready!(Pin::new(&mut self.response).poll(cx));
         let (parts, body) = response.map_err(|error| unanswered(&error))?.into_parts();
         self.body = Some(body);
         Poll::Ready(Ok(parts))
+    }
+
+    /// The early hints that have come since this was last asked.
+    pub(super) fn take_hints(&mut self) -> Vec<Parts> {
+        std::mem::take(&mut self.hints)
     }
 
     /// The next piece of the answer's body. An error is an answer that is not whole.
