@@ -67,6 +67,7 @@ async fn what_a_request_asks_for() {
         ("no host", without(":authority"), bad),
         ("a host that is another", request(&with(&[("host", "other")])), bad),
         ("a host that is the same", request(&with(&[("host", "TEST")])), Then::Answer(1, 200)),
+        ("the same twice", request(&with(&[("host", "test"), ("host", "test")])), bad),
         (
             "a host with a user",
             request(&[

@@ -140,6 +140,27 @@ const CASES: &[(&str, Saying, Gets)] = &[
     ("a control in a field", |id| head(id, END_STREAM, &[("x-a", "b\x01")]), Gets::Refusal(502)),
     ("a capital in a name", |id| head(id, END_STREAM, &[("X-A", "b")]), Gets::Refusal(502)),
     ("a space in a name", |id| head(id, END_STREAM, &[("x a", "b")]), Gets::Refusal(502)),
+    // The library leaves it out.
+    (
+        "a pseudo-field of requests",
+        |id| head(id, END_STREAM, &[(":path", "/")]),
+        Gets::Whole(200, ""),
+    ),
+    ("two statuses", |id| head(id, END_STREAM, &[(":status", "500")]), Gets::Refusal(502)),
+    (
+        "more fields than may be",
+        |id| head(id, END_STREAM, &vec![("x-a", "b"); 101]),
+        Gets::Refusal(502),
+    ),
+    (
+        "a small block that becomes a large head",
+        |id| {
+            let large = [&[0x40, 3][..], b"x-a", &[127, 0xa1, 0x1e], &[b'a'; 4_000]].concat();
+            let fields = [block(&[(":status", "200")]), large, vec![0xbe; 12_000]].concat();
+            frame(HEADERS, END_HEADERS | END_STREAM, id, fields)
+        },
+        Gets::Refusal(502),
+    ),
     (
         "no status",
         |id| frame(HEADERS, END_HEADERS | END_STREAM, id, block(&[("x-a", "b")])),
@@ -243,6 +264,22 @@ async fn what_breaks_the_rules_is_no_answer_and_never_looks_like_a_whole_one() {
             assert_eq!(over_http2(&lb).await, *expected, "{what}, over HTTP/2");
         }
     }
+}
+
+#[tokio::test]
+async fn a_reset_is_none_for_whatever_reason_and_costs_no_connection() {
+    // Every code there is (RFC 9113 §7), and some that are not: streams have odd numbers, one after the other.
+    let (backend, mut frames) = telling(Vec::new(), |id| reset(id, id / 2)).await;
+    let lb = before(backend).await;
+    for _ in 0..10 {
+        assert_eq!(over_http1(&lb).await, Gets::Refusal(502));
+        assert_eq!(over_http2(&lb).await, Gets::Refusal(502));
+    }
+    let mut asked = Vec::new();
+    while let Ok((kind, stream)) = frames.try_recv() {
+        asked.extend((kind == HEADERS).then_some(stream));
+    }
+    assert_eq!(asked, (0..20).map(|n| 2 * n + 1).collect::<Vec<_>>());
 }
 
 #[tokio::test]

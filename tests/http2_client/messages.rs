@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request};
 
 use crate::peer::{Peer, get, post, whole};
-use crate::support::{Answer, Client, Lb, Origin};
+use crate::support::frames::{
+    DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, asking, block, frame,
+};
+use crate::support::{Answer, Client, Lb, Origin, at_rest};
 use crate::{before, logged, support};
 
 #[tokio::test]
@@ -201,4 +204,39 @@ async fn another_backend_is_asked_as_for_every_client() {
         assert_eq!(peer.get("/").await.header("x-origin"), Some("fine"));
     }
     assert!(broken.requests() > 0);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_tells_the_client_the_preface_follows_its_header() {
+    let origin = Origin::start("a").await;
+    let listener = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]";
+    let lb = before(&origin, listener, "").await;
+    let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n";
+    let mut peer = Peer::connect(support::prefixed(lb.addr("main"), line).await).await;
+    for _ in 0..2 {
+        assert_eq!(peer.get("/").await.status, 200);
+        assert_eq!(origin.last().header("x-forwarded-for").unwrap(), "192.0.2.1");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_whole_when_its_stream_ends_and_no_sooner() {
+    let origin = Origin::start("a").await;
+    let lb = before(&origin, "", "").await;
+    for (n, (length, body)) in [("4", "test"), ("0", "")].into_iter().enumerate() {
+        let head = [&asking("POST", "/")[..], &[("content-length", length)]].concat();
+        let begun =
+            [frame(HEADERS, END_HEADERS, 1, block(&head)), frame(DATA, 0, 1, body)].concat();
+        for (rest, kind) in [("more", RST_STREAM), ("", HEADERS)] {
+            let mut frames = Frames::open(lb.addr("main")).await;
+            let asked = origin.requests();
+            frames.send(&begun).await;
+            origin.until_requests(asked + 1).await;
+            assert_eq!(at_rest(|| origin.seen().len()).await, n, "more may come yet");
+            frames.send(frame(DATA, END_STREAM, 1, rest)).await;
+            let told = frames.until(|one| matches!(one.kind, HEADERS | RST_STREAM)).await.unwrap();
+            assert_eq!(told.kind, kind, "{told:?}");
+        }
+        assert_eq!((origin.seen().len(), &*origin.last().body), (n + 1, body.as_bytes()));
+    }
 }

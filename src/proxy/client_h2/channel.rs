@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http1::{Decoder, encode};
 use crate::proxy::client_h2::answer::{self, Answer};
+use crate::proxy::client_h2::request::Told;
 use crate::proxy::failure::Failure;
 
 /// Bytes of a chunk's framing: 16 digits, and two ends of lines.
@@ -30,6 +31,8 @@ pub(crate) struct Channel {
     form: Form,
     /// What came of the body and was not read yet.
     piece: Bytes,
+    /// Bytes of the body that were not read yet, if it has a length.
+    left: Option<u64>,
     /// What is read behind the body: the last chunk.
     last: Vec<u8>,
     ended: bool,
@@ -83,15 +86,15 @@ impl Channel {
     /// A stream whose request's head was read.
     pub(super) fn new(
         body: RecvStream,
-        form: Form,
+        Told { asked: request, form, length: left }: Told,
         respond: SendResponse<Bytes>,
-        request: Asked,
         ends: Option<(SocketAddr, SocketAddr)>,
     ) -> Self {
         Self {
             body,
             form,
             piece: Bytes::new(),
+            left,
             last: Vec::new(),
             ended: false,
             reply: Reply::Head { respond, request, partial: Vec::new() },
@@ -141,11 +144,15 @@ impl Channel {
         self.reset
     }
 
-    /// Waits for bytes of the body, or its end.
+    /// Waits for bytes of the body, or its end. With the last of its length it waits for the end of the
+    /// stream too: until then more may come, and the backend shall not have a whole request of it.
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.piece.is_empty() && !self.ended {
+        while !self.ended && (self.piece.is_empty() || self.left == Some(self.piece.len() as u64)) {
             match ready!(self.body.poll_data(cx)) {
-                Some(Ok(data)) => self.piece = data,
+                Some(Ok(data)) if self.piece.is_empty() => self.piece = data,
+                Some(Ok(data)) if data.is_empty() => {}
+                // The library lets nobody send more than the length.
+                Some(Ok(_)) => return Poll::Ready(Err(invalid())),
                 Some(Err(error)) => return Poll::Ready(Err(self.broken(&error))),
                 None => {
                     let trailers = match ready!(self.body.poll_trailers(cx)) {
@@ -186,6 +193,7 @@ impl Channel {
         }
         let framing = if self.form == Form::Chunks { CHUNK_FRAMING } else { 0 };
         let piece = self.piece.split_to(self.piece.len().min(buffer.len().saturating_sub(framing)));
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         let room = buffer.len();
         let mut rest = buffer;
         if self.form == Form::Chunks && !piece.is_empty() {

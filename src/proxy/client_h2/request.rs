@@ -24,6 +24,8 @@ const KEY: &[u8] = b"cGxpbXNvbGwgb3ZlciBoMg==";
 pub(super) struct Told {
     pub(super) asked: Asked,
     pub(super) form: Form,
+    /// Bytes of the body, if it says so and is no tunnel's.
+    pub(super) length: Option<u64>,
 }
 
 /// Writes the head as HTTP/1.1. `empty`: no body follows.
@@ -57,16 +59,26 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &Parts, empty: bool) -> Result<Tol
     if let Some(authority) = authority {
         push_field(out, b"Host", authority.as_bytes());
     }
-    let (mut cookies, mut has_length) = (0, false);
+    let (mut cookies, mut length, mut has_host) = (0, None, false);
     for (name, value) in &parts.headers {
         match *name {
-            header::HOST if authority.is_some_and(|named| is_same(named, value)) => continue,
+            header::HOST if has_host => return Err(HeadError::BadHost),
+            header::HOST if authority.is_some_and(|named| is_same(named, value)) => {
+                has_host = true;
+                continue;
+            }
             header::HOST if authority.is_some() => return Err(HeadError::BadHost),
             header::COOKIE => {
                 cookies += 1;
                 continue;
             }
-            header::CONTENT_LENGTH => has_length = true,
+            header::CONTENT_LENGTH => {
+                length = value.to_str().ok().and_then(|length| length.parse().ok());
+                // Whether nothing follows is known at the end of the stream only.
+                if length == Some(0) && !empty {
+                    continue;
+                }
+            }
             _ => {}
         }
         push_field(out, name.as_ref(), value.as_bytes());
@@ -83,14 +95,14 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &Parts, empty: bool) -> Result<Tol
             push_field(out, b"Sec-WebSocket-Key", KEY);
         }
     }
-    let form = if empty || has_length || asked == Asked::Tunnel {
+    let form = if empty || length.is_some_and(|length| length > 0) || asked == Asked::Tunnel {
         Form::Plain
     } else {
         push_field(out, b"Transfer-Encoding", b"chunked");
         Form::Chunks
     };
     push_end(out);
-    Ok(Told { asked, form })
+    Ok(Told { asked, form, length: length.filter(|_| asked != Asked::Tunnel) })
 }
 
 /// Whether `Host` names what `:authority` does.

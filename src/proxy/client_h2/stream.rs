@@ -66,8 +66,8 @@ async fn stream(job: Job) {
     let (parts, body) = request.into_parts();
     let client = &view.snapshot.listeners[place].client;
     let read = read(&parts, body.is_end_stream(), client, &mut state);
-    let told = read.unwrap_or(Told { asked: Asked::Other, form: Form::Plain });
-    let channel = Box::new(Channel::new(body, told.form, respond, told.asked, shared.ends));
+    let told = read.unwrap_or(Told { asked: Asked::Other, form: Form::Plain, length: None });
+    let channel = Box::new(Channel::new(body, told, respond, shared.ends));
     let mut down = Downstream::new(Wire::Http2(channel), shared.peer);
     down.timer = shared.timer();
     let at = &shared.entrance(&view, place, served);
