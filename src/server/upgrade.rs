@@ -127,7 +127,7 @@ pub(super) async fn replace(
     };
     match said {
         Ok(Some(Said::Ready { version })) => {
-            child.0 = None;
+            child.leave();
             Ok(Successor { pid, version, held })
         }
         Ok(Some(Said::Failed { why })) => Err(why),
@@ -147,6 +147,13 @@ struct Starting(Option<Child>);
 impl Starting {
     fn pid(&self) -> u32 {
         self.0.as_ref().and_then(Child::id).unwrap_or_default()
+    }
+
+    /// Leaves it alone for good. Should it end before this process does, it stays in the table of processes
+    /// until then, and goes over to who started this one: systemd learns of the end of a service's main
+    /// process in no other way. A dropped handle would have it waited for here.
+    fn leave(&mut self) {
+        std::mem::forget(self.0.take());
     }
 
     /// Waits for the end of a process that has closed its side, and tells how it ended.

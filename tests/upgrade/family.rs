@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -120,13 +120,7 @@ impl Family {
 
     /// Waits for the end of a process.
     pub(crate) async fn until_gone(&self, pid: u32) {
-        let what = format!("process {pid} ends");
-        let (pid, is_first) = (Pid::from_raw(pid as i32).unwrap(), pid == self.first_pid());
-        until(&what, async || {
-            // The first one is our child: it stays in the table until it is asked for.
-            if is_first { is_zombie(pid) } else { test_kill_process(pid).is_err() }
-        })
-        .await;
+        until(&format!("process {pid} ends"), async || has_ended(pid)).await;
     }
 
     pub(crate) fn addr(&self, listener: &str) -> SocketAddr {
@@ -169,7 +163,8 @@ fn with_log(config: &str) -> String {
     format!("{config}\n[log]\nformat = \"json\"\n")
 }
 
-fn is_zombie(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+/// Whether a process has ended, be it that it still stays in the table for who started it.
+fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, set_child_subreaper, waitpid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 
@@ -55,6 +55,26 @@ async fn request_under_way_is_finished_when_the_service_stops_after_an_upgrade()
     a.release();
     assert_eq!(client.read_response().await.text(), "a");
     family.until_gone(old).await;
+}
+
+#[tokio::test]
+async fn who_started_the_first_process_learns_how_the_next_one_ended_even_if_it_ended_first() {
+    let (a, family, mut client) = under_way().await;
+    // As systemd is to its services: what loses its parent is our child then.
+    set_child_subreaper(Some(getpid())).unwrap();
+    let (old, new) = (family.pid(), family.upgrade_well().await);
+    Family::signal(new, Signal::KILL);
+    family.until_gone(new).await;
+    a.release();
+    client.read_response().await;
+    family.until_gone(old).await;
+    let mut how = None;
+    until("the end of the new one can be asked for", async || {
+        how = waitpid(Pid::from_raw(new as i32), WaitOptions::NOHANG).ok().flatten();
+        how.is_some()
+    })
+    .await;
+    assert_eq!(how.unwrap().1.terminating_signal(), Some(Signal::KILL.as_raw()));
 }
 
 #[tokio::test]
