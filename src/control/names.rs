@@ -73,14 +73,15 @@ impl Names {
         self.lookups.join_next().await?.ok()
     }
 
-    /// Takes up the names of `config`: new ones with their `answers`, known ones as they stand.
+    /// Takes up the names of `config`: new ones with their `answers`, known ones as they stand. Gives what is
+    /// to be told of the answers.
     pub(super) fn take_up(
         &mut self,
         config: &config::Config,
         answers: Vec<Answer>,
         timers: &mut Timers<Due>,
         series: &ProcessSeries,
-    ) {
+    ) -> Vec<(Query, Told)> {
         let mut before = mem::take(&mut self.known);
         for (name, limits) in names(config) {
             let was = before.remove(&name);
@@ -101,8 +102,11 @@ impl Names {
             }
             timers.clear(&Due::Resolve(gone));
         }
+        let mut all_told = Vec::new();
         for answer in answers {
-            self.answered(answer, timers, series);
+            let query = answer.query.clone();
+            let told = self.answered(answer, timers, series).told;
+            all_told.extend(told.map(|told| (query, told)));
         }
         // A name without an answer in time is asked for again at once.
         for name in self.known.keys().filter(|name| !self.addresses.contains_key(*name)) {
@@ -111,6 +115,7 @@ impl Names {
                 timers.set(due, Clock::now());
             }
         }
+        all_told
     }
 
     /// Notes an answer and when to ask again. A failure leaves the last good addresses, and so does an
@@ -129,17 +134,22 @@ impl Names {
         series.dns_update(result.is_ok());
         let failed_before = mem::replace(failing, result.is_err());
         let name = query.to_string();
-        let mut told = None;
         let now = Clock::now();
-        let ruling = match (&result, &limits.guard) {
+        let in_use = self.addresses.get(&query).map_or(0, Vec::len);
+        let (ruling, mut told) = match (&result, &limits.guard) {
             (Ok((found, _)), Some(guard)) => {
-                let known = self.addresses.get(&query).map_or(0, Vec::len);
-                let ruling = removal.judge(known, found.len(), guard, now);
-                told = tell(ruling, &name, (known, found.len()), guard.confirm);
-                ruling
+                let ruling = removal.judge(in_use, found.len(), guard, now);
+                (ruling, tell(ruling, &name, (in_use, found.len()), guard.confirm))
             }
-            _ => Ruling::Taken,
+            (Ok(_), None) => (Ruling::Taken, None),
+            (Err(_), _) => {
+                removal.interrupted();
+                (Ruling::Taken, None)
+            }
         };
+        if let (Ok((found, _)), true) = (&result, failed_before) {
+            told = told.or_else(|| Some(resolved(&name, found.len())));
+        }
         let (holds, differs) = match result {
             Ok(_) if matches!(ruling, Ruling::Held | Ruling::HeldFirst) => {
                 series.dns_held();
@@ -158,13 +168,16 @@ impl Names {
                 let had = self.addresses.insert(query.clone(), Vec::new()).unwrap_or_default();
                 if !failed_before {
                     warn!(name, reason, left = had.len(), "backend name has no addresses any more");
+                    told = Some(unresolved(&name, &reason, "asked for again".to_owned()));
                 }
                 (limits.min_ttl, !had.is_empty())
             }
             Err(Failure::Unanswered(reason) | Failure::Nobody(reason)) => {
                 if !failed_before {
-                    let kept = self.addresses.get(&query).map_or(0, Vec::len);
+                    let kept = in_use;
                     warn!(name, reason, kept, "backend name not resolved, last addresses kept");
+                    let next = format!("asked for again; its last {kept} addresses are kept");
+                    told = Some(unresolved(&name, &reason, next));
                 }
                 (limits.min_ttl, false)
             }
@@ -172,6 +185,18 @@ impl Names {
         timers.set(Due::Resolve(query), now.after(holds.max(SHORTEST_TTL)));
         Heard { differs, told }
     }
+}
+
+/// A name has no answer any more.
+fn unresolved(name: &str, reason: &str, next: String) -> Told {
+    let cause = format!("{name}: {reason}");
+    Told { kind: "discovery.failed", actor: "dns".into(), cause, next }
+}
+
+/// A name that had no answer has one again.
+fn resolved(name: &str, found: usize) -> Told {
+    let cause = format!("{name} has {found} addresses");
+    Told { kind: "discovery.resolved", actor: "dns".into(), cause, next: String::new() }
 }
 
 /// What is to be told of an answer that takes many addresses away, or of the end of that.

@@ -99,9 +99,10 @@
 //!
 //! Names in `address` are asked for at start and again by their TTL (`[upstream.NAME.dns]`). A name that
 //! nobody knows delays a start by 5 s at most and stops nothing: its backends serve once it is known. A
-//! question that fails leaves the last answer. An answer that takes away more than half of the addresses at
-//! once (`max_removal`) is held until answers have said so for 30 s (`confirm`): the log and
-//! `/api/v1/ha/events` tell of it (`discovery.held`, then `discovery.confirmed` or `discovery.recovered`), and
+//! question that fails leaves the last answer (`discovery.failed`, until `discovery.resolved`). An answer
+//! that takes away more than half of the addresses at once (`max_removal`) is held until answers have said
+//! so for 30 s (`confirm`; time without answers does not count): the log and `/api/v1/ha/events` tell of it
+//! (`discovery.held`, then `discovery.confirmed` or `discovery.recovered`), and
 //! `plimsoll_discovery_updates_total{result="held"}` counts. How many addresses there are counts, not which.
 //!
 //! `backends_file` names a file that another program may write: TOML, JSON or an address a line. Write it

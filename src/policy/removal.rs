@@ -33,11 +33,27 @@ pub enum Ruling {
     Held,
 }
 
-/// Since when answers are held.
+/// Whether answers are held, and for how long they have said the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Removal(Option<Tick>);
+pub struct Removal(Option<Held>);
+
+/// Answers that are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    /// For how long they have said so, until the last of them.
+    said: Duration,
+    /// When that came; `None`: a question was not answered since.
+    last: Option<Tick>,
+}
 
 impl Removal {
+    /// A question was not answered: the time until the next answer is no time in which answers say so.
+    pub fn interrupted(&mut self) {
+        if let Some(held) = &mut self.0 {
+            held.last = None;
+        }
+    }
+
     /// An answer of `found` addresses came where `known` are in use.
     pub fn judge(&mut self, known: usize, found: usize, guard: &Guard, now: Tick) -> Ruling {
         let removed = known.saturating_sub(found) as u64;
@@ -49,14 +65,15 @@ impl Removal {
                 Ruling::Recovered
             }
             (true, None) => {
-                self.0 = Some(now);
+                self.0 = Some(Held { said: Duration::ZERO, last: Some(now) });
                 Ruling::HeldFirst
             }
-            (true, Some(since)) if now.since(since) >= guard.confirm => {
-                self.0 = None;
-                Ruling::Confirmed
+            (true, Some(held)) => {
+                let said = held.said + held.last.map_or(Duration::ZERO, |last| now.since(last));
+                let is_confirmed = said >= guard.confirm;
+                self.0 = (!is_confirmed).then_some(Held { said, last: Some(now) });
+                if is_confirmed { Ruling::Confirmed } else { Ruling::Held }
             }
-            (true, Some(_)) => Ruling::Held,
         }
     }
 }
@@ -90,6 +107,17 @@ mod tests {
         // The time begins anew.
         assert_eq!(removal.judge(3, 1, &GUARD, at(40)), Ruling::HeldFirst);
         assert_eq!(removal.judge(3, 1, &GUARD, at(60)), Ruling::Held);
+    }
+
+    #[test]
+    fn silence_confirms_nothing() {
+        let mut removal = Removal::default();
+        assert_eq!(removal.judge(3, 1, &GUARD, at(0)), Ruling::HeldFirst);
+        assert_eq!(removal.judge(3, 1, &GUARD, at(10)), Ruling::Held);
+        removal.interrupted();
+        assert_eq!(removal.judge(3, 1, &GUARD, at(90)), Ruling::Held);
+        assert_eq!(removal.judge(3, 1, &GUARD, at(109)), Ruling::Held);
+        assert_eq!(removal.judge(3, 1, &GUARD, at(110)), Ruling::Confirmed);
     }
 
     #[test]

@@ -105,6 +105,8 @@ async fn new_answers_are_taken_up_and_the_last_good_one_is_kept() {
     zone.set(&[[10, 0, 0, 3], [10, 0, 0, 2]]);
     let second = until(&handle, |now| now.generation > first.generation).await;
     assert_eq!(labels(&second), ["api.test:80/10.0.0.2", "api.test:80/10.0.0.3", "10.9.9.9:80"]);
+    let told: Vec<_> = kinds(&registry).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(told, ["discovery.failed", "discovery.resolved"], "once each");
     assert_eq!(api(&first).backends[1].id, api(&second).backends[0].id);
     assert!(Arc::ptr_eq(&api(&first).live[1], &api(&second).live[0]));
     let last = handle.journal().pop().unwrap();
@@ -124,10 +126,12 @@ async fn a_name_without_an_answer_costs_only_its_own_backends() {
     let zone = Zone::default();
     let dns = resolver(&zone).await;
     let loaded = load(&text(&["api.test:80", "10.9.9.9:80"], ""));
+    let registry = Registry::new(1);
     let handle =
-        start_with(loaded, None, Registry::new(1), Box::new(NoStage), (dns, Vec::new())).await;
+        start_with(loaded, None, Arc::clone(&registry), Box::new(NoStage), (dns, Vec::new())).await;
     let first = until(&handle, |_| true).await;
     assert_eq!(labels(&first), ["10.9.9.9:80"]);
+    assert_eq!(kinds(&registry)[0].0, "discovery.failed");
     zone.set(&[[10, 0, 0, 1]]);
     let second = until(&handle, |now| now.generation > first.generation).await;
     assert_eq!(labels(&second), ["api.test:80/10.0.0.1", "10.9.9.9:80"]);

@@ -13,10 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::acme::Keeper;
+use crate::config::model::Query;
 use crate::config::{Loaded, model as config};
 use crate::control::backends::{Backends, Change};
 use crate::control::course::Courses;
 use crate::control::ejection::Windows;
+use crate::control::history::Told;
 use crate::control::hung::Silences;
 use crate::control::journal::Journal;
 use crate::control::keep;
@@ -73,7 +75,7 @@ pub(super) enum Due {
     /// What was asked of an upstream is counted.
     Room(UpstreamId),
     /// A name is to be resolved again.
-    Resolve(config::Query),
+    Resolve(Query),
     /// Something that operators said ends.
     Words,
     /// What is counted of requests is to be noted.
@@ -300,12 +302,20 @@ impl Control {
             if !upstream.asks(&query) {
                 continue;
             }
-            if let Some(told) = &heard.told {
-                self.note_now((UpstreamIx(ix), None), told.clone());
-            }
             if heard.differs {
                 self.moved.insert(UpstreamIx(ix), query.to_string());
             }
+        }
+        if let Some(told) = heard.told {
+            self.tell_of_name(&query, &told);
+        }
+    }
+
+    /// Tells something of a name to all upstreams that ask for it.
+    pub(super) fn tell_of_name(&self, query: &Query, told: &Told) {
+        let upstreams = (0..).map(UpstreamIx).zip(&self.snapshot.upstreams);
+        for (place, _) in upstreams.filter(|(_, upstream)| upstream.asks(query)) {
+            self.note_now((place, None), told.clone());
         }
     }
 

@@ -241,13 +241,16 @@ impl Control {
             (loaded.hash, loaded.fingerprint, loaded.watched.clone());
         let config = self.said.patch(&loaded.config);
         self.loaded = Loaded { warnings: Vec::new(), ..loaded };
-        self.names.take_up(&config, answers, &mut self.timers, self.registry.process());
+        let told = self.names.take_up(&config, answers, &mut self.timers, self.registry.process());
         let next = self.built(|known, now| {
             let (generation, previous) = (now.generation.next(), Some(&**now));
             build::build(Input { config: &config, hash, generation, previous, known })
         });
         let cause = format!("configuration {hash:016x}");
         let before = self.publish(next, origin, cause);
+        for (query, told) in told {
+            self.tell_of_name(&query, &told);
+        }
         self.track(&before);
         self.take_courses(Clock::now());
         self.publish_changes();
