@@ -181,6 +181,24 @@ impl Live {
         self.tally.passed();
     }
 
+    /// Whether it is out as nginx counts failures.
+    pub fn is_out(&self, limits: &Limits, now: Tick) -> bool {
+        self.tally.is_out(limits, now)
+    }
+
+    /// What is known at this moment, for whoever plays with it: what is counted there counts nowhere else.
+    pub(super) fn copied(&self) -> Self {
+        let response_time = AtomicU64::new(self.response_time.load(Relaxed));
+        let copy = Self { response_time, tally: self.tally.copied(), ..Self::default() };
+        copy.in_flight.store(self.in_flight(), Relaxed);
+        copy
+    }
+
+    /// Whether a trial request is on offer.
+    pub fn offers_trial(&self) -> bool {
+        self.trial.load(Relaxed)
+    }
+
     /// Puts one trial request on offer. Called by the control loop when a pause is over, and by an
     /// attempt that claimed the trial and decided nothing.
     pub fn offer_trial(&self) {

@@ -47,6 +47,12 @@ impl Lives {
         Self { runs: runs(each.iter().map(|live| live.count())), each }
     }
 
+    /// What is known at this moment, for whoever plays with it: what is counted there counts nowhere else.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self::succeed(self.each.iter().map(|live| Some(Arc::new(live.copied()))))
+    }
+
     /// The requests in flight of each, in order: as slices of those that are neighbours in memory.
     #[inline]
     pub(super) fn counts(&self) -> impl Iterator<Item = &[AtomicU32]> {

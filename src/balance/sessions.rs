@@ -39,21 +39,31 @@ impl Sessions {
 
     /// The backend of a session that was used within `timeout`; it counts as used now.
     pub fn find(&self, hash: u64, now: Tick, timeout: Duration) -> Option<BackendId> {
-        let hash = hash.max(1);
-        let slot = self.bucket(hash).iter().find(|slot| slot.tag.load(Relaxed) == hash)?;
-        let state = slot.state.load(Relaxed);
-        let used = state & u64::from(u32::MAX);
+        let (slot, state) = self.known(hash, now, timeout)?;
+        let (backend, used) = (state >> 32, state & u64::from(u32::MAX));
         let now = second(now);
-        if state == 0 || now.saturating_sub(used) > timeout.as_secs() {
-            return None;
-        }
-        let backend = state >> 32;
         if used < now {
             // If it fails, another worker has used it, or bound it to another backend.
             let renewed = backend << 32 | now;
             let _ = slot.state.compare_exchange(state, renewed, Relaxed, Relaxed);
         }
         Some(BackendId(backend))
+    }
+
+    /// As [`Sessions::find`], but it does not count as used.
+    pub fn peek(&self, hash: u64, now: Tick, timeout: Duration) -> Option<BackendId> {
+        let (_, state) = self.known(hash, now, timeout)?;
+        Some(BackendId(state >> 32))
+    }
+
+    /// The place of a session that was used within `timeout`, and its second word.
+    fn known(&self, hash: u64, now: Tick, timeout: Duration) -> Option<(&Slot, u64)> {
+        let hash = hash.max(1);
+        let slot = self.bucket(hash).iter().find(|slot| slot.tag.load(Relaxed) == hash)?;
+        let state = slot.state.load(Relaxed);
+        let used = state & u64::from(u32::MAX);
+        let is_known = state != 0 && second(now).saturating_sub(used) <= timeout.as_secs();
+        is_known.then_some((slot, state))
     }
 
     /// Binds a session to a backend, whether it was known or not.

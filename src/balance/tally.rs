@@ -89,6 +89,17 @@ impl Tally {
         }
     }
 
+    /// The same numbers, to go on by themselves.
+    pub(super) fn copied(&self) -> Self {
+        let copy = |one: &AtomicU32| AtomicU32::new(one.load(Relaxed));
+        Self {
+            fails: copy(&self.fails),
+            failed: copy(&self.failed),
+            checked: copy(&self.checked),
+            lost: copy(&self.lost),
+        }
+    }
+
     fn since_checked(&self, now: Tick) -> u32 {
         seconds(now).saturating_sub(self.checked.load(Relaxed))
     }

@@ -210,6 +210,7 @@ fn tell_choice(text: &mut String, choice: &Value, is_one_of_many: bool, live: bo
         let [admin, probed, passive] =
             ["admin", "probed", "passive"].map(|key| word(&backend[key]));
         let standing = match (backend["eligible"] == true, backend["tier"].as_u64()) {
+            _ if backend["but"].is_string() => word(&backend["but"]).to_owned(),
             (true, Some(0)) => "serves".to_owned(),
             (true, Some(1)) => "backup".to_owned(),
             (true, tier) => format!("tier {}", tier.unwrap_or_default()),

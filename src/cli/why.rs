@@ -73,7 +73,10 @@ fn happened_to<'e>(one: &Value, events: &'e Value) -> Vec<&'e Value> {
 }
 
 fn tell(one: &Value, name: &str, events: &[&Value], out: &mut impl Write) -> io::Result<()> {
-    let picked = if one["eligible"] == true { "may be picked" } else { "is not picked" };
+    let [under_way, most] = ["in_flight", "max_connections"].map(|key| one[key].as_u64());
+    let is_full = most > Some(0) && under_way >= most;
+    let may_be = one["eligible"] == true && !is_full;
+    let picked = if may_be { "may be picked" } else { "is not picked" };
     writeln!(out, "{name} {picked}: {}", text(one, "why"))?;
     let [admin, probed, passive] =
         ["admin_state", "probed_state", "passive_state"].map(|key| text(one, key));

@@ -40,6 +40,14 @@ impl Barrier {
         }
     }
 
+    /// How many requests may still pass.
+    pub fn permits(&self) -> u32 {
+        match self {
+            Self::Open { .. } => 0,
+            Self::Trials(permits) => permits.load(Relaxed),
+        }
+    }
+
     /// Whether a request may pass, as a trial. Whoever may takes a permit.
     pub fn lets_pass(&self) -> bool {
         match self {

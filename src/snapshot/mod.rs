@@ -31,7 +31,7 @@ pub use listener_tcp::ListenerTcp;
 pub use route::{Action, Destination, Route, Split};
 pub use route_table::{Facts, Mismatch, Request, RouteTable, mismatch};
 pub use sticky::Sticky;
-pub use upstream::{Backend, Upstream};
+pub use upstream::{Backend, Hindrance, Upstream};
 
 /// Plain values of the checked configuration that snapshots carry as they are.
 pub mod settings {

@@ -48,6 +48,11 @@ impl Learnt {
         self.sessions.find(self.hasher.hash_one(name), now, learn.timeout)
     }
 
+    /// The same, without that counting as a use.
+    pub fn peek(&self, name: &[u8], now: Tick, learn: &StickyLearn) -> Option<BackendId> {
+        self.sessions.peek(self.hasher.hash_one(name), now, learn.timeout)
+    }
+
     /// Binds the session of that name to a backend.
     pub fn bind(&self, name: &[u8], backend: BackendId, now: Tick) {
         self.sessions.bind(self.hasher.hash_one(name), backend, now);

@@ -7,7 +7,7 @@ use crate::balance::{Cursors, Limits, Lives, Panic, Pick, Standing, Strategy, Ti
 use crate::config::model as config;
 use crate::limit::Line;
 use crate::model::{
-    Address, AdminState, BackendId, BackendIx, BackendState, UpstreamId, Weight, WorkerIx,
+    Address, AdminState, BackendId, BackendIx, BackendState, Tick, UpstreamId, Weight, WorkerIx,
 };
 use crate::snapshot::settings::{
     Hedge, OwnFiles, Passive, Pool, Protocol, ProxyVersion, Queue, Source, Template, UpstreamNginx,
@@ -90,6 +90,15 @@ pub struct Upstream {
     pub(super) entries: Box<[u32]>,
     /// The section it was built from: compared at a reload, read again at a rebuild.
     pub(super) source: Arc<config::Upstream>,
+}
+
+/// What keeps requests from a backend beside what the operator, probes and traffic say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It failed too often, as nginx counts.
+    Failed,
+    /// As many requests are under way there as may be.
+    Full,
 }
 
 impl Upstream {
@@ -191,9 +200,24 @@ impl Upstream {
         self.tiers.pick(cursors, pick).or_else(|| self.pick_behind(cursors, pick))
     }
 
-    /// Whom [`Upstream::pick`] would pick, but for trials, of which none is claimed.
+    /// Whom [`Upstream::pick`] would pick; no permit of a circuit breaker is spent.
     pub fn preview(&self, cursors: &mut Cursors, pick: &mut Pick<'_>) -> Option<BackendIx> {
-        self.tiers.pick(cursors, pick)
+        let passes = self.course.barrier.as_ref().is_some_and(|barrier| barrier.permits() > 0);
+        let behind = self.behind.as_deref().filter(|_| passes);
+        behind.unwrap_or(&self.tiers).pick(cursors, pick)
+    }
+
+    /// What keeps requests from a backend beside its states, at this moment.
+    pub fn keeps_from(&self, ix: BackendIx, now: Tick) -> Option<Hindrance> {
+        let (backend, live) = (&self.backends[ix.index()], &self.live[ix.index()]);
+        let most = backend.max_connections;
+        if self.tallies && live.is_out(&backend.limits, now) {
+            Some(Hindrance::Failed)
+        } else if most > 0 && live.in_flight() >= most {
+            Some(Hindrance::Full)
+        } else {
+            None
+        }
     }
 
     /// Picks a backend for a trial, where a circuit breaker keeps all other requests out.

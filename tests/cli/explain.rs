@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{err, out, plimsoll};
-use crate::support::{Answer, Client, Lb, Origin, at, config, get, until};
+use crate::support::{Answer, Client, Lb, Origin, at, at_with, config, get, until};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -330,4 +330,156 @@ async fn the_running_process_explains_by_what_it_knows_at_the_moment() {
         assert_eq!(output.status.code(), Some(2));
         assert!(err(&output).contains(words), "{words}: {}", err(&output));
     }
+}
+
+/// What the running process tells of a request, and why a backend serves or not.
+fn told_by(lb: &Lb, url: &str) -> Value {
+    let admin = lb.admin_addr().to_string();
+    let output = plimsoll(&["explain", "--json", "--admin", &admin, "GET", url]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    serde_json::from_slice::<Value>(&output.stdout).unwrap()["upstreams"][0].clone()
+}
+
+fn why_of(lb: &Lb, origin: &Origin) -> String {
+    let admin = lb.admin_addr().to_string();
+    out(&plimsoll(&["why", &origin.address(), "--admin", &admin]))
+}
+
+fn backend<'a>(upstream: &'a Value, origin: &Origin) -> &'a Value {
+    let mut all = upstream["backends"].as_array().unwrap().iter();
+    all.find(|one| one["address"] == origin.address().as_str()).unwrap()
+}
+
+#[tokio::test]
+async fn who_is_out_as_nginx_counts_is_told_as_out() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Reset);
+    let settings = "nginx = { failures = true }\npassive = { max_fails = 1, fail_timeout = \"1h\" }\n\
+                    retry = { tries = 2 }";
+    let lb = Lb::start(config("", settings, &[at(&a), at(&b)])).await;
+    until("it failed", async || {
+        get(lb.addr("main"), "/").await;
+        lb.log_text().contains("backend failed, and is left out for a while")
+    })
+    .await;
+    let upstream = told_by(&lb, "http://a/");
+    assert_eq!(upstream["order"], serde_json::json!([b.address()]), "{upstream}");
+    let out = backend(&upstream, &a);
+    assert_eq!((&out["eligible"], &out["share"]), (&false.into(), &0.0.into()));
+    assert_eq!(out["but"], "out: it failed too often");
+    let why = why_of(&lb, &a);
+    assert!(why.contains("is not picked: it failed 1 times, and is asked again"), "{why}");
+}
+
+#[tokio::test]
+async fn who_is_full_and_who_is_on_trial_is_told() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Reset);
+    let settings = "strategy = \"round_robin\"\n\
+                    passive = { max_fails = 1, fail_timeout = \"1h\", hung_factor = 0 }\n";
+    let full = at_with(&b, "max_connections = 1");
+    let text = config("", settings, &[at(&a), full]);
+    let lb = Lb::start(&text).await;
+    until("it is parked", async || {
+        get(lb.addr("main"), "/").await;
+        lb.log_text().contains("backend parked")
+    })
+    .await;
+    b.hold();
+    let before = b.requests();
+    let mut client = Client::connect(lb.addr("main")).await;
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    b.until_requests(before + 1).await;
+    let upstream = told_by(&lb, "http://a/");
+    assert_eq!(upstream["order"], serde_json::json!([]));
+    assert_eq!(backend(&upstream, &b)["but"], "full: it has its `max_connections`");
+    let why = why_of(&lb, &b);
+    assert!(why.contains("is not picked: full: 1 requests are under way there"), "{why}");
+    b.release();
+    client.read_response().await;
+}
+
+#[tokio::test]
+async fn the_next_request_goes_to_who_is_on_trial() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.answer(Answer::Reset);
+    let passive = "passive = { max_fails = 1, fail_timeout = \"1s\", max_pause = \"1s\" }";
+    let lb = Lb::start(config("", passive, &[at(&a), at(&b)])).await;
+    until("it is parked", async || {
+        get(lb.addr("main"), "/").await;
+        lb.log_text().contains("backend parked")
+    })
+    .await;
+    lb.until_log("parked for 1.0s").await;
+    let upstream = told_by(&lb, "http://a/");
+    assert_eq!(upstream["order"], serde_json::json!([a.address(), b.address()]), "{upstream}");
+    assert_eq!(backend(&upstream, &a)["but"], "on trial: the next request decides");
+}
+
+#[tokio::test]
+async fn that_nobody_works_and_all_are_asked_is_told() {
+    let origin = Origin::start("a").await;
+    origin.answer(Answer::Status(500));
+    let health = "health = { interval = \"40ms\", timeout = \"5s\" }";
+    let lb = Lb::start(config("", health, &[at(&origin)])).await;
+    until("it is down", async || lb.log_text().contains("backend down")).await;
+    let says = "nobody is known to work, and all that are enabled are asked";
+    until("it is told", async || {
+        let told = told_by(&lb, "http://a/");
+        terms(&serde_json::json!({ "upstreams": [told] }))
+            .get("health")
+            .is_some_and(|it| it == says)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_half_open_breaker_lets_the_next_request_try() {
+    let origin = Origin::start("a").await;
+    origin.answer(Answer::Status(500));
+    let settings = "passive = { max_fails = 0, statuses = [500] }\nretry = { tries = 1 }\n\
+                    breaker = { min_requests = 1, window = \"1s\", open_for = \"300ms\", trials = 2 }";
+    let lb = Lb::start(config("", settings, &[at(&origin)])).await;
+    get(lb.addr("main"), "/").await;
+    lb.until_log("circuit breaker half_open").await;
+    let told = told_by(&lb, "http://a/");
+    assert_eq!(told["order"], serde_json::json!([origin.address()]), "{told}");
+    let told = terms(&serde_json::json!({ "upstreams": [told] }));
+    assert_eq!(told["breaker"], "half-open: 2 of 2 requests may still try, all others get 503");
+}
+
+#[tokio::test]
+async fn a_session_that_was_learnt_is_told() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let settings = "strategy = \"round_robin\"\n\
+                    sticky = { learn = [\"${upstream.header.content-length}\"], lookup = [\"${arg.of}\"] }";
+    let lb = Lb::start(config("", settings, &[at(&a), at(&b)])).await;
+    // Both names are as long.
+    let first = get(lb.addr("main"), "/").await;
+    let bound = if first.body == b"a" { &a } else { &b };
+    let upstream = told_by(&lb, "http://a/?of=1");
+    assert_eq!(upstream["order"][0], bound.address(), "{upstream}");
+    let says = format!("the session that was learnt binds it to {}", bound.address());
+    assert_eq!(upstream["bound"], says);
+    assert_eq!(told_by(&lb, "http://a/?of=other")["bound"], Value::Null);
+}
+
+#[tokio::test]
+async fn why_tells_the_part_of_its_weight_that_a_backend_gets() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = agent.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = agent.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"25% # backup runs\n").await.unwrap();
+        }
+    });
+    let check = format!(
+        "[upstream.api.check.host]\ntype = \"agent\"\nport = {port}\ninterval = \"40ms\"\n\
+         timeout = \"5s\"\n"
+    );
+    let lb = Lb::start(config("", &check, &[at(&a), at(&b)])).await;
+    let part = "; it gets 25 % of its weight (host: the agent says \"25%\": backup runs)";
+    until("it is told", async || why_of(&lb, &a).contains(part)).await;
 }

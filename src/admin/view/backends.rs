@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{by_outcome, hash};
-use crate::model::{AdminState, PassiveState, ProbedState, Tick};
-use crate::snapshot::{Backend, Snapshot, Upstream};
+use crate::config::model::Probe;
+use crate::model::{AdminState, BackendIx, PassiveState, ProbedState, Share, Tick};
+use crate::snapshot::{Backend, Hindrance, Limits, Snapshot, Upstream};
 use crate::telemetry::CheckSeries;
 
 /// `/api/v1/ha/load-balancer/backends`.
@@ -61,6 +62,8 @@ impl<'a> BackendList<'a> {
 impl<'a> BackendView<'a> {
     pub(in crate::admin) fn of(upstream: &'a Upstream, ix: usize, now: Tick) -> Self {
         let (backend, live) = (&upstream.backends[ix], &upstream.live[ix]);
+        let place = BackendIx(u32::try_from(ix).unwrap_or(u32::MAX));
+        let hindrance = upstream.keeps_from(place, now);
         let eligible = upstream.eligible[ix];
         let in_flight = live.in_flight();
         let parked_for = match backend.state.passive {
@@ -80,8 +83,11 @@ impl<'a> BackendView<'a> {
             probed_state: backend.state.probed.name(),
             passive_state: backend.state.passive.name(),
             parked_for_seconds: parked_for.map(|pause| pause.as_secs_f64()),
-            eligible,
-            why: why(backend, eligible, upstream, now),
+            eligible: eligible && hindrance != Some(Hindrance::Failed),
+            why: match hindrance.filter(|_| eligible) {
+                Some(hindrance) => hindered(backend, hindrance),
+                None => why(backend, eligible, upstream, now) + &part(backend, upstream),
+            },
             in_flight,
             idle_connections: backend.series.idle_connections(),
             picks: backend.series.picks(),
@@ -90,6 +96,39 @@ impl<'a> BackendView<'a> {
             response_time_seconds: live.score(now) / (f64::from(in_flight) + 1.0) / 1e6,
         }
     }
+}
+
+/// What keeps requests from a backend that could serve: for people.
+fn hindered(backend: &Backend, hindrance: Hindrance) -> String {
+    match hindrance {
+        Hindrance::Full => {
+            let most = backend.max_connections;
+            format!(
+                "full: {most} requests are under way there, as many as may be (`max_connections`)"
+            )
+        }
+        Hindrance::Failed => {
+            let Limits { max_fails, fail_timeout } = backend.limits;
+            format!(
+                "it failed {max_fails} times, and is asked again {fail_timeout:?} after the last time"
+            )
+        }
+    }
+}
+
+/// What part of its weight a backend gets, where that is less than the whole.
+fn part(backend: &Backend, upstream: &Upstream) -> String {
+    let share = backend.state.share;
+    if share == Share::WHOLE {
+        return String::new();
+    }
+    let checks = upstream.checks().iter().zip(backend.series.checks());
+    let agents = checks.filter(|(check, _)| matches!(check.probe, Probe::Agent(_)));
+    let said = agents
+        .filter_map(|(check, series)| Some(format!("{}: {}", check.name, series.now().last?.why)));
+    let starts = upstream.slow_start().map(|_| "it starts slowly".to_owned());
+    let why: Vec<_> = starts.into_iter().chain(said).collect();
+    format!("; it gets {} % of its weight ({})", share.value(), why.join("; "))
 }
 
 /// Why a backend may, or may not, be picked: for people.
@@ -102,7 +141,7 @@ fn why(backend: &Backend, eligible: bool, upstream: &Upstream, now: Tick) -> Str
         (AdminState::ForcedDown, _, _) => "forced down, as if its probes failed".to_owned(),
         (_, ProbedState::Down, _) => format!("down: its probes fail{}", faults(backend)),
         (_, ProbedState::Standby, _) => {
-            format!("standby: not in the role that is wanted{}", faults(backend))
+            format!("standby: it serves nobody, whoever is left{}", faults(backend))
         }
         (_, ProbedState::Draining, _) => {
             format!("it asks for no new clients itself{}", faults(backend))

@@ -1,16 +1,17 @@
 //! Which backend a request gets, and who is next.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Asker;
 use super::terms::Term;
-use crate::balance::{Key, Live, Lives, Need, Pick, Rng, Tried};
+use crate::balance::{Key, Lives, Need, Pick, Rng, Tried};
 use crate::model::{Address, BackendIx, Outcome, Tick, WorkerIx};
 use crate::proxy::retry::{Decision, Facts, decide, is_idempotent};
 use crate::proxy::vars;
 use crate::snapshot::settings::{Retry, StickyBy};
-use crate::snapshot::{Action, Backend, Cursors, Destination, RouteEntry, Snapshot, Upstream};
+use crate::snapshot::{
+    Action, Backend, Cursors, Destination, Hindrance, RouteEntry, Snapshot, Upstream,
+};
 use crate::telemetry::RetryDenied;
 
 /// So many requests alike are picked for, to see who gets which share.
@@ -51,6 +52,8 @@ pub(super) struct Standing {
     pub(super) tier: u8,
     /// Whether it may be picked.
     pub(super) eligible: bool,
+    /// What keeps this one from it beside that, or leads it there.
+    pub(super) but: Option<&'static str>,
     /// What the operator, probes and traffic say of it.
     pub(super) states: [&'static str; 3],
     /// Its share of requests like this one, 0 to 1.
@@ -89,7 +92,7 @@ impl Asker<'_> {
         let mut draw = Draw::new(upstream, asked, self.now);
         let first = match &bound {
             Some((_, Some(ix))) => Some(*ix),
-            _ => draw.pick(&Tried::new()),
+            _ => on_trial(upstream).or_else(|| draw.pick(&Tried::new())),
         };
         let mut tried = Tried::new();
         let mut order = Vec::new();
@@ -105,20 +108,7 @@ impl Asker<'_> {
         }
         let alone = order.len() < 2;
         let picks = draw.shares();
-        let standing = |(((backend, eligible), live), share): (Placed<'_>, f64)| {
-            let state = backend.state;
-            let in_flight = live.in_flight();
-            Standing {
-                label: called(backend),
-                weight: backend.weight.value(),
-                tier: backend.tier,
-                eligible: *eligible,
-                states: [state.admin.name(), state.probed.name(), state.passive.name()],
-                share,
-                in_flight,
-                expected_ms: live.score(self.now) / (f64::from(in_flight) + 1.0) / 1_000.0,
-            }
-        };
+        let standing = |(ix, share)| self.standing(upstream, ix, share);
         Choice {
             upstream: upstream.name.clone(),
             share,
@@ -132,17 +122,35 @@ impl Asker<'_> {
                 Some(ix) => format!("{by} binds it to {}", label(ix)),
                 None => format!("{by} binds it to nobody who may be picked"),
             }),
-            backends: upstream
-                .backends
-                .iter()
-                .zip(&upstream.eligible)
-                .zip(upstream.live.iter())
-                .zip(picks)
-                .map(standing)
-                .collect(),
+            backends: (0..).map(BackendIx).zip(picks).map(standing).collect(),
             order,
             retries: self.retries(upstream, &to.retry, alone),
             terms: self.terms(upstream, &to.retry),
+        }
+    }
+
+    /// A backend as the request finds it, which gets this share of those alike.
+    fn standing(&self, upstream: &Upstream, ix: BackendIx, share: f64) -> Standing {
+        let (backend, live) = (&upstream.backends[ix.index()], &upstream.live[ix.index()]);
+        let (state, in_flight) = (backend.state, live.in_flight());
+        let hindrance = upstream.keeps_from(ix, self.now).filter(|_| upstream.eligible[ix.index()]);
+        Standing {
+            label: called(backend),
+            weight: backend.weight.value(),
+            tier: backend.tier,
+            eligible: upstream.eligible[ix.index()] && hindrance.is_none(),
+            but: match hindrance {
+                Some(Hindrance::Failed) => Some("out: it failed too often"),
+                Some(Hindrance::Full) => Some("full: it has its `max_connections`"),
+                None if on_trial(upstream) == Some(ix) => {
+                    Some("on trial: the next request decides")
+                }
+                None => None,
+            },
+            states: [state.admin.name(), state.probed.name(), state.passive.name()],
+            share,
+            in_flight,
+            expected_ms: live.score(self.now) / (f64::from(in_flight) + 1.0) / 1_000.0,
         }
     }
 
@@ -159,8 +167,17 @@ impl Asker<'_> {
                 let text = text.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
                 ("`sticky` by route".to_owned(), text.into_bytes())
             }
-            // No session has been learnt where nothing runs.
-            StickyBy::Learn(_) => return None,
+            StickyBy::Learn(learn) => {
+                let mut session = Vec::new();
+                for text in &learn.lookup {
+                    if session.is_empty() {
+                        vars::render(text, &self.vars, &mut session);
+                    }
+                }
+                let learnt = sticky.learnt().filter(|_| !session.is_empty())?;
+                let known = learnt.peek(&session, self.now, learn)?;
+                ("the session that was learnt".to_owned(), known.0.to_string().into_bytes())
+            }
         };
         if value.is_empty() {
             return None;
@@ -232,6 +249,11 @@ fn in_words(decision: Decision, method: &[u8]) -> String {
     }
 }
 
+/// The backend for which the next request is to be the trial.
+fn on_trial(upstream: &Upstream) -> Option<BackendIx> {
+    upstream.trials.iter().copied().find(|ix| upstream.live[ix.index()].offers_trial())
+}
+
 /// What it is called: a name whose addresses are not known by itself.
 fn called(backend: &Backend) -> String {
     match &backend.address {
@@ -240,14 +262,11 @@ fn called(backend: &Backend) -> String {
     }
 }
 
-/// A backend, whether it may be picked, and its counters.
-type Placed<'a> = ((&'a Arc<Backend>, &'a bool), &'a Arc<Live>);
-
 /// Picks over and over, as one worker would; counts nothing.
 struct Draw<'a> {
     upstream: &'a Upstream,
     /// Counters in place of the upstream's, where a pick writes into them.
-    blank: Option<Lives>,
+    own: Option<Lives>,
     now: Tick,
     key: Key<'a>,
     cursors: Cursors,
@@ -257,9 +276,9 @@ struct Draw<'a> {
 impl<'a> Draw<'a> {
     fn new(upstream: &'a Upstream, key: Key<'a>, now: Tick) -> Self {
         // Counted as nginx counts, failures are noted by picks too.
-        let blank = upstream.nginx.failures.then(|| Lives::new(upstream.backends.len()));
+        let own = upstream.nginx.failures.then(|| upstream.live.copied());
         let cursors = upstream.cursors(WorkerIx(0), 0);
-        Self { upstream, blank, now, key, cursors, rng: Rng::new(1) }
+        Self { upstream, own, now, key, cursors, rng: Rng::new(1) }
     }
 
     fn with<T>(
@@ -267,8 +286,8 @@ impl<'a> Draw<'a> {
         tried: &Tried,
         pick: impl FnOnce(&Upstream, &mut Cursors, &mut Pick<'_>) -> T,
     ) -> T {
-        let Self { upstream, blank, now, key, cursors, rng } = self;
-        let live = blank.as_ref().unwrap_or(&upstream.live);
+        let Self { upstream, own, now, key, cursors, rng } = self;
+        let live = own.as_ref().unwrap_or(&upstream.live);
         let mut asked = Pick { key: *key, live, tried, now: *now, rng };
         pick(upstream, cursors, &mut asked)
     }

@@ -26,7 +26,7 @@ fn choice(choice: &Choice) -> Value {
         let [admin, probed, passive] = one.states;
         json!({
             "address": one.label, "weight": one.weight, "backup": one.tier > 0, "tier": one.tier,
-            "eligible": one.eligible, "share": one.share,
+            "eligible": one.eligible, "but": one.but, "share": one.share,
             "admin": admin, "probed": probed, "passive": passive,
             "in_flight": one.in_flight, "expected_ms": one.expected_ms,
         })

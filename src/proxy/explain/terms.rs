@@ -19,6 +19,7 @@ impl Asker<'_> {
     /// All that are declared for an upstream.
     pub(super) fn terms(&self, upstream: &Upstream, retry: &Retry) -> Vec<Term> {
         let said = [
+            ("health", health(upstream)),
             ("breaker", self.breaker(upstream)),
             ("admission", admission(upstream)),
             ("room", room(upstream)),
@@ -42,9 +43,11 @@ impl Asker<'_> {
                 until.since(self.now),
                 rules.trials
             ),
-            Some(Barrier::Trials(_)) => {
-                format!("half-open: {} requests may try, all others get 503", rules.trials)
-            }
+            Some(barrier @ Barrier::Trials(_)) => format!(
+                "half-open: {} of {} requests may still try, all others get 503",
+                barrier.permits(),
+                rules.trials
+            ),
         })
     }
 
@@ -62,6 +65,17 @@ impl Asker<'_> {
         let after = hedge.after.map_or_else(usual, |after| format!("after {after:?}"));
         Some(format!("a second backend {after}, for {} % of the requests at most", hedge.budget))
     }
+}
+
+/// What is done for want of backends that are able to serve.
+fn health(upstream: &Upstream) -> Option<String> {
+    let says = match (upstream.panic, upstream.fail_open) {
+        (true, true) => "too few are able to serve, and all that are enabled are asked (`panic`)",
+        (true, false) => "too few are able to serve, and nobody is asked (`panic`)",
+        (false, true) => "nobody is known to work, and all that are enabled are asked",
+        (false, false) => return None,
+    };
+    Some(says.to_owned())
 }
 
 fn admission(upstream: &Upstream) -> Option<String> {
