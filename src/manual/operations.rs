@@ -333,6 +333,7 @@
 //! | one that comes or is taken too slowly | `min_rate` over `min_rate_over` | 50 bytes a second, over a minute |
 //! | a connection without a request | `idle_timeout`; `max_requests`, `max_lifetime` | 75 s; none |
 //! | a response head | | 64 KiB, 100 fields, 16 interim responses |
+//! | silence of a backend's system on an HTTP/2 connection | | 30 s |
 //! | chunk extensions and trailers of a message | | 16 KiB, 8 KiB |
 //!
 //! Memory of one connection, beside the kernel's: 8 KiB while it is idle, 128 KiB while a head comes in,

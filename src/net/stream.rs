@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -234,6 +234,24 @@ impl Stream {
         }
     }
 
+    /// Has the kernel end a connection over TCP whose other end acknowledges nothing for so long: neither
+    /// what was sent (RFC 5482) nor, while nothing is, that it is there (RFC 9293 §3.8.4).
+    ///
+    /// # Errors
+    /// The connection is over already.
+    pub fn end_when_silent(&self, silence: Duration) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                let socket = SockRef::from(stream);
+                let probes = TcpKeepalive::new().with_time(silence / 2).with_interval(silence / 6);
+                socket.set_tcp_keepalive(&probes)?;
+                socket.set_tcp_user_timeout(Some(silence))
+            }
+            Self::Unix(_) => Ok(()),
+            Self::Tls(tls) => tls.socket.end_when_silent(silence),
+        }
+    }
+
     /// Resets the connection, so that what was sent cannot be taken for the whole.
     pub fn cut(self) {
         let zero = Some(Duration::ZERO);
@@ -307,5 +325,26 @@ impl AsyncWrite for Stream {
             ready!(tls.poll_flush(cx))?;
             Pin::new(&mut tls.socket).poll_shutdown(cx)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_is_told_how_long_nothing_may_be_heard() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = tcp.as_fd().try_clone_to_owned().unwrap();
+        Stream::Tcp(tcp).end_when_silent(Duration::from_secs(30)).unwrap();
+        let socket = SockRef::from(&socket);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+        assert!(socket.keepalive().unwrap());
+        // Asked three times, the last of them before the time is over.
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(15));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
     }
 }

@@ -64,15 +64,19 @@ async fn of_those_that_are_idle_again_as_many_are_kept_as_shall_be() {
 #[tokio::test]
 async fn clients_that_do_not_read_hold_up_nobody_else() {
     // Once the backend allows more than there are, once they take all of what it allows.
-    for (path, streams, most, needed) in
-        [("/much", 400, 1000, 1), ("/many", 20, 1000, 1), ("/much", 100, 100, 2)]
-    {
+    // Of each answer the backend's window may wait here, with some 250 bytes for each of its frames (in KiB).
+    for (path, streams, most, needed, held) in [
+        ("/much", 400, 1000, 1, 128),
+        ("/many", 20, 1000, 1, 3072),
+        ("/much", 100, 100, 2, 128),
+    ] {
         let origin = Origin { most: Some(most), ..Origin::default() };
         let backend = origin.clone().start().await;
         let listener = "name = \"main\"\nhttp2 = true\nmax_streams = 1000";
         let config = config("", &[backend]).replace("name = \"main\"", listener);
         let lb = Lb::start(config).await;
         assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+        let before = lb.memory();
         // With no window for any answer.
         let mut frames = Frames::with_settings(lb.addr("main"), &setting(4, 0)).await;
         for n in 0..streams {
@@ -88,5 +92,8 @@ async fn clients_that_do_not_read_hold_up_nobody_else() {
             assert_eq!(get(lb.addr("main"), "/").await.body, b"got 0");
         }
         assert_eq!(origin.connections.load(SeqCst), needed, "{path}");
+        let now = lb.memory();
+        let most = before + streams as usize * held + (16 << 10);
+        assert!(now < most, "{path}: {before} KiB before, {now} now");
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::origin::Origin;
 use crate::support::{Authority, Lb, Wrapper, get, tls_server, until};
-use crate::{config, with};
+use crate::{before, config, with};
 
 #[tokio::test]
 async fn none_is_kept_where_none_shall_be() {
@@ -113,4 +113,19 @@ async fn requests_wait_for_a_connection_that_is_being_opened_and_open_none() {
         assert_eq!(other.await.unwrap(), 200);
     }
     assert_eq!(came.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn the_system_asks_whether_a_silent_backend_is_still_there() {
+    let backend = Origin::default().start().await;
+    let lb = before(&[backend]).await;
+    assert_eq!(get(lb.addr("main"), "/").await.status, 200);
+    let (to, established, probes) = (format!(":{:04X}", backend.port()), "01", "02:");
+    until("the timer of probes runs", async || {
+        std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields[2].ends_with(&to) && fields[3] == established && fields[5].starts_with(probes)
+        })
+    })
+    .await;
 }

@@ -10,14 +10,7 @@ use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, asking, block, frame, setting,
 };
-use crate::support::{Answer, Lb, Origin};
-
-/// Memory of the process, in KiB.
-fn memory(lb: &Lb) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", lb.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
+use crate::support::{Answer, Origin};
 
 /// Sends this over and over, up to so many bytes, without reading; gives whether all was taken.
 async fn flood(frames: &mut Frames, piece: &[u8], bytes: usize) -> bool {
@@ -115,7 +108,7 @@ async fn a_head_without_an_end_is_cut() {
     let origin = Origin::start("a").await;
     let lb = before(&origin, "", "").await;
     let mut frames = Frames::open(lb.addr("main")).await;
-    let before = memory(&lb);
+    let before = lb.memory();
     frames.send(frame(HEADERS, END_STREAM, 1, block(&asking("GET", "/")))).await;
     let piece = frame(CONTINUATION, 0, 1, block(&[("x-a", &"a".repeat(8_000))]));
     flood(&mut frames, &piece, 64 << 20).await;
@@ -124,7 +117,7 @@ async fn a_head_without_an_end_is_cut() {
     frames.send(frame(HEADERS, END_STREAM, 1, block(&asking("GET", "/")))).await;
     flood(&mut frames, &frame(CONTINUATION, 0, 1, []), 16 << 20).await;
     is_served(lb.addr("main")).await;
-    assert!(memory(&lb) < before + (32 << 10), "{before} KiB before, {} now", memory(&lb));
+    assert!(lb.memory() < before + (32 << 10), "{before} KiB before, {} now", lb.memory());
 }
 
 #[tokio::test]
@@ -132,7 +125,7 @@ async fn a_small_block_does_not_become_a_large_head() {
     let origin = Origin::start("a").await;
     let lb = before(&origin, "", "").await;
     let mut frames = Frames::open(lb.addr("main")).await;
-    let before = memory(&lb);
+    let before = lb.memory();
     // One large field into the table, and then its index, thousands of times.
     let large = [&[0x40, 3][..], b"x-a", &[127, 0xa1, 0x1e], &[b'a'; 4_000]].concat();
     let fields = [block(&asking("GET", "/")), large].concat();
@@ -149,7 +142,7 @@ async fn a_small_block_does_not_become_a_large_head() {
     }
     is_served(lb.addr("main")).await;
     assert_eq!(origin.requests(), 2, "one of before and one of after");
-    assert!(memory(&lb) < before + (32 << 10), "{before} KiB before, {} now", memory(&lb));
+    assert!(lb.memory() < before + (32 << 10), "{before} KiB before, {} now", lb.memory());
 }
 
 #[tokio::test]
@@ -157,7 +150,7 @@ async fn floods_of_small_frames_wait_in_the_clients_own_socket_or_end_it() {
     let origin = Origin::start("a").await;
     let lb = before(&origin, "", "").await;
     let post = frame(HEADERS, END_HEADERS, 1, block(&asking("POST", "/")));
-    let before = memory(&lb);
+    let before = lb.memory();
     for (name, first, piece) in [
         ("settings", Vec::new(), frame(SETTINGS, 0, 0, setting(4, 65_535))),
         ("pings", Vec::new(), frame(PING, 0, 0, [7; 8])),
@@ -173,7 +166,7 @@ async fn floods_of_small_frames_wait_in_the_clients_own_socket_or_end_it() {
         frames.send(first).await;
         flood(&mut frames, &piece, 8 << 20).await;
         is_served(lb.addr("main")).await;
-        let now = memory(&lb);
+        let now = lb.memory();
         assert!(now < before + (32 << 10), "{name}: {before} KiB before, {now} now");
     }
 }
@@ -184,7 +177,7 @@ async fn answers_that_are_not_taken_hold_little_memory() {
     let lb = before(&origin, "", "").await;
     origin.answer(Answer::Ok(vec![b'x'; 4 << 20]));
     is_served(lb.addr("main")).await;
-    let before = memory(&lb);
+    let before = lb.memory();
     let mut clients = Vec::new();
     for round in 1..=4 {
         let mut frames = Frames::with_settings(lb.addr("main"), &setting(4, 0)).await;
@@ -198,7 +191,7 @@ async fn answers_that_are_not_taken_hold_little_memory() {
         }
     }
     // Of each answer 64 KiB, and of the buffers what a worker keeps for the next ones.
-    let now = memory(&lb);
+    let now = lb.memory();
     assert!(now < before + 400 * 100 + (16 << 10), "{before} KiB before, {now} now");
     origin.answer(Answer::Status(200));
     is_served(lb.addr("main")).await;

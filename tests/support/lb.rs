@@ -119,6 +119,13 @@ impl Lb {
         self.child.id().unwrap()
     }
 
+    /// Memory of the process, in KiB.
+    pub(crate) fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Replaces the configuration, without telling the program. The change is atomic.
     pub(crate) fn rewrite(&self, config: impl AsRef<str>) {
         let new = self.directory.path().join("plimsoll.toml.new");

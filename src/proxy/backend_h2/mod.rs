@@ -46,6 +46,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// Streams at once while the backend has not told how many it allows: as many as it should (RFC 9113 §6.5.2).
 pub(super) const UNTOLD: usize = 100;
+/// How long nothing may be heard of a backend's system on a connection: requests that share it would else wait
+/// in vain, one after the other, until one of them has done so for the whole of its time.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How long a connection that nobody uses any more may take to send its last frames.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -171,6 +174,7 @@ fn builder() -> Builder {
 /// Shakes hands on a fresh connection, on which so many streams may be at once until the backend has told
 /// how many it allows. The caller bounds the time.
 pub(super) async fn begin(stream: net::Stream, most: usize) -> io::Result<Sender> {
+    stream.end_when_silent(SILENCE)?;
     let mut builder = builder();
     let shaken = builder.initial_max_send_streams(most).handshake(stream).await;
     let (requests, connection) = shaken.map_err(io::Error::other)?;

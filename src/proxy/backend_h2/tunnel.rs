@@ -17,7 +17,7 @@ use h2::ext::Protocol;
 use crate::http1::{RequestHead, encode};
 use crate::net;
 use crate::proxy::backend_h2::stream::{Piece, Stream};
-use crate::proxy::backend_h2::{Sender, builder};
+use crate::proxy::backend_h2::{SILENCE, Sender, builder};
 use crate::proxy::wire::Carries;
 
 /// Streams at once while the backend has not told how many it allows: more than it can tell of, so that
@@ -30,6 +30,7 @@ const ANSWERED_WITH: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Shakes hands on a fresh connection that shall carry a tunnel; `None` if the backend leads none. The
 /// caller bounds the time.
 pub(crate) async fn begin_tunnel(stream: net::Stream) -> io::Result<Option<Sender>> {
+    stream.end_when_silent(SILENCE)?;
     let (requests, mut connection) = builder()
         .initial_max_send_streams(UNTOLD)
         .handshake(stream)
