@@ -21,6 +21,12 @@ async fn fields() {
         ("an empty name", request(&with(&[("", "ok")])), MALFORMED),
         ("a value with a line's end", request(&with(&[("x-test", "a\r\nb: c")])), MALFORMED),
         ("a value with a NUL", request(&with(&[("x-test", "a\0b")])), MALFORMED),
+        ("a name with a NUL", request(&with(&[("x\0test", "ok")])), MALFORMED),
+        ("a name with a colon", request(&with(&[("x:test", "ok")])), MALFORMED),
+        ("a value with a CR", request(&with(&[("x-test", "a\rb")])), MALFORMED),
+        ("a value with a control", request(&with(&[("x-test", "a\x01b")])), MALFORMED),
+        ("a value with DEL", request(&with(&[("x-test", "a\x7fb")])), MALFORMED),
+        ("a protocol without CONNECT", request(&with(&[(":protocol", "websocket")])), MALFORMED),
         ("a pseudo-field that is unknown", request(&with(&[(":test", "ok")])), MALFORMED),
         ("a pseudo-field of responses", request(&with(&[(":status", "200")])), MALFORMED),
         ("a pseudo-field behind others", request(&late), MALFORMED),
@@ -30,6 +36,8 @@ async fn fields() {
         ("Keep-Alive", request(&with(&[("keep-alive", "timeout=5")])), MALFORMED),
         ("Proxy-Connection", request(&with(&[("proxy-connection", "close")])), MALFORMED),
         ("TE that is not trailers", request(&with(&[("te", "trailers, deflate")])), MALFORMED),
+        ("TE twice", request(&with(&[("te", "trailers"), ("te", "gzip")])), MALFORMED),
+        ("TE with a weight", request(&with(&[("te", "trailers;q=0.5")])), MALFORMED),
         ("TE", request(&with(&[("te", "trailers")])), Then::Answer(1, 200)),
     ])
     .await;
@@ -96,7 +104,16 @@ async fn bodies() {
         }
         vec![Send(bytes)]
     };
+    let twice = |one, other| {
+        let lengths = [("content-length", one), ("content-length", other)];
+        let head = headers(END_HEADERS, 1, &[&asking("POST", "/")[..], &lengths].concat());
+        vec![Send([head, frame(DATA, END_STREAM, 1, "test")].concat())]
+    };
     let trailers = |flags, fields| headers(flags | END_HEADERS, 1, fields);
+    let behind = |fields: &[(&str, &str)]| {
+        let trailers = headers(END_STREAM | END_HEADERS, 1, fields);
+        vec![Send([post(1), frame(DATA, 0, 1, "test"), trailers].concat())]
+    };
     let head_only = [&asking("POST", "/")[..], &[("content-length", "3")]].concat();
     run(vec![
         ("a length that is not that of the data", body("1", &["test"]), MALFORMED),
@@ -104,7 +121,18 @@ async fn bodies() {
         ("a length that is more than all data", body("9", &["te", "st"]), MALFORMED),
         ("a length and no data", request(&head_only), MALFORMED),
         ("a length that is no number", body("+4", &["test"]), MALFORMED),
+        ("one that is empty", body("", &["test"]), MALFORMED),
+        ("one below zero", body("-1", &["test"]), MALFORMED),
+        ("one in hexadecimal", body("0x4", &["test"]), MALFORMED),
+        ("a list of them", body("4, 4", &["test"]), MALFORMED),
+        ("one that no number holds", body("18446744073709551620", &["test"]), MALFORMED),
+        ("two that differ", twice("4", "5"), MALFORMED),
+        ("two that do not", twice("4", "4"), Then::Answer(1, 200)),
         ("a length that fits", body("4", &["te", "st"]), Then::Answer(1, 200)),
+        ("a coding among trailers", behind(&[("transfer-encoding", "chunked")]), MALFORMED),
+        ("a field of the connection there", behind(&[("connection", "x-test")]), MALFORMED),
+        ("a capital in a name there", behind(&[("X-Test", "ok")]), MALFORMED),
+        ("a line's end in a value there", behind(&[("x-test", "a\r\nb: c")]), MALFORMED),
         (
             "a second head that does not end the request",
             vec![Send([post(1), trailers(0, &[("x-test", "ok")])].concat())],

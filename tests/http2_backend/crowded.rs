@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use tokio::sync::Semaphore;
 
-use crate::origin::Origin;
+use crate::origin::{Origin, telling};
 use crate::support::frames::{
-    END_HEADERS, END_STREAM, Frames, HEADERS, asking, block, frame, setting,
+    END_HEADERS, END_STREAM, Frames, HEADERS, RST_STREAM, asking, block, frame, setting,
 };
-use crate::support::{Lb, get, until};
+use crate::support::{Lb, get, in_time, until};
 use crate::{before, config, with};
 
 #[tokio::test]
@@ -65,11 +65,9 @@ async fn of_those_that_are_idle_again_as_many_are_kept_as_shall_be() {
 async fn clients_that_do_not_read_hold_up_nobody_else() {
     // Once the backend allows more than there are, once they take all of what it allows.
     // Of each answer the backend's window may wait here, with some 250 bytes for each of its frames (in KiB).
-    for (path, streams, most, needed, held) in [
-        ("/much", 400, 1000, 1, 128),
-        ("/many", 20, 1000, 1, 3072),
-        ("/much", 100, 100, 2, 128),
-    ] {
+    for (path, streams, most, needed, held) in
+        [("/much", 400, 1000, 1, 128), ("/many", 20, 1000, 1, 3072), ("/much", 100, 100, 2, 128)]
+    {
         let origin = Origin { most: Some(most), ..Origin::default() };
         let backend = origin.clone().start().await;
         let listener = "name = \"main\"\nhttp2 = true\nmax_streams = 1000";
@@ -96,4 +94,23 @@ async fn clients_that_do_not_read_hold_up_nobody_else() {
         let most = before + streams as usize * held + (16 << 10);
         assert!(now < most, "{path}: {before} KiB before, {now} now");
     }
+}
+
+#[tokio::test]
+async fn who_gives_up_request_after_request_leaves_none_at_the_backend() {
+    // One at a time, so that each has the place of the one before.
+    let (backend, mut told) = telling(setting(3, 1), |_| Vec::new()).await;
+    let config = config("", &[backend]).replace("name = \"main\"", "name = \"main\"\nhttp2 = true");
+    let lb = Lb::start(config).await;
+    let mut frames = Frames::open(lb.addr("main")).await;
+    for stream in (1..300).step_by(2) {
+        let asked = block(&asking("GET", "/"));
+        frames.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, asked)).await;
+        in_time("it is asked", async { while told.recv().await != Some((HEADERS, stream)) {} })
+            .await;
+        frames.send(frame(RST_STREAM, 0, stream, 8_u32.to_be_bytes())).await;
+        let reset = async { while told.recv().await != Some((RST_STREAM, stream)) {} };
+        in_time("it is told", reset).await;
+    }
+    lb.until_metric("plimsoll_backend_in_flight", 0.0).await;
 }
