@@ -51,7 +51,6 @@ struct Gate {
     rules: admission::Rules,
     admission: Admission,
     sums: Sums,
-    refuses: bool,
 }
 
 impl Limit {
@@ -109,7 +108,7 @@ impl Control {
                 Some(rules) => {
                     let mut sums = Sums::default();
                     let admission = Admission::new(sums.count(upstream));
-                    let gate = Gate { rules: *rules, admission, sums, refuses: false };
+                    let gate = Gate { rules: *rules, admission, sums };
                     self.loads.gates.insert(id, gate);
                     upstream.series.policy().set_refused(Some(0.0));
                     self.timers.set(Due::Admission(id), now.after(step(rules)));
@@ -147,14 +146,11 @@ impl Control {
             return;
         };
         let sums = gate.sums.count(&upstream);
-        let refused = gate.admission.look(sums, &gate.rules);
+        let admission::Look { refused, turned } = gate.admission.look(sums, &gate.rules);
         line.set_refused(refused);
         upstream.series.policy().set_refused(Some(f64::from(refused) / f64::from(ALL)));
         self.timers.set(Due::Admission(id), now.after(step(&gate.rules)));
-        let refuses = refused > 0;
-        if std::mem::replace(&mut gate.refuses, refuses) == refuses {
-            return;
-        }
+        let Some(refuses) = turned else { return };
         let counts = gate.admission.sum();
         let (failed, judged) = (counts.failed, counts.judged);
         let cause =

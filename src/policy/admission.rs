@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::window::{Counts, Window};
+use super::window::{BUCKETS, Counts, Window};
 
 /// All: parts of requests are counted in this many.
 pub const ALL: u32 = 10_000;
@@ -30,24 +30,44 @@ pub struct Rules {
 
 /// What was counted lately of all backends together.
 #[derive(Debug, Clone)]
-pub struct Admission(Window);
+pub struct Admission {
+    window: Window,
+    /// Some were to be refused within the last window.
+    refuses: bool,
+    /// Looks since the last one by which some were to be refused.
+    calm: usize,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// How many of [`ALL`] requests are to be refused.
+    pub refused: u32,
+    /// Refusing begins, or is over: a whole window has gone by in which nothing was to be refused. Where
+    /// failures are just about as many as may be, that is no news with each step.
+    pub turned: Option<bool>,
+}
 
 impl Admission {
     /// What was counted before, `sums`, does not matter to it.
     pub fn new(sums: Counts) -> Self {
-        Self(Window::new(sums))
+        Self { window: Window::new(sums), refuses: false, calm: 0 }
     }
 
-    /// A step of the window, a tenth of it, is over: takes up what was counted until now. Gives how many
-    /// of [`ALL`] requests are to be refused.
-    pub fn look(&mut self, sums: Counts, rules: &Rules) -> u32 {
-        self.0.tick(sums);
-        refused(self.0.sum(), rules)
+    /// A step of the window, a tenth of it, is over: takes up what was counted until now.
+    pub fn look(&mut self, sums: Counts, rules: &Rules) -> Look {
+        self.window.tick(sums);
+        let refused = refused(self.window.sum(), rules);
+        self.calm = if refused > 0 { 0 } else { self.calm + 1 };
+        let refuses = refused > 0 || (self.refuses && self.calm < BUCKETS);
+        let turned = (refuses != self.refuses).then_some(refuses);
+        self.refuses = refuses;
+        Look { refused, turned }
     }
 
     /// What was counted in the window.
     pub fn sum(&self) -> Counts {
-        self.0.sum()
+        self.window.sum()
     }
 }
 
@@ -102,15 +122,41 @@ mod tests {
     fn it_is_over_when_the_failures_have_left_the_window() {
         let mut admission = Admission::new(Counts::default());
         let mut sums = Counts { judged: 100, failed: 100 };
-        assert_eq!(admission.look(sums, &RULES), 8_000);
+        assert_eq!(admission.look(sums, &RULES), Look { refused: 8_000, turned: Some(true) });
         let mut last = 8_000;
         for _ in 0..10 {
             sums.judged += 100;
-            let next = admission.look(sums, &RULES);
+            let next = admission.look(sums, &RULES).refused;
             assert!(next <= last);
             last = next;
         }
         assert_eq!(last, 0);
+    }
+
+    #[test]
+    fn what_goes_to_and_fro_is_told_once_and_again_after_a_calm_window() {
+        let mut admission = Admission::new(Counts::default());
+        let mut sums = Counts::default();
+        let mut look = |failed| {
+            sums = sums + Counts { judged: 100, failed };
+            let Look { refused, turned } = admission.look(sums, &RULES);
+            (refused > 0, turned)
+        };
+        for _ in 0..10 {
+            assert_eq!(look(5), (false, None), "just as many as may be");
+        }
+        assert_eq!(look(7), (true, Some(true)));
+        assert_eq!(look(3), (false, None));
+        for _ in 0..4 {
+            assert_eq!(look(7), (true, None));
+            assert_eq!(look(3), (false, None));
+        }
+        for _ in 0..8 {
+            assert_eq!(look(5), (false, None));
+        }
+        assert_eq!(look(5), (false, Some(false)), "ten in a row");
+        assert_eq!(look(5), (false, None));
+        assert_eq!(look(100), (true, Some(true)));
     }
 
     proptest! {

@@ -66,7 +66,7 @@ impl Guards {
 
     pub(super) fn look_at_gate(&mut self, sums: Counts) {
         if let Some(gate) = &mut self.gate {
-            gate.refused = gate.admission.look(sums, &gate.rules);
+            gate.refused = gate.admission.look(sums, &gate.rules).refused;
         }
     }
 
