@@ -111,6 +111,19 @@ fn bench(arguments: &Arguments) -> Result<()> {
     let identity = Identity::new()?;
     let setup = arguments.setup(&plimsoll, &identity);
     let mut report = Report::default();
+    let measured = measure_all(arguments, &setup, &mut report);
+    // What was measured until something failed is kept.
+    if let Some(name) = &arguments.save {
+        let mut contenders = arguments.proxy.clone();
+        contenders.extend(arguments.other.as_ref().map(|_| Contender::Other));
+        let versions = contenders.iter().map(|contender| (*contender, version(*contender, &setup)));
+        println!("saved to {}", report.save(name, &versions.collect::<Vec<_>>())?);
+    }
+    measured
+}
+
+/// Runs the cases that are wanted, each contender in turn, and adds them to `report`.
+fn measure_all(arguments: &Arguments, setup: &Setup<'_>, report: &mut Report) -> Result<()> {
     let mut half_of_nginx = None;
     let wanted = |case: &&Case| {
         arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name)
@@ -122,7 +135,7 @@ fn bench(arguments: &Arguments) -> Result<()> {
                 let rate = arguments.rate.or(rate.map(f64::from)).or(half_of_nginx);
                 let rate = match rate {
                     Some(rate) => rate,
-                    None => *half_of_nginx.insert(half_of_nginx_peak(case, &mut rig, &setup)?),
+                    None => *half_of_nginx.insert(half_of_nginx_peak(case, &mut rig, setup)?),
                 };
                 println!("{}: {rate:.0} requests a second", case.name);
                 Pace::Open(rate)
@@ -132,19 +145,13 @@ fn bench(arguments: &Arguments) -> Result<()> {
         let mut runs = BTreeMap::<Contender, Vec<Figures>>::new();
         for round in 0..if arguments.quick { 1 } else { arguments.rounds } {
             for contender in contenders(arguments, case) {
-                let figures = run(case, pace, contender, &mut rig, &setup).map_err(|fault| {
+                let figures = run(case, pace, contender, &mut rig, setup).map_err(|fault| {
                     format!("{}, {}, round {}: {fault}", case.name, contender.name(), round + 1)
                 })?;
                 runs.entry(contender).or_default().push(figures);
             }
         }
         println!("{}", report.add(case, &runs));
-    }
-    if let Some(name) = &arguments.save {
-        let mut contenders = arguments.proxy.clone();
-        contenders.extend(arguments.other.as_ref().map(|_| Contender::Other));
-        let versions = contenders.iter().map(|contender| (*contender, version(*contender, &setup)));
-        println!("saved to {}", report.save(name, &versions.collect::<Vec<_>>())?);
     }
     Ok(())
 }

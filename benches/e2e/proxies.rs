@@ -470,6 +470,8 @@ key = \"{dir}/tls.key\"",
         (None, false) => format!("http2 = {}", spoken.http2),
     };
     let route = if spoken.tcp { "" } else { "[[route]]\nupstream = \"origins\"" };
+    // As `keepalive_requests` of nginx: no connection is closed while it is measured.
+    let for_ever = if spoken.tcp { "" } else { "max_requests = 0\n" };
     let protocol = if spoken.http2_to_origins { "h2c" } else { "http1" };
     format!(
         "workers = {}
@@ -483,7 +485,7 @@ address = \"{admin}\"
 [[listener]]
 name = \"main\"
 address = \"{listen}\"
-{listener}
+{for_ever}{listener}
 
 {route}
 
