@@ -193,7 +193,7 @@ async fn readyz(Extract(state): Extract<Shared>) -> Response {
 }
 
 async fn healthz(Extract(mut state): Extract<Shared>) -> Response {
-    let checks = view::Checks::of(state.reader.current());
+    let checks = view::Checks::of(state.reader.current(), Clock::now());
     let status = match checks.status {
         Health::Healthy | Health::Degraded => StatusCode::OK,
         Health::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
@@ -206,12 +206,12 @@ async fn status(Extract(mut state): Extract<Shared>) -> Response {
     let snapshot = state.reader.current();
     let reloads = state.registry.process().reloads();
     let (uptime, ledger) = (state.started.elapsed(), state.control.ledger());
-    let summary = view::Summary::of(snapshot, phase, uptime, reloads, &ledger);
+    let summary = view::Summary::of(snapshot, phase, uptime, reloads, &ledger, Clock::now());
     told(StatusCode::OK, &summary)
 }
 
 async fn stats(Extract(mut state): Extract<Shared>) -> Response {
-    told(StatusCode::OK, &view::Stats::of(state.reader.current()))
+    told(StatusCode::OK, &view::Stats::of(state.reader.current(), Clock::now()))
 }
 
 async fn backends(Extract(mut state): Extract<Shared>) -> Response {

@@ -336,6 +336,7 @@ fn the_shape_of_status() {
         Duration::from_millis(1_500),
         (2, 1, false),
         &ledger,
+        NOW,
     );
     let text = pretty(&view).replace(env!("CARGO_PKG_VERSION"), "VERSION");
     insta::assert_snapshot!(text.replace(&std::process::id().to_string(), "4711"));
@@ -344,7 +345,7 @@ fn the_shape_of_status() {
 #[test]
 fn the_shape_of_stats() {
     let (_registry, snapshot) = busy();
-    insta::assert_snapshot!(pretty(&view::Stats::of(&snapshot)));
+    insta::assert_snapshot!(pretty(&view::Stats::of(&snapshot, NOW)));
 }
 
 #[test]

@@ -369,6 +369,8 @@ async fn who_is_out_as_nginx_counts_is_told_as_out() {
     assert_eq!(out["but"], "out: it failed too often");
     let why = why_of(&lb, &a);
     assert!(why.contains("is not picked: it failed 1 times, and is asked again"), "{why}");
+    let status = super::out(&plimsoll(&["status", "--admin", &lb.admin_addr().to_string()]));
+    assert!(status.contains("degraded  1 of 2"), "{status}");
 }
 
 #[tokio::test]

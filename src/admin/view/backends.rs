@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{by_outcome, hash};
+use super::{by_outcome, hash, serves};
 use crate::config::model::Probe;
 use crate::model::{AdminState, BackendIx, PassiveState, ProbedState, Share, Tick};
 use crate::snapshot::{Backend, Hindrance, Limits, Snapshot, Upstream};
@@ -83,7 +83,7 @@ impl<'a> BackendView<'a> {
             probed_state: backend.state.probed.name(),
             passive_state: backend.state.passive.name(),
             parked_for_seconds: parked_for.map(|pause| pause.as_secs_f64()),
-            eligible: eligible && hindrance != Some(Hindrance::Failed),
+            eligible: serves(upstream, ix, now),
             why: match hindrance.filter(|_| eligible) {
                 Some(hindrance) => hindered(backend, hindrance),
                 None => why(backend, eligible, upstream, now) + &part(backend, upstream),

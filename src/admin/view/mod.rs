@@ -15,8 +15,8 @@ mod status;
 
 use std::collections::BTreeMap;
 
-use crate::model::Outcome;
-use crate::snapshot::{Snapshot, Upstream};
+use crate::model::{BackendIx, Outcome, Tick};
+use crate::snapshot::{Hindrance, Snapshot, Upstream};
 
 pub(super) use backends::{BackendList, BackendView};
 pub(super) use events::{EventView, Events, Wanted};
@@ -31,8 +31,15 @@ fn hash(snapshot: &Snapshot) -> String {
     format!("{:016x}", snapshot.config_hash)
 }
 
-fn eligible(upstream: &Upstream) -> usize {
-    upstream.eligible.iter().filter(|eligible| **eligible).count()
+/// Whether a backend gets requests: what the snapshot says, unless it failed too often as nginx counts, which
+/// is known beside it.
+fn serves(upstream: &Upstream, ix: usize, now: Tick) -> bool {
+    let place = BackendIx(u32::try_from(ix).unwrap_or(u32::MAX));
+    upstream.eligible[ix] && upstream.keeps_from(place, now) != Some(Hindrance::Failed)
+}
+
+fn eligible(upstream: &Upstream, now: Tick) -> usize {
+    (0..upstream.backends.len()).filter(|ix| serves(upstream, *ix, now)).count()
 }
 
 fn by_outcome(counts: &[(Outcome, u64)]) -> BTreeMap<&'static str, u64> {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{by_outcome, eligible, hash};
+use super::{by_outcome, eligible, hash, serves};
+use crate::model::Tick;
 use crate::snapshot::{Action, RouteEntry, Snapshot, Upstream};
 use crate::telemetry::RouteSeries;
 
@@ -67,7 +68,7 @@ struct PoolStats {
 }
 
 impl<'a> Stats<'a> {
-    pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
+    pub(in crate::admin) fn of(snapshot: &'a Snapshot, now: Tick) -> Self {
         let listeners = snapshot.listeners.iter().map(|listener| {
             let routes = listener.routes.iter();
             let routed = routes.map(|entry| {
@@ -80,7 +81,7 @@ impl<'a> Stats<'a> {
             generation: snapshot.generation.0,
             config_hash: hash(snapshot),
             listeners: listeners.collect(),
-            upstreams: snapshot.upstreams.iter().map(|one| UpstreamStats::of(one)).collect(),
+            upstreams: snapshot.upstreams.iter().map(|one| UpstreamStats::of(one, now)).collect(),
         }
     }
 }
@@ -95,7 +96,7 @@ fn destinations<'a>(snapshot: &'a Snapshot, entry: &RouteEntry) -> Vec<&'a str> 
 }
 
 impl<'a> UpstreamStats<'a> {
-    fn of(upstream: &'a Upstream) -> Self {
+    fn of(upstream: &'a Upstream, now: Tick) -> Self {
         let series = &upstream.series;
         let (opens, open_failures) = series.pool_opens();
         let mut attempts = BTreeMap::new();
@@ -103,13 +104,13 @@ impl<'a> UpstreamStats<'a> {
             *attempts.entry(outcome.name()).or_default() += count;
         }
         let denied = series.retries_denied();
-        let primaries = upstream.backends.iter().zip(&upstream.eligible);
+        let primaries = (0..upstream.backends.len()).filter(|ix| upstream.backends[*ix].tier == 0);
         Self {
             name: &upstream.name,
             strategy: upstream.strategy.name(),
             backends: upstream.backends.len(),
-            eligible: eligible(upstream),
-            eligible_primaries: primaries.filter(|(one, is)| **is && one.tier == 0).count(),
+            eligible: eligible(upstream, now),
+            eligible_primaries: primaries.filter(|ix| serves(upstream, *ix, now)).count(),
             fail_open: upstream.fail_open,
             fail_open_picks: series.fail_open_picks(),
             none_eligible: series.none_eligible(),

@@ -8,6 +8,7 @@ use super::revisions::ProbationView;
 use super::{eligible, hash};
 use crate::admin::Phase;
 use crate::control::Ledger;
+use crate::model::Tick;
 use crate::snapshot::{Backend, Barrier, Listener, Snapshot, Upstream};
 use crate::telemetry::Status;
 
@@ -38,22 +39,22 @@ struct Check<'a> {
 }
 
 impl<'a> Checks<'a> {
-    pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
-        let each: Vec<_> = snapshot.upstreams.iter().map(|upstream| health(upstream)).collect();
+    pub(in crate::admin) fn of(snapshot: &'a Snapshot, now: Tick) -> Self {
+        let each: Vec<_> = snapshot.upstreams.iter().map(|one| health(one, now)).collect();
         let checks = snapshot.upstreams.iter().zip(&each);
-        let checks = checks.map(|(upstream, status)| Check::of(upstream, *status));
+        let checks = checks.map(|(upstream, status)| Check::of(upstream, *status, now));
         Self { status: overall(&each), checks: checks.collect() }
     }
 }
 
 impl<'a> Check<'a> {
-    fn of(upstream: &'a Upstream, status: Health) -> Self {
+    fn of(upstream: &'a Upstream, status: Health, now: Tick) -> Self {
         let course = &upstream.course;
         Self {
             upstream: &upstream.name,
             status,
             backends: upstream.backends.len(),
-            eligible: eligible(upstream),
+            eligible: eligible(upstream, now),
             fail_open: upstream.fail_open,
             panic: upstream.panic,
             breaker: upstream
@@ -124,8 +125,9 @@ impl<'a> Summary<'a> {
         uptime: Duration,
         (ok, refused, last_successful): (u64, u64, bool),
         ledger: &'a Ledger,
+        now: Tick,
     ) -> Self {
-        let Checks { status, checks } = Checks::of(snapshot);
+        let Checks { status, checks } = Checks::of(snapshot, now);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
@@ -147,7 +149,7 @@ impl<'a> Summary<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::admin) enum Health {
-    /// Every enabled backend is up.
+    /// Every enabled backend is up, and none is out as nginx counts failures.
     Healthy,
     /// Some enabled backend is not.
     Degraded,
@@ -155,12 +157,13 @@ pub(in crate::admin) enum Health {
     Unhealthy,
 }
 
-fn health(upstream: &Upstream) -> Health {
+fn health(upstream: &Upstream, now: Tick) -> Health {
+    let chosen = upstream.eligible.iter().filter(|eligible| **eligible).count();
     let up = |backend: &Backend| Status::of(backend.state) == Status::Up;
     let mut enabled = upstream.backends.iter().filter(|b| b.state.admin.in_rotation());
     if upstream.fail_open || !upstream.eligible.contains(&true) {
         Health::Unhealthy
-    } else if enabled.all(|backend| up(backend)) {
+    } else if enabled.all(|backend| up(backend)) && eligible(upstream, now) == chosen {
         Health::Healthy
     } else {
         Health::Degraded
