@@ -16,7 +16,8 @@
 //! the kernel spreads connections over them. A connection above the listener's `max_connections` is closed at
 //! once, as is one above those of the file or of its client (`admission.rs`), and any while the process has
 //! all the memory of its `memory_limit` (`memory.rs`). An admitted one becomes a task of its worker and stays
-//! there for its life. Where the listener has TLS, the handshake comes first (`secured.rs`).
+//! there for its life. Where the listener has TLS, the handshake comes first (`secured.rs`), and the protocol that
+//! was agreed on there is the one that is spoken.
 //!
 //! Where the listener passes connections through (`mode = "tcp"`), its way is a short one: `tcp.rs` reads the
 //! name that a client of TLS asks for, if anybody wants to know, `dial.rs` picks and connects by the rules of
@@ -61,7 +62,7 @@
 //! ([`is_crowded`](crate::snapshot::Upstream::is_crowded)), the request comes to `queue.rs` first: a part is
 //! refused by lot (`admission`), or as many are under way as it bears (`adaptive`), and whoever passes looks for
 //! a backend there. Nobody at all is 503, or a turn in the upstream's [`Line`](crate::limit::Line) where
-//! requests wait. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an
+//! requests wait, until a circuit breaker opens: then that is 503 for them too. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an
 //! address first (`places.rs`), and the same rules go on from there.
 //!
 //! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
@@ -92,7 +93,8 @@
 //! head and body go as a stream of an HTTP/2 connection that this worker's requests share (`backend_h2`). A client over
 //! HTTP/2 is for all of this what one over HTTP/1.1 would be: each of its streams has a task, a head in
 //! HTTP/1.1's words and a wire that takes and gives HTTP/1.1's bytes (`client_h2`). A response to `Upgrade`
-//! turns the two connections into a tunnel (`switch.rs`, `upgrade.rs`). Of a backend that speaks HTTP/2 a tunnel is
+//! turns the two connections into a tunnel (`switch.rs`, `upgrade.rs`). Early hints (103) go to the client at once,
+//! where the route lets them pass; once it has any, no other attempt follows. Of a backend that speaks HTTP/2 a tunnel is
 //! the one stream of a connection of its own, asked for by extended CONNECT (`backend_h2/tunnel.rs`); one that does
 //! not say that it leads tunnels is asked for none, and the client is told 501. So is who asks over HTTP/2 for a
 //! tunnel that no route lists. Where an
