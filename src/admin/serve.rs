@@ -191,10 +191,10 @@ mod tests {
         let router = Router::new().route("/", get(hour));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let accepted = Acceptor::Tcp(listener).accept().await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
         let (_open, stop) = watch::channel(());
         let place = Places::default().take();
-        tokio::spawn(connection(accepted, None, router, place, stop));
+        tokio::spawn(connection((Stream::Tcp(accepted), None), None, router, place, stop));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();

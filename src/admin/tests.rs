@@ -374,7 +374,7 @@ async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connec
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let listener = crate::net::Acceptor::Tcp(listener);
+    let listener = crate::net::Listener::Tcp(listener.into_std().unwrap()).register().unwrap();
     let serving = tokio::spawn(serve(listener, state, async {
         let _ = stopped.await;
     }));

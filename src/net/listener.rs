@@ -8,9 +8,12 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, SockRef};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use super::Stream;
+use super::{Fresh, Stream};
 
 /// A listening socket, not in any runtime.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub enum Listener {
 #[derive(Debug)]
 pub enum Acceptor {
     /// TCP.
-    Tcp(tokio::net::TcpListener),
+    Tcp(AsyncFd<std::net::TcpListener>),
     /// A Unix socket, shared by all workers.
     Unix(tokio::net::UnixListener),
 }
@@ -95,7 +98,7 @@ impl Listener {
     /// When the runtime cannot take it.
     pub fn register(self) -> io::Result<Acceptor> {
         Ok(match self {
-            Self::Tcp(socket) => Acceptor::Tcp(tokio::net::TcpListener::from_std(socket)?),
+            Self::Tcp(socket) => Acceptor::Tcp(registered(socket)?),
             Self::Unix(socket) => Acceptor::Unix(tokio::net::UnixListener::from_std(socket)?),
         })
     }
@@ -106,11 +109,7 @@ impl Listener {
     /// When there is none left.
     pub fn accept_at_once(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(socket) => {
-                let (stream, peer) = socket.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok((Stream::Tcp(tokio::net::TcpStream::from_std(stream)?), Some(peer.ip())))
-            }
+            Self::Tcp(socket) => accept(socket),
             Self::Unix(socket) => {
                 let (stream, _) = socket.accept()?;
                 stream.set_nonblocking(true)?;
@@ -134,13 +133,17 @@ impl Acceptor {
     /// # Errors
     /// When descriptors or memory are short, or the client has gone already.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        Poll::Ready(match self {
-            Self::Tcp(socket) => {
-                let (stream, peer) = ready!(socket.poll_accept(cx))?;
-                Ok((Stream::Tcp(stream), Some(peer.ip())))
+        match self {
+            Self::Tcp(socket) => loop {
+                let mut ready = ready!(socket.poll_read_ready(cx))?;
+                if let Ok(accepted) = ready.try_io(|socket| accept(socket.get_ref())) {
+                    return Poll::Ready(accepted);
+                }
+            },
+            Self::Unix(socket) => {
+                Poll::Ready(Ok((Stream::Unix(ready!(socket.poll_accept(cx))?.0), None)))
             }
-            Self::Unix(socket) => Ok((Stream::Unix(ready!(socket.poll_accept(cx))?.0), None)),
-        })
+        }
     }
 
     /// The same outside of any runtime.
@@ -149,10 +152,26 @@ impl Acceptor {
     /// When the runtime cannot give it up.
     pub fn into_listener(self) -> io::Result<Listener> {
         Ok(match self {
-            Self::Tcp(socket) => Listener::Tcp(socket.into_std()?),
+            Self::Tcp(socket) => Listener::Tcp(socket.into_inner()),
             Self::Unix(socket) => Listener::Unix(socket.into_std()?),
         })
     }
+}
+
+/// A listening socket that the runtime watches. tokio's own type of it would have the runtime watch each
+/// connection from the beginning.
+#[expect(unsafe_code, reason = "the safe function is deprecated, for it takes sockets of any kind")]
+fn registered(socket: std::net::TcpListener) -> io::Result<AsyncFd<std::net::TcpListener>> {
+    // SAFETY: it has one descriptor, and keeps it until it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
+/// A connection that does not block; std would need a second system call for that.
+fn accept(socket: &std::net::TcpListener) -> io::Result<Accepted> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (stream, peer) = acceptfrom_with(socket, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((Stream::Fresh(Fresh::new(stream.into())), peer.map(|peer| peer.ip())))
 }
 
 impl AsFd for Listener {

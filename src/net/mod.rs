@@ -3,6 +3,7 @@
 
 mod channel;
 mod client_hello;
+mod fresh;
 mod listen;
 mod listener;
 mod pipe;
@@ -14,6 +15,7 @@ mod unix;
 
 pub use channel::{Channel, MOST_SOCKETS};
 pub use client_hello::{Asked, ClientHello};
+pub use fresh::Fresh;
 pub use listen::{BindError, bind, bind_beside, bind_one, bind_unix, take_over};
 pub use listener::{Accepted, Acceptor, Listener, Place};
 pub use pipe::Pipe;

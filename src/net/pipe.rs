@@ -42,7 +42,7 @@ impl Pipe {
     /// the stream.
     pub fn poll_fill(
         &mut self,
-        from: &Stream,
+        from: &mut Stream,
         most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
@@ -54,7 +54,7 @@ impl Pipe {
     }
 
     /// Passes on to a socket what it takes of what is in the pipe.
-    pub fn poll_drain(&mut self, to: &Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub fn poll_drain(&mut self, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let drained = to.poll_io_write(cx, |socket| moved(&self.read, socket, self.held));
         drained.map_ok(|n| {
             self.held -= n;
@@ -95,11 +95,11 @@ mod tests {
             client.read_to_end(&mut got).await.unwrap();
             got
         });
-        let (from, to) = (Stream::Tcp(from), Stream::Tcp(to));
+        let (mut from, mut to) = (Stream::Tcp(from), Stream::Tcp(to));
         let mut pipe = Pipe::new().unwrap();
-        while poll_fn(|cx| pipe.poll_fill(&from, usize::MAX, cx)).await.unwrap() > 0 {
+        while poll_fn(|cx| pipe.poll_fill(&mut from, usize::MAX, cx)).await.unwrap() > 0 {
             while pipe.held() > 0 {
-                poll_fn(|cx| pipe.poll_drain(&to, cx)).await.unwrap();
+                poll_fn(|cx| pipe.poll_drain(&mut to, cx)).await.unwrap();
             }
         }
         drop(to);

@@ -7,17 +7,21 @@
 //! say `WouldBlock`.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 
+use super::fresh::Fresh;
 use super::tls::Tls;
 use crate::tls::{Secured, Server, ToBackend};
 
@@ -26,19 +30,22 @@ use crate::tls::{Secured, Server, ToBackend};
 pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
+    /// TCP, accepted a moment ago: the runtime does not know it yet.
+    Fresh(Fresh),
     /// A Unix socket.
     Unix(UnixStream),
     /// A TLS session over one of the two.
     Tls(Box<Tls>),
 }
 
-/// The same on both kinds of sockets; something else on a session.
+/// The same on both kinds of sockets; something else on a session, and on one that is fresh.
 macro_rules! forward {
-    ($self:expr, $stream:ident => $call:expr, $tls:ident => $secured:expr) => {
+    ($self:expr, $stream:ident => $call:expr, $tls:ident => $secured:expr, $fresh:ident => $first:expr) => {
         match $self {
             Self::Tcp($stream) => $call,
             Self::Unix($stream) => $call,
             Self::Tls($tls) => $secured,
+            Self::Fresh($fresh) => $first,
         }
     };
 }
@@ -75,7 +82,7 @@ impl Stream {
     pub fn secured(&self) -> Option<Secured> {
         match self {
             Self::Tls(tls) => Some(tls.secured()),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Fresh(_) | Self::Unix(_) => None,
         }
     }
 
@@ -83,14 +90,48 @@ impl Stream {
     pub fn protocol(&self) -> Option<&[u8]> {
         match self {
             Self::Tls(tls) => tls.protocol(),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Fresh(_) | Self::Unix(_) => None,
         }
     }
 
-    /// Waits until a read is worth trying. One task at a time may wait.
+    /// Since when it is open, if nobody has had to wait for it so far.
+    #[inline]
+    pub fn fresh_since(&self) -> Option<Instant> {
+        match self {
+            Self::Fresh(fresh) => Some(fresh.accepted()),
+            Self::Tcp(_) | Self::Unix(_) | Self::Tls(_) => None,
+        }
+    }
+
+    /// Tries something on a fresh socket; if that would block, the runtime is told of the socket. `None`:
+    /// it is not fresh, or not any more.
+    fn try_fresh<R>(
+        &mut self,
+        attempt: impl FnOnce(&std::net::TcpStream) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        let Self::Fresh(fresh) = self else { return None };
+        match fresh.socket().and_then(attempt) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match fresh.register() {
+                Ok(stream) => {
+                    *self = Self::Tcp(stream);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            },
+            done => Some(done),
+        }
+    }
+
+    /// Waits until a read is worth trying, which it always is on a fresh socket. One task at a time may
+    /// wait.
     #[inline]
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forward!(self, s => s.poll_read_ready(cx), tls => tls.poll_read_ready(cx))
+        forward!(
+            self,
+            s => s.poll_read_ready(cx),
+            tls => tls.poll_read_ready(cx),
+            _fresh => Poll::Ready(Ok(()))
+        )
     }
 
     /// Reads what is there into the front of `buffer`; `Ok(0)` is the end of the stream.
@@ -104,7 +145,11 @@ impl Stream {
         ready!(forward!(
             self,
             s => Pin::new(s).poll_read(cx, &mut read),
-            tls => return tls.poll_read(cx, buffer)
+            tls => return tls.poll_read(cx, buffer),
+            _fresh => return match self.try_fresh(|mut socket| socket.read(buffer)) {
+                Some(done) => Poll::Ready(done),
+                None => self.poll_read(cx, buffer),
+            }
         ))?;
         Poll::Ready(Ok(read.filled().len()))
     }
@@ -121,14 +166,48 @@ impl Stream {
             [one] => forward!(
                 self,
                 s => Pin::new(s).poll_write(cx, one),
-                tls => tls.poll_write(cx, pieces)
+                tls => tls.poll_write(cx, pieces),
+                _fresh => self.poll_write_fresh(cx, pieces)
             ),
             many => forward!(
                 self,
                 s => Pin::new(s).poll_write_vectored(cx, many),
-                tls => tls.poll_write(cx, pieces)
+                tls => tls.poll_write(cx, pieces),
+                _fresh => self.poll_write_fresh(cx, pieces)
             ),
         }
+    }
+
+    fn poll_write_fresh(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.try_fresh(|mut socket| match pieces {
+            [one] => socket.write(one),
+            many => socket.write_vectored(many),
+        });
+        match written {
+            Some(done) => Poll::Ready(done),
+            None => self.poll_write(cx, pieces),
+        }
+    }
+
+    /// The same with the last bytes before the connection is closed, which follows at once: they leave with
+    /// the end of the stream, in one segment instead of two, where they are few and the connection is plain.
+    pub fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Self::Tls(tls) = self {
+            return tls.poll_write(cx, pieces);
+        }
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        self.poll_io_write(cx, |socket| match pieces {
+            [one] => Ok(send(socket, one, flags)?),
+            many => Ok(sendmsg(socket, many, &mut SendAncillaryBuffer::default(), flags)?),
+        })
     }
 
     /// Whether what comes and goes is what the socket reads and writes.
@@ -139,7 +218,7 @@ impl Stream {
     /// Tries a read of the caller's own on the socket of a plain connection when it is readable. It
     /// must not block, and say `WouldBlock` only when there is nothing to be read.
     pub fn poll_io_read<R>(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
@@ -148,7 +227,11 @@ impl Stream {
             let done = forward!(
                 self,
                 s => s.try_io(Interest::READABLE, || read(s.as_fd())),
-                _tls => return Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+                _tls => return Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+                _fresh => match self.try_fresh(|socket| read(socket.as_fd())) {
+                    Some(done) => done,
+                    None => continue,
+                }
             );
             match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -159,17 +242,26 @@ impl Stream {
 
     /// The same for a write.
     pub fn poll_io_write<R>(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         mut write: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
             let unsupported = || Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-            ready!(forward!(self, s => s.poll_write_ready(cx), _tls => return unsupported()))?;
+            ready!(forward!(
+                self,
+                s => s.poll_write_ready(cx),
+                _tls => return unsupported(),
+                _fresh => Poll::Ready(Ok(()))
+            ))?;
             let done = forward!(
                 self,
                 s => s.try_io(Interest::WRITABLE, || write(s.as_fd())),
-                _tls => return unsupported()
+                _tls => return unsupported(),
+                _fresh => match self.try_fresh(|socket| write(socket.as_fd())) {
+                    Some(done) => done,
+                    None => continue,
+                }
             );
             match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -194,6 +286,10 @@ impl Stream {
     pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok().zip(stream.local_addr().ok()),
+            Self::Fresh(fresh) => {
+                let socket = fresh.socket().ok()?;
+                socket.peer_addr().ok().zip(socket.local_addr().ok())
+            }
             Self::Unix(_) => None,
             Self::Tls(tls) => tls.socket.ends(),
         }
@@ -203,14 +299,39 @@ impl Stream {
     /// the kernel has reported something.
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        let read = forward!(self, s => s.try_read(&mut byte), tls => return tls.is_quiet());
+        let read = forward!(
+            self,
+            s => s.try_read(&mut byte),
+            tls => return tls.is_quiet(),
+            _fresh => return self.is_silent()
+        );
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The same, asked of the kernel in any case: what it has not reported yet counts too.
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let read = forward!(
+            self,
+            s => recv(&*s, &mut byte, flags),
+            tls => return tls.is_quiet(),
+            fresh => match fresh.socket() {
+                Ok(socket) => recv(socket, &mut byte, flags),
+                Err(_) => return false,
+            }
+        );
+        matches!(read, Err(Errno::WOULDBLOCK))
     }
 
     /// The port at our end; 0 of a Unix socket, and of one that is broken.
     pub fn local_port(&self) -> u16 {
         match self {
             Self::Tcp(stream) => stream.local_addr().map_or(0, |address| address.port()),
+            Self::Fresh(fresh) => {
+                let address = fresh.socket().and_then(std::net::TcpStream::local_addr);
+                address.map_or(0, |address| address.port())
+            }
             Self::Unix(_) => 0,
             Self::Tls(tls) => tls.socket.local_port(),
         }
@@ -222,7 +343,8 @@ impl Stream {
         forward!(
             self,
             s => SockRef::from(&*s).shutdown(Shutdown::Write),
-            tls => tls.socket.finish_writing()
+            tls => tls.socket.finish_writing(),
+            fresh => fresh.socket()?.shutdown(Shutdown::Write)
         )
     }
 
@@ -240,16 +362,15 @@ impl Stream {
     /// # Errors
     /// The connection is over already.
     pub fn end_when_silent(&self, silence: Duration) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => {
-                let socket = SockRef::from(stream);
-                let probes = TcpKeepalive::new().with_time(silence / 2).with_interval(silence / 6);
-                socket.set_tcp_keepalive(&probes)?;
-                socket.set_tcp_user_timeout(Some(silence))
-            }
-            Self::Unix(_) => Ok(()),
-            Self::Tls(tls) => tls.socket.end_when_silent(silence),
-        }
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Fresh(fresh) => SockRef::from(fresh.socket()?),
+            Self::Unix(_) => return Ok(()),
+            Self::Tls(tls) => return tls.socket.end_when_silent(silence),
+        };
+        let probes = TcpKeepalive::new().with_time(silence / 2).with_interval(silence / 6);
+        socket.set_tcp_keepalive(&probes)?;
+        socket.set_tcp_user_timeout(Some(silence))
     }
 
     /// Resets the connection, so that what was sent cannot be taken for the whole.
@@ -258,14 +379,15 @@ impl Stream {
         let _ = forward!(
             self,
             s => SockRef::from(&s).set_linger(zero),
-            tls => return tls.socket.cut()
+            tls => return tls.socket.cut(),
+            fresh => fresh.socket().and_then(|socket| SockRef::from(socket).set_linger(zero))
         );
     }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        forward!(self, s => s.as_raw_fd(), tls => tls.socket.as_raw_fd())
+        forward!(self, s => s.as_raw_fd(), tls => tls.socket.as_raw_fd(), fresh => fresh.as_raw_fd())
     }
 }
 
@@ -276,11 +398,25 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        forward!(self.get_mut(), s => Pin::new(s).poll_read(cx, buffer), tls => {
-            let n = ready!(tls.poll_read(cx, buffer.initialize_unfilled()))?;
-            buffer.advance(n);
-            Poll::Ready(Ok(()))
-        })
+        let this = self.get_mut();
+        forward!(
+            this,
+            s => Pin::new(s).poll_read(cx, buffer),
+            _tls => this.poll_read_into(cx, buffer),
+            _fresh => this.poll_read_into(cx, buffer)
+        )
+    }
+}
+
+impl Stream {
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let n = ready!(self.poll_read(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(n);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -291,12 +427,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let pieces = [IoSlice::new(bytes)];
-        forward!(
-            self.get_mut(),
-            s => Pin::new(s).poll_write(cx, bytes),
-            tls => tls.poll_write_behind(cx, &pieces)
-        )
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -304,27 +435,32 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        forward!(
-            self.get_mut(),
-            s => Pin::new(s).poll_write_vectored(cx, pieces),
-            tls => tls.poll_write_behind(cx, pieces)
-        )
+        match self.get_mut() {
+            Self::Tls(tls) => tls.poll_write_behind(cx, pieces),
+            plain => plain.poll_write(cx, pieces),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
+    /// Of a plain connection nothing is held back.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forward!(self.get_mut(), s => Pin::new(s).poll_flush(cx), tls => tls.poll_flush(cx))
+        match self.get_mut() {
+            Self::Tls(tls) => tls.poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        forward!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx), tls => {
+        let this = self.get_mut();
+        if let Self::Tls(tls) = this {
             tls.send_close_notify();
             ready!(tls.poll_flush(cx))?;
-            Pin::new(&mut tls.socket).poll_shutdown(cx)
-        })
+            return Pin::new(&mut tls.socket).poll_shutdown(cx);
+        }
+        Poll::Ready(this.finish_writing())
     }
 }
 

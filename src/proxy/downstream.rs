@@ -16,6 +16,7 @@ use crate::net::{ProxyEnds, Stream};
 use crate::proxy::buffers::{Buffers, Lent};
 use crate::proxy::client_h2::{self, Arrived};
 use crate::proxy::done::End;
+use crate::proxy::enrolled::LOOK;
 use crate::proxy::entrance::Entrance;
 use crate::proxy::failure::Failure;
 use crate::proxy::lines::Lines;
@@ -104,7 +105,7 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         match end {
             End::KeepAlive => {}
             // What the client has sent ahead would turn a plain close into a reset.
-            End::Close if down.has_read_all() && down.stream.is_quiet() => break,
+            End::Close if down.has_read_all() && down.stream.is_silent() => break,
             End::Close | End::Linger => return down.linger().await,
             End::Cut => return down.stream.cut(),
             End::Http2 => return go_on_in_http2(open, down, wait).await,
@@ -310,7 +311,8 @@ impl Downstream {
     }
 
     /// A client that closes while it is owed a response is gone (as nginx sees it). What it sends
-    /// ahead is kept for its next request.
+    /// ahead is kept for its next request. At a fresh socket nobody looks until [`LOOK`] has passed: most
+    /// answers have been given by then.
     pub(super) fn poll_gone(
         &mut self,
         buffers: &Buffers,
@@ -318,6 +320,10 @@ impl Downstream {
     ) -> Result<(), Failure> {
         if let Wire::Http2(channel) = &mut self.stream {
             return channel.poll_gone(cx);
+        }
+        if self.stream.fresh_since().is_some_and(|since| since.elapsed() < LOOK) {
+            // The task is woken then.
+            return Ok(());
         }
         while self.leftover.len() < MAX_AHEAD {
             let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else {

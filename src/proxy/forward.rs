@@ -120,7 +120,8 @@ impl Forward<'_> {
         let Answered { outward, trailers, pacing } = answered;
         self.keep_sent(sent, out);
         let mut relay = Relay::new(response, outward.framing, (trailers, pacing));
-        exchange.begin_relay(&mut relay, outward.framing == response.framing(), received, out)?;
+        let same = outward.framing == response.framing();
+        exchange.begin_relay(&mut relay, (same, outward.keep), received, out)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }

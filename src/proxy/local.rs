@@ -208,6 +208,7 @@ async fn send(
     let deadline = Instant::now() + at.listener.client.write_timeout;
     let mut written = 0;
     let State { to_client, .. } = state;
+    to_client.is_last = !keep;
     let buffers = &at.worker.buffers;
     let flush = poll_fn(|cx| to_client.poll_flush(&mut down.stream, cx, buffers, &mut written));
     let flushed = down.timer.within(deadline, flush).await;

@@ -32,6 +32,8 @@ pub(super) struct Outgoing {
     tail_written: usize,
     /// Room for what is read ahead of the client.
     reserved: Option<Reserved>,
+    /// Nothing follows, and the connection is closed behind it.
+    pub(super) is_last: bool,
 }
 
 impl Outgoing {
@@ -189,13 +191,18 @@ impl Outgoing {
         let head = &self.head[self.head_written..];
         let tail = &self.tail[self.tail_written..];
         let body = self.body.as_ref().map_or(&[][..], |(buffer, piece)| &buffer[piece.clone()]);
-        if body.is_empty() && tail.is_empty() {
+        if body.is_empty() && tail.is_empty() && !self.is_last {
             return stream.poll_write(cx, &[IoSlice::new(head)]);
         }
         let pieces = [IoSlice::new(head), IoSlice::new(body), IoSlice::new(tail)];
         let from = usize::from(head.is_empty()) + usize::from(head.is_empty() && body.is_empty());
         let to = pieces.len() - usize::from(tail.is_empty());
-        stream.poll_write(cx, &pieces[from..to])
+        let to = to - usize::from(tail.is_empty() && body.is_empty());
+        if self.is_last {
+            stream.poll_write_last(cx, &pieces[from..to])
+        } else {
+            stream.poll_write(cx, &pieces[from..to])
+        }
     }
 
     fn advance(&mut self, mut n: usize, buffers: &Buffers) {
@@ -235,6 +242,7 @@ impl Outgoing {
         self.head_written = 0;
         self.tail_written = 0;
         self.reserved = None;
+        self.is_last = false;
         if self.tail.capacity() > TAIL {
             self.tail = Vec::new();
         }

@@ -27,7 +27,7 @@ pub(super) enum Piped {
 /// The backend closed too early, or the client is gone.
 pub(super) fn poll_piped(
     pipe: &mut Pipe,
-    (from, to): (&Stream, &Stream),
+    (from, to): (&mut Stream, &mut Stream),
     decoder: &mut Decoder,
     (read, written): (&mut u64, &mut u64),
     cx: &mut Context<'_>,

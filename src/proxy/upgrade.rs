@@ -117,8 +117,8 @@ impl Flow {
     /// Moves a piece through a pipe; ready at the end of what is sent, or where there is no pipe for it.
     fn poll_piped(
         &mut self,
-        from: &impl Carries,
-        to: &impl Carries,
+        from: &mut impl Carries,
+        to: &mut impl Carries,
         buffers: &Buffers,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {

@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
+
 use crate::net::Stream;
 use crate::proxy::buffers::ROOM;
 use crate::proxy::client_h2::Channel;
@@ -34,10 +36,18 @@ pub(super) trait Carries {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>>;
+    /// See [`Stream::poll_write_last`].
+    fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, pieces)
+    }
     /// See [`Stream::finish_writing`].
     fn finish_writing(&mut self) -> io::Result<()>;
     /// The socket, if what the other side gets is what is written to it.
-    fn plain(&self) -> Option<&Stream>;
+    fn plain(&mut self) -> Option<&mut Stream>;
     /// Whether many of these belong to one client, so that none may keep a lent buffer while it
     /// cannot take bytes.
     fn is_one_of_many(&self) -> bool {
@@ -65,12 +75,20 @@ impl Carries for Stream {
         Self::poll_write(self, cx, pieces)
     }
 
+    fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_write_last(self, cx, pieces)
+    }
+
     fn finish_writing(&mut self) -> io::Result<()> {
         Self::finish_writing(self)
     }
 
     #[inline]
-    fn plain(&self) -> Option<&Stream> {
+    fn plain(&mut self) -> Option<&mut Stream> {
         self.is_plain().then_some(self)
     }
 }
@@ -104,6 +122,17 @@ impl Carries for Wire {
         }
     }
 
+    fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Socket(stream) => stream.poll_write_last(cx, pieces),
+            Self::Http2(channel) => channel.poll_write(cx, pieces),
+        }
+    }
+
     fn finish_writing(&mut self) -> io::Result<()> {
         match self {
             Self::Socket(stream) => stream.finish_writing(),
@@ -112,7 +141,7 @@ impl Carries for Wire {
     }
 
     #[inline]
-    fn plain(&self) -> Option<&Stream> {
+    fn plain(&mut self) -> Option<&mut Stream> {
         match self {
             Self::Socket(stream) => stream.plain(),
             Self::Http2(_) => None,
@@ -156,10 +185,19 @@ impl Wire {
         matches!(self, Self::Http2(channel) if channel.asks_for_tunnel())
     }
 
-    /// Whether a socket has nothing that was not read.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    /// See [`Stream::fresh_since`].
+    #[inline]
+    pub(super) fn fresh_since(&self) -> Option<Instant> {
         match self {
-            Self::Socket(stream) => stream.is_quiet(),
+            Self::Socket(stream) => stream.fresh_since(),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// Whether a socket has nothing that was not read.
+    pub(super) fn is_silent(&mut self) -> bool {
+        match self {
+            Self::Socket(stream) => stream.is_silent(),
             Self::Http2(_) => false,
         }
     }

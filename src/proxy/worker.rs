@@ -173,7 +173,7 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
         return;
     }
     let worker = Rc::new(Worker::new(parts));
-    let mut upkeep = pin!(upkeep(Rc::clone(&worker)));
+    let mut upkeep = pin!(all_upkeep(Rc::clone(&worker)));
     let mut accepting = JoinSet::new();
     let mut ports = AHashMap::new();
     for (name, (sockets, open)) in &sockets.by_name {
@@ -398,6 +398,14 @@ impl Worker {
     #[inline]
     pub(super) fn is_cutting(&self) -> bool {
         self.cutting.get()
+    }
+}
+
+/// What a worker does beside its connections.
+async fn all_upkeep(worker: Rc<Worker>) -> Infallible {
+    tokio::select! {
+        never = upkeep(Rc::clone(&worker)) => never,
+        never = worker.connections.wake_young() => never,
     }
 }
 

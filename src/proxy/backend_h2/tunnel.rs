@@ -133,7 +133,7 @@ impl Carries for Tunnel {
         Ok(())
     }
 
-    fn plain(&self) -> Option<&net::Stream> {
+    fn plain(&mut self) -> Option<&mut net::Stream> {
         None
     }
 }

@@ -73,14 +73,14 @@ pub(in crate::proxy) struct Relayed {
 
 impl Exchange<'_> {
     /// Puts `head` (already encoded for the client) on its way, with what came of the body. `same`: its
-    /// framing is the one announced to the client.
+    /// framing is the one announced to the client; `keep`: the client's connection goes on afterwards.
     ///
     /// # Errors
     /// The body is broken from the start; nothing of the response has gone out, or will.
     pub(in crate::proxy) fn begin_relay(
         &mut self,
         relay: &mut Relay,
-        same: bool,
+        (same, keep): (bool, bool),
         received: Received,
         head: &mut Vec<u8>,
     ) -> Result<(), Failure> {
@@ -110,6 +110,7 @@ impl Exchange<'_> {
         {
             self.pipe = self.way.buffers.take_pipe();
         }
+        self.to_client.is_last = !keep && relay.decoder.is_done() && relay.pacing.is_none();
         self.way.total = self.way.until;
         self.upload.end_withheld();
         Ok(())
@@ -192,7 +193,7 @@ impl Exchange<'_> {
         let (Some(lent), Some(client)) = (&mut self.pipe, self.down.stream.plain()) else {
             return Ok(None);
         };
-        let sides = (&self.connection.stream, client);
+        let sides = (&mut self.connection.stream, client);
         let moved = (&mut self.read, &mut self.written);
         let before = relay.decoder.remaining();
         let piped = poll_piped(&mut lent.pipe, sides, &mut relay.decoder, moved, cx);
