@@ -10,18 +10,24 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use tokio::time::Instant;
 
+/// So many reads and writes are tried before the runtime is told in any case: at sockets that it knows it
+/// sees to it that others have their turn, even if a client never has to be waited for.
+const TRIES: u8 = 16;
+
 /// A connection over TCP that does not block.
 #[derive(Debug)]
 pub struct Fresh {
     /// `None`: the runtime could not take it, and it was closed.
     socket: Option<TcpStream>,
     accepted: Instant,
+    /// Reads and writes that may still be tried.
+    tries: u8,
 }
 
 impl Fresh {
     /// A socket that must not block, accepted now.
     pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket: Some(socket), accepted: Instant::now() }
+        Self { socket: Some(socket), accepted: Instant::now(), tries: TRIES }
     }
 
     /// When it was accepted.
@@ -35,6 +41,15 @@ impl Fresh {
     /// The runtime could not take it, and it was closed.
     pub(super) fn socket(&self) -> io::Result<&TcpStream> {
         self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// The socket for one read or write.
+    ///
+    /// # Errors
+    /// `WouldBlock`: the runtime has to know it now. Else as [`socket`](Self::socket).
+    pub(super) fn socket_to_try(&mut self) -> io::Result<&TcpStream> {
+        self.tries = self.tries.checked_sub(1).ok_or(io::ErrorKind::WouldBlock)?;
+        self.socket()
     }
 
     /// Makes it known to the runtime.
@@ -56,13 +71,16 @@ impl AsRawFd for Fresh {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::future::poll_fn;
     use std::io::IoSlice;
+    use std::rc::Rc;
     use std::task::{Context, Poll, Waker};
 
     use rustix::io::Errno;
     use rustix::net::{RecvFlags, recv};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::LocalSet;
 
     use super::super::{Listener, Pipe, Stream};
 
@@ -131,6 +149,26 @@ mod tests {
         let reading = poll_fn(|cx| stream.poll_read(cx, &mut buffer));
         let (read, ()) = tokio::join!(reading, sending);
         assert_eq!(read.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn who_is_always_ready_leaves_others_their_turn() {
+        const ALL: usize = 1000;
+        let (mut stream, mut client) = accepted().await;
+        client.write_all(&[7; ALL]).await.unwrap();
+        let read = Rc::new(Cell::new(0));
+        let so_far = Rc::clone(&read);
+        let tasks = LocalSet::new();
+        let reading = tasks.spawn_local(async move {
+            while so_far.get() < ALL {
+                poll_fn(|cx| stream.poll_read(cx, &mut [0])).await.unwrap();
+                so_far.set(so_far.get() + 1);
+            }
+        });
+        let other = tasks.spawn_local(async move { read.get() });
+        tasks.await;
+        reading.await.unwrap();
+        assert!(other.await.unwrap() < ALL);
     }
 
     #[tokio::test]

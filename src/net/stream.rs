@@ -94,7 +94,7 @@ impl Stream {
         }
     }
 
-    /// Since when it is open, if nobody has had to wait for it so far.
+    /// Since when it is open, as long as the runtime does not know it.
     #[inline]
     pub fn fresh_since(&self) -> Option<Instant> {
         match self {
@@ -103,14 +103,14 @@ impl Stream {
         }
     }
 
-    /// Tries something on a fresh socket; if that would block, the runtime is told of the socket. `None`:
-    /// it is not fresh, or not any more.
+    /// Tries a read or a write on a fresh socket; if that would block, or enough was tried, the runtime is told
+    /// of the socket. `None`: it is not fresh, or not any more.
     fn try_fresh<R>(
         &mut self,
         attempt: impl FnOnce(&std::net::TcpStream) -> io::Result<R>,
     ) -> Option<io::Result<R>> {
         let Self::Fresh(fresh) = self else { return None };
-        match fresh.socket().and_then(attempt) {
+        match fresh.socket_to_try().and_then(attempt) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => match fresh.register() {
                 Ok(stream) => {
                     *self = Self::Tcp(stream);
