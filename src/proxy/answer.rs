@@ -105,6 +105,12 @@ pub(super) struct Outward {
 }
 
 impl Outward {
+    /// Whether nothing follows from either side: a client that has not said so may send more at any time, and
+    /// what of the answer is held back for the end of the connection would be lost by a reset.
+    pub(super) fn is_last(self, head: &RequestHead) -> bool {
+        !self.keep && !head.keep_alive()
+    }
+
     /// What the books say of a response that went to the client, whole or in part.
     pub(super) fn done(
         self,
@@ -355,6 +361,27 @@ fn rate(rate: &Rate, vars: &Vars<'_>) -> u64 {
             let mut value = Vec::new();
             render(text, vars, &mut value);
             rate_of(&value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::Limits;
+
+    #[test]
+    fn an_answer_is_the_last_only_if_the_client_too_has_said_so() {
+        for (request, keep, is_last) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false, true),
+            ("GET / HTTP/1.0\r\n\r\n", false, true),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true, false),
+        ] {
+            let mut head = RequestHead::default();
+            head.parse(request.as_bytes(), &Limits::default()).unwrap();
+            let outward = Outward { framing: Framing::None, keep };
+            assert_eq!(outward.is_last(&head), is_last, "{request}");
         }
     }
 }

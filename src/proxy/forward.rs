@@ -121,7 +121,7 @@ impl Forward<'_> {
         self.keep_sent(sent, out);
         let mut relay = Relay::new(response, outward.framing, (trailers, pacing));
         let same = outward.framing == response.framing();
-        exchange.begin_relay(&mut relay, (same, outward.keep), received, out)?;
+        exchange.begin_relay(&mut relay, (same, outward.is_last(said.head)), received, out)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }

@@ -73,14 +73,14 @@ pub(in crate::proxy) struct Relayed {
 
 impl Exchange<'_> {
     /// Puts `head` (already encoded for the client) on its way, with what came of the body. `same`: its
-    /// framing is the one announced to the client; `keep`: the client's connection goes on afterwards.
+    /// framing is the one announced to the client; `is_last`: the client's connection is closed behind it.
     ///
     /// # Errors
     /// The body is broken from the start; nothing of the response has gone out, or will.
     pub(in crate::proxy) fn begin_relay(
         &mut self,
         relay: &mut Relay,
-        (same, keep): (bool, bool),
+        (same, is_last): (bool, bool),
         received: Received,
         head: &mut Vec<u8>,
     ) -> Result<(), Failure> {
@@ -110,7 +110,7 @@ impl Exchange<'_> {
         {
             self.pipe = self.way.buffers.take_pipe();
         }
-        self.to_client.is_last = !keep && relay.decoder.is_done() && relay.pacing.is_none();
+        self.to_client.is_last = is_last && relay.decoder.is_done() && relay.pacing.is_none();
         self.way.total = self.way.until;
         self.upload.end_withheld();
         Ok(())
