@@ -129,7 +129,7 @@ impl Proxy {
         origins: &[SocketAddr],
     ) -> Result<Self> {
         let directory = TempDir::with_prefix("plimsoll-e2e-")?;
-        let (address, admin) = (free_address()?, free_address()?);
+        let (address, admin) = free_addresses()?;
         let file = directory.path().join("proxy.conf");
         setup.identity.write(directory.path())?;
         let (config, mut arguments) = match contender {
@@ -253,9 +253,12 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+/// Two ports that were free a moment ago.
+fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
+    let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    // Both are held until both are known: they might be the same otherwise.
+    let (one, other) = (any()?, any()?);
+    Ok((one.local_addr()?, other.local_addr()?))
 }
 
 /// A program on the path; Debian keeps servers where only root's path looks.

@@ -120,8 +120,8 @@ impl Forward<'_> {
         let Answered { outward, trailers, pacing } = answered;
         self.keep_sent(sent, out);
         let mut relay = Relay::new(response, outward.framing, (trailers, pacing));
-        let same = outward.framing == response.framing();
-        exchange.begin_relay(&mut relay, (same, outward.is_last(said.head)), received, out)?;
+        relay.is_last = outward.is_last(said.head);
+        exchange.begin_relay(&mut relay, received, out)?;
         if exchange.holds_no_buffer() {
             let_others_read().await;
         }

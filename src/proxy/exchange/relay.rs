@@ -32,6 +32,8 @@ pub(in crate::proxy) struct Relay {
     pacing: Option<Pacing>,
     extra: bool,
     body: u64,
+    /// The client's connection is closed behind it, and the client sends nothing more.
+    pub(in crate::proxy) is_last: bool,
 }
 
 impl Relay {
@@ -49,6 +51,7 @@ impl Relay {
             pacing,
             extra: false,
             body: 0,
+            is_last: false,
         }
     }
 
@@ -72,15 +75,13 @@ pub(in crate::proxy) struct Relayed {
 }
 
 impl Exchange<'_> {
-    /// Puts `head` (already encoded for the client) on its way, with what came of the body. `same`: its
-    /// framing is the one announced to the client; `is_last`: the client's connection is closed behind it.
+    /// Puts `head` (already encoded for the client) on its way, with what came of the body.
     ///
     /// # Errors
     /// The body is broken from the start; nothing of the response has gone out, or will.
     pub(in crate::proxy) fn begin_relay(
         &mut self,
         relay: &mut Relay,
-        (same, is_last): (bool, bool),
         received: Received,
         head: &mut Vec<u8>,
     ) -> Result<(), Failure> {
@@ -102,7 +103,7 @@ impl Exchange<'_> {
             self.to_client.head.truncate(begin);
             return Err(Failure::Attempt(Outcome::InvalidResponse));
         }
-        if same
+        if !relay.chunked
             && relay.pacing.is_none()
             && self.down.stream.plain().is_some()
             && self.connection.stream.is_plain()
@@ -110,7 +111,8 @@ impl Exchange<'_> {
         {
             self.pipe = self.way.buffers.take_pipe();
         }
-        self.to_client.is_last = is_last && relay.decoder.is_done() && relay.pacing.is_none();
+        let is_whole = relay.decoder.is_done() && relay.pacing.is_none();
+        self.to_client.is_last = relay.is_last && is_whole;
         self.way.total = self.way.until;
         self.upload.end_withheld();
         Ok(())
