@@ -20,6 +20,8 @@ pub struct Fresh {
     /// `None`: the runtime could not take it, and it was closed.
     socket: Option<TcpStream>,
     accepted: Instant,
+    /// The last read took all that there was.
+    pub(super) is_emptied: bool,
     /// Reads and writes that may still be tried.
     tries: u8,
 }
@@ -27,7 +29,7 @@ pub struct Fresh {
 impl Fresh {
     /// A socket that must not block, accepted now.
     pub(super) fn new(socket: TcpStream) -> Self {
-        Self { socket: Some(socket), accepted: Instant::now(), tries: TRIES }
+        Self { socket: Some(socket), accepted: Instant::now(), is_emptied: false, tries: TRIES }
     }
 
     /// When it was accepted.

@@ -111,15 +111,19 @@ impl Stream {
     ) -> Option<io::Result<R>> {
         let Self::Fresh(fresh) = self else { return None };
         match fresh.socket_to_try().and_then(attempt) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match fresh.register() {
-                Ok(stream) => {
-                    *self = Self::Tcp(stream);
-                    None
-                }
-                Err(error) => Some(Err(error)),
-            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.register().err().map(Err)
+            }
             done => Some(done),
         }
+    }
+
+    /// Tells the runtime of a socket that it does not know yet.
+    fn register(&mut self) -> io::Result<()> {
+        if let Self::Fresh(fresh) = self {
+            *self = Self::Tcp(fresh.register()?);
+        }
+        Ok(())
     }
 
     /// Waits until a read is worth trying, which it always is on a fresh socket. One task at a time may
@@ -146,12 +150,28 @@ impl Stream {
             self,
             s => Pin::new(s).poll_read(cx, &mut read),
             tls => return tls.poll_read(cx, buffer),
-            _fresh => return match self.try_fresh(|mut socket| socket.read(buffer)) {
-                Some(done) => Poll::Ready(done),
-                None => self.poll_read(cx, buffer),
-            }
+            _fresh => return self.poll_read_fresh(cx, buffer)
         ))?;
         Poll::Ready(Ok(read.filled().len()))
+    }
+
+    /// A short read has emptied the socket: the next one waits, as it does where the runtime knows the socket.
+    /// The end of what a client sent is so not found before what it sent has been looked at.
+    fn poll_read_fresh(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if matches!(self, Self::Fresh(fresh) if fresh.is_emptied) {
+            self.register()?;
+        }
+        let Some(read) = self.try_fresh(|mut socket| socket.read(buffer)) else {
+            return self.poll_read(cx, buffer);
+        };
+        if let Self::Fresh(fresh) = self {
+            fresh.is_emptied = read.as_ref().is_ok_and(|n| (1..buffer.len()).contains(n));
+        }
+        Poll::Ready(read)
     }
 
     /// Writes what the kernel takes of `pieces`. After `Pending` a session wants to be called again
