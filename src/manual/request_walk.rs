@@ -124,7 +124,9 @@
 //! its route is charged and the access line is handed to the log's own thread. The spans of a request that is
 //! traced, its own and one for each attempt, go to the [`trace`](crate::trace) room's outbox, and nobody waits for
 //! them to be delivered. The client's connection then
-//! waits for the next request (stop 2), is closed, or is reset if what the client got is not the whole.
+//! waits for the next request (stop 2), is closed, or is reset if what the client got is not the whole. Before it is
+//! closed, the kernel is asked whether more has come, for then the close would be a reset; where the client has said
+//! itself that nothing follows, a short answer leaves in one segment with the end (`outgoing.rs`).
 //!
 //! # The other walks
 //!

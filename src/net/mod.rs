@@ -4,6 +4,7 @@
 mod channel;
 mod client_hello;
 mod fresh;
+mod hyper_io;
 mod listen;
 mod listener;
 mod pipe;

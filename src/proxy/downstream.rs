@@ -68,7 +68,7 @@ pub(super) async fn serve(open: Open, stream: Stream, peer: IpAddr) {
         Poll::Ready(())
     })
     .await;
-    let Some(mut wait) = Wait::for_first(&open) else { return };
+    let Some(mut wait) = Wait::for_first(&open, &down) else { return };
     if let Some(mode) = proxied::mode(&open, down.peer) {
         // Boxed: connections that do not begin so shall not pay for the size of this.
         match Box::pin(down.proxy_header(&open.worker.buffers, wait.until)).await {
@@ -141,9 +141,9 @@ struct Wait {
 
 impl Wait {
     /// `None`: nobody knows the listener any more.
-    fn for_first(open: &Open) -> Option<Self> {
+    fn for_first(open: &Open, down: &Downstream) -> Option<Self> {
         let (view, place) = open.worker.view_of(&open.port)?;
-        let accepted = Instant::now();
+        let accepted = down.stream.fresh_since().unwrap_or_else(Instant::now);
         let until = accepted + view.snapshot.listeners[place].client.header_timeout;
         Some(Self {
             accepted,
