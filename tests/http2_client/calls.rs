@@ -56,6 +56,13 @@ impl Server {
                 std::future::poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
                 self.cut.fetch_add(1, SeqCst);
             }
+            "/test/Break" => {
+                let mut stream = respond.send_response(response, false).unwrap();
+                let data = body.data().await.unwrap().unwrap();
+                stream.send_data(data, false).unwrap();
+                body.data().await.unwrap().unwrap();
+                stream.send_reset(h2::Reason::INTERNAL_ERROR);
+            }
             // Whatever comes goes back at once; what came as trailers is told in trailers.
             _ => {
                 let mut stream = respond.send_response(response, false).unwrap();
@@ -155,11 +162,26 @@ async fn a_call_has_the_time_that_it_says() {
     assert_eq!((got.status, got.header("grpc-status")), (200, Some("4")));
     until("the server is told", async || server.cut.load(SeqCst) == 1).await;
 
-    // The same in the middle of an answer.
+    // The same in the middle of an answer, which ends with the status: a caller that looks at its own
+    // clock a moment later would take a reset for a fault.
     let request = call("/test/Echo").header("grpc-timeout", "200m").body(()).unwrap();
     let (response, mut stream) = peer.begin(request, false).await;
     stream.send_data(Bytes::from_static(b"first"), false).unwrap();
-    assert!(rest(head(response).await.into_body()).await.is_err());
+    let (body, trailers) = rest(head(response).await.into_body()).await.unwrap();
+    assert_eq!(body, b"first"[..]);
+    assert_eq!(trailers["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_off_a_call_is_told_as_unavailable() {
+    let lb = before(&[Server::default().start().await], "").await;
+    let mut peer = Peer::connect(lb.addr("main")).await;
+    let (response, mut stream) = peer.begin(call("/test/Break").body(()).unwrap(), false).await;
+    stream.send_data(Bytes::from_static(b"first"), false).unwrap();
+    let mut answer = head(response).await.into_body();
+    assert_eq!(in_time("a message", answer.data()).await.unwrap().unwrap(), &b"first"[..]);
+    stream.send_data(Bytes::from_static(b"second"), false).unwrap();
+    assert_eq!(rest(answer).await.unwrap().1["grpc-status"], "14");
 }
 
 #[tokio::test]

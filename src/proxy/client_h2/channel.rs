@@ -129,6 +129,18 @@ impl Channel {
         }
     }
 
+    /// Ends the answer to a call that cannot go on, behind what has gone out of it, with this status.
+    #[cold]
+    pub(crate) fn end_call(&mut self, status: u8) {
+        if let Reply::Body { stream, .. } = &mut self.reply {
+            let mut trailers = HeaderMap::with_capacity(1);
+            trailers.insert("grpc-status", HeaderValue::from(u16::from(status)));
+            // Whoever has reset the stream waits for no status.
+            let _ = stream.send_trailers(trailers);
+            self.reply = Reply::Over;
+        }
+    }
+
     /// Ends the stream: an answer without an end is cut. Tells whether the client had reset it.
     pub(super) fn finish(mut self) -> bool {
         match &mut self.reply {

@@ -311,15 +311,13 @@ impl Way<'_> {
             Some(Waits::ForBackend) => (self.timeouts.write, timed_out),
             Some(Waits::Done) => (self.timeouts.read, timed_out),
         };
-        match self.total {
+        let Some(total) = self.total.filter(|total| *total < since + limit) else {
+            return (since + limit, failure);
+        };
+        match deadline::used_up(self.total, self.until) {
             // A client that is slow with its body is no fault of the backend.
-            Some(total) if total < since + limit && failure == Failure::BodyTimeout => {
-                (total, failure)
-            }
-            Some(total) if total < since + limit => {
-                (total, deadline::used_up(self.total, self.until))
-            }
-            _ => (since + limit, failure),
+            Failure::TotalTimeout if failure == Failure::BodyTimeout => (total, failure),
+            used_up => (total, used_up),
         }
     }
 }
