@@ -47,6 +47,9 @@ const PLAIN: Spoken =
 const TLS: Spoken = Spoken { tls: Some(Handshakes::Full), ..PLAIN };
 const HTTP2: Spoken = Spoken { http2: true, ..PLAIN };
 
+/// Backends of which four are also measured by themselves.
+pub(crate) const BACKENDS: usize = 512;
+
 /// Requests at once on a connection of HTTP/2.
 const STREAMS: usize = 32;
 
@@ -148,7 +151,7 @@ pub(crate) const CASES: [Case; 28] = [
         Request::GetManyFields("/128", 128),
     ),
     Case {
-        backends: 512,
+        backends: BACKENDS,
         // Who picks at random meets for seconds backends that have no connection left.
         warm_up: Duration::from_secs(4),
         ..case("n512", "128 B, 64 connections, 512 backends", 64, SMALL)

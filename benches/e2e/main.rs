@@ -32,7 +32,7 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use cases::{CASES, Case, Kind};
+use cases::{BACKENDS, CASES, Case, Kind};
 use load::Pace;
 use proc::Usage;
 use proxies::{Contender, Identity, Proxy, Setup, can, version};
@@ -193,6 +193,9 @@ fn contenders(arguments: &Arguments, case: &Case) -> Vec<Contender> {
     if case.reloads {
         contenders.retain(|contender| matches!(contender, Contender::Plimsoll | Contender::Other));
     }
+    if case.backends == BACKENDS && contenders.contains(&Contender::Plimsoll) {
+        contenders.push(Contender::PlimsollFour);
+    }
     if case.upload && contenders.contains(&Contender::Nginx) {
         contenders.push(Contender::NginxBigBody);
     }
@@ -223,7 +226,10 @@ fn run(
     setup: &Setup<'_>,
 ) -> Result<Figures> {
     let setup = &Setup { log: case.log, spoken: case.spoken, ..*setup };
-    let origins = rig.origins()?;
+    let mut origins = rig.origins()?;
+    if contender == Contender::PlimsollFour {
+        origins.truncate(4);
+    }
     let proxy = match contender {
         Contender::Direct => None,
         _ => Some(Proxy::start(contender, setup, &origins)?),

@@ -32,6 +32,9 @@ pub(crate) enum Contender {
     Haproxy,
     /// Ours.
     Plimsoll,
+    /// Ours with the first four backends of many only: what the others cost.
+    #[value(skip)]
+    PlimsollFour,
     /// Another build of ours.
     #[value(skip)]
     Other,
@@ -47,6 +50,7 @@ impl Contender {
             Self::NginxBigBody => "nginx-256k",
             Self::Haproxy => "haproxy",
             Self::Plimsoll => "plimsoll",
+            Self::PlimsollFour => "plimsoll-4",
             Self::Other => "other",
             Self::Direct => "direct",
         }
@@ -105,7 +109,7 @@ pub(crate) fn can(contender: Contender, spoken: Spoken) -> bool {
             !spoken.http2_to_origins && (!spoken.tcp || Path::new(STREAM_MODULE).exists())
         }
         Contender::Direct => spoken.tls.is_none() && !spoken.http2,
-        Contender::Haproxy | Contender::Plimsoll | Contender::Other => true,
+        _ => true,
     }
 }
 
@@ -147,9 +151,9 @@ impl Proxy {
                 let config = haproxy(address, origins, directory.path(), setup);
                 (config, vec!["haproxy", "-db", "-f"])
             }
-            Contender::Plimsoll | Contender::Other => {
-                let ours = contender == Contender::Plimsoll;
-                let program = if ours { setup.plimsoll } else { setup.other };
+            Contender::Plimsoll | Contender::PlimsollFour | Contender::Other => {
+                let other = contender == Contender::Other;
+                let program = if other { setup.other } else { setup.plimsoll };
                 let config = plimsoll([address, admin], origins, directory.path(), setup);
                 (config, vec![program, "run", "--config"])
             }
@@ -273,7 +277,7 @@ pub(crate) fn version(contender: Contender, setup: &Setup<'_>) -> String {
     let (name, flag) = match contender {
         Contender::Nginx | Contender::NginxBigBody => ("nginx", "-v"),
         Contender::Haproxy => ("haproxy", "-v"),
-        Contender::Plimsoll => (setup.plimsoll, "--version"),
+        Contender::Plimsoll | Contender::PlimsollFour => (setup.plimsoll, "--version"),
         Contender::Other => (setup.other, "--version"),
         Contender::Direct => return "no proxy".to_owned(),
     };

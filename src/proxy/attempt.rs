@@ -287,7 +287,7 @@ impl Passage<'_> {
     ) -> (Next, Instant) {
         let upstream = &self.local.upstream;
         let backend = &upstream.backends[choice.ix.index()];
-        let cell = backend.series.worker(self.at.worker.ix);
+        let cell = self.local.cell(choice.ix, self.at.worker.ix);
         let place = self.take_place(choice);
         let under_way = UnderWay::enter(cell);
         let span = self.begin_span(choice, begun, state);
@@ -370,10 +370,12 @@ impl Passage<'_> {
 
     /// Where an attempt goes.
     pub(super) fn place(&self, choice: Choice) -> At {
-        match &self.local.upstream.backends[choice.ix.index()].address {
-            Address::Ip(address) if self.found => At::Address(*address),
-            _ => At::Backend(self.destination.upstream, choice.ix),
+        if self.found
+            && let Address::Ip(address) = self.local.upstream.backends[choice.ix.index()].address
+        {
+            return At::Address(address);
         }
+        At::Backend(self.destination.upstream, choice.ix)
     }
 
     /// What stands for an attempt where nobody could be picked.

@@ -52,7 +52,8 @@ impl<'a> Passage<'a> {
         loop {
             let backend = &upstream.backends[choice.ix.index()];
             let place = self.take_place(choice);
-            let under_way = UnderWay::enter(backend.series.worker(self.at.worker.ix));
+            let cell = self.local.cell(choice.ix, self.at.worker.ix);
+            let under_way = UnderWay::enter(cell);
             let mut progress = Progress::default();
             let origin = Origin { any_protocol: true, ..self.origin(state) };
             let connecting = self.connect(backend, origin, self.ends(down));
@@ -80,7 +81,7 @@ impl<'a> Passage<'a> {
                     _place: place,
                     _seat: seat,
                     _under_way: under_way,
-                    _answering: backend.series.worker(self.at.worker.ix).answers(),
+                    _answering: cell.answers(),
                 });
             }
             let failure = ended.result.err().unwrap_or(Failure::NoneEligible);

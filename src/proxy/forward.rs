@@ -23,7 +23,7 @@ use crate::proxy::retry::{self, Decision, Facts};
 use crate::proxy::rpc;
 use crate::proxy::turn::let_others_read;
 use crate::snapshot::Backend;
-use crate::telemetry::Answering;
+use crate::telemetry::{Answering, BackendCell};
 
 /// A shared connection on which an answer stayed out for so long may be dead.
 const SILENT: Duration = Duration::from_secs(1);
@@ -255,9 +255,14 @@ impl Forward<'_> {
         }
     }
 
+    fn cell(&self) -> &BackendCell {
+        self.passage.local.cell(self.choice.ix, self.passage.at.worker.ix)
+    }
+
     fn way(&self, early_hints: bool) -> Way<'_> {
         Way {
             buffers: &self.passage.at.worker.buffers,
+            backend: self.passage.local.near(self.choice.ix, self.passage.at.worker.ix),
             client: &self.passage.at.listener.client,
             timeouts: &self.passage.destination.timeouts,
             begun: self.begun,
@@ -290,7 +295,7 @@ impl Forward<'_> {
         {
             self.heed(response, most, now);
         }
-        self.backend.series.worker(self.passage.at.worker.ix).first_byte(first_byte);
+        self.cell().first_byte(first_byte);
         now
     }
 
@@ -329,6 +334,6 @@ impl Forward<'_> {
 
     /// The backend has begun to answer, for as long as this lives.
     pub(super) fn answers(&self) -> Answering<'_> {
-        self.backend.series.worker(self.passage.at.worker.ix).answers()
+        self.cell().answers()
     }
 }

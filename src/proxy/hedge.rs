@@ -193,8 +193,6 @@ impl<'a> Passage<'a> {
     }
 
     fn leg(&self, choice: Choice, (begun, span): (Instant, u64)) -> Leg<'a> {
-        let upstream = &self.local.upstream;
-        let backend = &upstream.backends[choice.ix.index()];
         Leg {
             choice,
             begun,
@@ -203,7 +201,7 @@ impl<'a> Passage<'a> {
             sent: 0,
             answered: None,
             _place: self.take_place(choice),
-            _under_way: UnderWay::enter(backend.series.worker(self.at.worker.ix)),
+            _under_way: UnderWay::enter(self.local.cell(choice.ix, self.at.worker.ix)),
         }
     }
 

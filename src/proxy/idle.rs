@@ -18,52 +18,43 @@ const SAME: Duration = Duration::from_millis(1_500);
 const HOLDS: Duration = Duration::from_mins(10);
 
 /// What is known of a backend's limit for idle connections.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Learned {
-    /// No connection is used that was idle for longer.
-    limit: Cell<Duration>,
+    /// When a limit was learned, while it holds.
     since: Cell<Option<Instant>>,
     /// The last closing by the backend: how long the connection was idle, and when it was seen.
     last: Cell<Option<(Duration, Instant)>>,
 }
 
-impl Default for Learned {
-    fn default() -> Self {
-        Self { limit: Cell::new(Duration::MAX), since: Cell::default(), last: Cell::default() }
-    }
-}
-
 impl Learned {
-    /// How long a connection may be idle; the largest duration while nothing is known.
-    #[inline]
-    pub(super) fn limit(&self) -> Duration {
-        self.limit.get()
-    }
-
-    /// Takes note that the backend closed a connection that was idle for so long.
+    /// Takes note that the backend closed a connection that was idle for so long. Gives how long a
+    /// connection may be idle from now on, if that has shown.
     #[cold]
-    pub(super) fn closed(&self, idle: Duration, now: Instant) {
+    pub(super) fn closed(&self, idle: Duration, now: Instant) -> Option<Duration> {
         let Some((before, at)) = self.last.get() else {
-            return self.last.set(Some((idle, now)));
+            self.last.set(Some((idle, now)));
+            return None;
         };
         if now.saturating_duration_since(at) < APART {
-            return;
+            return None;
         }
         self.last.set(Some((idle, now)));
-        if idle.abs_diff(before) <= SAME {
-            let shorter = idle.min(before);
-            self.limit.set(shorter.saturating_sub(SAME).max(shorter / 2));
-            self.since.set(Some(now));
+        if idle.abs_diff(before) > SAME {
+            return None;
         }
+        self.since.set(Some(now));
+        let shorter = idle.min(before);
+        Some(shorter.saturating_sub(SAME).max(shorter / 2))
     }
 
-    /// Forgets what was learned long ago.
-    pub(super) fn review(&self, now: Instant) {
+    /// Whether a limit was learned so long ago that it holds no more; told once.
+    pub(super) fn forgets(&self, now: Instant) -> bool {
         let old = |since| now.saturating_duration_since(since) >= HOLDS;
-        if self.since.get().is_some_and(old) {
-            self.limit.set(Duration::MAX);
+        let forgets = self.since.get().is_some_and(old);
+        if forgets {
             self.since.set(None);
         }
+        forgets
     }
 }
 
@@ -78,38 +69,34 @@ mod tests {
     #[test]
     fn two_closings_at_the_same_age_are_a_limit_and_it_is_stayed_below() {
         let (learned, start) = (Learned::default(), Instant::now());
-        learned.closed(ms(5_400), start);
-        assert_eq!(learned.limit(), Duration::MAX);
-        learned.closed(ms(5_900), start + ms(9_000));
-        assert_eq!(learned.limit(), ms(3_900));
+        assert_eq!(learned.closed(ms(5_400), start), None);
+        assert_eq!(learned.closed(ms(5_900), start + ms(9_000)), Some(ms(3_900)));
     }
 
     #[test]
     fn a_backend_that_starts_anew_teaches_nothing() {
         let (learned, start) = (Learned::default(), Instant::now());
         for idle in [5_000, 5_000, 4_000] {
-            learned.closed(ms(idle), start + ms(500));
+            assert_eq!(learned.closed(ms(idle), start + ms(500)), None);
         }
-        learned.closed(ms(40_000), start + ms(60_000));
-        assert_eq!(learned.limit(), Duration::MAX);
+        assert_eq!(learned.closed(ms(40_000), start + ms(60_000)), None);
     }
 
     #[test]
     fn a_short_limit_is_halved_at_most() {
         let (learned, start) = (Learned::default(), Instant::now());
-        learned.closed(ms(1_000), start);
-        learned.closed(ms(1_200), start + ms(3_000));
-        assert_eq!(learned.limit(), ms(500));
+        assert_eq!(learned.closed(ms(1_000), start), None);
+        assert_eq!(learned.closed(ms(1_200), start + ms(3_000)), Some(ms(500)));
     }
 
     #[test]
     fn what_was_learned_is_forgotten_in_time() {
         let (learned, start) = (Learned::default(), Instant::now());
-        learned.closed(ms(5_000), start);
-        learned.closed(ms(5_000), start + ms(5_000));
-        learned.review(start + ms(600_000));
-        assert_eq!(learned.limit(), ms(3_500));
-        learned.review(start + ms(605_000));
-        assert_eq!(learned.limit(), Duration::MAX);
+        assert_eq!(learned.closed(ms(5_000), start), None);
+        assert!(!learned.forgets(start + ms(800_000)), "nothing was learned");
+        assert!(learned.closed(ms(5_000), start + ms(5_000)).is_some());
+        assert!(!learned.forgets(start + ms(600_000)));
+        assert!(learned.forgets(start + ms(605_000)));
+        assert!(!learned.forgets(start + ms(606_000)), "told once");
     }
 }

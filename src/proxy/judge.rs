@@ -13,9 +13,8 @@ impl Passage<'_> {
     pub(super) fn judge(&self, choice: Choice, ended: &Ended) {
         let upstream = &self.local.upstream;
         let (record, live) = (&ended.record, &upstream.live[choice.ix.index()]);
-        let backend = &upstream.backends[choice.ix.index()];
         let took = record.duration.unwrap_or_default();
-        let cell = backend.series.worker(self.at.worker.ix);
+        let cell = self.local.cell(choice.ix, self.at.worker.ix);
         cell.attempt(record.outcome, took);
         // A kept connection that turns out dead says nothing about the backend; nor does a client
         // that left or waits no longer, another backend that was faster, or our own want of descriptors.
@@ -46,7 +45,8 @@ impl Passage<'_> {
         // A status for which another backend was asked is only a failure if it is listed as one.
         let failed = listed || (record.outcome.is_failure() && record.outcome != Outcome::Status);
         if choice.trial && !ended.progress.decided {
-            self.at.worker.report(Event::TrialEnded { backend: backend.id, ok: !failed, at: now });
+            let backend = upstream.backends[choice.ix.index()].id;
+            self.at.worker.report(Event::TrialEnded { backend, ok: !failed, at: now });
         }
         if choice.tries {
             upstream.series.worker(self.at.worker.ix).tried(failed);
@@ -59,6 +59,7 @@ impl Passage<'_> {
         }
         cell.failed();
         live.observe_failure(took, now);
+        let backend = &upstream.backends[choice.ix.index()];
         let limits = backend.limits;
         if live.record_failure(now, limits.fail_timeout, limits.max_fails) {
             self.at.worker.report(Event::FailuresCrossed { backend: backend.id, at: now });

@@ -34,6 +34,12 @@ impl Lines {
     }
 }
 
+/// Asks for the lines of a value that is needed soon.
+#[inline]
+pub(super) fn fetch<T>(value: &T) {
+    Lines::of(value).fetch();
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[expect(unsafe_code, reason = "there is no safe function for it")]

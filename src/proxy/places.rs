@@ -172,7 +172,8 @@ impl Local {
         pool: impl Fn(&Address) -> Option<Rc<Pool>>,
     ) -> Self {
         let cursors = RefCell::new(upstream.cursors(worker, rng.next_u64()));
-        let pools = upstream.backends.iter().map(|one| pool(&one.address).unwrap_or_default());
+        let pools =
+            upstream.backends.iter().map(|one| pool(&one.address).unwrap_or_else(|| Pool::of(one)));
         let budget = budget(&upstream, worker);
         let (pools, asked_to_wait) = (pools.collect(), Cell::default());
         Self { pools, cursors, budget, hedges: None, asked_to_wait, upstream }

@@ -11,11 +11,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::model::WorkerIx;
 use crate::net::Stream;
 use crate::proxy::backend_h2::{Sender, UNTOLD};
 use crate::proxy::idle::Learned;
+use crate::proxy::lines;
 use crate::proxy::own::Own;
+use crate::snapshot::Backend;
 use crate::snapshot::settings::Pool as Settings;
+use crate::telemetry::{BackendCell, PerWorker};
 
 /// A connection to a backend, handed on as a box: each step of a request that it comes through would
 /// hold room for it.
@@ -87,10 +91,10 @@ fn may_serve_again((requests, retires): (u64, Instant), settings: &Settings, now
     (settings.max_requests == 0 || requests < settings.max_requests) && now < retires
 }
 
-/// The idle connections, the oldest first.
+/// What one worker has of a backend: its idle connections, and the cell in which it counts.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: RefCell<Vec<(Instant, Box<Connection>)>>,
+    near: Near,
     /// The HTTP/2 connections that requests of this worker share, the oldest first: another one is opened
     /// only when the backend allows no more requests at once on these.
     shared: RefCell<Vec<Shared>>,
@@ -98,11 +102,41 @@ pub(super) struct Pool {
     opening: RefCell<Option<Rc<Awaited>>>,
     /// How long the backend keeps idle connections.
     learned: Learned,
-    /// The backend has left; nothing is kept any more.
-    closed: Cell<bool>,
+}
+
+/// What each request needs, on one cache line: of hundreds of backends each one's memory has left the
+/// processor's caches when it is its turn again, and every line of it is waited for.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Near {
+    /// The idle connections, the oldest first.
+    idle: RefCell<Vec<(Instant, Box<Connection>)>>,
+    /// How long a connection may be idle, as far as the backend's own limit is known. `None`: the backend
+    /// has left, and nothing is kept any more.
+    limit: Cell<Option<Duration>>,
+    cells: PerWorker<BackendCell>,
+}
+
+impl Default for Near {
+    fn default() -> Self {
+        let limit = Cell::new(Some(Duration::MAX));
+        Self { idle: RefCell::default(), limit, cells: PerWorker::default() }
+    }
 }
 
 impl Pool {
+    /// A pool for this backend, empty.
+    pub(super) fn of(backend: &Backend) -> Rc<Self> {
+        let near = Near { cells: backend.series.cells(), ..Near::default() };
+        Rc::new(Self { near, ..Self::default() })
+    }
+
+    /// Where this worker counts what becomes of requests to the backend.
+    #[inline]
+    pub(super) fn cell(&self, worker: WorkerIx) -> &BackendCell {
+        self.near.cells.of(worker)
+    }
+
     /// The newest connection that is still good, and was opened with the same certificate of our own. Dead
     /// ones met on the way are closed.
     pub(super) fn take(
@@ -111,8 +145,8 @@ impl Pool {
         now: Instant,
         own: Option<&Own>,
     ) -> Option<Box<Connection>> {
-        let limit = settings.idle_timeout.min(self.learned.limit());
-        let mut idle = self.idle.borrow_mut();
+        let limit = settings.idle_timeout.min(self.near.limit.get()?);
+        let mut idle = self.near.idle.borrow_mut();
         while let Some((since, mut connection)) = newest(&mut idle, own) {
             if !fresh(since, limit, now) || !connection.may_serve_again(settings, now) {
                 continue;
@@ -122,22 +156,49 @@ impl Pool {
                 connection.reused = true;
                 return Some(connection);
             }
-            self.learned.closed(now.saturating_duration_since(since), now);
+            self.learn(since, now);
         }
         None
     }
 
     /// Keeps a connection for another request; the oldest one goes when there are too many.
     pub(super) fn put(&self, connection: Box<Connection>, settings: &Settings, now: Instant) {
-        if self.closed.get() || settings.max_idle == 0 || !connection.may_serve_again(settings, now)
-        {
+        if self.has_left() || settings.max_idle == 0 || !connection.may_serve_again(settings, now) {
             return;
         }
-        let mut idle = self.idle.borrow_mut();
+        let mut idle = self.near.idle.borrow_mut();
         if idle.len() >= settings.max_idle {
             idle.remove(0);
         }
         idle.push((now, connection));
+    }
+
+    /// Asks for what a request needs again.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        lines::fetch(&self.near);
+    }
+
+    /// Asks for the connection that the next request gets.
+    #[inline]
+    pub(super) fn fetch_newest(&self) {
+        if let Some((_, newest)) = self.near.idle.borrow().last() {
+            lines::fetch(&**newest);
+        }
+    }
+
+    /// Whether the backend has left.
+    fn has_left(&self) -> bool {
+        self.near.limit.get().is_none()
+    }
+
+    /// Takes note that the backend closed a connection that was idle since then.
+    #[cold]
+    fn learn(&self, since: Instant, now: Instant) {
+        let learned = self.learned.closed(now.saturating_duration_since(since), now);
+        if learned.is_some() && !self.has_left() {
+            self.near.limit.set(learned);
+        }
     }
 
     /// A shared HTTP/2 connection for one request more, if there is a good one with room for it.
@@ -185,7 +246,7 @@ impl Pool {
 
     /// Has further requests share this HTTP/2 connection, which is fresh, unless none is to be kept.
     pub(super) fn share(&self, sender: Sender, settings: &Settings, now: Instant) {
-        if !self.closed.get() && settings.max_idle > 0 {
+        if !self.has_left() && settings.max_idle > 0 {
             let retires = now + settings.max_lifetime;
             let one = Shared { sender, opened: now, retires, requests: 1, since: now, busy: true };
             self.shared.borrow_mut().push(one);
@@ -212,15 +273,19 @@ impl Pool {
     /// Closes what is too old or dead; what others share, once the requests on it have ended.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
         self.shared.borrow_mut().retain_mut(|one| one.may_serve_again(settings, now));
-        self.learned.review(now);
-        let limit = settings.idle_timeout.min(self.learned.limit());
-        self.idle.borrow_mut().retain_mut(|(since, connection)| {
+        let Some(mut limit) = self.near.limit.get() else { return };
+        if self.learned.forgets(now) {
+            limit = Duration::MAX;
+            self.near.limit.set(Some(limit));
+        }
+        let limit = limit.min(settings.idle_timeout);
+        self.near.idle.borrow_mut().retain_mut(|(since, connection)| {
             if !fresh(*since, limit, now) {
                 return false;
             }
             let quiet = connection.stream.is_quiet();
             if !quiet {
-                self.learned.closed(now.saturating_duration_since(*since), now);
+                self.learn(*since, now);
             }
             quiet
         });
@@ -228,15 +293,15 @@ impl Pool {
 
     /// Closes everything for good: requests that are still under way on an older view keep nothing.
     pub(super) fn close(&self) {
-        self.closed.set(true);
-        self.idle.borrow_mut().clear();
+        self.near.limit.set(None);
+        self.near.idle.borrow_mut().clear();
         // Requests under way on them keep them open.
         self.shared.borrow_mut().clear();
     }
 
     /// Since when the connection is idle that is so for longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let oldest = self.idle.borrow().first().map(|(since, _)| *since);
+        let oldest = self.near.idle.borrow().first().map(|(since, _)| *since);
         oldest.or_else(|| {
             let shared = self.shared.borrow();
             shared.iter().filter(|one| one.is_idle()).map(|one| one.since).min()
@@ -245,7 +310,7 @@ impl Pool {
 
     /// Closes the one that is idle for longest.
     pub(super) fn close_oldest(&self) {
-        let mut idle = self.idle.borrow_mut();
+        let mut idle = self.near.idle.borrow_mut();
         if idle.is_empty() {
             take_oldest(&mut self.shared.borrow_mut());
         } else {
@@ -256,7 +321,7 @@ impl Pool {
     /// Number of idle connections. A backend has those of HTTP/1.1 or those of HTTP/2.
     pub(super) fn len(&self) -> usize {
         let shared = self.shared.borrow().iter().filter(|one| one.is_idle()).count();
-        self.idle.borrow().len() + shared
+        self.near.idle.borrow().len() + shared
     }
 }
 
@@ -353,6 +418,11 @@ mod tests {
     /// Waits until the kernel's report of an end or of bytes is in.
     async fn until_readable(connection: &Connection) {
         poll_fn(|cx| connection.stream.poll_read_ready(cx)).await.unwrap();
+    }
+
+    #[test]
+    fn what_each_request_needs_is_on_one_line() {
+        assert_eq!((align_of::<Near>(), size_of::<Near>()), (64, 64));
     }
 
     #[tokio::test]

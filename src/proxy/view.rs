@@ -13,11 +13,14 @@ use ahash::AHashMap;
 use crate::balance::Rng;
 use tokio::time::Instant;
 
+use crate::balance::Live;
 use crate::model::{BackendId, BackendIx, UpstreamId, WorkerIx};
 use crate::proxy::budget::{Budget, Counted};
 use crate::proxy::hedge::Hedges;
+use crate::proxy::lines;
 use crate::proxy::pool::{Connection, Pool};
-use crate::snapshot::{Cursors, Snapshot, Upstream};
+use crate::snapshot::{Backend, Cursors, Snapshot, Upstream};
+use crate::telemetry::BackendCell;
 
 /// The snapshot with what this worker keeps beside it.
 #[derive(Debug)]
@@ -40,6 +43,25 @@ pub(super) struct Local {
     pub(super) hedges: Option<Rc<Hedges>>,
     /// When control was last told that a backend asks to be left alone.
     pub(super) asked_to_wait: Cell<Option<Instant>>,
+}
+
+/// Where a request finds what it needs of its backend again and again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Near<'a> {
+    pool: &'a Pool,
+    cell: &'a BackendCell,
+    live: &'a Live,
+}
+
+impl Near<'_> {
+    /// Asks for it before it is needed. Of hundreds of backends the processor's caches hold no one's from a
+    /// request to the next, and they lose it while an answer is waited for.
+    #[inline]
+    pub(super) fn fetch(self) {
+        lines::fetch(self.cell);
+        lines::fetch(self.live);
+        self.pool.fetch();
+    }
 }
 
 impl View {
@@ -85,6 +107,26 @@ impl Local {
         counted(&self.upstream, worker)
     }
 
+    /// Asks for what a request needs first of its backend.
+    #[inline]
+    pub(super) fn fetch(&self, ix: BackendIx, worker: WorkerIx) {
+        self.near(ix, worker).fetch();
+        self.pools[ix.index()].fetch_newest();
+    }
+
+    /// What each request needs of a backend.
+    #[inline]
+    pub(super) fn near(&self, ix: BackendIx, worker: WorkerIx) -> Near<'_> {
+        let (pool, live) = (&*self.pools[ix.index()], &*self.upstream.live[ix.index()]);
+        Near { pool, cell: pool.cell(worker), live }
+    }
+
+    /// Where this worker counts what becomes of requests to a backend.
+    #[inline]
+    pub(super) fn cell(&self, ix: BackendIx, worker: WorkerIx) -> &BackendCell {
+        self.pools[ix.index()].cell(worker)
+    }
+
     /// Keeps a backend's connection for another request.
     pub(super) fn keep(&self, ix: BackendIx, connection: Box<Connection>, now: Instant) {
         let settings = &self.upstream.pool;
@@ -116,7 +158,7 @@ impl Local {
 
     fn new(upstream: Arc<Upstream>, worker: WorkerIx, rng: &mut Rng) -> Self {
         let cursors = upstream.cursors(worker, rng.next_u64());
-        let pools = upstream.backends.iter().map(|_| Rc::new(Pool::default())).collect();
+        let pools = upstream.backends.iter().map(|backend| Pool::of(backend)).collect();
         let budget = budget(&upstream, worker);
         let (asked_to_wait, hedges) = (Cell::default(), Hedges::of(&upstream));
         Self { upstream, cursors: RefCell::new(cursors), pools, budget, hedges, asked_to_wait }
@@ -129,8 +171,8 @@ impl Local {
         // Connections on other terms are not used again.
         let kept =
             if self.upstream.tls() == upstream.tls() { &*self.upstream.backends } else { &[] };
-        let (pools, left) =
-            carry(kept, &self.pools[..kept.len()], &upstream.backends, |backend| backend.id);
+        let pools = (&self.pools[..kept.len()], Pool::of as fn(&Backend) -> _);
+        let (pools, left) = carry(kept, pools, &upstream.backends, |backend| backend.id);
         if kept.is_empty() {
             self.pools.iter().for_each(|pool| pool.close());
         }
@@ -159,7 +201,7 @@ fn counted(upstream: &Upstream, worker: WorkerIx) -> Counted {
 /// of backends usually all but one, is not looked at closer than by its pointer.
 fn carry<B>(
     before: &[Arc<B>],
-    pools: &[Rc<Pool>],
+    (pools, fresh): (&[Rc<Pool>], impl Fn(&B) -> Rc<Pool>),
     now: &[Arc<B>],
     id: impl Fn(&B) -> BackendId,
 ) -> (Box<[Rc<Pool>]>, Vec<Rc<Pool>>) {
@@ -175,7 +217,7 @@ fn carry<B>(
     carried.extend(
         now[new]
             .iter()
-            .map(|backend| between.remove(&id(backend)).map(Rc::clone).unwrap_or_default()),
+            .map(|backend| between.remove(&id(backend)).map_or_else(|| fresh(backend), Rc::clone)),
     );
     carried.extend_from_slice(&pools[old.end..]);
     (carried.into(), between.into_values().map(Rc::clone).collect())
@@ -207,7 +249,7 @@ mod tests {
                 }
             }
             let pools: Vec<Rc<Pool>> = before.iter().map(|_| Rc::default()).collect();
-            let (carried, left) = carry(&before, &pools, &now, |id| BackendId(*id));
+            let (carried, left) = carry(&before, (&pools, |_: &u64| Rc::default()), &now, |id| BackendId(*id));
             prop_assert_eq!(carried.len(), now.len());
             for (id, pool) in now.iter().zip(&carried) {
                 let known = pools.iter().position(|old| Rc::ptr_eq(old, pool));

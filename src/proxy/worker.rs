@@ -437,9 +437,9 @@ async fn upkeep(worker: Rc<Worker>) -> Infallible {
         let view = worker.view();
         let now = Instant::now();
         for local in &view.upstreams {
-            for (backend, pool) in local.upstream.backends.iter().zip(&local.pools) {
+            for pool in &local.pools {
                 pool.prune(&local.upstream.pool, now);
-                backend.series.worker(worker.ix).set_idle(pool.len());
+                pool.cell(worker.ix).set_idle(pool.len());
             }
             if let Some(line) = &local.upstream.line {
                 // There may be a backend more than before.

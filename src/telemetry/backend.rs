@@ -242,6 +242,12 @@ impl BackendSeries {
         self.cells.of(worker)
     }
 
+    /// The cells of all workers, for whoever asks for one with every request: it finds them without a look at
+    /// what else stands here.
+    pub fn cells(&self) -> PerWorker<BackendCell> {
+        self.cells.clone()
+    }
+
     /// Notes the state. For control.
     pub fn set_state(&self, state: BackendState) {
         self.status.store(Status::of(state) as u8, Relaxed);

@@ -4,8 +4,8 @@
 //! an increment is a relaxed load and a relaxed store, without a locked instruction. The scrape
 //! reads all cells and sums; it may miss what happens meanwhile, but never sees a number go back.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::exemplar::{Exemplar, Slot};
@@ -141,9 +141,22 @@ pub(super) fn bounded(buckets: [u64; BOUNDS + 1]) -> Vec<(Option<Duration>, u64)
     bounds.chain([None]).zip(buckets).collect()
 }
 
-/// One cell per worker.
+/// One cell per worker. Clones are the same cells.
 #[derive(Debug)]
-pub(super) struct PerWorker<C>(Box<[C]>);
+pub struct PerWorker<C>(Arc<[C]>);
+
+impl<C> Clone for PerWorker<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> Default for PerWorker<C> {
+    /// For no worker.
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
 
 impl<C> PerWorker<C> {
     pub(super) fn new(workers: usize, cell: impl FnMut(WorkerIx) -> C) -> Self {
@@ -152,7 +165,7 @@ impl<C> PerWorker<C> {
 
     /// The cell that `worker`, and nobody else, writes.
     #[inline]
-    pub(super) fn of(&self, worker: WorkerIx) -> &C {
+    pub fn of(&self, worker: WorkerIx) -> &C {
         &self.0[worker.index()]
     }
 
@@ -171,7 +184,7 @@ impl<C> PerWorker<C> {
     /// How many durations of each bucket there are over all workers.
     pub(super) fn rough(&self, of: impl Fn(&C) -> &Rough) -> [u64; BOUNDS + 1] {
         let mut sums = [0; BOUNDS + 1];
-        for cell in &self.0 {
+        for cell in &*self.0 {
             for (sum, bucket) in sums.iter_mut().zip(&of(cell).0) {
                 *sum += u64::from(bucket.load(Relaxed));
             }
@@ -182,7 +195,7 @@ impl<C> PerWorker<C> {
     /// One histogram over all workers.
     pub(super) fn distribution(&self, histogram: impl Fn(&C) -> &Histogram) -> Distribution {
         let mut sum = Distribution::default();
-        for cell in &self.0 {
+        for cell in &*self.0 {
             sum.add(histogram(cell));
         }
         sum

@@ -29,6 +29,7 @@ pub use access_log::{
     AccessLog, AccessLogHandle, Attempt, Client, Entry, Format, LocalLog, basic_user, can_append,
 };
 pub use backend::{Answering, BackendCell, BackendSeries, Status};
+pub use cell::PerWorker;
 pub use check::{CheckNow, CheckSeries, LastProbe};
 pub use downstream::{ListenerCell, ListenerSeries, RouteCell, RouteSeries};
 pub use exemplar::Exemplar;

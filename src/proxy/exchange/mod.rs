@@ -22,6 +22,7 @@ use crate::proxy::outgoing::Outgoing;
 use crate::proxy::pool::Connection;
 use crate::proxy::still::{Moved, Still};
 use crate::proxy::upload::{Upload, Waits};
+use crate::proxy::view::Near;
 use crate::snapshot::settings::{Client, Timeouts};
 
 pub(super) use relay::{Relay, Relayed};
@@ -65,6 +66,8 @@ impl Received {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way<'a> {
     pub(super) buffers: &'a Buffers,
+    /// What is to be at hand when the answer comes.
+    pub(super) backend: Near<'a>,
     pub(super) client: &'a Client,
     pub(super) timeouts: &'a Timeouts,
     /// When the attempt began.
@@ -144,7 +147,11 @@ impl<'a> Exchange<'a> {
         version: Version,
     ) -> Result<Received, Failure> {
         response.reset();
-        poll_fn(|cx| self.poll_head(response, method, version, cx)).await
+        poll_fn(|cx| {
+            self.way.backend.fetch();
+            self.poll_head(response, method, version, cx)
+        })
+        .await
     }
 
     fn poll_head(
