@@ -289,7 +289,7 @@
 //! | an answer that is an error without a page | its own | upstream |
 //! | the process is short of memory | 503 | upstream |
 //! | still under way at the end of the drain | 500 in logs, the connection is cut | upstream |
-//! | response broke off in its body | what was sent; the connection is cut | upstream |
+//! | response broke off in its body | what was sent; the connection is cut, a call of gRPC gets its status | upstream |
 //!
 //! # The build
 //!
