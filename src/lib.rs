@@ -88,7 +88,7 @@
 //! | `proxy::explain` | `model` `balance` `http1` `snapshot` `telemetry::RetryDenied` `proxy::facts` `proxy::headers` `proxy::read_head` `proxy::retry` `proxy::service` `proxy::vars` | `serde_json` | `pure` |
 //! | `proxy::headers` | `model` `http1` `snapshot` `proxy::vars` | `memchr` | `pure` |
 //! | `proxy::vars` | `model` `http1` `snapshot` `telemetry::Zone` `telemetry::basic_user` `tls::Secured` `proxy::headers` | `memchr` `regex` | `pure` |
-//! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::lines` `proxy::port` `proxy::read_head` `proxy::request` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
+//! | `proxy::client_h2` | `http1` `net` `snapshot` `proxy::downstream` `proxy::entrance` `proxy::failure` `proxy::lines` `proxy::port` `proxy::read_head` `proxy::request` `proxy::rpc` `proxy::service` `proxy::timer` `proxy::view` `proxy::wire` `tls::Secured` | `bytes` `h2` `http` `memchr` `tokio` `tracing` | |
 //! | `proxy::backend_h2` | `model` `http1` `net` `proxy::downstream` `proxy::exchange` `proxy::failure` `proxy::headers` `proxy::outgoing` `proxy::pace` `proxy::still` `proxy::trailers` `proxy::upload` `proxy::wire` `telemetry::Answering` | `aws_lc_rs` `base64ct` `bytes` `h2` `http` `tokio` `tracing` | |
 //! | [`diagnose`] | `config` `telemetry::tail` | `flate2` `jiff` `serde_json` `tar` | |
 //! | [`admin`] | `model` `tls::Server` `config` `net::Acceptor` `net::Stream` `snapshot` `telemetry` `control` `effect` `proxy::explain` `diagnose` | `aws_lc_rs` `axum` `bytes` `flate2` `http_body_util` `hyper` `hyper_util` `prometheus` `serde` `serde_json` `similar` `tar` `tokio` `tower` `tracing` | |

@@ -64,9 +64,8 @@ impl Passage<'_> {
         let mut rng = self.at.worker.rng.borrow_mut();
         let mut pick = self.pick(tried, key, &mut rng);
         let ix = upstream.pick(&mut self.local.cursors.borrow_mut(), &mut pick)?;
-        self.local.fetch(ix, self.at.worker.ix);
+        self.local.picked(ix, self.at.worker.ix);
         tried.insert(ix);
-        self.local.cell(ix, self.at.worker.ix).pick();
         if upstream.fail_open {
             upstream.series.worker(self.at.worker.ix).fail_open_pick();
         }

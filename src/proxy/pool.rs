@@ -1,4 +1,4 @@
-//! Idle connections to one backend, kept by one worker.
+//! What one worker has of a backend: its idle connections, and the cell in which it counts.
 //!
 //! Balancing answers *where*, this answers *with which connection*; neither knows the other. The
 //! newest connection is used first, so that the rest grows old and is closed. A connection comes
@@ -94,7 +94,7 @@ fn may_serve_again((requests, retires): (u64, Instant), settings: &Settings, now
 /// What one worker has of a backend: its idle connections, and the cell in which it counts.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    near: Near,
+    front: Front,
     /// The HTTP/2 connections that requests of this worker share, the oldest first: another one is opened
     /// only when the backend allows no more requests at once on these.
     shared: RefCell<Vec<Shared>>,
@@ -108,7 +108,7 @@ pub(super) struct Pool {
 /// processor's caches when it is its turn again, and every line of it is waited for.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Near {
+struct Front {
     /// The idle connections, the oldest first.
     idle: RefCell<Vec<(Instant, Box<Connection>)>>,
     /// How long a connection may be idle, as far as the backend's own limit is known. `None`: the backend
@@ -117,7 +117,7 @@ struct Near {
     cells: PerWorker<BackendCell>,
 }
 
-impl Default for Near {
+impl Default for Front {
     fn default() -> Self {
         let limit = Cell::new(Some(Duration::MAX));
         Self { idle: RefCell::default(), limit, cells: PerWorker::default() }
@@ -127,14 +127,14 @@ impl Default for Near {
 impl Pool {
     /// A pool for this backend, empty.
     pub(super) fn of(backend: &Backend) -> Rc<Self> {
-        let near = Near { cells: backend.series.cells(), ..Near::default() };
-        Rc::new(Self { near, ..Self::default() })
+        let front = Front { cells: backend.series.cells(), ..Front::default() };
+        Rc::new(Self { front, ..Self::default() })
     }
 
     /// Where this worker counts what becomes of requests to the backend.
     #[inline]
     pub(super) fn cell(&self, worker: WorkerIx) -> &BackendCell {
-        self.near.cells.of(worker)
+        self.front.cells.of(worker)
     }
 
     /// The newest connection that is still good, and was opened with the same certificate of our own. Dead
@@ -145,8 +145,8 @@ impl Pool {
         now: Instant,
         own: Option<&Own>,
     ) -> Option<Box<Connection>> {
-        let limit = settings.idle_timeout.min(self.near.limit.get()?);
-        let mut idle = self.near.idle.borrow_mut();
+        let limit = settings.idle_timeout.min(self.front.limit.get()?);
+        let mut idle = self.front.idle.borrow_mut();
         while let Some((since, mut connection)) = newest(&mut idle, own) {
             if !fresh(since, limit, now) || !connection.may_serve_again(settings, now) {
                 continue;
@@ -166,30 +166,30 @@ impl Pool {
         if self.has_left() || settings.max_idle == 0 || !connection.may_serve_again(settings, now) {
             return;
         }
-        let mut idle = self.near.idle.borrow_mut();
+        let mut idle = self.front.idle.borrow_mut();
         if idle.len() >= settings.max_idle {
             idle.remove(0);
         }
         idle.push((now, connection));
     }
 
-    /// Asks for what a request needs again.
+    /// Asks for the line that each request needs.
     #[inline]
     pub(super) fn fetch(&self) {
-        lines::fetch(&self.near);
+        lines::fetch(&self.front);
     }
 
     /// Asks for the connection that the next request gets.
     #[inline]
     pub(super) fn fetch_newest(&self) {
-        if let Some((_, newest)) = self.near.idle.borrow().last() {
+        if let Some((_, newest)) = self.front.idle.borrow().last() {
             lines::fetch(&**newest);
         }
     }
 
     /// Whether the backend has left.
     fn has_left(&self) -> bool {
-        self.near.limit.get().is_none()
+        self.front.limit.get().is_none()
     }
 
     /// Takes note that the backend closed a connection that was idle since then.
@@ -197,7 +197,7 @@ impl Pool {
     fn learn(&self, since: Instant, now: Instant) {
         let learned = self.learned.closed(now.saturating_duration_since(since), now);
         if learned.is_some() && !self.has_left() {
-            self.near.limit.set(learned);
+            self.front.limit.set(learned);
         }
     }
 
@@ -273,13 +273,13 @@ impl Pool {
     /// Closes what is too old or dead; what others share, once the requests on it have ended.
     pub(super) fn prune(&self, settings: &Settings, now: Instant) {
         self.shared.borrow_mut().retain_mut(|one| one.may_serve_again(settings, now));
-        let Some(mut limit) = self.near.limit.get() else { return };
+        let Some(mut limit) = self.front.limit.get() else { return };
         if self.learned.forgets(now) {
             limit = Duration::MAX;
-            self.near.limit.set(Some(limit));
+            self.front.limit.set(Some(limit));
         }
         let limit = limit.min(settings.idle_timeout);
-        self.near.idle.borrow_mut().retain_mut(|(since, connection)| {
+        self.front.idle.borrow_mut().retain_mut(|(since, connection)| {
             if !fresh(*since, limit, now) {
                 return false;
             }
@@ -293,15 +293,15 @@ impl Pool {
 
     /// Closes everything for good: requests that are still under way on an older view keep nothing.
     pub(super) fn close(&self) {
-        self.near.limit.set(None);
-        self.near.idle.borrow_mut().clear();
+        self.front.limit.set(None);
+        self.front.idle.borrow_mut().clear();
         // Requests under way on them keep them open.
         self.shared.borrow_mut().clear();
     }
 
     /// Since when the connection is idle that is so for longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let oldest = self.near.idle.borrow().first().map(|(since, _)| *since);
+        let oldest = self.front.idle.borrow().first().map(|(since, _)| *since);
         oldest.or_else(|| {
             let shared = self.shared.borrow();
             shared.iter().filter(|one| one.is_idle()).map(|one| one.since).min()
@@ -310,7 +310,7 @@ impl Pool {
 
     /// Closes the one that is idle for longest.
     pub(super) fn close_oldest(&self) {
-        let mut idle = self.near.idle.borrow_mut();
+        let mut idle = self.front.idle.borrow_mut();
         if idle.is_empty() {
             take_oldest(&mut self.shared.borrow_mut());
         } else {
@@ -321,7 +321,7 @@ impl Pool {
     /// Number of idle connections. A backend has those of HTTP/1.1 or those of HTTP/2.
     pub(super) fn len(&self) -> usize {
         let shared = self.shared.borrow().iter().filter(|one| one.is_idle()).count();
-        self.near.idle.borrow().len() + shared
+        self.front.idle.borrow().len() + shared
     }
 }
 
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn what_each_request_needs_is_on_one_line() {
-        assert_eq!((align_of::<Near>(), size_of::<Near>()), (64, 64));
+        assert_eq!((align_of::<Front>(), size_of::<Front>()), (64, 64));
     }
 
     #[tokio::test]

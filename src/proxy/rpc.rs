@@ -19,6 +19,14 @@ pub(super) fn is_call(head: &RequestHead) -> bool {
             .is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
+/// Whether this type is that of an answer of gRPC. The trailers of `application/grpc-web` stand in the body.
+pub(super) fn is_answer(content_type: &[u8]) -> bool {
+    match content_type.strip_prefix(CONTENT_TYPE.as_bytes()) {
+        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';' | b' ')),
+        None => false,
+    }
+}
+
 /// The time that a call may take, if it says one. What cannot be read is none.
 pub(super) fn timeout(head: &RequestHead) -> Option<Duration> {
     parse_timeout(head.find("grpc-timeout")?)
@@ -59,7 +67,8 @@ pub(super) fn push_timeout(out: &mut Vec<u8>, time: Duration) {
 /// answer that is none of gRPC's (`doc/http-grpc-status-mapping.md`).
 pub(super) fn code(failure: Failure) -> u8 {
     match (failure, failure.status()) {
-        (Failure::TotalTimeout | Failure::Deadline, _) => 4,
+        // A call whose time is over while its messages are still to come counts as one of a slow client.
+        (Failure::TotalTimeout | Failure::Deadline | Failure::BodyTimeout, _) => 4,
         (_, 400) => 13,
         (_, 401) => 16,
         (_, 403) => 7,
@@ -92,6 +101,17 @@ pub(super) fn status(answer: &ResponseHead) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::model::Outcome;
+
+    #[test]
+    fn answers_are_known_by_their_type() {
+        for text in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"]
+        {
+            assert!(is_answer(text.as_bytes()), "{text}");
+        }
+        for text in ["application/grpc-web", "application/grpc-web+proto", "application/json", ""] {
+            assert!(!is_answer(text.as_bytes()), "{text}");
+        }
+    }
 
     #[test]
     fn times_are_digits_and_a_unit() {
@@ -140,6 +160,7 @@ mod tests {
         assert_eq!(code(Failure::Attempt(Outcome::Reset)), 14);
         assert_eq!(code(Failure::TotalTimeout), 4);
         assert_eq!(code(Failure::Deadline), 4);
+        assert_eq!(code(Failure::BodyTimeout), 4);
         assert_eq!(code(Failure::NoRoute), 12);
         assert_eq!(code(Failure::Forbidden), 7);
         assert_eq!(code(Failure::AuthRefused(401)), 16);

@@ -17,7 +17,6 @@ use crate::proxy::local;
 use crate::proxy::passage::Passage;
 use crate::proxy::record::{self, Place};
 use crate::proxy::request::State;
-use crate::proxy::rpc;
 use crate::proxy::traced;
 use crate::proxy::view::Local;
 use crate::proxy::walk::{Step, Walk};
@@ -81,10 +80,8 @@ pub(super) async fn handle(
             (Box::pin(walk.run(step)).await, walk.local)
         }
     };
-    if let (Some(failure), Wire::Http2(channel)) = (done.failure, &mut down.stream)
-        && rpc::is_call(&state.head)
-    {
-        channel.end_call(rpc::code(failure));
+    if let (Some(failure), Wire::Http2(channel)) = (done.failure, &mut down.stream) {
+        channel.end_call(failure);
     }
     let ended = done.ended.unwrap_or_else(Instant::now);
     let duration = ended.saturating_duration_since(at.started);

@@ -53,7 +53,7 @@ impl Passage<'_> {
         let mut pick = self.pick(&state.tried, &[], &mut rng);
         let ix = upstream.pick_bound(value, &mut self.local.cursors.borrow_mut(), &mut pick)?;
         state.tried.insert(ix);
-        self.local.cell(ix, self.at.worker.ix).pick();
+        self.local.picked(ix, self.at.worker.ix);
         Some(Choice { bound: true, ..Choice::of(ix) })
     }
 }

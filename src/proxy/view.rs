@@ -107,11 +107,13 @@ impl Local {
         counted(&self.upstream, worker)
     }
 
-    /// Asks for what a request needs first of its backend.
+    /// The strategy chose this backend: it is counted, and what the request needs of it is asked for.
     #[inline]
-    pub(super) fn fetch(&self, ix: BackendIx, worker: WorkerIx) {
-        self.near(ix, worker).fetch();
-        self.pools[ix.index()].fetch_newest();
+    pub(super) fn picked(&self, ix: BackendIx, worker: WorkerIx) {
+        let near = self.near(ix, worker);
+        near.fetch();
+        near.pool.fetch_newest();
+        near.cell.pick();
     }
 
     /// What each request needs of a backend.

@@ -56,7 +56,11 @@ impl Server {
                 std::future::poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
                 self.cut.fetch_add(1, SeqCst);
             }
-            "/test/Break" => {
+            "/test/Break" | "/test/Page" => {
+                if parts.uri.path() == "/test/Page" {
+                    let page = HeaderValue::from_static("text/html");
+                    response.headers_mut().insert("content-type", page);
+                }
                 let mut stream = respond.send_response(response, false).unwrap();
                 let data = body.data().await.unwrap().unwrap();
                 stream.send_data(data, false).unwrap();
@@ -182,6 +186,15 @@ async fn a_server_that_breaks_off_a_call_is_told_as_unavailable() {
     assert_eq!(in_time("a message", answer.data()).await.unwrap().unwrap(), &b"first"[..]);
     stream.send_data(Bytes::from_static(b"second"), false).unwrap();
     assert_eq!(rest(answer).await.unwrap().1["grpc-status"], "14");
+
+    // What is no answer of gRPC has no trailers that tell it from a whole one.
+    let (response, mut stream) = peer.begin(call("/test/Page").body(()).unwrap(), false).await;
+    stream.send_data(Bytes::from_static(b"first"), false).unwrap();
+    let mut answer = head(response).await.into_body();
+    assert_eq!(in_time("a piece", answer.data()).await.unwrap().unwrap(), &b"first"[..]);
+    stream.send_data(Bytes::from_static(b"second"), false).unwrap();
+    let broken = rest(answer).await.unwrap_err();
+    assert_eq!(broken.reason(), Some(h2::Reason::INTERNAL_ERROR));
 }
 
 #[tokio::test]

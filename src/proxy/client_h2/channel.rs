@@ -13,12 +13,14 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http1::{Decoder, encode};
+use crate::http1::{Decoder, Framing, encode};
 use crate::proxy::client_h2::answer::{self, Answer};
 use crate::proxy::client_h2::request::Told;
 use crate::proxy::failure::Failure;
+use crate::proxy::rpc;
 
 /// Bytes of a chunk's framing: 16 digits, and two ends of lines.
 const CHUNK_FRAMING: usize = 20;
@@ -56,8 +58,8 @@ pub(super) enum Form {
 enum Reply {
     /// Its head is to come.
     Head { respond: SendResponse<Bytes>, request: Asked, partial: Vec<u8> },
-    /// Its body is on its way.
-    Body { stream: SendStream<Bytes>, decoder: Decoder },
+    /// Its body is on its way. `call`: it is an answer of gRPC, which ends with trailers.
+    Body { stream: SendStream<Bytes>, decoder: Decoder, call: bool },
     /// Everything goes as it is.
     Tunnel(SendStream<Bytes>),
     /// It has gone out whole, or broke.
@@ -129,15 +131,18 @@ impl Channel {
         }
     }
 
-    /// Ends the answer to a call that cannot go on, behind what has gone out of it, with this status.
+    /// Ends the answer to a call that cannot go on with its status, behind what has gone out of it. What is no
+    /// answer of gRPC, or has a length, would look whole, and is cut.
     #[cold]
-    pub(crate) fn end_call(&mut self, status: u8) {
-        if let Reply::Body { stream, .. } = &mut self.reply {
+    pub(crate) fn end_call(&mut self, failure: Failure) {
+        if let Reply::Body { stream, call: true, .. } = &mut self.reply
+            && failure != Failure::ClientGone
+        {
             let mut trailers = HeaderMap::with_capacity(1);
-            trailers.insert("grpc-status", HeaderValue::from(u16::from(status)));
-            // Whoever has reset the stream waits for no status.
-            let _ = stream.send_trailers(trailers);
-            self.reply = Reply::Over;
+            trailers.insert("grpc-status", HeaderValue::from(u16::from(rpc::code(failure))));
+            if stream.send_trailers(trailers).is_ok() {
+                self.reply = Reply::Over;
+            }
         }
     }
 
@@ -235,7 +240,7 @@ impl Channel {
             while !rest.is_empty() {
                 let n = match &mut self.reply {
                     Reply::Head { .. } => self.take_head(rest)?,
-                    Reply::Body { stream, decoder } => {
+                    Reply::Body { stream, decoder, .. } => {
                         batch.make_room(stream, left, cx)?;
                         batch.decode(decoder, rest)?
                     }
@@ -286,6 +291,9 @@ impl Channel {
         let mut decoder = Decoder::new(body);
         let nothing = *request != Asked::Tunnel || status != 200;
         let all = nothing && (decoder.is_done() || behind.starts_with(b"0\r\n\r\n"));
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let call = body == Framing::Chunked
+            && content_type.is_some_and(|value| rpc::is_answer(value.as_bytes()));
         let stream = respond.send_response(response, all).map_err(io::Error::other)?;
         if all {
             let rest = if decoder.is_done() { 0 } else { b"0\r\n\r\n".len() };
@@ -299,14 +307,14 @@ impl Channel {
         }
         // Whatever stood in the way of reading it would be a fault of our own writer.
         decoder.decode(&[]).map_err(io::Error::other)?;
-        self.reply = Reply::Body { stream, decoder };
+        self.reply = Reply::Body { stream, decoder, call };
         Ok(taken)
     }
 
     /// Sends data, and the end of the answer if it is reached.
     fn send(&mut self, data: BytesMut) -> io::Result<()> {
         match &mut self.reply {
-            Reply::Body { stream, decoder } if decoder.is_done() => {
+            Reply::Body { stream, decoder, .. } if decoder.is_done() => {
                 let trailers = fields(decoder);
                 if trailers.is_empty() {
                     stream.send_data(data.freeze(), true).map_err(io::Error::other)?;

@@ -318,13 +318,15 @@ impl Way<'_> {
             Some(Waits::ForBackend) => (self.timeouts.write, timed_out),
             Some(Waits::Done) => (self.timeouts.read, timed_out),
         };
-        let Some(total) = self.total.filter(|total| *total < since + limit) else {
-            return (since + limit, failure);
-        };
-        match deadline::used_up(self.total, self.until) {
+        match self.total {
             // A client that is slow with its body is no fault of the backend.
-            Failure::TotalTimeout if failure == Failure::BodyTimeout => (total, failure),
-            used_up => (total, used_up),
+            Some(total) if total < since + limit && failure == Failure::BodyTimeout => {
+                (total, failure)
+            }
+            Some(total) if total < since + limit => {
+                (total, deadline::used_up(self.total, self.until))
+            }
+            _ => (since + limit, failure),
         }
     }
 }
