@@ -67,7 +67,7 @@
 //! requests wait, until a circuit breaker opens: then that is 503 for them too. Where a route names the place itself (`send.to`), `sending.rs` finds an upstream or an
 //! address first (`places.rs`), and the same rules go on from there.
 //!
-//! # 5. The connection (`carrier.rs`, `pool.rs`, `connect.rs`)
+//! # 5. The connection (`carrier.rs`, `pool/mod.rs`, `connect.rs`)
 //!
 //! Where a limit holds for the upstream as a whole, the request has taken one of its places before it was given a
 //! backend (`choose_at_once`, [`Line::enter`](crate::limit::Line::enter)), and keeps it from one attempt to the
@@ -77,6 +77,8 @@
 //! was used last, after a look whether it is still quiet and not nearly as old as those that this backend has
 //! closed (`idle.rs`); else a fresh one is made within the
 //! connect time-out. The pool does not know the strategy, nor the strategy the pool.
+//! As soon as a backend is picked, what the request needs of it is asked for (`picked` of `view.rs`): its pool's line, its
+//! counters and its newest connection. Of hundreds of backends none is still in the processor's caches.
 //! An HTTP/2 connection is shared instead: it is given to the next request too, within the same limits of age,
 //! requests and idle time, as long as the backend allows one more at once on it; who comes while one is being
 //! opened waits for it.
@@ -88,7 +90,8 @@
 //! response then move on their own, at the pace of the slower side, and are not collected unless the route asks
 //! for it: `request_buffering` for the request, and `response_buffer` and `rate` for the response (`pace.rs`).
 //! Each time that the task is woken, the memory in which the request waited is fetched while the first bytes are
-//! read (`lines.rs`): with hundreds of requests under way it has left the processor's caches by then.
+//! read (`lines.rs`), and with it the backend's counters: with hundreds of requests under way, or hundreds of backends,
+//! it has left the processor's caches by then.
 //! The beginning of the request's body is kept, up to `replay_body`, for another attempt. Of a large response
 //! with a length, what is left behind its first bytes goes through a pipe of the kernel and is not looked at
 //! (`piped.rs`), unless TLS or HTTP/2 is on either side. To a backend of `protocol = "h2c"` or `"h2"` the same
@@ -115,6 +118,8 @@
 //! Where the time is over that the client itself gave (`deadline.rs`), nobody is asked any more, and no backend
 //! is judged by it.
 //! No leads to `failure.rs`: one failure, one status, one word in log and metrics.
+//! What breaks off behind its head is cut; only an answer of gRPC without a length ends with the status of the
+//! failure (`rpc.rs`), in trailers behind what has gone out.
 //!
 //! # 8. The books (`judge.rs`, `books.rs`, `record.rs`)
 //!
