@@ -112,13 +112,14 @@
 //!
 //! `dns.sentinels` asks Redis Sentinels in place of name servers: `address = "mymaster"` is then the primary
 //! that they know by that name. More than half of those listed have to agree, so that one that is cut off leads
-//! nobody to the old primary; they are asked again each second (`min_ttl`). Put a TCP listener before it. Sentinels
-//! that want a password are not supported, nor those that announce host names.
+//! nobody to the old primary; they are asked again each second (`min_ttl`). Put a TCP listener before it. Those that
+//! want a password are asked with `sentinel_user` and `sentinel_password`.
 //!
 //! # Drain
 //!
 //! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their queues is
-//! accepted, idle connections end after a second in which they may begin one last request, requests under way
+//! accepted and handshakes under way have had 100 ms to finish (nobody is reset; who comes in these 100 ms tries again after a
+//! second and is refused then), idle connections end after a second in which they may begin one last request, requests under way
 //! have `drain_timeout` (30 s) to finish, and the last lines are written. What is left then is cut, with a line
 //! in the access log (`failure` is `drain_timeout`). Listeners close at once: if another balancer stands before
 //! this one, take the instance out there first.

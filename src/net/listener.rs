@@ -2,14 +2,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, SockRef};
+use socket2::{Domain, SockFilter, SockRef};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -35,6 +36,18 @@ pub enum Acceptor {
 
 /// A connection with the address at its other end; `None` of a Unix socket.
 pub type Accepted = (Stream, Option<IpAddr>);
+
+/// How long clients may take to finish a handshake that has begun: one way there and back.
+const HANDSHAKE: Duration = Duration::from_millis(100);
+
+/// Passes over what begins a connection, and takes everything else in, as a classic BPF program:
+/// loads byte 13 of the TCP header, the flags (RFC 9293 §3.1); those with SYN (2) are dropped.
+const NO_NEWCOMERS: [SockFilter; 4] = [
+    SockFilter::new(0x30, 0, 0, 13),
+    SockFilter::new(0x45, 0, 1, 2),
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
 
 /// Where a socket listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +159,25 @@ impl Acceptor {
         }
     }
 
+    /// Lets nobody in who has not begun to connect yet, for good: a client whose connection is complete
+    /// by the time that a socket is closed, and not accepted, is reset. On a Unix socket newcomers are
+    /// refused from now on. Over TCP they are not heard; they try again after a second, and are
+    /// refused then, for the socket is closed. Gives how long to go on accepting for the sake of those who have
+    /// begun; nothing where the system does not know of it.
+    ///
+    /// Not for sockets that another process goes on with.
+    pub fn refuse_newcomers(&self) -> Duration {
+        let refused = match self {
+            Self::Tcp(socket) => {
+                SockRef::from(socket).attach_filter(&NO_NEWCOMERS).map(|()| HANDSHAKE)
+            }
+            Self::Unix(socket) => {
+                SockRef::from(socket).shutdown(Shutdown::Read).map(|()| Duration::ZERO)
+            }
+        };
+        refused.unwrap_or_default()
+    }
+
     /// The same outside of any runtime.
     ///
     /// # Errors
@@ -180,5 +212,48 @@ impl AsFd for Listener {
             Self::Tcp(socket) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_begun_comes_through_and_newcomers_are_not_heard() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let acceptor = Listener::Tcp(socket).register().unwrap();
+        let early = TcpStream::connect(address).unwrap();
+        assert_eq!(acceptor.refuse_newcomers(), HANDSHAKE);
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(20));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (_stream, peer) = acceptor.accept().await.unwrap();
+        assert_eq!(peer, Some(early.local_addr().unwrap().ip()));
+        let listener = acceptor.into_listener().unwrap();
+        assert!(listener.accept_at_once().is_err(), "the late one was taken in");
+        drop(listener);
+        let after = TcpStream::connect(address);
+        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn newcomers_at_a_unix_socket_are_refused_and_who_waits_is_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sock");
+        let socket = UnixListener::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let acceptor = Listener::Unix(socket).register().unwrap();
+        let _early = UnixStream::connect(&path).unwrap();
+        assert_eq!(acceptor.refuse_newcomers(), Duration::ZERO);
+        let late = UnixStream::connect(&path);
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let listener = acceptor.into_listener().unwrap();
+        assert!(listener.accept_at_once().is_ok());
+        assert!(listener.accept_at_once().is_err());
     }
 }

@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Port {
     name: RefCell<Arc<str>>,
     open: Arc<AtomicU64>,
+    /// Whether no other process accepts on its sockets.
+    alone: Cell<bool>,
     close: Notify,
     closed: Cell<Option<Instant>>,
     /// Where the listener was last, once the current view has it no longer: what is accepted or
@@ -40,17 +43,20 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub(super) fn new(name: Arc<str>, open: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(name: Arc<str>, open: Arc<AtomicU64>, alone: bool) -> Self {
         Self {
             name: RefCell::new(name),
             open,
+            alone: Cell::new(alone),
             close: Notify::new(),
             closed: Cell::default(),
             last: RefCell::default(),
         }
     }
 
-    pub(super) fn close(&self) {
+    /// `handed_over`: another process accepts on its sockets from now on.
+    pub(super) fn close(&self, handed_over: bool) {
+        self.alone.set(self.alone.get() && !handed_over);
         self.closed.set(Some(Instant::now()));
         self.close.notify_waiters();
     }
@@ -92,8 +98,8 @@ impl Port {
     }
 }
 
-/// Accepts until told to close; what the kernel has completed by then is still taken, so that
-/// closing costs no client its connection.
+/// Accepts until told to close. Whose connection is complete by then or on its way is still taken in,
+/// so that closing costs no client its connection.
 pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: Acceptor) {
     // Sockets are bound before the snapshot that knows them is published; the kernel keeps what
     // comes in between.
@@ -105,20 +111,18 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: Acceptor)
         }
     }
     let mut closing = pin!(port.closing());
-    while port.closed.get().is_none() {
-        let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => closing.as_mut().poll(cx).map(|()| None),
-        });
-        let Some(accepted) = accepted.await else { break };
-        match accepted {
-            Ok(accepted) => admit(&worker, &port, accepted),
-            Err(error) if is_shortage(&error) => {
-                tracing::warn!(listener = &**port.name.borrow(), %error, "cannot accept, trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-            // The client went away before it was accepted: its business.
-            Err(_) => {}
+    while port.closed.get().is_none()
+        && let Some(accepted) = next(&socket, closing.as_mut()).await
+    {
+        take(&worker, &port, accepted).await;
+    }
+    if port.alone.get() {
+        let handshakes = Instant::now() + socket.refuse_newcomers();
+        let mut finished = pin!(tokio::time::sleep_until(handshakes));
+        while Instant::now() < handshakes
+            && let Some(accepted) = next(&socket, finished.as_mut()).await
+        {
+            take(&worker, &port, accepted).await;
         }
     }
     // Past the runtime, which may not have heard of the latest ones yet.
@@ -127,6 +131,31 @@ pub(super) async fn accept(worker: Rc<Worker>, port: Rc<Port>, socket: Acceptor)
     };
     while let Ok(accepted) = socket.accept_at_once() {
         admit(&worker, &port, accepted);
+    }
+}
+
+/// The next connection, or `None` if none comes before `end`.
+async fn next(
+    socket: &Acceptor,
+    mut end: Pin<&mut impl Future<Output = ()>>,
+) -> Option<io::Result<Accepted>> {
+    poll_fn(|cx| match socket.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => end.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Serves what came, or waits a moment if nothing can be accepted now.
+async fn take(worker: &Rc<Worker>, port: &Rc<Port>, accepted: io::Result<Accepted>) {
+    match accepted {
+        Ok(accepted) => admit(worker, port, accepted),
+        Err(error) if is_shortage(&error) => {
+            tracing::warn!(listener = &**port.name.borrow(), %error, "cannot accept, trying again");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        // The client went away before it was accepted: its business.
+        Err(_) => {}
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Order {
         sockets: Vec<net::Listener>,
         /// Connections open on this listener in all workers.
         open: Arc<AtomicU64>,
+        /// Whether no other process has these sockets.
+        alone: bool,
     },
     /// These listeners have other names from now on: before, and now.
     Rename(Arc<[(Arc<str>, Arc<str>)]>),
@@ -71,6 +73,8 @@ pub enum Order {
     Drain {
         /// When what is left is cut.
         until: std::time::Instant,
+        /// Whether another process accepts on the same sockets by now.
+        handed_over: bool,
     },
     /// End at once.
     Stop,
@@ -86,15 +90,23 @@ pub type LentSockets = Vec<(Arc<str>, net::Listener)>;
 /// that wait in them.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    by_name: AHashMap<Arc<str>, (Vec<net::Listener>, Arc<AtomicU64>)>,
+    by_name: AHashMap<Arc<str>, Listening>,
     /// There is nothing left to do for a worker that starts anew: the one before was draining.
     drained: bool,
+}
+
+/// Those of one listener, as [`Order::Listen`] has them.
+#[derive(Debug)]
+struct Listening {
+    sockets: Vec<net::Listener>,
+    open: Arc<AtomicU64>,
+    alone: bool,
 }
 
 impl Sockets {
     fn lend(&self) -> io::Result<LentSockets> {
         let all = self.by_name.iter();
-        let all = all.flat_map(|(name, (sockets, _))| sockets.iter().map(move |one| (name, one)));
+        let all = all.flat_map(|(name, of)| of.sockets.iter().map(move |one| (name, one)));
         all.map(|(name, socket)| Ok((Arc::clone(name), socket.try_clone()?))).collect()
     }
 }
@@ -176,10 +188,10 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
     let mut upkeep = pin!(all_upkeep(Rc::clone(&worker)));
     let mut accepting = JoinSet::new();
     let mut ports = AHashMap::new();
-    for (name, (sockets, open)) in &sockets.by_name {
-        worker.listen(&mut accepting, &mut ports, name, sockets, open);
+    for (name, listening) in &sockets.by_name {
+        worker.listen(&mut accepting, &mut ports, name, listening);
     }
-    let until = loop {
+    let drain = loop {
         let order = tokio::select! {
             order = orders.recv() => order,
             Some(ended) = accepting.join_next() => {
@@ -189,9 +201,10 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             never = &mut upkeep => match never {},
         };
         match order {
-            Some(Order::Listen { name, sockets: fresh, open }) => {
-                worker.listen(&mut accepting, &mut ports, &name, &fresh, &open);
-                sockets.by_name.insert(name, (fresh, open));
+            Some(Order::Listen { name, sockets: fresh, open, alone }) => {
+                let listening = Listening { sockets: fresh, open, alone };
+                worker.listen(&mut accepting, &mut ports, &name, &listening);
+                sockets.by_name.insert(name, listening);
             }
             Some(Order::Lend { to }) => {
                 // Who asked may have given up.
@@ -204,10 +217,10 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
             }
             Some(Order::Close { name }) => {
                 sockets.by_name.remove(&name);
-                ports.remove(&name).iter().for_each(|port| port.close());
+                ports.remove(&name).iter().for_each(|port| port.close(false));
                 worker.connections.wake();
             }
-            Some(Order::Drain { until }) => break Some(until),
+            Some(Order::Drain { until, handed_over }) => break Some((until, handed_over)),
             #[cfg(test)]
             Some(Order::Panic) => panic!("ordered to"),
             Some(Order::Stop) | None => break None,
@@ -215,9 +228,9 @@ pub async fn run(parts: Parts, orders: &mut mpsc::UnboundedReceiver<Order>, sock
     };
     sockets.by_name.clear();
     sockets.drained = true;
-    if let Some(until) = until {
+    if let Some((until, handed_over)) = drain {
         worker.draining.set(Some(Instant::now()));
-        ports.drain().for_each(|(_, port)| port.close());
+        ports.drain().for_each(|(_, port)| port.close(handed_over));
         worker.connections.wake();
         let drained = async {
             while let Some(ended) = accepting.join_next().await {
@@ -348,10 +361,10 @@ impl Worker {
         accepting: &mut JoinSet<()>,
         ports: &mut AHashMap<Arc<str>, Rc<Port>>,
         name: &Arc<str>,
-        sockets: &[net::Listener],
-        open: &Arc<AtomicU64>,
+        listening: &Listening,
     ) {
-        let port = Rc::new(Port::new(Arc::clone(name), Arc::clone(open)));
+        let Listening { sockets, open, alone } = listening;
+        let port = Rc::new(Port::new(Arc::clone(name), Arc::clone(open), *alone));
         self.ports.borrow_mut().push(Rc::downgrade(&port));
         for socket in sockets {
             match socket.try_clone().and_then(net::Listener::register) {

@@ -32,8 +32,9 @@ pub(super) struct Left {
     pub(super) configured: Address,
     pub(super) actual: Address,
     pub(super) sockets: Vec<Listener>,
-    /// A Unix socket's file is to be removed in the end: it is not systemd's.
-    pub(super) owns_file: bool,
+    /// No other process keeps them, as systemd does with its own; the file of a Unix socket is to be removed
+    /// in the end then.
+    pub(super) alone: bool,
 }
 
 impl Left {
@@ -49,7 +50,7 @@ impl Left {
     /// The one socket that there is for a listener without workers, and its file.
     pub(super) fn into_one(self, at: &Address) -> io::Result<(Listener, Option<SocketFile>)> {
         let file = match at {
-            Address::Unix(path) if self.owns_file => Some(SocketFile::adopt(path)?),
+            Address::Unix(path) if self.alone => Some(SocketFile::adopt(path)?),
             _ => None,
         };
         let socket = self.sockets.into_iter().next();
@@ -78,7 +79,7 @@ impl Inherited {
                 configured: address.clone(),
                 actual: address,
                 sockets: vec![socket],
-                owns_file: false,
+                alone: false,
             });
         }
         Ok(inherited)

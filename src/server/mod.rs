@@ -276,7 +276,7 @@ impl Server {
     /// Stops gracefully: `/readyz` fails, listeners close, idle connections may begin one last request
     /// within a second, and requests under way have until the drain time-out. [`Server::wait`] waits for the end of it.
     pub fn drain(&self) {
-        self.phase.send_if_modified(|phase| {
+        let handed_over = !self.phase.send_if_modified(|phase| {
             // Of a process that was replaced it stays known that it was.
             let serves = *phase != Phase::Replaced;
             if serves {
@@ -287,7 +287,7 @@ impl Server {
         let timeout = self.process.borrow().drain_timeout;
         let until = Instant::now() + timeout;
         tracing::info!(?timeout, "draining");
-        order(&self.orders, || Order::Drain { until });
+        order(&self.orders, || Order::Drain { until, handed_over });
     }
 
     /// Starts `program` and hands the listening sockets over to it. What it gives is the new process, once

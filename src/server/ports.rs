@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -28,7 +29,12 @@ pub(super) struct Ports {
     bound: watch::Sender<Table>,
     /// What was bound before this process was there, until the first configuration has taken its part.
     left: Vec<Left>,
+    /// What was given up, and when: the workers take a moment to close it.
+    closing: Vec<(Address, Instant)>,
 }
+
+/// How long workers may take to close a listener, their last handshakes included.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// What is bound, by the listener's name.
 pub(super) type Table = BTreeMap<String, Bound>;
@@ -41,6 +47,8 @@ pub(super) struct Bound {
     pub(super) actual: Address,
     /// Of a Unix socket: its file, which goes with the last one who has it, and its mode.
     pub(super) file: Option<(Arc<SocketFile>, u32)>,
+    /// Whether no other process keeps its sockets, as systemd does with those that it has bound.
+    pub(super) alone: bool,
 }
 
 /// What a configuration needs beyond what is bound. Dropped, it has changed nothing.
@@ -60,7 +68,7 @@ type Fresh = Result<(Vec<Vec<net::Listener>>, Bound), BindError>;
 impl Ports {
     /// No listeners yet, for these workers; `left` is what they may take up.
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Order>>, left: Vec<Left>) -> Self {
-        Self { workers, bound: watch::Sender::default(), left }
+        Self { workers, bound: watch::Sender::default(), left, closing: Vec::new() }
     }
 
     /// Where it is told what is bound.
@@ -79,6 +87,7 @@ impl Ports {
             closed: Vec::new(),
             fresh: Vec::new(),
         };
+        self.closing.retain(|(_, since)| since.elapsed() < CLOSING);
         let mut unused = self.bound.borrow().clone();
         for Listener { name, address, socket_mode: mode, .. } in listeners {
             let bound = if let Some((before, bound)) = self.standing(name, address) {
@@ -108,35 +117,37 @@ impl Ports {
     /// The sockets of a listener that were bound before this process was there.
     fn take_up(&mut self, name: &str, address: &Address, mode: u32) -> Option<Fresh> {
         let place = self.left.iter().position(|left| left.is_for(name, address))?;
-        let Left { configured, actual, sockets, owns_file, .. } = self.left.swap_remove(place);
+        let Left { configured, actual, sockets, alone, .. } = self.left.swap_remove(place);
         let fault = |source| BindError::new(&actual, 1, self.workers.len(), source);
         let file = match &actual {
-            Address::Unix(path) if owns_file => match SocketFile::adopt(path) {
+            Address::Unix(path) if alone => match SocketFile::adopt(path) {
                 Ok(file) => Some((Arc::new(file), mode)),
                 Err(source) => return Some(Err(fault(source))),
             },
             _ => None,
         };
         let sockets = net::take_over(sockets, self.workers.len()).map_err(fault);
-        Some(sockets.map(|sockets| (sockets, Bound { configured, actual, file })))
+        Some(sockets.map(|sockets| (sockets, Bound { configured, actual, file, alone })))
     }
 
     fn bind_ip(&self, address: SocketAddr, change: &Change) -> Fresh {
         let left = self.left.iter().any(|left| is_in_the_way(&left.actual, address));
+        let closing = self.closing.iter().any(|(closed, _)| is_in_the_way(closed, address));
         let ours = is_of(&self.bound.borrow(), address) || is_of(&change.bound, address);
-        let ours = ours || left;
+        let ours = ours || left || closing;
         let bind = if ours { net::bind_beside } else { net::bind };
         let sockets = bind(address, self.workers.len())?;
         let actual = sockets[0].local_addr().unwrap_or(address);
         let (configured, actual) = (Address::Ip(address), Address::Ip(actual));
-        Ok((one_each(sockets), Bound { configured, actual, file: None }))
+        Ok((one_each(sockets), Bound { configured, actual, file: None, alone: true }))
     }
 
     fn bind_unix(&self, path: &Path, mode: u32) -> Fresh {
         let (sockets, file) = net::bind_unix(path, mode, self.workers.len())?;
         let address = Address::Unix(path.to_owned());
         let file = Some((Arc::new(file), mode));
-        Ok((one_each(sockets), Bound { configured: address.clone(), actual: address, file }))
+        let (configured, actual) = (address.clone(), address);
+        Ok((one_each(sockets), Bound { configured, actual, file, alone: true }))
     }
 
     /// The bound listener that goes on as this one: of the same address, and of the same name where
@@ -156,6 +167,8 @@ impl Ports {
         let workers = self.workers.len();
         for name in change.closed {
             tracing::info!(listener = &*name, "closing");
+            let closed = self.bound.borrow().get(&*name).map(|bound| bound.actual.clone());
+            self.closing.extend(closed.map(|closed| (closed, Instant::now())));
             for worker in &self.workers {
                 let name = Arc::clone(&name);
                 let _ = worker.send(Order::Close { name });
@@ -172,11 +185,11 @@ impl Ports {
             }
         }
         for (name, sockets) in change.fresh {
-            let address = &change.bound[&*name].actual;
+            let Bound { actual: address, alone, .. } = &change.bound[&*name];
             let open = Arc::new(AtomicU64::new(0));
             for (worker, sockets) in self.workers.iter().zip(sockets) {
                 let (name, open) = (Arc::clone(&name), Arc::clone(&open));
-                let _ = worker.send(Order::Listen { name, sockets, open });
+                let _ = worker.send(Order::Listen { name, sockets, open, alone: *alone });
             }
             tracing::info!(listener = &*name, %address, workers, "listening");
         }

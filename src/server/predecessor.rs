@@ -26,7 +26,14 @@ pub(super) const VARIABLE: &str = "PLIMSOLL_TAKES_OVER_FROM";
 #[serde(tag = "said", rename_all = "snake_case")]
 pub(super) enum Said {
     /// Sockets of a listener; more of them may follow.
-    Listener { name: String, configured: Where, actual: Where, owns_file: bool },
+    Listener {
+        name: String,
+        configured: Where,
+        actual: Where,
+        /// Told by versions before this one of Unix sockets only, which own their files then.
+        #[serde(rename = "owns_file")]
+        alone: bool,
+    },
     /// The socket of the admin listener.
     Admin { configured: Where, owns_file: bool },
     /// What is known of some backends.
@@ -89,7 +96,7 @@ impl Predecessor {
                 return Err(io::Error::other("the process before this one broke off"));
             };
             match serde_json::from_slice(&text)? {
-                Said::Listener { name, configured, actual, owns_file } => {
+                Said::Listener { name, configured, actual, alone } => {
                     let sockets = adopt(sockets)?;
                     let (configured, actual) = (configured.into(), actual.into());
                     let same = |left: &&mut Left| left.name.as_ref() == Some(&name);
@@ -97,14 +104,15 @@ impl Predecessor {
                         left.sockets.extend(sockets);
                     } else {
                         let name = Some(name);
-                        let left = Left { name, configured, actual, sockets, owns_file };
+                        let left = Left { name, configured, actual, sockets, alone };
                         inherited.listeners.push(left);
                     }
                 }
                 Said::Admin { configured, owns_file } => {
                     let (configured, sockets) = (Address::from(configured), adopt(sockets)?);
                     let actual = configured.clone();
-                    let left = Left { name: None, configured, actual, sockets, owns_file };
+                    let alone = owns_file;
+                    let left = Left { name: None, configured, actual, sockets, alone };
                     inherited.admin = Some(left);
                 }
                 Said::Backends { known } => {

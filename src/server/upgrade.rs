@@ -220,8 +220,8 @@ fn talk(
         for some in sockets.chunks(MOST_SOCKETS) {
             let (configured, actual) =
                 (bound.configured.clone().into(), bound.actual.clone().into());
-            let owns_file = bound.file.is_some();
-            send(&Said::Listener { name: name.clone(), configured, actual, owns_file }, some)?;
+            let alone = bound.alone;
+            send(&Said::Listener { name: name.clone(), configured, actual, alone }, some)?;
         }
     }
     if let Some(AdminSocket { configured, owns_file, socket }) = &estate.admin {

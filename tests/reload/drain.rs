@@ -121,8 +121,7 @@ async fn reload_does_not_end_a_drain() {
     a.until_requests(1).await;
     lb.signal(Signal::TERM);
     lb.until_log("draining").await;
-    let more = "[[listener]]\nname = \"more\"\naddress = \"127.0.0.1:0\"\n";
-    lb.rewrite(watched + more);
+    lb.rewrite(watched + &listener("more"));
     lb.until_metric("plimsoll_config_reloads_total{result=\"ok\"}", 2.0).await;
     a.release();
     assert_eq!(busy.read_response().await.text(), "a");
@@ -139,4 +138,22 @@ async fn drain_under_load_costs_nobody_a_request() {
     lb.signal(Signal::TERM);
     assert_eq!(lb.exit().await.code(), Some(0));
     load.expect_served_to_the_end().await;
+}
+
+#[tokio::test]
+async fn who_connects_as_listeners_close_is_served_or_refused_but_never_reset() {
+    let a = Origin::start("a").await;
+    let many: Vec<_> = (0..30).map(|number| format!("l{number}")).collect();
+    let more: String = many.iter().map(|name| listener(name)).collect();
+    let mut lb = Lb::start(config("drain_timeout = \"1h\"", "", &[at(&a)]) + &more).await;
+    let addresses: Vec<_> = many.iter().map(|name| lb.addr(name)).collect();
+    let load = Load::start_newcomers(&addresses, 3);
+    load.until_answered(1000).await;
+    lb.signal(Signal::TERM);
+    assert_eq!(lb.exit().await.code(), Some(0));
+    load.expect_served_to_the_end().await;
+}
+
+fn listener(name: &str) -> String {
+    format!("[[listener]]\nname = \"{name}\"\naddress = \"127.0.0.1:0\"\n")
 }

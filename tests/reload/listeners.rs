@@ -88,6 +88,18 @@ async fn listener_that_cannot_be_bound_refuses_the_reload_and_nothing_changes() 
 }
 
 #[tokio::test]
+async fn address_that_was_given_up_a_moment_ago_is_taken_again() {
+    let a = Origin::start("a").await;
+    let [address] = free_addresses();
+    let lb = Lb::start(with_listener("more", address, &a)).await;
+    for name in ["again", "once_more"] {
+        reload(&lb, config("", "", &[at(&a)])).await;
+        reload(&lb, with_listener(name, address, &a)).await;
+        assert_eq!(get(address, "/").await.text(), "a");
+    }
+}
+
+#[tokio::test]
 async fn moved_listener_serves_at_its_new_address_only() {
     let a = Origin::start("a").await;
     let lb = Lb::start(config("", "", &[at(&a)])).await;

@@ -1,5 +1,6 @@
 //! Steady load: a few clients that ask again as soon as they are answered, and count.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -23,8 +24,18 @@ struct Shared {
 impl Load {
     /// So many clients, one `GET /` after the other each.
     pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
+        Self::start_at(&[address], clients, "")
+    }
+
+    /// So many clients at each of these, who connect anew for each request.
+    pub(crate) fn start_newcomers(addresses: &[SocketAddr], clients: usize) -> Self {
+        Self::start_at(addresses, clients, "Connection: close\r\n")
+    }
+
+    fn start_at(addresses: &[SocketAddr], clients: usize, field: &'static str) -> Self {
         let shared = Arc::new(Shared::default());
-        let clients = (0..clients).map(|_| client(address, Arc::clone(&shared)));
+        let all = addresses.iter().flat_map(|address| iter::repeat_n(*address, clients));
+        let clients = all.map(|address| client(address, field, Arc::clone(&shared)));
         Self { clients: clients.collect(), shared }
     }
 
@@ -61,7 +72,8 @@ impl Load {
 }
 
 /// One client; gives what went wrong. A connection ends only after an answer that says so.
-async fn client(address: SocketAddr, shared: Arc<Shared>) -> Vec<String> {
+async fn client(address: SocketAddr, field: &str, shared: Arc<Shared>) -> Vec<String> {
+    let request = format!("GET / HTTP/1.1\r\nHost: test\r\n{field}\r\n");
     let mut failures = Vec::new();
     let mut kept: Option<Client> = None;
     while !shared.stop.load(SeqCst) {
@@ -72,7 +84,7 @@ async fn client(address: SocketAddr, shared: Arc<Shared>) -> Vec<String> {
                 None => break,
             },
         };
-        connection.send_what_is_taken("GET / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        connection.send_what_is_taken(&request).await;
         match connection.try_read_response().await {
             Ok(response) if response.status == 200 => {
                 shared.answered.fetch_add(1, SeqCst);

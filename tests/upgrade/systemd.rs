@@ -1,13 +1,15 @@
 //! What systemd gives the process and is told by it; a socket of the test's stands for systemd.
 
-use std::os::unix::net::UnixDatagram;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::process::Command;
 
 use crate::family::Family;
-use crate::support::{Origin, at, config, get, until};
+use crate::support::{Origin, PATIENCE, at, config, get, until};
 
 /// Where the process reports to.
 struct Manager {
@@ -117,40 +119,43 @@ async fn watchdog_of_another_process_is_not_fed() {
 
 /// Starts a program with sockets as systemd does: descriptors from 3 on, and `LISTEN_PID` its own id.
 const ACTIVATE: &str = r#"
-import os, socket, sys
-tcp, unix, program = sys.argv[1], sys.argv[2], sys.argv[3:]
-host, port = tcp.rsplit(":", 1)
-sockets = [socket.socket(socket.AF_INET), socket.socket(socket.AF_UNIX)]
-sockets[0].bind((host, int(port)))
-sockets[1].bind(unix)
-for number, one in enumerate(sockets):
-    one.listen(16)
-    keep = os.dup2(one.fileno(), 20 + number)
-for number in range(2):
-    os.dup2(20 + number, 3 + number)
-    os.set_inheritable(3 + number, True)
-    os.close(20 + number)
+import fcntl, os, sys
+tcp, unix = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 20) for number in sys.argv[1:3])
+program = sys.argv[3:]
+os.dup2(tcp, 3)
+os.dup2(unix, 4)
+os.closerange(5, 256)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2")
 os.execv(program[0], program)
 "#;
 
+/// A descriptor of it that programs inherit.
+fn lend(socket: &impl AsFd) -> OwnedFd {
+    rustix::io::dup(socket).unwrap()
+}
+
 #[tokio::test]
-async fn sockets_that_systemd_has_bound_are_taken_up_and_passed_on() {
+async fn sockets_that_systemd_has_bound_are_taken_up_passed_on_and_left_as_they_were() {
     let a = Origin::start("a").await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
-    let address = format!("127.0.0.1:{}", crate::support::free_port());
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unix = UnixListener::bind(&path).unwrap();
+    let address = tcp.local_addr().unwrap();
     let text =
         config("", "", &[at(&a)]).replace(
             "name = \"main\"\naddress = \"127.0.0.1:0\"",
             &format!("name = \"main\"\naddress = \"{address}\""),
         ) + &format!("[[listener]]\nname = \"unix\"\naddress = \"unix:{}\"\n", path.display());
+    let lent = [lend(&tcp), lend(&unix)];
     let family = Family::start_as(&text, |program| {
         let mut command = Command::new("python3");
-        command.args(["-c", ACTIVATE, &address]).arg(&path).arg(program);
+        command.args(["-c", ACTIVATE]);
+        command.args(lent.iter().map(|lent| lent.as_raw_fd().to_string())).arg(program);
         command
     })
     .await;
+    drop(lent);
     for _ in 0..2 {
         for _ in 0..5 {
             assert_eq!(get(family.addr("main"), "/").await.text(), "a");
@@ -160,10 +165,14 @@ async fn sockets_that_systemd_has_bound_are_taken_up_and_passed_on() {
         family.until_gone(old).await;
     }
     assert_eq!(get(family.addr("main"), "/").await.text(), "a");
-    let stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    drop(stream);
+    drop(UnixStream::connect(&path).unwrap());
     let last = family.pid();
     Family::signal(last, Signal::TERM);
     family.until_gone(last).await;
     assert!(path.exists(), "systemd's file stays");
+    // Who comes now waits for the service's next start.
+    let newcomer = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    assert_eq!(tcp.accept().unwrap().1, newcomer.local_addr().unwrap());
+    let _newcomer = UnixStream::connect(&path).unwrap();
+    unix.accept().unwrap();
 }
