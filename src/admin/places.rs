@@ -89,6 +89,11 @@ impl Place {
         Busy(Arc::clone(self))
     }
 
+    /// Whether there was a request.
+    pub(super) fn has_served(&self) -> bool {
+        self.lock().served
+    }
+
     /// Ready when it is to make room. Gives whether there may be an answer that shall still get out.
     pub(super) async fn asked_to_leave(&self) -> bool {
         self.leave.notified().await;

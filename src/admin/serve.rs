@@ -34,6 +34,8 @@ const LIFETIME: Duration = Duration::from_mins(5);
 const LONGEST: Duration = Duration::from_mins(65);
 /// For the request under way when the process ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the first request of a connection that was accepted just before the process ends.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// For the last answer to get out where others want the place.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 /// After a failure to accept, such as too many open files.
@@ -73,6 +75,10 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
         }
     }
     drop(listener);
+    if let Some(accepted) = next {
+        let tls = reader.current().admin_tls.clone();
+        connections.spawn(connection(accepted, tls, router, places.take(), stop));
+    }
     drop(open);
     while connections.join_next().await.is_some() {}
 }
@@ -155,7 +161,13 @@ async fn connection(
                 }
                 patience = ROOM_TIMEOUT;
             }
-            _ = stop.changed(), if patience > FINISH_TIMEOUT => patience = FINISH_TIMEOUT,
+            _ = stop.changed(), if patience > FINISH_TIMEOUT => {
+                if !closes && !place.has_served() {
+                    patience = FIRST_REQUEST_TIMEOUT;
+                    continue;
+                }
+                patience = FINISH_TIMEOUT;
+            }
             () = sleep(patience) => {
                 if closes {
                     return;
@@ -181,6 +193,23 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[tokio::test]
+    async fn request_that_comes_as_the_process_ends_is_answered() {
+        let router = Router::new().route("/", get(async || "done"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let (open, stop) = watch::channel(());
+        drop(open);
+        let place = Places::default().take();
+        tokio::spawn(connection((Stream::Tcp(accepted), None), None, router, place, stop));
+        tokio::task::yield_now().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_takes_longer_than_connections_live_is_answered_and_the_connection_closed() {

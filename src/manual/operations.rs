@@ -117,12 +117,14 @@
 //!
 //! # Drain
 //!
-//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners close when what waits in their queues is
-//! accepted and handshakes under way have had 100 ms to finish (nobody is reset; who comes in these 100 ms tries again after a
-//! second and is refused then), idle connections end after a second in which they may begin one last request, requests under way
+//! The first `TERM`, `INT` or `QUIT`: `/readyz` turns to 503, listeners let nobody in any more and close when
+//! what waits in their queues is accepted and handshakes under way have had 300 ms to finish (a client further
+//! away than that may be reset; one that comes meanwhile tries again after a second, and is refused then, or served
+//! by whoever listens there by then), idle connections end after a second in which they may begin one last request, requests under way
 //! have `drain_timeout` (30 s) to finish, and the last lines are written. What is left then is cut, with a line
-//! in the access log (`failure` is `drain_timeout`). Listeners close at once: if another balancer stands before
-//! this one, take the instance out there first.
+//! in the access log (`failure` is `drain_timeout`). Nothing waits for others to notice: if another
+//! balancer stands before this one, take the instance out there first. Sockets that systemd has bound, and those
+//! of a process that another one has taken the place of, stay open to all.
 //!
 //! To empty one backend instead, see [changes by hand](super::admin_api#changes-by-hand), or give it
 //! `state = "draining"` and reload.

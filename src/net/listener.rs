@@ -37,8 +37,9 @@ pub enum Acceptor {
 /// A connection with the address at its other end; `None` of a Unix socket.
 pub type Accepted = (Stream, Option<IpAddr>);
 
-/// How long clients may take to finish a handshake that has begun: one way there and back.
-const HANDSHAKE: Duration = Duration::from_millis(100);
+/// How long clients may take to finish a handshake that has begun: one way there and back. Who comes
+/// meanwhile loses nothing by a longer time, as long as it is less than the second after which they try again.
+const HANDSHAKE: Duration = Duration::from_millis(300);
 
 /// Passes over what begins a connection, and takes everything else in, as a classic BPF program:
 /// loads byte 13 of the TCP header, the flags (RFC 9293 §3.1); those with SYN (2) are dropped.

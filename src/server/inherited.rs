@@ -33,7 +33,7 @@ pub(super) struct Left {
     pub(super) actual: Address,
     pub(super) sockets: Vec<Listener>,
     /// No other process keeps them, as systemd does with its own; the file of a Unix socket is to be removed
-    /// in the end then.
+    /// in the end then. Of the admin listener it is said only where there is a file.
     pub(super) alone: bool,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Ports {
     /// What was bound before this process was there, until the first configuration has taken its part.
     left: Vec<Left>,
     /// What was given up, and when: the workers take a moment to close it.
-    closing: Vec<(Address, Instant)>,
+    closing: Vec<(SocketAddr, Instant)>,
 }
 
 /// How long workers may take to close a listener, their last handshakes included.
@@ -132,7 +132,7 @@ impl Ports {
 
     fn bind_ip(&self, address: SocketAddr, change: &Change) -> Fresh {
         let left = self.left.iter().any(|left| is_in_the_way(&left.actual, address));
-        let closing = self.closing.iter().any(|(closed, _)| is_in_the_way(closed, address));
+        let closing = self.closing.iter().any(|(closed, _)| is_beside(*closed, address));
         let ours = is_of(&self.bound.borrow(), address) || is_of(&change.bound, address);
         let ours = ours || left || closing;
         let bind = if ours { net::bind_beside } else { net::bind };
@@ -167,8 +167,11 @@ impl Ports {
         let workers = self.workers.len();
         for name in change.closed {
             tracing::info!(listener = &*name, "closing");
-            let closed = self.bound.borrow().get(&*name).map(|bound| bound.actual.clone());
-            self.closing.extend(closed.map(|closed| (closed, Instant::now())));
+            if let Some(Bound { actual: Address::Ip(closed), alone: true, .. }) =
+                self.bound.borrow().get(&*name)
+            {
+                self.closing.push((*closed, Instant::now()));
+            }
             for worker in &self.workers {
                 let name = Arc::clone(&name);
                 let _ = worker.send(Order::Close { name });
@@ -224,6 +227,12 @@ fn is_of(bound: &Table, address: SocketAddr) -> bool {
 
 fn is_in_the_way(bound: &Address, address: SocketAddr) -> bool {
     matches!(bound, Address::Ip(ours) if ours.port() == address.port())
+}
+
+/// Whether sockets at one of these are in the way of the other.
+fn is_beside(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (any || one.ip() == other.ip())
 }
 
 /// Each worker's sockets where each has one.

@@ -35,12 +35,12 @@ pub struct Signals {
     supervisor: Supervisor,
 }
 
-/// How the process comes to its end.
+/// Why the process comes to its end.
 enum Ending {
     /// It was told to.
     Told,
     /// Another one has its place.
-    Replaced(Successor),
+    Replaced,
     /// Something is broken.
     Broken(io::Error),
 }
@@ -81,18 +81,18 @@ impl Signals {
     /// When the control loop has broken off.
     pub async fn serve(mut self, mut server: Server) -> io::Result<()> {
         self.supervisor.ready();
-        let (outcome, mut is_told) = match self.until_ending(&server).await {
-            Ending::Told => {
-                self.supervisor.stopping();
-                (Ok(()), true)
-            }
-            Ending::Broken(why) => (Err(why), false),
-            Ending::Replaced(successor) => {
-                self.supervisor.replaced_by(successor.pid);
-                server.replaced(successor);
-                (Ok(()), false)
-            }
+        let (why, successor) = self.until_ending(&server).await;
+        let (outcome, mut is_told) = match why {
+            Ending::Told => (Ok(()), true),
+            Ending::Replaced => (Ok(()), false),
+            Ending::Broken(error) => (Err(error), false),
         };
+        if let Some(successor) = successor {
+            self.supervisor.replaced_by(successor.pid);
+            server.replaced(successor);
+        } else if is_told {
+            self.supervisor.stopping();
+        }
         server.drain();
         let stop = server.stopper();
         let mut drained = tokio::task::spawn_blocking(move || server.wait());
@@ -116,8 +116,8 @@ impl Signals {
         outcome
     }
 
-    /// Does what the other signals ask for until the process has to end.
-    async fn until_ending(&mut self, server: &Server) -> Ending {
+    /// Does what the other signals ask for until the process has to end. Gives who has its place by then.
+    async fn until_ending(&mut self, server: &Server) -> (Ending, Option<Successor>) {
         let (mut reloading, mut pulses) = (JoinSet::new(), JoinSet::new());
         let mut upgrades = Upgrades::new(self.program.take());
         let pulse = self.supervisor.pulse();
@@ -127,12 +127,13 @@ impl Signals {
             tokio::select! {
                 name = ending(&mut self.term, &mut self.int, &mut self.quit) => {
                     tracing::info!(signal = name, "stopping");
-                    return Ending::Told;
+                    return (Ending::Told, upgrades.break_off().await);
                 }
                 () = server.control().ended() => {
                     let why = "the control loop has broken off";
                     tracing::error!("{why}: stopping, to be started anew");
-                    return Ending::Broken(io::Error::other(why));
+                    let broken = Ending::Broken(io::Error::other(why));
+                    return (broken, upgrades.break_off().await);
                 }
                 // Signals that come during a reload are one together, and make the next one.
                 _ = self.hangup.recv(), if reloading.is_empty() => {
@@ -147,7 +148,7 @@ impl Signals {
                 Some(asker) = upgrades.asked.recv() => upgrades.begin(server, Some(asker)),
                 Some(outcome) = upgrades.running.join_next() => {
                     if let Some(successor) = upgrades.ended(outcome).await {
-                        return Ending::Replaced(successor);
+                        return (Ending::Replaced, Some(successor));
                     }
                 }
                 _ = beat.tick(), if pulse.is_some() && pulses.is_empty() => {
@@ -190,6 +191,16 @@ impl Upgrades {
         if self.running.is_empty() {
             tracing::info!("starting a process to take the place of this one");
             self.running.spawn(server.upgrade(program.clone()));
+        }
+    }
+
+    /// Ends an attempt under way, unless the new process serves already: what is listened on is that one's
+    /// then, and not to be closed with this one.
+    async fn break_off(&mut self) -> Option<Successor> {
+        self.running.abort_all();
+        match self.running.join_next().await? {
+            Err(error) if error.is_cancelled() => None,
+            outcome => self.ended(outcome).await,
         }
     }
 

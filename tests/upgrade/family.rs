@@ -155,6 +155,9 @@ impl Family {
 
 impl Drop for Family {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of the processes:\n{}", self.text());
+        }
         let _ = kill_process_group(self.group, Signal::KILL);
     }
 }

@@ -86,7 +86,8 @@ async fn reload_that_is_asked_for_meanwhile_waits_and_is_done_after_a_failure() 
     family.replace_program(&script(&family, "sleeps", text));
     let upgrading = family.upgrade();
     let reloading = async {
-        until("it has started", async || family.text().contains("started\n")).await;
+        let started = || family.text().lines().any(|line| line == "started");
+        until("it has started", async || started()).await;
         family.rewrite(&config("upgrade_timeout = \"3s\"", "", &[at(&b)]));
         Family::signal(family.pid(), rustix::process::Signal::HUP);
         assert_eq!(get(family.addr("main"), "/").await.text(), "a");

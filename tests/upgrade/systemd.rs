@@ -171,6 +171,8 @@ async fn sockets_that_systemd_has_bound_are_taken_up_passed_on_and_left_as_they_
     family.until_gone(last).await;
     assert!(path.exists(), "systemd's file stays");
     // Who comes now waits for the service's next start.
+    tcp.set_nonblocking(false).unwrap();
+    unix.set_nonblocking(false).unwrap();
     let newcomer = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
     assert_eq!(tcp.accept().unwrap().1, newcomer.local_addr().unwrap());
     let _newcomer = UnixStream::connect(&path).unwrap();
