@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +42,8 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 /// After a failure to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the endpoints on `listener` until `shutdown`, and then at most 10 s longer for requests
-/// under way. To say `draining` for as long as the drain lasts, let `shutdown` come after it.
+/// Serves the endpoints on `listener` until `shutdown`, and then at most 12 s longer for requests
+/// under way and what was just accepted. To say `draining` for as long as the drain lasts, let `shutdown` come after it.
 pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Output = ()>) {
     let mut reader = state.reader.clone();
     let router = router(state);
@@ -74,10 +75,11 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
             }
         }
     }
-    drop(listener);
-    if let Some(accepted) = next {
+    let waiting = listener.into_listener();
+    let waiting = waiting.iter().flat_map(|socket| iter::from_fn(|| socket.accept_at_once().ok()));
+    for accepted in next.into_iter().chain(waiting.take(MAX_CONNECTIONS)) {
         let tls = reader.current().admin_tls.clone();
-        connections.spawn(connection(accepted, tls, router, places.take(), stop));
+        connections.spawn(connection(accepted, tls, router.clone(), places.take(), stop.clone()));
     }
     drop(open);
     while connections.join_next().await.is_some() {}
@@ -129,6 +131,7 @@ async fn connection(
     let secured = tokio::select! {
         secured = secure(stream, tls) => secured,
         _ = place.asked_to_leave() => return,
+        () = ending(stop.clone()) => return,
     };
     let stream = match secured {
         Ok(stream) => stream,
@@ -178,6 +181,13 @@ async fn connection(
         closes = true;
         connection.as_mut().graceful_shutdown();
     }
+}
+
+/// Ends when a connection on which nothing was asked for yet has to.
+async fn ending(mut stop: watch::Receiver<()>) {
+    // Only an error ever comes of it: that the sender is gone.
+    let _ = stop.changed().await;
+    sleep(FIRST_REQUEST_TIMEOUT).await;
 }
 
 fn note(ended: hyper::Result<()>) {

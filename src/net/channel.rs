@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -60,7 +61,9 @@ impl Channel {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         let flags = SendFlags::NOSIGNAL;
-        rustix::net::sendmsg(&self.0, &[IoSlice::new(text)], &mut control, flags)?;
+        retry_on_intr(|| {
+            rustix::net::sendmsg(&self.0, &[IoSlice::new(text)], &mut control, flags)
+        })?;
         Ok(())
     }
 
@@ -74,7 +77,9 @@ impl Channel {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut text)];
         let flags = RecvFlags::CMSG_CLOEXEC;
-        let came = rustix::net::recvmsg(&self.0, &mut parts, &mut control, flags)?;
+        // A process that was stopped and goes on is interrupted here.
+        let came =
+            retry_on_intr(|| rustix::net::recvmsg(&self.0, &mut parts, &mut control, flags))?;
         if came.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }

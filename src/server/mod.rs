@@ -342,6 +342,8 @@ impl Server {
     }
 
     fn join(&mut self) {
+        // Nobody accepts on it for much longer: who comes is refused then, and not left waiting.
+        self.admin_socket = None;
         for worker in self.workers.drain(..) {
             if worker.join().is_err() {
                 tracing::error!("a worker panicked");

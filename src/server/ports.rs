@@ -30,7 +30,7 @@ pub(super) struct Ports {
     /// What was bound before this process was there, until the first configuration has taken its part.
     left: Vec<Left>,
     /// What was given up, and when: the workers take a moment to close it.
-    closing: Vec<(SocketAddr, Instant)>,
+    closing: Vec<(Address, Instant)>,
 }
 
 /// How long workers may take to close a listener, their last handshakes included.
@@ -131,10 +131,12 @@ impl Ports {
     }
 
     fn bind_ip(&self, address: SocketAddr, change: &Change) -> Fresh {
-        let left = self.left.iter().any(|left| is_in_the_way(&left.actual, address));
-        let closing = self.closing.iter().any(|(closed, _)| is_beside(*closed, address));
-        let ours = is_of(&self.bound.borrow(), address) || is_of(&change.bound, address);
-        let ours = ours || left || closing;
+        let bound = self.bound.borrow();
+        let ours = bound.values().chain(change.bound.values()).map(|bound| &bound.actual);
+        let left = self.left.iter().map(|left| &left.actual);
+        let closing = self.closing.iter().map(|(closed, _)| closed);
+        let ours = ours.chain(left).chain(closing).any(|at| is_in_the_way(at, address));
+        drop(bound);
         let bind = if ours { net::bind_beside } else { net::bind };
         let sockets = bind(address, self.workers.len())?;
         let actual = sockets[0].local_addr().unwrap_or(address);
@@ -167,11 +169,8 @@ impl Ports {
         let workers = self.workers.len();
         for name in change.closed {
             tracing::info!(listener = &*name, "closing");
-            if let Some(Bound { actual: Address::Ip(closed), alone: true, .. }) =
-                self.bound.borrow().get(&*name)
-            {
-                self.closing.push((*closed, Instant::now()));
-            }
+            let closed = self.bound.borrow().get(&*name).filter(|closed| closed.alone).cloned();
+            self.closing.extend(closed.map(|closed| (closed.actual, Instant::now())));
             for worker in &self.workers {
                 let name = Arc::clone(&name);
                 let _ = worker.send(Order::Close { name });
@@ -219,20 +218,11 @@ impl Ports {
     }
 }
 
-/// Whether one of these, which are our own, stands in the way of `address`: the port is the same, as
-/// with `0.0.0.0:80` and `127.0.0.1:80`.
-fn is_of(bound: &Table, address: SocketAddr) -> bool {
-    bound.values().any(|bound| is_in_the_way(&bound.actual, address))
-}
-
-fn is_in_the_way(bound: &Address, address: SocketAddr) -> bool {
-    matches!(bound, Address::Ip(ours) if ours.port() == address.port())
-}
-
-/// Whether sockets at one of these are in the way of the other.
-fn is_beside(one: SocketAddr, other: SocketAddr) -> bool {
-    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port() && (any || one.ip() == other.ip())
+/// Whether our own socket stands in the way of `address`, as with `0.0.0.0:80` and `127.0.0.1:80`.
+fn is_in_the_way(ours: &Address, address: SocketAddr) -> bool {
+    let Address::Ip(ours) = ours else { return false };
+    let any = ours.ip().is_unspecified() || address.ip().is_unspecified();
+    ours.port() == address.port() && (any || ours.ip() == address.ip())
 }
 
 /// Each worker's sockets where each has one.

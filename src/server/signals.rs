@@ -11,15 +11,20 @@
 //! is probed or reloaded any more, and a supervisor shall start the process anew.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::control::Origin;
 use crate::server::desk::{Asker, Desk};
 use crate::server::{Program, Server, Successor, Supervisor};
+
+/// For a process that is about to say that it serves, when this one is told to stop: who upgrades as nginx is
+/// upgraded does so as soon as the pid file tells of the new one.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// The signals that the process listens to, from the moment this is made: one that comes before
 /// the server is up waits for it.
@@ -87,6 +92,8 @@ impl Signals {
             Ending::Replaced => (Ok(()), false),
             Ending::Broken(error) => (Err(error), false),
         };
+        // With a process in its place, nothing is broken that has to be started anew.
+        let outcome = if successor.is_some() { Ok(()) } else { outcome };
         if let Some(successor) = successor {
             self.supervisor.replaced_by(successor.pid);
             server.replaced(successor);
@@ -121,7 +128,7 @@ impl Signals {
         let (mut reloading, mut pulses) = (JoinSet::new(), JoinSet::new());
         let mut upgrades = Upgrades::new(self.program.take());
         let pulse = self.supervisor.pulse();
-        let mut beat = interval(pulse.unwrap_or(std::time::Duration::MAX / 4));
+        let mut beat = interval(pulse.unwrap_or(Duration::MAX / 4));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -194,14 +201,19 @@ impl Upgrades {
         }
     }
 
-    /// Ends an attempt under way, unless the new process serves already: what is listened on is that one's
-    /// then, and not to be closed with this one.
+    /// Ends an attempt under way, unless the new process serves within a moment: it may do so already, and what
+    /// is listened on is not to be closed with this one then.
     async fn break_off(&mut self) -> Option<Successor> {
-        self.running.abort_all();
-        match self.running.join_next().await? {
-            Err(error) if error.is_cancelled() => None,
-            outcome => self.ended(outcome).await,
+        if let Ok(outcome) = timeout(LAST_MOMENT, self.running.join_next()).await {
+            return self.ended(outcome?).await;
         }
+        self.running.shutdown().await;
+        let why = "the process was told to stop before the new one was ready";
+        tracing::warn!("not upgraded: {why}");
+        for asker in self.waiting.drain(..) {
+            asker.answer(Err(why)).await;
+        }
+        None
     }
 
     /// What came of it: the new process, or none, which is told.

@@ -1,12 +1,12 @@
 //! `plimsoll run`: which file, and what happens when it cannot start.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
 use rustix::process::Signal;
 
 use super::{err, plimsoll};
-use crate::support::{Lb, Origin, at, config, get};
+use crate::support::{Lb, Origin, at, config, free_port, get};
 
 fn run_in(directory: &std::path::Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plimsoll"))
@@ -85,7 +85,7 @@ async fn second_process_cannot_share_the_first_ones_port() {
 #[tokio::test]
 async fn every_address_and_one_of_them_may_be_listened_on_at_the_same_port() {
     let a = Origin::start("a").await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let every = format!("[[listener]]\nname = \"every\"\naddress = \"0.0.0.0:{}\"\n", free.port());
     let one = format!("[[listener]]\nname = \"one\"\naddress = \"{free}\"\n");
     let lb = Lb::start(config("", "", &[at(&a)]) + &every + &one).await;

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::support::{Client, free_port, request, until};
+use super::support::{Client, free_port, until};
+
+/// For an answer of the driver, which may have to wait for the browser's whole start.
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// What names an element in answers (`WebDriver` §12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -144,7 +148,10 @@ async fn ask(driver: SocketAddr, method: &str, path: &str, words: Option<&Value>
         "{method} {path} HTTP/1.1\r\nHost: {driver}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n"
     );
-    let answer = request(driver, head + &body).await;
+    let mut client = Client::connect(driver).await;
+    client.send(head + &body).await;
+    client.until_begun(ANSWER).await;
+    let answer = client.read_response().await;
     let mut said: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(answer.status, 200, "{path}: {said}");
     said["value"].take()

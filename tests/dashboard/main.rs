@@ -87,7 +87,7 @@ async fn it_shows_what_goes_on_and_why() {
     .await;
     traffic.abort();
 
-    browser.write("#filter", "503").await;
+    browser.write("#filter", "status 503").await;
     until("only the sick one is left", async || {
         browser.run("return document.querySelectorAll('#cards tbody tr').length").await == 1
     })

@@ -107,8 +107,9 @@ async fn a_request_that_finds_all_backends_full_leaves_the_trial_to_the_next() {
     occupies.read_response_to_head().await;
     a.answer(Answer::Status(500));
     ask_until_open(&lb).await;
+    let before = lb.generation().await;
     lb.reload(most(1));
-    lb.until_generation(lb.generation().await + 1).await;
+    lb.until_generation(before + 1).await;
     until("it is half-open", async || breaker(&lb).await == "half_open").await;
     assert_eq!(ask(&lb).await.0, 503, "nobody has room");
     a.answer(Answer::Status(200));

@@ -211,7 +211,7 @@ async fn a_backend_may_take_its_time_to_start() {
 #[tokio::test]
 async fn who_goes_down_too_often_is_kept_down() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
-    let flap = "[upstream.api.flap]\nhalf_life = \"1h\"\nsuppress = 1500\nmax = \"3s\"\n";
+    let flap = "[upstream.api.flap]\nhalf_life = \"1h\"\nsuppress = 1500\nmax = \"6s\"\n";
     let health = format!("{flap}[upstream.api.health]\n{FAST}");
     let lb = Lb::start(config("", &health, &[at(&a), at(&b)])).await;
     until_state(&lb, &a, UP).await;
@@ -220,7 +220,7 @@ async fn who_goes_down_too_often_is_kept_down() {
         until_state(&lb, &a, DOWN).await;
         a.answer(Answer::Status(200));
         if kept {
-            lb.until_log("it goes down too often and is kept down for 3s").await;
+            lb.until_log("it goes down too often and is kept down for 6s").await;
             let check = format!("plimsoll_health_check_state{{backend=\"{}\"}}", a.address());
             lb.until_metric(&check, UP).await;
             until_state(&lb, &a, DOWN).await;
@@ -275,7 +275,7 @@ async fn the_third_fall_in_a_row_keeps_down_unless_that_is_off_or_nobody_else_is
 #[tokio::test]
 async fn who_is_back_gets_its_weight_bit_by_bit() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
-    let settings = format!("slow_start = \"2s\"\n[upstream.api.health]\n{FAST}");
+    let settings = format!("slow_start = \"5s\"\n[upstream.api.health]\n{FAST}");
     let backends = [at_with(&a, "weight = 3"), at(&b)];
     let lb = Lb::start(config("", &settings, &backends)).await;
     let share = format!("plimsoll_backend_share_ratio{{backend=\"{}\"}}", a.address());

@@ -128,6 +128,10 @@ async fn who_has_nothing_left_but_what_takes_long_does_not_hang() {
     let settings = SETTINGS.replace("round_robin", "least_connections");
     let lb = Lb::start(config("", &settings, &[at(&a), at(&b)])).await;
     make_usual(&lb).await;
+    until("nobody is asked for anything", async || {
+        told(&lb, &a).await["in_flight"] == 0 && told(&lb, &b).await["in_flight"] == 0
+    })
+    .await;
     // Of six that take long, as their bodies do not come, each has three.
     let upload = "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\n";
     let mut long = Vec::new();
@@ -172,21 +176,22 @@ async fn who_does_not_answer_clients_of_little_patience_is_left() {
     make_usual(&lb).await;
     a.answer(Answer::Never);
     // One at a time, so that it never owes more than one answer.
-    let ask = async || {
+    let ask = async |patience: u32| {
         let mut client = Client::connect(lb.addr("main")).await;
-        client.send("GET / HTTP/1.1\r\nHost: test\r\nX-Waits-Ms: 100\r\n\r\n").await;
+        let waits = format!("GET / HTTP/1.1\r\nHost: test\r\nX-Waits-Ms: {patience}\r\n\r\n");
+        client.send(waits).await;
         client.read_response().await.status
     };
     let mut late = 0;
     until("it is left", async || {
-        late += u32::from(ask().await == 504);
+        late += u32::from(ask(100).await == 504);
         told(&lb, &a).await["passive_state"] == "parked"
     })
     .await;
     assert!(late >= 3, "{late} were late");
     lb.until_log("it hangs: ").await;
     for _ in 0..20 {
-        assert_eq!(ask().await, 200);
+        assert_eq!(ask(10_000).await, 200);
     }
 }
 

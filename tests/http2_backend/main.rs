@@ -150,7 +150,7 @@ async fn a_connection_on_which_a_request_waited_in_vain_gets_no_further_ones() {
     let gate = Arc::new(Semaphore::new(0));
     let origin = Origin { gate: Some(Arc::clone(&gate)), ..Origin::default() };
     let connections = Arc::clone(&origin.connections);
-    let lb = with("timeouts = { read = \"300ms\" }", &[origin.start().await]).await;
+    let lb = with("timeouts = { read = \"2s\" }", &[origin.start().await]).await;
     assert_eq!(get(lb.addr("main"), "/").await.status, 504);
     gate.add_permits(10);
     for _ in 0..2 {

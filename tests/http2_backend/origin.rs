@@ -181,7 +181,8 @@ async fn converse(
 ) -> std::io::Result<()> {
     let mut payload = vec![0; PREFACE.len()];
     socket.read_exact(&mut payload).await?;
-    socket.write_all(&frame(SETTINGS, 0, 0, settings)).await?;
+    // Held until the first request has come, which was surely sent before they were known then.
+    let (mut said, mut asked) = (frame(SETTINGS, 0, 0, settings), false);
     let mut head = [0; 9];
     loop {
         socket.read_exact(&mut head).await?;
@@ -189,11 +190,16 @@ async fn converse(
         socket.read_exact(&mut payload).await?;
         let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
         let _ = tell.send((head[3], stream));
-        let answer = match (head[3], head[4]) {
-            (SETTINGS, 0) => frame(SETTINGS, ACK, 0, []),
-            (HEADERS, _) => what(stream),
+        match (head[3], head[4]) {
+            (SETTINGS, 0) => said.extend(frame(SETTINGS, ACK, 0, [])),
+            (HEADERS, _) => {
+                asked = true;
+                said.extend(what(stream));
+            }
             _ => continue,
-        };
-        socket.write_all(&answer).await?;
+        }
+        if asked {
+            socket.write_all(&std::mem::take(&mut said)).await?;
+        }
     }
 }

@@ -280,7 +280,7 @@ async fn a_backend_that_is_gone_or_tells_nothing_costs_a_try_on_another() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::start(true).await;
-    let settings = "strategy = \"round_robin\"\ntimeouts = { connect = \"200ms\" }\n\
+    let settings = "strategy = \"round_robin\"\ntimeouts = { connect = \"2s\" }\n\
                     passive = { max_fails = 0 }";
     let all = [gone, silent.local_addr().unwrap(), server.address];
     let lb = before_all(&all, settings).await;
@@ -336,7 +336,7 @@ async fn a_tunnel_that_its_backend_does_not_read_is_ended_as_an_idle_one() {
 #[tokio::test]
 async fn an_idle_tunnel_is_ended() {
     let server = Server::start(true).await;
-    let lb = before(&server, "timeouts = { read = \"200ms\" }").await;
+    let lb = before(&server, "timeouts = { read = \"2s\" }").await;
     let mut client = tunnel(&lb).await;
     client.expect_closed().await;
     lb.until_metric(IN_FLIGHT, 0.0).await;

@@ -160,7 +160,7 @@ async fn a_call_has_the_time_that_it_says() {
     let server = Server::default();
     let lb = before(&[server.start().await], "timeouts = { read = \"1h\" }").await;
     let mut peer = Peer::connect(lb.addr("main")).await;
-    let request = call("/test/Never").header("grpc-timeout", "200m").body(()).unwrap();
+    let request = call("/test/Never").header("grpc-timeout", "2S").body(()).unwrap();
     let (response, _) = peer.begin(request, true).await;
     let got = whole(response).await.unwrap();
     assert_eq!((got.status, got.header("grpc-status")), (200, Some("4")));
@@ -168,7 +168,7 @@ async fn a_call_has_the_time_that_it_says() {
 
     // The same in the middle of an answer, which ends with the status: a caller that looks at its own
     // clock a moment later would take a reset for a fault.
-    let request = call("/test/Echo").header("grpc-timeout", "200m").body(()).unwrap();
+    let request = call("/test/Echo").header("grpc-timeout", "2S").body(()).unwrap();
     let (response, mut stream) = peer.begin(request, false).await;
     stream.send_data(Bytes::from_static(b"first"), false).unwrap();
     let (body, trailers) = rest(head(response).await.into_body()).await.unwrap();

@@ -68,7 +68,7 @@ async fn so_many_requests_are_enough() {
 #[tokio::test]
 async fn who_asks_nothing_is_let_go() {
     let origin = Origin::start("a").await;
-    let lb = before(&origin, "idle_timeout = \"200ms\"", "").await;
+    let lb = before(&origin, "idle_timeout = \"2s\"", "").await;
     let mut peer = Peer::connect(lb.addr("main")).await;
     origin.hold();
     let (response, _) = peer.begin(get("/"), true).await;

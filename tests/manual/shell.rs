@@ -3,13 +3,18 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
-use crate::support::{PATIENCE, in_time};
+use crate::support::PATIENCE;
+
+/// For one line, which may ask a few hundred times or wait for others who do.
+const LINE: Duration = Duration::from_mins(1);
 
 /// Told after each line, so that it is known what the line has said.
 const DONE: &str = "@@ done";
@@ -57,7 +62,7 @@ impl Shell {
         let mut said = String::new();
         loop {
             let what = format!("the end of `{line}`, which said {said}");
-            let next = in_time(&what, self.output.next_line()).await.unwrap();
+            let next = timeout(LINE, self.output.next_line()).await.expect(&what).unwrap();
             let next = next.unwrap_or_else(|| panic!("the shell ended at {line}: {said}"));
             if next == DONE {
                 return said;
@@ -83,7 +88,7 @@ impl Shell {
                 "`{line}` does not say {missing:?} but:\n{said}\n{}",
                 std::fs::read_to_string(self.folder().join("plimsoll.log")).unwrap_or_default()
             );
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             said = self.run(line).await;
         }
     }

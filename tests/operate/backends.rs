@@ -116,7 +116,7 @@ async fn who_is_forced_up_serves_whatever_its_probes_say() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     a.answer(Answer::Status(500));
     let health = "health = { path = \"/\", interval = \"50ms\", fast_interval = \"50ms\", \
-                  fall = 1, timeout = \"1s\" }";
+                  fall = 1, timeout = \"10s\" }";
     let lb = Lb::start(open("", health, &[at(&a), at(&b)], "")).await;
     let admin = lb.admin_addr();
     let is = async |eligible: bool| {
@@ -141,7 +141,7 @@ async fn who_is_forced_up_serves_whatever_its_probes_say() {
 #[tokio::test]
 async fn checks_are_run_at_once() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
-    let health = "health = { path = \"/\", interval = \"1h\", fall = 1, timeout = \"1s\" }";
+    let health = "health = { path = \"/\", interval = \"1h\", fall = 1, timeout = \"10s\" }";
     let lb = Lb::start(open("", health, &[at(&a), at(&b)], "")).await;
     let path = format!("/api/v1/ha/health-checks/api%2F{}/run", a.address());
     let told = ask(lb.admin_addr(), "POST", &path, &[], "").await;
@@ -264,7 +264,7 @@ async fn the_last_one_is_kept_though_it_is_forced_up_or_only_used_for_want_of_an
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     b.answer(Answer::Status(500));
     let health = "health = { path = \"/\", interval = \"50ms\", fast_interval = \"50ms\", \
-                  fall = 1, timeout = \"1s\" }";
+                  fall = 1, timeout = \"10s\" }";
     let lb = Lb::start(open("", health, &[at(&a), at(&b)], "")).await;
     let admin = lb.admin_addr();
     let is_down = async |origin: &Origin| {

@@ -93,7 +93,7 @@ async fn a_backup_is_put_in_force_again_as_a_new_revision() {
     let later = backup(&lb).await.body;
     let told = restore(&lb, "?revision=9", "If-Match: *\r\n", &later).await;
     assert_eq!((told.status, &told.body["code"]), (422, &json!("bad_backup")), "{}", told.body);
-    let query = "?revision=2&confirm_seconds=1";
+    let query = "?revision=2&confirm_seconds=4";
     let told = restore(&lb, query, "If-Match: *\r\n", &later).await;
     assert_eq!((told.status, &told.body["probation"]["back_to"]), (200, &json!(3)));
     let told = restore(&lb, "", "If-Match: *\r\n", &later).await;

@@ -178,7 +178,7 @@ async fn what_is_not_confirmed_goes_back_and_no_request_fails() {
     let old = file(&lb);
     let load = Load::start(lb.addr("main"), 2);
     load.until_answered(20).await;
-    let path = "update?confirm_seconds=1";
+    let path = "update?confirm_seconds=4";
     let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     assert_eq!(told.body["probation"]["back_to"], json!(1), "{}", told.body);
@@ -201,7 +201,7 @@ async fn what_is_not_confirmed_goes_back_and_no_request_fails() {
     let kinds: Vec<_> = events["events"].as_array().unwrap().iter().map(|e| &e["kind"]).collect();
     assert_eq!(kinds, ["config.applied", "config.reverted"]);
     let next = events["events"][0]["next"].as_str().unwrap();
-    assert_eq!(next, "it goes back to revision 1 unless it is confirmed within 1s");
+    assert_eq!(next, "it goes back to revision 1 unless it is confirmed within 4s");
 }
 
 #[tokio::test]

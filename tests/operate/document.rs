@@ -11,7 +11,7 @@ use super::support::get;
 use super::two_with;
 
 /// What it may take; a few seconds of it are used.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A value that nobody can mean (422) is refused though its form is good: the document says so.
 const SETTINGS: &str = "

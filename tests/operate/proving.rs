@@ -27,7 +27,7 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
     let lb = Lb::start(open("", &sticky, &[at(&a)], "")).await;
     let (old, new) = (file(&lb), file(&lb).replace(&sticky, ""));
     assert_ne!(old, new);
-    let told = post(&lb, "update?confirm_seconds=1", &[&on(&lb, 1).await], &new).await;
+    let told = post(&lb, "update?confirm_seconds=4", &[&on(&lb, 1).await], &new).await;
     assert_eq!(told.status, 200, "{}", told.body);
     fs::rename(&secret, &gone).unwrap();
     until("it is told", async || !causes(&lb, "config.not_reverted").await.is_empty()).await;
@@ -54,7 +54,7 @@ async fn what_cannot_go_back_is_told_of_once_and_goes_back_when_it_can() {
 #[tokio::test]
 async fn it_goes_back_even_if_its_file_cannot() {
     let (a, b, lb) = before_one_of_two("").await;
-    let path = "update?confirm_seconds=1";
+    let path = "update?confirm_seconds=4";
     let told = post(&lb, path, &[&on(&lb, 1).await], &turned(&lb, &a, &b)).await;
     assert_eq!(told.status, 200, "{}", told.body);
     fs::remove_file(lb.config_path()).unwrap();

@@ -59,8 +59,8 @@ async fn deadlines_and_calls_that_are_given_up_are_heard_at_the_other_end() {
 async fn what_the_balancer_has_used_of_a_deadline_is_taken_off() {
     let files = Files::new();
     let server = Peer::start("grpc_server.py", &[]).await;
-    // The second call of a moment is held back for a second.
-    let limit = "[limit.slow]\nkey = \"all\"\nrate = \"1/s\"\n";
+    // The second call of a moment is held back for three seconds.
+    let limit = "[limit.slow]\nkey = \"all\"\nrate = \"20/min\"\n";
     let routes = routes(&server.address(), &files, false).replace(
         "upstream = \"calls\"\n",
         "upstream = \"calls\"\nlimits = [{ name = \"slow\", burst = 5, undelayed = 0 }]\n",

@@ -90,7 +90,7 @@ def deadlines(channel):
 
 
 def told_less(channel):
-    """The balancer holds the second call of a second back; the server is told of the time that is left."""
+    """The balancer holds the second call back; the server is told of the time that is left."""
     remaining = method(channel, "unary_unary", "Remaining")
     remaining(b"", timeout=PATIENCE)
     begun = time.monotonic()

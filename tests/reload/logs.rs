@@ -34,8 +34,11 @@ async fn renamed_access_log_is_reopened_by_usr1_and_no_line_is_lost() {
     until("the new file is there", async || path.exists()).await;
     until("lines are written", async || lines(&path) > 0).await;
     load.expect_all_good().await;
-    let answered = lb.metric("plimsoll_requests_total{route=\"all\"}").await.unwrap() as usize;
-    until("every line is there", async || lines(&path) + lines(&moved) == answered).await;
+    until("every line is there", async || {
+        let answered = lb.metric("plimsoll_requests_total{route=\"all\"}").await.unwrap();
+        lines(&path) + lines(&moved) == answered as usize
+    })
+    .await;
     assert!(lines(&path) > 0 && lines(&moved) > 0);
     assert_eq!(lb.metric("plimsoll_access_log_dropped_lines_total").await, Some(0.0));
 }

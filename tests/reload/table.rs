@@ -73,7 +73,7 @@ async fn routes_come_and_go() {
     assert_eq!(ask(&lb, "/more/x").await.1, "b");
     assert_eq!(ask(&lb, "/fixed").await.0, 418);
     let series = "plimsoll_requests_total{route=\"more\"}";
-    assert_eq!(lb.metric(series).await, Some(1.0));
+    lb.until_metric(series, 1.0).await;
     reload(&lb, &plain).await;
     assert_eq!(ask(&lb, "/more/x").await.1, "a");
     assert_eq!(lb.metric(series).await, None, "its series are still there");

@@ -105,6 +105,12 @@ impl Client {
         self.writer.as_mut().unwrap()
     }
 
+    /// Waits for the first bytes of an answer that takes its own time.
+    pub(crate) async fn until_begun(&mut self, patience: Duration) {
+        let begun = tokio::time::timeout(patience, self.fill_buffer()).await;
+        assert!(matches!(begun, Ok(Ok(()))), "no answer within {patience:?}");
+    }
+
     /// The next response to anything but `HEAD` and `CONNECT`. Fails if it does not come whole.
     pub(crate) async fn read_response(&mut self) -> Response {
         self.try_read_response().await.unwrap_or_else(|broken| panic!("{broken:?}"))

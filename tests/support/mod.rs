@@ -69,6 +69,8 @@ pub(crate) async fn until_within(
         assert!(Instant::now() < end, "waited in vain until {what}");
         sleep(Duration::from_millis(2)).await;
     }
+    // What was said before the fact, and is here by now, is read by other tasks.
+    tokio::task::yield_now().await;
 }
 
 /// Waits until a count that something holds back has come to rest, and gives it: how far a sender

@@ -284,6 +284,7 @@ async fn what_is_not_had_is_told_and_holds_up_nothing_else() {
     let acme = pebble.section(&files.path().join("state"), "");
     lb.reload(config(files.path(), &origin, &acme, &managed("\"a.test\"")));
     lb.until_metric(&format!("{ORDERS}{{result=\"failed\"}}"), 1.0).await;
+    lb.until_log("no certificate, trying again after a pause").await;
     let told = lb.event("no certificate, trying again after a pause", |_| true).unwrap();
     let told = told.to_string();
     assert!(told.contains("a.test") && told.contains("refused"), "{told}");

@@ -205,7 +205,7 @@ async fn probes_ask_over_tls_and_tell_what_is_wrong_with_a_certificate() {
     let origin = Origin::start("a").await;
     let good = secured(&origin, &authority.issue(&["api.test"])).await;
     let bad = secured(&origin, &authority.issue(&["other.test"])).await;
-    let more = "health = { interval = \"100ms\", timeout = \"100ms\", fall = 1, rise = 1 }";
+    let more = "health = { interval = \"100ms\", timeout = \"5s\", fall = 1, rise = 1 }";
     let tls = "ca = \"DIR/ca.pem\"\nserver_name = \"api.test\"";
     let (lb, _files) = before(&authority, tls, more, &[&good, &bad]).await;
     let up =

@@ -200,12 +200,12 @@ async fn each_place_has_its_own_time() {
         r#"
         [[route]]
         upstream = "a"
-        timeouts = { read = "400ms" }
+        timeouts = { read = "2s" }
         error_pages = [{ statuses = [504], to = "@b" }]
         [[route]]
         path = "@b"
         upstream = "b"
-        timeouts = { connect = "300ms", read = "300ms", total = "300ms" }
+        timeouts = { connect = "1500ms", read = "1500ms", total = "1500ms" }
         "#,
     )
     .await;
@@ -221,8 +221,8 @@ async fn who_waits_for_a_limit_keeps_the_time_of_its_backends() {
     let origin = Origin::start("a").await;
     let setup = Setup {
         route: "limits = [\"l\"]\n\
-                timeouts = { connect = \"300ms\", read = \"300ms\", total = \"300ms\" }",
-        more: "[limit.l]\nrate = \"2/s\"\nburst = 5\nundelayed = 0\n",
+                timeouts = { connect = \"1500ms\", read = \"1500ms\", total = \"1500ms\" }",
+        more: "[limit.l]\nrate = \"30/min\"\nburst = 5\nundelayed = 0\n",
         upstream: "[upstream.app.pool]\nmax_idle = 0",
         ..Setup::default()
     };

@@ -66,7 +66,7 @@ async fn a_chunk_that_is_broken_cuts_the_response() {
 #[tokio::test]
 async fn a_body_that_stops_coming_is_cut_in_time() {
     let backend = Wired::bind("127.0.0.1").await;
-    let setup = Setup { upstream: "timeouts = { read = \"100ms\" }", ..Setup::default() };
+    let setup = Setup { upstream: "timeouts = { read = \"1s\" }", ..Setup::default() };
     let lb = setup.start(&[&backend.address()]).await;
     let mut client = Client::connect(lb.addr("web")).await;
     client.send(GET).await;

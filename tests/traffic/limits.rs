@@ -91,6 +91,7 @@ async fn a_backend_that_is_full_is_passed_over() {
     for client in &mut clients {
         assert_eq!(client.read_response().await.status, 200);
     }
+    lb.until_metric("plimsoll_backend_in_flight", 0.0).await;
     assert_eq!(request(lb.addr("web"), GET).await.text(), "a");
 }
 

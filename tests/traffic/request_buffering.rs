@@ -81,7 +81,7 @@ async fn a_body_that_is_too_large_or_breaks_off_reaches_no_backend() {
 #[tokio::test]
 async fn a_client_that_waits_for_leave_gets_it_and_one_that_stalls_is_let_go() {
     let origin = Origin::start("a").await;
-    let setup = Setup { route: ROUTE, listener: "body_timeout = \"100ms\"", ..Setup::default() };
+    let setup = Setup { route: ROUTE, listener: "body_timeout = \"1s\"", ..Setup::default() };
     let lb = setup.before(&[&origin]).await;
     let mut client = Client::connect(lb.addr("web")).await;
     client.send(put("Content-Length: 3\r\nExpect: 100-continue")).await;

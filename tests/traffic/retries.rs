@@ -112,7 +112,7 @@ async fn the_rest_of_a_body_follows_what_is_sent_again() {
 #[tokio::test]
 async fn a_time_out_is_retried_if_listed() {
     for (on, status) in [("[\"timeout\"]", 200), ("[\"reset\"]", 504)] {
-        let upstream = format!("retry = {{ on = {on} }}\ntimeouts = {{ read = \"100ms\" }}");
+        let upstream = format!("retry = {{ on = {on} }}\ntimeouts = {{ read = \"1s\" }}");
         let (a, b, lb) = two(&upstream).await;
         a.answer(Answer::Never);
         let (got, tries) = answered(&lb, GET).await;
@@ -231,7 +231,7 @@ async fn a_request_waits_before_it_is_sent_again_and_a_client_that_leaves_ends_t
 
 #[tokio::test]
 async fn the_time_for_all_attempts_ends_the_wait_before_the_next() {
-    let upstream = format!("{LONG}\ntimeouts = {{ total = \"100ms\" }}");
+    let upstream = format!("{LONG}\ntimeouts = {{ total = \"1s\" }}");
     let (a, b, lb) = two(&upstream).await;
     a.answer(Answer::Reset);
     // Who waited in vain has nothing to say of the next one.

@@ -118,10 +118,8 @@ async fn a_tunnel_ends_when_the_backend_is_gone() {
 #[tokio::test]
 async fn an_idle_tunnel_is_ended() {
     let backend = Wired::bind("127.0.0.1").await;
-    let setup = Setup {
-        route: "upgrades = [\"echo\"]\ntimeouts = { read = \"200ms\" }",
-        ..Setup::default()
-    };
+    let setup =
+        Setup { route: "upgrades = [\"echo\"]\ntimeouts = { read = \"1s\" }", ..Setup::default() };
     let lb = setup.start(&[&backend.address()]).await;
     let (mut client, mut wire) = tunnel(&lb, &backend).await;
     client.expect_closed().await;

@@ -81,14 +81,14 @@ async fn program_that_never_gets_ready_is_given_up_in_time() {
 #[tokio::test]
 async fn reload_that_is_asked_for_meanwhile_waits_and_is_done_after_a_failure() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
-    let family = Family::start(&config("upgrade_timeout = \"3s\"", "", &[at(&a)])).await;
+    let family = Family::start(&config("upgrade_timeout = \"8s\"", "", &[at(&a)])).await;
     let text = "#!/bin/sh\necho started >&2\nexec sleep 1000\n";
     family.replace_program(&script(&family, "sleeps", text));
     let upgrading = family.upgrade();
     let reloading = async {
         let started = || family.text().lines().any(|line| line == "started");
         until("it has started", async || started()).await;
-        family.rewrite(&config("upgrade_timeout = \"3s\"", "", &[at(&b)]));
+        family.rewrite(&config("upgrade_timeout = \"8s\"", "", &[at(&b)]));
         Family::signal(family.pid(), rustix::process::Signal::HUP);
         assert_eq!(get(family.addr("main"), "/").await.text(), "a");
     };
