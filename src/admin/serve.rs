@@ -44,7 +44,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the endpoints on `listener` until `shutdown`, and then at most 12 s longer for requests
 /// under way and what was just accepted. To say `draining` for as long as the drain lasts, let `shutdown` come after it.
-pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Output = ()>) {
+/// It gives whether nobody accepts on the listener any more then, so that who waits in its queue is to be
+/// answered here.
+pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Output = bool>) {
     let mut reader = state.reader.clone();
     let router = router(state);
     let (open, stop) = watch::channel(());
@@ -52,7 +54,7 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
     let mut shutdown = std::pin::pin!(shutdown);
     let mut places = Places::default();
     let mut next = None;
-    loop {
+    let is_last = loop {
         if connections.len() < MAX_CONNECTIONS {
             if let Some(accepted) = next.take() {
                 let tls = reader.current().admin_tls.clone();
@@ -63,7 +65,7 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
             places.make_room();
         }
         tokio::select! {
-            () = &mut shutdown => break,
+            is_last = &mut shutdown => break is_last,
             Some(_) = connections.join_next() => {}
             () = sleep(LOOK), if next.is_some() => {}
             accepted = listener.accept(), if next.is_none() => match accepted {
@@ -74,10 +76,11 @@ pub async fn serve(listener: Acceptor, state: State, shutdown: impl Future<Outpu
                 }
             }
         }
-    }
-    let waiting = listener.into_listener();
-    let waiting = waiting.iter().flat_map(|socket| iter::from_fn(|| socket.accept_at_once().ok()));
-    for accepted in next.into_iter().chain(waiting.take(MAX_CONNECTIONS)) {
+    };
+    let queue = listener.into_listener().into_iter();
+    let waiting = queue.flat_map(|socket| iter::from_fn(move || socket.accept_at_once().ok()));
+    let most = if is_last { MAX_CONNECTIONS } else { 0 };
+    for accepted in next.into_iter().chain(waiting.take(most)) {
         let tls = reader.current().admin_tls.clone();
         connections.spawn(connection(accepted, tls, router.clone(), places.take(), stop.clone()));
     }

@@ -377,6 +377,7 @@ async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connec
     let listener = crate::net::Listener::Tcp(listener.into_std().unwrap()).register().unwrap();
     let serving = tokio::spawn(serve(listener, state, async {
         let _ = stopped.await;
+        true
     }));
 
     let mut silent = TcpStream::connect(address).await.unwrap();
@@ -388,8 +389,15 @@ async fn the_listener_answers_and_ends_when_told_even_if_a_client_holds_a_connec
     }
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
 
+    // This one is in the queue at the end.
+    let mut last = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut last, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
     stop.send(()).unwrap();
     serving.await.unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut last, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(silent.read_buf(&mut Vec::new()).await.unwrap(), 0);
     assert_eq!(client.read_buf(&mut Vec::new()).await.unwrap(), 0, "kept alive until then");
 }

@@ -142,8 +142,9 @@
 //! 4. Only then the old one stops accepting. Its requests under way have `drain_timeout` to finish, as after
 //!    `TERM`. Whoever connects, at any moment, is served by one of the two.
 //!
-//! A signal to stop that comes before that ends both, unless the new one is ready within a second: it serves then. So
-//! the way of nginx, `USR2` and then `QUIT` as soon as the pid file names the new process, is safe.
+//! A signal to stop that comes before that ends both, unless the new one is ready within a second: it serves then, and
+//! is told for itself to stop. So the way of nginx, `USR2` and then `QUIT` as soon as the pid file names the new
+//! process, is safe.
 //!
 //! If the new one ends, finds a fault in the configuration, cannot have an address, or is not ready within
 //! `upgrade_timeout`, it is killed, the log and `plimsoll upgrade` say why, and the old one goes on as if

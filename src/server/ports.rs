@@ -218,11 +218,13 @@ impl Ports {
     }
 }
 
-/// Whether our own socket stands in the way of `address`, as with `0.0.0.0:80` and `127.0.0.1:80`.
+/// Whether our own socket stands in the way of `address`, as with `0.0.0.0:80` and `127.0.0.1:80`. Ours for
+/// IPv6 are for nothing else.
 fn is_in_the_way(ours: &Address, address: SocketAddr) -> bool {
     let Address::Ip(ours) = ours else { return false };
     let any = ours.ip().is_unspecified() || address.ip().is_unspecified();
-    ours.port() == address.port() && (any || ours.ip() == address.ip())
+    let alike = ours.is_ipv4() == address.is_ipv4() && ours.port() == address.port();
+    alike && (any || ours.ip() == address.ip())
 }
 
 /// Each worker's sockets where each has one.

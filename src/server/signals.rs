@@ -204,29 +204,40 @@ impl Upgrades {
     /// Ends an attempt under way, unless the new process serves within a moment: it may do so already, and what
     /// is listened on is not to be closed with this one then.
     async fn break_off(&mut self) -> Option<Successor> {
-        if let Ok(outcome) = timeout(LAST_MOMENT, self.running.join_next()).await {
-            return self.ended(outcome?).await;
+        let in_time = timeout(LAST_MOMENT, self.running.join_next()).await;
+        let outcome = if let Ok(outcome) = in_time {
+            outcome?
+        } else {
+            self.running.abort_all();
+            self.running.join_next().await?
+        };
+        while let Ok(asker) = self.asked.try_recv() {
+            self.waiting.push(asker);
         }
-        self.running.shutdown().await;
-        let why = "the process was told to stop before the new one was ready";
-        tracing::warn!("not upgraded: {why}");
-        for asker in self.waiting.drain(..) {
-            asker.answer(Err(why)).await;
+        let too_late = || "this process stops before the new one is ready".to_owned();
+        let outcome = outcome.unwrap_or_else(|_| Err(too_late()));
+        if let Err(why) = &outcome {
+            tracing::warn!(why, "not upgraded, this process stops");
         }
-        None
+        self.tell(outcome).await
     }
 
-    /// What came of it: the new process, or none, which is told.
+    /// What came of it: the new process, or none.
     async fn ended(
         &mut self,
         outcome: Result<Result<Successor, String>, JoinError>,
     ) -> Option<Successor> {
         let outcome = outcome.unwrap_or_else(|error| Err(error.to_string()));
-        match &outcome {
-            Ok(Successor { pid, version, .. }) => {
-                tracing::info!(pid, version, "another process has taken the place of this one");
-            }
-            Err(why) => tracing::error!(why, "not upgraded, this process goes on"),
+        if let Err(why) = &outcome {
+            tracing::error!(why, "not upgraded, this process goes on");
+        }
+        self.tell(outcome).await
+    }
+
+    /// Tells who waits for it.
+    async fn tell(&mut self, outcome: Result<Successor, String>) -> Option<Successor> {
+        if let Ok(Successor { pid, version, .. }) = &outcome {
+            tracing::info!(pid, version, "another process has taken the place of this one");
         }
         for asker in self.waiting.drain(..) {
             let told = outcome.as_ref().map_err(String::as_str);

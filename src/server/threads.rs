@@ -144,8 +144,8 @@ async fn control(
         if let Some(listener) = admin {
             let end = async {
                 tokio::select! {
-                    _ = &mut stopped => {}
-                    () = replaced => {}
+                    _ = &mut stopped => true,
+                    () = replaced => false,
                 }
             };
             admin::serve(listener, state, end).await;
