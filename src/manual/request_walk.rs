@@ -143,4 +143,5 @@
 //!   verdict [`eligible`](crate::balance::eligible()) is asked anew and that one upstream is rebuilt.
 //! - **A number:** a worker's own cell → summed at the scrape
 //!   ([`Registry::encode`](crate::telemetry::Registry::encode)).
-//! - **The end:** signal → listeners close → requests finish or time out → logs are written out.
+//! - **The end:** signal → listeners let nobody new in, take in who waits or is on the way, and close → requests
+//!   finish or time out → logs are written out.

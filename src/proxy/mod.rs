@@ -73,6 +73,7 @@ mod rpc;
 mod secured;
 mod sending;
 mod service;
+mod sockets;
 mod spool;
 mod sticky;
 mod still;
@@ -93,4 +94,5 @@ mod worker;
 
 pub use admission::{Clients, Descriptors};
 pub use memory::Memory;
-pub use worker::{LentSockets, Order, Parts, Sockets, run};
+pub use sockets::{LentSockets, Sockets};
+pub use worker::{Order, Parts, run};

@@ -31,6 +31,7 @@ use crate::proxy::own::Owned;
 use crate::proxy::places::Places;
 use crate::proxy::port::{Port, accept};
 use crate::proxy::request::States;
+use crate::proxy::sockets::{LentSockets, Listening, Sockets};
 use crate::proxy::traced::Traces;
 use crate::proxy::view::View;
 use crate::snapshot::Reader;
@@ -81,34 +82,6 @@ pub enum Order {
     /// Panic, outside of any request.
     #[cfg(test)]
     Panic,
-}
-
-/// More handles of the sockets that a worker accepts on, by listener.
-pub type LentSockets = Vec<(Arc<str>, net::Listener)>;
-
-/// The sockets that a worker accepts on. They outlive a worker that panics, with the connections
-/// that wait in them.
-#[derive(Debug, Default)]
-pub struct Sockets {
-    by_name: AHashMap<Arc<str>, Listening>,
-    /// There is nothing left to do for a worker that starts anew: the one before was draining.
-    drained: bool,
-}
-
-/// Those of one listener, as [`Order::Listen`] has them.
-#[derive(Debug)]
-struct Listening {
-    sockets: Vec<net::Listener>,
-    open: Arc<AtomicU64>,
-    alone: bool,
-}
-
-impl Sockets {
-    fn lend(&self) -> io::Result<LentSockets> {
-        let all = self.by_name.iter();
-        let all = all.flat_map(|(name, of)| of.sockets.iter().map(move |one| (name, one)));
-        all.map(|(name, socket)| Ok((Arc::clone(name), socket.try_clone()?))).collect()
-    }
 }
 
 /// What a worker is made of.

@@ -2,11 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::pin::pin;
-use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::sleep;
 
 use super::operate::{ask, open};
 use super::{err, out};
@@ -173,15 +170,16 @@ async fn a_guarded_apply_waits_and_tells_why_it_went_back() {
     let (a, _b, lb) = open().await;
     let c = Origin::start("c").await;
     let good = next(&lb, &a, &c.address());
+    let before = lb.generation().await;
     // So few that their times do not count, which a slow machine makes long.
-    let words = ["apply", &good, "--guard=1s"];
-    let mut applied = pin!(ask(&lb, &words));
-    let told = loop {
-        tokio::select! {
-            told = &mut applied => break told,
-            () = sleep(Duration::from_millis(20)) => drop(get(lb.addr("main"), "/").await),
+    let judged = async {
+        lb.until_generation(before + 1).await;
+        for _ in 0..30 {
+            get(lb.addr("main"), "/").await;
         }
     };
+    let words = ["apply", &good, "--guard=1s"];
+    let (told, ()) = tokio::join!(ask(&lb, &words), judged);
     assert_eq!(told.status.code(), Some(0), "{}", out(&told));
     assert!(out(&told).ends_with("nothing is worse than before\n"), "{}", out(&told));
 
