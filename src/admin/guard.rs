@@ -49,12 +49,7 @@ async fn enter(shared: &Shared, mut request: Request, next: Next) -> Result<Resp
         return Ok(next.run(request).await);
     }
     let kept = (Arc::clone(&shared.answered), Arc::clone(&shared.access));
-    // Who asked may go away: what was begun is ended and written down all the same.
-    let recorded = tokio::spawn(record(kept, who, request, next)).await;
-    recorded.map_err(|error| {
-        let told = format!("it broke off, and may be done or not: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broke_off", told)
-    })
+    Ok(record(kept, who, request, next).await)
 }
 
 /// Finds out who asks, and whether they may that. `None`: anybody may.

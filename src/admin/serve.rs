@@ -1,6 +1,5 @@
 //! Connections of the admin listener, none of which can be held open at will.
 
-use std::convert::Infallible;
 use std::io;
 use std::iter;
 use std::net::IpAddr;
@@ -8,16 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::places::{Answer, Place, Places};
+use super::problem::Problem;
 use super::{State, router};
 use crate::net::{Acceptor, Stream};
 use crate::tls::Server;
@@ -148,8 +151,12 @@ async fn connection(
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let busy = held.busy();
         request.extensions_mut().insert(Arc::clone(&shown));
-        let answer = router.clone().oneshot(request.map(axum::body::Body::new));
-        async move { Ok::<_, Infallible>(answer.await?.map(|body| Answer { body, _busy: busy })) }
+        // Who asked may go away, and may have gone already: what was asked for is done all the same.
+        let answer = tokio::spawn(router.clone().oneshot(request.map(Body::new)));
+        async move {
+            let answer = answer.await.unwrap_or_else(|error| Ok(broke_off(&error)));
+            answer.map(|answer| answer.map(|body| Answer { body, _busy: busy }))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -193,6 +200,11 @@ async fn ending(mut stop: watch::Receiver<()>) {
     sleep(FIRST_REQUEST_TIMEOUT).await;
 }
 
+fn broke_off(error: &JoinError) -> Response {
+    let told = format!("it broke off, and may be done or not: {error}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broke_off", told).into_response()
+}
+
 fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the admin listener broke");
@@ -201,8 +213,8 @@ fn note(ended: hyper::Result<()>) {
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -222,6 +234,29 @@ mod tests {
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_by_who_has_left_already_is_done() {
+        let (done, mut seen) = tokio::sync::mpsc::channel(1);
+        let router = Router::new()
+            .route("/", post(async move |body: String| done.send(body).await.unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        client
+            .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nme")
+            .await
+            .unwrap();
+        drop(client);
+        // Both have come before they are looked at.
+        while !accepted.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+            tokio::task::yield_now().await;
+        }
+        let (_open, stop) = watch::channel(());
+        let place = Places::default().take();
+        connection((Stream::Tcp(accepted), None), None, router, place, stop).await;
+        assert_eq!(seen.recv().await.as_deref(), Some("me"));
     }
 
     #[tokio::test(start_paused = true)]
