@@ -28,7 +28,11 @@ pub(super) async fn protect(
     next: Next,
 ) -> Response {
     let entered = enter(&shared, request, next).await;
-    let mut response = entered.unwrap_or_else(IntoResponse::into_response);
+    plain(entered.unwrap_or_else(IntoResponse::into_response))
+}
+
+/// Forbids caches and guesses at the content's type.
+pub(super) fn plain(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -19,6 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use super::guard::plain;
 use super::places::{Answer, Place, Places};
 use super::problem::Problem;
 use super::{State, router};
@@ -202,7 +203,7 @@ async fn ending(mut stop: watch::Receiver<()>) {
 
 fn broke_off(error: &JoinError) -> Response {
     let told = format!("it broke off, and may be done or not: {error}");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broke_off", told).into_response()
+    plain(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broke_off", told).into_response())
 }
 
 fn note(ended: hyper::Result<()>) {
@@ -219,12 +220,17 @@ mod tests {
 
     use super::*;
 
+    /// Both ends of a connection.
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
     #[tokio::test]
     async fn request_that_comes_as_the_process_ends_is_answered() {
         let router = Router::new().route("/", get(async || "done"));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+        let (mut client, accepted) = pair().await;
         let (open, stop) = watch::channel(());
         drop(open);
         let place = Places::default().take();
@@ -241,9 +247,7 @@ mod tests {
         let (done, mut seen) = tokio::sync::mpsc::channel(1);
         let router = Router::new()
             .route("/", post(async move |body: String| done.send(body).await.unwrap()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+        let (mut client, accepted) = pair().await;
         client
             .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nme")
             .await
@@ -259,6 +263,20 @@ mod tests {
         assert_eq!(seen.recv().await.as_deref(), Some("me"));
     }
 
+    #[tokio::test]
+    async fn what_broke_off_is_told() {
+        let router = Router::new().route("/", get(async || -> &str { panic!("a fault of ours") }));
+        let (mut client, accepted) = pair().await;
+        let (_open, stop) = watch::channel(());
+        let place = Places::default().take();
+        tokio::spawn(connection((Stream::Tcp(accepted), None), None, router, place, stop));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("broke_off"), "{answer}");
+        assert!(answer.contains("cache-control: no-store"), "{answer}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_takes_longer_than_connections_live_is_answered_and_the_connection_closed() {
         let hour = async || {
@@ -266,9 +284,7 @@ mod tests {
             "done"
         };
         let router = Router::new().route("/", get(hour));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+        let (mut client, accepted) = pair().await;
         let (_open, stop) = watch::channel(());
         let place = Places::default().take();
         tokio::spawn(connection((Stream::Tcp(accepted), None), None, router, place, stop));
